@@ -1,0 +1,1 @@
+"""The last IR level to what the target loads."""

@@ -1,0 +1,1 @@
+"""The WebAssembly target: IR to wasm32 objects and linked modules."""

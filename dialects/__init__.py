@@ -1,0 +1,1 @@
+"""What the IR can say, and the numpy meaning of each op."""

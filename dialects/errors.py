@@ -1,0 +1,32 @@
+"""The one kind of error that a user is meant to read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class WebDNNError(Exception):
+    """Bad input, or a model that cannot be compiled: one clear message and no traceback.
+
+    Args:
+        what: what is wrong, in one sentence.
+        where: the names of the nodes, tensors or files it is about, as the user's model spells them.
+        why: the rule that is broken.
+        hint: what to do about it.
+    """
+
+    def __init__(
+        self, what: str, *, where: Sequence[str] | str = (), why: str = "", hint: str = ""
+    ) -> None:
+        self.what = what
+        self.where = (where,) if isinstance(where, str) else tuple(where)
+        self.why = why
+        self.hint = hint
+        lines = [what]
+        if self.where:
+            lines.append("  where: " + ", ".join(self.where))
+        if why:
+            lines.append("  why:   " + why)
+        if hint:
+            lines.append("  try:   " + hint)
+        super().__init__("\n".join(lines))

@@ -1,0 +1,300 @@
+"""The `kernel` dialect: groups of structured ops that become one kernel, and the kernels themselves.
+
+`kernel.region` groups ops on tensors that will run as one kernel (level `linalg`). `kernel.func` is such a region
+outlined (level `kernels`, tensors in and tensors out), and keeps its name when its body becomes loops (level `loops`:
+one-dimensional memrefs in, and the outputs are the last operands: destination-passing form).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
+
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DictionaryAttr,
+    FunctionType,
+    IntegerAttr,
+    StringAttr,
+    i64,
+)
+from xdsl.dialects.utils import parse_func_op_like, print_func_op_like
+from xdsl.ir import (
+    Attribute,
+    Block,
+    Dialect,
+    Operation,
+    ParametrizedAttribute,
+    Region,
+    SSAValue,
+)
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_attr_definition,
+    irdl_op_definition,
+    opt_prop_def,
+    param_def,
+    prop_def,
+    region_def,
+    traits_def,
+    var_operand_def,
+    var_result_def,
+)
+from xdsl.parser import AttrParser, Parser
+from xdsl.printer import Printer
+from xdsl.traits import (
+    CallableOpInterface,
+    HasParent,
+    IsolatedFromAbove,
+    IsTerminator,
+    Pure,
+    SingleBlockImplicitTerminator,
+    SymbolOpInterface,
+)
+from xdsl.utils.exceptions import VerifyException
+
+ScheduleValue = int | str | Sequence[int]
+
+
+@irdl_attr_definition
+class ScheduleAttr(ParametrizedAttribute):
+    """How a kernel is cut into loops: `#kernel.schedule<strategy = "contraction", tile = [1, 6, 8], unroll = 4>`.
+
+    A heuristic or a tuner writes it and a person can edit it; the lowering to loops only obeys it. What each key means
+    is said by the strategy's own lowering. Values are integers, strings and lists of integers.
+    """
+
+    name = "kernel.schedule"
+
+    entries: DictionaryAttr = param_def()
+
+    @staticmethod
+    def of(entries: Mapping[str, ScheduleValue]) -> ScheduleAttr:
+        def attr(value: ScheduleValue) -> Attribute:
+            if isinstance(value, int):
+                return IntegerAttr(value, i64)
+            if isinstance(value, str):
+                return StringAttr(value)
+            return ArrayAttr([IntegerAttr(v, i64) for v in value])
+
+        return ScheduleAttr(DictionaryAttr({k: attr(v) for k, v in entries.items()}))
+
+    def to_dict(self) -> dict[str, int | str | list[int]]:
+        def value(attr: Attribute) -> int | str | list[int]:
+            if isinstance(attr, IntegerAttr):
+                return attr.value.data
+            if isinstance(attr, StringAttr):
+                return attr.data
+            assert isinstance(attr, ArrayAttr)
+            return [v.value.data for v in attr.data if isinstance(v, IntegerAttr)]
+
+        return {k: value(v) for k, v in self.entries.data.items()}
+
+    def print_parameters(self, printer: Printer) -> None:
+        def print_value(value: int | str | list[int]) -> None:
+            if isinstance(value, str):
+                printer.print_string_literal(value)
+            else:
+                printer.print_string(str(value))
+
+        with printer.in_angle_brackets():
+            for i, (key, value) in enumerate(self.to_dict().items()):
+                if i:
+                    printer.print_string(", ")
+                printer.print_string(f"{key} = ")
+                print_value(value)
+
+    @classmethod
+    def parse_parameters(cls, parser: AttrParser) -> Sequence[Attribute]:
+        def parse_value() -> ScheduleValue:
+            if (text := parser.parse_optional_str_literal()) is not None:
+                return text
+            numbers = parser.parse_optional_comma_separated_list(
+                parser.Delimiter.SQUARE, parser.parse_integer
+            )
+            return parser.parse_integer() if numbers is None else numbers
+
+        def parse_entry() -> tuple[str, ScheduleValue]:
+            key = parser.parse_identifier()
+            parser.parse_punctuation("=")
+            return key, parse_value()
+
+        entries = parser.parse_comma_separated_list(parser.Delimiter.ANGLE, parse_entry)
+        return [cls.of(dict(entries)).entries]
+
+
+@irdl_op_definition
+class YieldOp(IRDLOperation):
+    """Ends a `kernel.region` and gives its results."""
+
+    name = "kernel.yield"
+    arguments = var_operand_def()
+    assembly_format = "attr-dict ($arguments^ `:` type($arguments))?"
+    traits = traits_def(IsTerminator(), Pure())
+
+    def __init__(self, *arguments: SSAValue) -> None:
+        super().__init__(operands=[arguments])
+
+
+@irdl_op_definition
+class RegionOp(IRDLOperation):
+    """Ops on tensors that become one kernel: `%r = kernel.region ins(%x, %w) { ^bb0(%a, %b): ... kernel.yield %y }`.
+
+    It is isolated from above: all that it reads are its operands, which its block arguments name in order.
+    """
+
+    name = "kernel.region"
+    ins = var_operand_def()
+    outs = var_result_def()
+    body = region_def("single_block")
+    assembly_format = "`ins` `(` ($ins^ `:` type($ins))? `)` `->` type($outs) attr-dict-with-keyword $body"
+    traits = traits_def(
+        IsolatedFromAbove(), Pure(), SingleBlockImplicitTerminator(YieldOp)
+    )
+
+    def __init__(
+        self, ins: Sequence[SSAValue], result_types: Sequence[Attribute], body: Region
+    ) -> None:
+        super().__init__(operands=[ins], result_types=[result_types], regions=[body])
+
+    def verify_(self) -> None:
+        block = self.body.block
+        if tuple(a.type for a in block.args) != tuple(v.type for v in self.ins):
+            raise VerifyException("the block arguments of a kernel.region must have its operands' types")
+        last = block.last_op
+        if not isinstance(last, YieldOp):
+            raise VerifyException("a kernel.region ends with kernel.yield")
+        if tuple(v.type for v in last.arguments) != tuple(r.type for r in self.outs):
+            raise VerifyException("kernel.yield must give values of the region's result types")
+
+
+class _KernelCallable(CallableOpInterface):
+    @classmethod
+    def get_callable_region(cls, op: Operation) -> Region:
+        assert isinstance(op, FuncOp)
+        return op.body
+
+    @classmethod
+    def get_argument_types(cls, op: Operation) -> tuple[Attribute, ...]:
+        assert isinstance(op, FuncOp)
+        return op.function_type.inputs.data
+
+    @classmethod
+    def get_result_types(cls, op: Operation) -> tuple[Attribute, ...]:
+        assert isinstance(op, FuncOp)
+        return op.function_type.outputs.data
+
+
+@irdl_op_definition
+class FuncOp(IRDLOperation):
+    """One unique kernel.
+
+    On level `kernels` it maps tensors to tensors. On level `loops` its operands are one-dimensional memrefs (each
+    tensor flattened in row-major order), inputs first and outputs last, and it returns nothing; `num_outputs` says how
+    many of the operands are outputs. `grid` and `workgroup` (three integers each) are set by the lowering for GPUs.
+    """
+
+    name = "kernel.func"
+    sym_name = prop_def(StringAttr)
+    function_type = prop_def(FunctionType)
+    schedule = opt_prop_def(ScheduleAttr)
+    num_outputs = opt_prop_def(IntegerAttr)
+    grid = opt_prop_def(ArrayAttr[IntegerAttr])
+    workgroup = opt_prop_def(ArrayAttr[IntegerAttr])
+    body = region_def("single_block")
+    traits = traits_def(IsolatedFromAbove(), SymbolOpInterface(), _KernelCallable())
+
+    OPTIONAL: ClassVar = ("schedule", "num_outputs", "grid", "workgroup")
+
+    def __init__(
+        self,
+        name: str,
+        function_type: FunctionType | tuple[Sequence[Attribute], Sequence[Attribute]],
+        body: Region | None = None,
+        *,
+        schedule: ScheduleAttr | None = None,
+        num_outputs: int | None = None,
+        grid: Sequence[int] | None = None,
+        workgroup: Sequence[int] | None = None,
+        attributes: Mapping[str, Attribute] | None = None,
+    ) -> None:
+        if isinstance(function_type, tuple):
+            function_type = FunctionType.from_lists(*function_type)
+        if body is None:
+            body = Region(Block(arg_types=function_type.inputs))
+
+        def ints(values: Sequence[int] | None) -> ArrayAttr[IntegerAttr] | None:
+            return None if values is None else ArrayAttr([IntegerAttr(v, i64) for v in values])
+
+        super().__init__(
+            properties={
+                "sym_name": StringAttr(name),
+                "function_type": function_type,
+                "schedule": schedule,
+                "num_outputs": None if num_outputs is None else IntegerAttr(num_outputs, i64),
+                "grid": ints(grid),
+                "workgroup": ints(workgroup),
+            },
+            attributes=dict(attributes or {}),
+            regions=[body],
+        )
+
+    @property
+    def is_lowered(self) -> bool:
+        """Whether the body is loops over memrefs (destination-passing form) rather than ops on tensors."""
+        return self.num_outputs is not None
+
+    def print(self, printer: Printer) -> None:
+        shown = {**self.attributes}
+        for key in self.OPTIONAL:
+            if (value := self.properties.get(key)) is not None:
+                shown[key] = value
+        print_func_op_like(
+            printer,
+            self.sym_name,
+            self.function_type,
+            self.body,
+            shown,
+            reserved_attr_names=("sym_name", "function_type"),
+        )
+
+    @classmethod
+    def parse(cls, parser: Parser) -> FuncOp:
+        name, inputs, outputs, region, extra, _, _ = parse_func_op_like(
+            parser, reserved_attr_names=("sym_name", "function_type")
+        )
+        attributes = dict(extra.data) if extra is not None else {}
+        func = cls(name, (inputs, outputs), region)
+        for key in cls.OPTIONAL:
+            if key in attributes:
+                func.properties[key] = attributes.pop(key)
+        func.attributes.update(attributes)
+        return func
+
+    def verify_(self) -> None:
+        if tuple(a.type for a in self.body.block.args) != self.function_type.inputs.data:
+            raise VerifyException(f"kernel.func @{self.sym_name.data}: block arguments and type differ")
+        if not isinstance(self.body.block.last_op, ReturnOp):
+            raise VerifyException(f"kernel.func @{self.sym_name.data} ends with kernel.return")
+
+
+@irdl_op_definition
+class ReturnOp(IRDLOperation):
+    """Ends a `kernel.func`."""
+
+    name = "kernel.return"
+    arguments = var_operand_def()
+    assembly_format = "attr-dict ($arguments^ `:` type($arguments))?"
+    traits = traits_def(IsTerminator(), HasParent(FuncOp), Pure())
+
+    def __init__(self, *arguments: SSAValue) -> None:
+        super().__init__(operands=[arguments])
+
+    def verify_(self) -> None:
+        func = self.parent_op()
+        assert isinstance(func, FuncOp)
+        if tuple(v.type for v in self.arguments) != func.function_type.outputs.data:
+            raise VerifyException("kernel.return must give values of the kernel's result types")
+
+
+Kernel = Dialect("kernel", [YieldOp, RegionOp, FuncOp, ReturnOp], [ScheduleAttr])

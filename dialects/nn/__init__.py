@@ -1,0 +1,1 @@
+"""The `nn` dialect: tensor operations that mean what they say."""

@@ -1,0 +1,211 @@
+"""The `plan` dialect: the host program. It only says which weights exist, what is launched and where values lie.
+
+Level `kernels` (values are tensors, nothing has an address yet)::
+
+    func.func @main(%x: tensor<...>) -> tensor<...> {
+      %w = plan.weight 0 : tensor<3x3x64x64xf32>
+      %y = plan.launch @conv(%x, %w) : (tensor<...>, tensor<...>) -> tensor<...>
+      %z = plan.view %y : tensor<1x56x56x64xf32> to tensor<3136x64xf32>
+      func.return %z : tensor<3136x64xf32>
+    }
+
+`plan.weight N` is the N-th result of `func.func private @weights()`, a function of `nn` ops on weight handles that is run
+in numpy when the package is written: packing and folding of weights are ops there, so they can be seen and tested too.
+
+Level `loops` and below (values have addresses)::
+
+    plan.program @main {
+      %x = plan.slice arena[0] bytes 802816 : memref<200704xf32>
+      %w = plan.slice weights[64] bytes 147456 : memref<36864xf32>
+      plan.launch_into @conv(%x, %w, %y) : memref<...>, ...
+    }
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    FlatSymbolRefAttrConstr,
+    IntegerAttr,
+    MemRefType,
+    StringAttr,
+    SymbolRefAttr,
+    TensorType,
+    i64,
+)
+from xdsl.ir import Attribute, Block, Dialect, Region, SSAValue
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_op_definition,
+    operand_def,
+    prop_def,
+    region_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+    var_result_def,
+)
+from xdsl.traits import NoTerminator, Pure, SymbolOpInterface
+from xdsl.utils.exceptions import VerifyException
+
+WEIGHTS_FUNCTION = "weights"
+"""The name of the function whose results the `plan.weight` ops name."""
+
+ENTRY = "main"
+"""The name of the host program."""
+
+
+@irdl_op_definition
+class WeightOp(IRDLOperation):
+    """A handle to the N-th result of `@weights`."""
+
+    name = "plan.weight"
+    index = prop_def(IntegerAttr)
+    res = result_def(TensorType)
+    assembly_format = "$index attr-dict `:` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, index: int, type: Attribute) -> None:
+        super().__init__(properties={"index": IntegerAttr(index, i64)}, result_types=[type])
+
+
+@irdl_op_definition
+class ViewOp(IRDLOperation):
+    """The same bytes under another shape: costs nothing at run time."""
+
+    name = "plan.view"
+    source = operand_def(TensorType)
+    res = result_def(TensorType)
+    assembly_format = "$source attr-dict `:` type($source) `to` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, source: SSAValue, type: Attribute) -> None:
+        super().__init__(operands=[source], result_types=[type])
+
+    def verify_(self) -> None:
+        source, res = self.source.type, self.res.type
+        assert isinstance(source, TensorType) and isinstance(res, TensorType)
+        if source.element_type != res.element_type or _count(source) != _count(res):
+            raise VerifyException("plan.view keeps the element type and the number of elements")
+
+
+def _count(type: TensorType[Attribute]) -> int:
+    count = 1
+    for size in type.get_shape():
+        count *= size
+    return count
+
+
+@irdl_op_definition
+class LaunchOp(IRDLOperation):
+    """Run a kernel on tensors."""
+
+    name = "plan.launch"
+    kernel = prop_def(FlatSymbolRefAttrConstr)
+    arguments = var_operand_def(TensorType)
+    outs = var_result_def(TensorType)
+    assembly_format = "$kernel `(` $arguments `)` attr-dict `:` functional-type($arguments, $outs)"
+    traits = traits_def(Pure())
+
+    def __init__(
+        self, kernel: str, arguments: Sequence[SSAValue], result_types: Sequence[Attribute]
+    ) -> None:
+        super().__init__(
+            operands=[arguments],
+            result_types=[result_types],
+            properties={"kernel": SymbolRefAttr(kernel)},
+        )
+
+
+@irdl_op_definition
+class ProgramOp(IRDLOperation):
+    """The host program with every address planned.
+
+    `inputs` and `outputs` name the model's inputs and outputs; the block begins with one `plan.slice` for each of them
+    in that order (those whose `role` is `"input"` or `"output"`).
+    """
+
+    name = "plan.program"
+    sym_name = prop_def(StringAttr)
+    body = region_def("single_block")
+    assembly_format = "$sym_name attr-dict-with-keyword $body"
+    traits = traits_def(SymbolOpInterface(), NoTerminator())
+
+    def __init__(self, name: str, body: Region | None = None) -> None:
+        super().__init__(
+            properties={"sym_name": StringAttr(name)}, regions=[body or Region(Block())]
+        )
+
+
+@irdl_op_definition
+class SliceOp(IRDLOperation):
+    """`bytes` bytes at `offset` of a buffer. `space` is `"arena"` or `"weights"`; `buffer` numbers the buffers of a
+    space (always 0 where a target has one linear memory)."""
+
+    name = "plan.slice"
+    space = prop_def(StringAttr)
+    buffer = prop_def(IntegerAttr)
+    offset = prop_def(IntegerAttr)
+    bytes = prop_def(IntegerAttr)
+    res = result_def(MemRefType)
+    assembly_format = "$space $buffer `[` $offset `]` `bytes` $bytes attr-dict `:` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(
+        self, space: str, buffer: int, offset: int, bytes: int, type: Attribute
+    ) -> None:
+        super().__init__(
+            properties={
+                "space": StringAttr(space),
+                "buffer": IntegerAttr(buffer, i64),
+                "offset": IntegerAttr(offset, i64),
+                "bytes": IntegerAttr(bytes, i64),
+            },
+            result_types=[type],
+        )
+
+
+@irdl_op_definition
+class LaunchIntoOp(IRDLOperation):
+    """Run a lowered kernel: inputs first, outputs last."""
+
+    name = "plan.launch_into"
+    kernel = prop_def(FlatSymbolRefAttrConstr)
+    arguments = var_operand_def(MemRefType)
+    assembly_format = "$kernel `(` $arguments `)` attr-dict `:` type($arguments)"
+
+    def __init__(self, kernel: str, arguments: Sequence[SSAValue]) -> None:
+        super().__init__(operands=[arguments], properties={"kernel": SymbolRefAttr(kernel)})
+
+
+@irdl_op_definition
+class BindOp(IRDLOperation):
+    """Says that a slice is the model's input or output of this name, and with what type the user sees it."""
+
+    name = "plan.bind"
+    role = prop_def(StringAttr)
+    tensor_name = prop_def(StringAttr)
+    dtype = prop_def(StringAttr)
+    shape = prop_def(ArrayAttr[IntegerAttr])
+    slice = operand_def(MemRefType)
+    assembly_format = "$role $tensor_name $dtype $shape `=` $slice attr-dict `:` type($slice)"
+
+    def __init__(
+        self, role: str, tensor_name: str, dtype: str, shape: Sequence[int], slice: SSAValue
+    ) -> None:
+        super().__init__(
+            operands=[slice],
+            properties={
+                "role": StringAttr(role),
+                "tensor_name": StringAttr(tensor_name),
+                "dtype": StringAttr(dtype),
+                "shape": ArrayAttr([IntegerAttr(n, i64) for n in shape]),
+            },
+        )
+
+
+Plan = Dialect(
+    "plan", [WeightOp, ViewOp, LaunchOp, ProgramOp, SliceOp, LaunchIntoOp, BindOp], []
+)

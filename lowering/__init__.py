@@ -1,0 +1,1 @@
+"""How one level of the IR becomes the next."""

@@ -1,0 +1,1 @@
+"""`linalg` regions to outlined kernels, and the host plan."""

@@ -1,0 +1,1 @@
+"""Passes that stay on the `linalg` level: fusion into kernel regions."""

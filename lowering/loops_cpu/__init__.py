@@ -1,0 +1,1 @@
+"""Kernels to tiled and vectorised loops for one CPU thread."""

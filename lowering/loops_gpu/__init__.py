@@ -1,0 +1,1 @@
+"""Kernels to workgroups and invocations for a GPU."""

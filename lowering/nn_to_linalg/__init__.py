@@ -1,0 +1,1 @@
+"""`nn` to `linalg` on tensors: one rewrite per `nn` op."""

@@ -1,0 +1,1 @@
+"""`onnx` to `nn`: one rewrite per ONNX operator."""

@@ -1,0 +1,1 @@
+"""Loops to what WGSL can say."""

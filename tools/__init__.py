@@ -1,0 +1,1 @@
+"""The command line tools: argument parsing, nothing else."""
