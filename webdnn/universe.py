@@ -1,0 +1,34 @@
+"""What WebDNN adds to xDSL: dialects and passes by name, each imported when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import cast
+
+from xdsl.ir import Dialect
+from xdsl.passes import ModulePass
+from xdsl.universe import Universe
+from xdsl.utils.target import Target
+
+_DIALECTS: dict[str, str] = {
+    "kernel": "webdnn.dialects.kernel:Kernel",
+    "plan": "webdnn.dialects.plan:Plan",
+}
+
+_PASSES: dict[str, str] = {}
+
+_TARGETS: dict[str, str] = {}
+
+
+def _lazily(path: str) -> Callable[[], object]:
+    module, _, name = path.partition(":")
+    return lambda: getattr(import_module(module), name)
+
+
+WEBDNN_UNIVERSE = Universe(
+    all_dialects={k: cast("Callable[[], Dialect]", _lazily(p)) for k, p in _DIALECTS.items()},
+    all_passes={k: cast("Callable[[], type[ModulePass]]", _lazily(p)) for k, p in _PASSES.items()},
+    all_targets={k: cast("Callable[[], type[Target]]", _lazily(p)) for k, p in _TARGETS.items()},
+)
+"""The entry point `xdsl.universe` of this distribution, so that `xdsl-opt` knows our dialects and passes too."""
