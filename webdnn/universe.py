@@ -12,6 +12,9 @@ from xdsl.universe import Universe
 from xdsl.utils.target import Target
 
 _DIALECTS: dict[str, str] = {
+    "llvm_ext": "webdnn.dialects.llvm_ext:LLVMExt",
+    "vector_ext": "webdnn.dialects.vector_ext:VectorExt",
+    "nn": "webdnn.dialects.nn:NN",
     "kernel": "webdnn.dialects.kernel:Kernel",
     "plan": "webdnn.dialects.plan:Plan",
 }

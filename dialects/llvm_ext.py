@@ -1,0 +1,140 @@
+"""What xDSL's `llvm` dialect cannot say yet: instructions that it has no op for, or none for vectors.
+
+Names and meaning are those of MLIR's `llvm` dialect (`llvm.extractelement`, `llvm.uitofp`; `llvm.fcmp`
+and `llvm.select` on vectors). They live in a dialect of their own because a dialect belongs to
+whoever defines it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from xdsl.dialects.builtin import (
+    I1,
+    AnyFloatConstr,
+    SignlessIntegerConstraint,
+    StringAttr,
+    VectorType,
+    i1,
+)
+from xdsl.ir import Attribute, Dialect, SSAValue
+from xdsl.irdl import (
+    AnyAttr,
+    IRDLOperation,
+    VarConstraint,
+    irdl_op_definition,
+    operand_def,
+    prop_def,
+    result_def,
+    traits_def,
+)
+from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
+
+PREDICATES = (
+    "oeq", "ogt", "oge", "olt", "ole", "one", "ord",
+    "ueq", "ugt", "uge", "ult", "ule", "une", "uno",
+)  # fmt: skip
+
+
+@irdl_op_definition
+class ExtractElementOp(IRDLOperation):
+    """One element of a vector; an index out of range gives poison."""
+
+    name = "llvm_ext.extractelement"
+
+    vector = operand_def(VectorType)
+    index = operand_def(SignlessIntegerConstraint)
+    res = result_def()
+
+    assembly_format = (
+        "$vector `[` $index `:` type($index) `]` attr-dict `:` type($vector) `->` type($res)"
+    )
+    traits = traits_def(Pure())
+
+    def __init__(self, vector: SSAValue, index: SSAValue) -> None:
+        assert isinstance(vector.type, VectorType)
+        super().__init__(operands=[vector, index], result_types=[vector.type.element_type])
+
+
+@irdl_op_definition
+class SelectOp(IRDLOperation):
+    """Element by element: `lhs` where the condition is true, else `rhs`."""
+
+    name = "llvm_ext.select"
+    T: ClassVar = VarConstraint("T", AnyAttr())
+
+    cond = operand_def(VectorType[I1])
+    lhs = operand_def(T)
+    rhs = operand_def(T)
+    res = result_def(T)
+
+    assembly_format = "$cond `,` $lhs `,` $rhs attr-dict `:` type($cond) `,` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, cond: SSAValue, lhs: SSAValue, rhs: SSAValue) -> None:
+        super().__init__(operands=[cond, lhs, rhs], result_types=[lhs.type])
+
+
+@irdl_op_definition
+class FCmpOp(IRDLOperation):
+    """Compares vectors of floats element by element; `predicate` is one of LLVM's, as `"olt"`."""
+
+    name = "llvm_ext.fcmp"
+    T: ClassVar = VarConstraint("T", VectorType.constr(AnyFloatConstr))
+
+    predicate = prop_def(StringAttr)
+    lhs = operand_def(T)
+    rhs = operand_def(T)
+    res = result_def(VectorType[I1])
+
+    assembly_format = "$predicate $lhs `,` $rhs attr-dict `:` type($lhs) `->` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, predicate: str, lhs: SSAValue, rhs: SSAValue) -> None:
+        assert isinstance(lhs.type, VectorType)
+        super().__init__(
+            operands=[lhs, rhs],
+            result_types=[VectorType(i1, lhs.type.shape)],
+            properties={"predicate": StringAttr(predicate)},
+        )
+
+    def verify_(self) -> None:
+        if self.predicate.data not in PREDICATES:
+            raise VerifyException(f"unknown predicate {self.predicate.data}")
+
+
+@irdl_op_definition
+class UIToFPOp(IRDLOperation):
+    """The float nearest to an unsigned integer."""
+
+    name = "llvm_ext.uitofp"
+
+    arg = operand_def(SignlessIntegerConstraint | VectorType.constr(SignlessIntegerConstraint))
+    res = result_def(AnyFloatConstr | VectorType.constr(AnyFloatConstr))
+
+    assembly_format = "$arg attr-dict `:` type($arg) `to` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, arg: SSAValue, type: Attribute) -> None:
+        super().__init__(operands=[arg], result_types=[type])
+
+
+@irdl_op_definition
+class FreezeOp(IRDLOperation):
+    """A value that is not poison: `arg`, or an arbitrary one in place of poison."""
+
+    name = "llvm_ext.freeze"
+    T: ClassVar = VarConstraint("T", AnyAttr())
+
+    arg = operand_def(T)
+    res = result_def(T)
+
+    assembly_format = "$arg attr-dict `:` type($arg)"
+    traits = traits_def(Pure())
+
+    def __init__(self, arg: SSAValue) -> None:
+        super().__init__(operands=[arg], result_types=[arg.type])
+
+
+LLVMExt = Dialect("llvm_ext", [ExtractElementOp, SelectOp, FCmpOp, UIToFPOp, FreezeOp])
