@@ -147,10 +147,10 @@ class RegionOp(IRDLOperation):
     ins = var_operand_def()
     outs = var_result_def()
     body = region_def("single_block")
-    assembly_format = "`ins` `(` ($ins^ `:` type($ins))? `)` `->` type($outs) attr-dict-with-keyword $body"
-    traits = traits_def(
-        IsolatedFromAbove(), Pure(), SingleBlockImplicitTerminator(YieldOp)
+    assembly_format = (
+        "`ins` `(` ($ins^ `:` type($ins))? `)` `->` type($outs) attr-dict-with-keyword $body"
     )
+    traits = traits_def(IsolatedFromAbove(), Pure(), SingleBlockImplicitTerminator(YieldOp))
 
     def __init__(
         self, ins: Sequence[SSAValue], result_types: Sequence[Attribute], body: Region
@@ -160,7 +160,9 @@ class RegionOp(IRDLOperation):
     def verify_(self) -> None:
         block = self.body.block
         if tuple(a.type for a in block.args) != tuple(v.type for v in self.ins):
-            raise VerifyException("the block arguments of a kernel.region must have its operands' types")
+            raise VerifyException(
+                "the block arguments of a kernel.region must have its operands' types"
+            )
         last = block.last_op
         if not isinstance(last, YieldOp):
             raise VerifyException("a kernel.region ends with kernel.yield")
@@ -273,7 +275,9 @@ class FuncOp(IRDLOperation):
 
     def verify_(self) -> None:
         if tuple(a.type for a in self.body.block.args) != self.function_type.inputs.data:
-            raise VerifyException(f"kernel.func @{self.sym_name.data}: block arguments and type differ")
+            raise VerifyException(
+                f"kernel.func @{self.sym_name.data}: block arguments and type differ"
+            )
         if not isinstance(self.body.block.last_op, ReturnOp):
             raise VerifyException(f"kernel.func @{self.sym_name.data} ends with kernel.return")
 

@@ -9,7 +9,8 @@ Level `kernels` (values are tensors, nothing has an address yet)::
       func.return %z : tensor<3136x64xf32>
     }
 
-`plan.weight N` is the N-th result of `func.func private @weights()`, a function of `nn` ops on weight handles that is run
+`plan.weight N` is the N-th result of `func.func private @weights()`, a function of `nn` ops on weight handles that
+is run
 in numpy when the package is written: packing and folding of weights are ops there, so they can be seen and tested too.
 
 Level `loops` and below (values have addresses)::
@@ -153,9 +154,7 @@ class SliceOp(IRDLOperation):
     assembly_format = "$space $buffer `[` $offset `]` `bytes` $bytes attr-dict `:` type($res)"
     traits = traits_def(Pure())
 
-    def __init__(
-        self, space: str, buffer: int, offset: int, bytes: int, type: Attribute
-    ) -> None:
+    def __init__(self, space: str, buffer: int, offset: int, bytes: int, type: Attribute) -> None:
         super().__init__(
             properties={
                 "space": StringAttr(space),
@@ -206,6 +205,4 @@ class BindOp(IRDLOperation):
         )
 
 
-Plan = Dialect(
-    "plan", [WeightOp, ViewOp, LaunchOp, ProgramOp, SliceOp, LaunchIntoOp, BindOp], []
-)
+Plan = Dialect("plan", [WeightOp, ViewOp, LaunchOp, ProgramOp, SliceOp, LaunchIntoOp, BindOp], [])

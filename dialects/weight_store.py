@@ -16,7 +16,8 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
         self._arrays: dict[str, npt.NDArray[Any]] = dict(arrays or {})
 
     def add(self, key: str, array: npt.NDArray[Any]) -> str:
-        """Add `array` under `key`, or under `key` with a number behind it where `key` is taken; returns the key used."""
+        """Add `array` under `key`, or under `key` with a number behind it where `key` is taken; returns the
+        key used."""
         unique, n = key, 0
         while unique in self._arrays:
             n += 1

@@ -1,1 +1,12 @@
-"""The `nn` dialect: tensor operations that mean what they say."""
+"""The `nn` dialect: tensor operations that mean what they say.
+
+Shapes are static. Convolution and pooling are channels-last; padding is explicit; element types never change unsaid.
+"""
+
+from xdsl.ir import Dialect
+
+from webdnn.dialects.nn.data_movement import DATA_MOVEMENT_OPS
+from webdnn.dialects.nn.elementwise import ELEMENTWISE_OPS
+from webdnn.dialects.nn.reduction import REDUCTION_OPS
+
+NN = Dialect("nn", [*ELEMENTWISE_OPS, *DATA_MOVEMENT_OPS, *REDUCTION_OPS], [])

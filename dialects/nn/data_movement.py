@@ -1,0 +1,401 @@
+"""`nn` ops that only move elements, and the sources of values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    DenseIntOrFPElementsAttr,
+    FloatAttr,
+    IntegerAttr,
+    StringAttr,
+    TensorType,
+)
+from xdsl.ir import Attribute, SSAValue
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_op_definition,
+    operand_def,
+    prop_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+)
+from xdsl.traits import Pure
+from xdsl.utils.exceptions import VerifyException
+
+from webdnn.dialects.nn.base import (
+    broadcast_shapes,
+    element_of,
+    float_attr,
+    int_attr,
+    int_list,
+    ints,
+    normalize_axis,
+    shape_of,
+    size_of,
+)
+
+
+@irdl_op_definition
+class WeightOp(IRDLOperation):
+    """A handle to an array of the weight store."""
+
+    name = "nn.weight"
+    key = prop_def(StringAttr)
+    res = result_def(TensorType)
+    assembly_format = "$key attr-dict `:` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, key: str, type: Attribute) -> None:
+        super().__init__(properties={"key": StringAttr(key)}, result_types=[type])
+
+
+@irdl_op_definition
+class ConstantOp(IRDLOperation):
+    """A small constant whose value is in the IR (a scalar, a splat or a few elements)."""
+
+    name = "nn.constant"
+    value = prop_def(DenseIntOrFPElementsAttr)
+    res = result_def(TensorType)
+    assembly_format = "$value attr-dict `:` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, value: DenseIntOrFPElementsAttr) -> None:
+        super().__init__(properties={"value": value}, result_types=[value.type])
+
+
+@irdl_op_definition
+class ReshapeOp(IRDLOperation):
+    """The same elements in row-major order under another shape."""
+
+    name = "nn.reshape"
+    x = operand_def(TensorType)
+    res = result_def(TensorType)
+    assembly_format = "$x attr-dict `:` type($x) `->` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, x: SSAValue, shape: Sequence[int]) -> None:
+        super().__init__(operands=[x], result_types=[TensorType(element_of(x), shape)])
+
+    def verify_(self) -> None:
+        if size_of(self.x) != size_of(self.res):
+            raise VerifyException(
+                f"nn.reshape: {shape_of(self.x)} does not have the elements of {shape_of(self.res)}"
+            )
+
+
+@irdl_op_definition
+class TransposeOp(IRDLOperation):
+    """Dimension i of the result is dimension `permutation[i]` of the operand."""
+
+    name = "nn.transpose"
+    x = operand_def(TensorType)
+    permutation = prop_def(ArrayAttr[IntegerAttr])
+    res = result_def(TensorType)
+    assembly_format = "$x $permutation attr-dict `:` type($x) `->` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, x: SSAValue, permutation: Sequence[int]) -> None:
+        shape = shape_of(x)
+        super().__init__(
+            operands=[x],
+            properties={"permutation": ints(permutation)},
+            result_types=[TensorType(element_of(x), [shape[p] for p in permutation])],
+        )
+
+    def verify_(self) -> None:
+        if sorted(int_list(self.permutation)) != list(range(len(shape_of(self.x)))):
+            raise VerifyException("nn.transpose: not a permutation of the dimensions")
+
+
+@irdl_op_definition
+class BroadcastOp(IRDLOperation):
+    """The operand repeated to the result's shape by numpy's rule."""
+
+    name = "nn.broadcast"
+    x = operand_def(TensorType)
+    res = result_def(TensorType)
+    assembly_format = "$x attr-dict `:` type($x) `->` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, x: SSAValue, shape: Sequence[int]) -> None:
+        super().__init__(operands=[x], result_types=[TensorType(element_of(x), shape)])
+
+    def verify_(self) -> None:
+        if broadcast_shapes(shape_of(self.x), shape_of(self.res)) != shape_of(self.res):
+            raise VerifyException(
+                f"nn.broadcast: {shape_of(self.x)} does not broadcast to {shape_of(self.res)}"
+            )
+
+
+@irdl_op_definition
+class SliceOp(IRDLOperation):
+    """Result index i reads operand index `starts + i * steps` in each dimension; steps may be negative."""
+
+    name = "nn.slice"
+    x = operand_def(TensorType)
+    starts = prop_def(ArrayAttr[IntegerAttr])
+    steps = prop_def(ArrayAttr[IntegerAttr])
+    res = result_def(TensorType)
+    assembly_format = "$x `starts` $starts `steps` $steps attr-dict `:` type($x) `->` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(
+        self, x: SSAValue, starts: Sequence[int], sizes: Sequence[int], steps: Sequence[int]
+    ) -> None:
+        super().__init__(
+            operands=[x],
+            properties={"starts": ints(starts), "steps": ints(steps)},
+            result_types=[TensorType(element_of(x), sizes)],
+        )
+
+    def verify_(self) -> None:
+        bounds = zip(
+            int_list(self.starts),
+            int_list(self.steps),
+            shape_of(self.res),
+            shape_of(self.x),
+            strict=True,
+        )
+        for start, step, size, limit in bounds:
+            if size and not (0 <= start < limit and 0 <= start + (size - 1) * step < limit):
+                raise VerifyException("nn.slice reads outside its operand")
+
+
+@irdl_op_definition
+class PadOp(IRDLOperation):
+    """Elements put before (`low`), after (`high`) and between (`interior`) those of the operand.
+
+    `mode` says what the elements outside are: `constant` (`value`), `edge` (the nearest), `reflect` (mirrored
+    at the edge
+    element), `wrap` (from the other end). Elements between are `value` always; `low` and `high` may be negative in mode
+    `constant` (elements are cut away).
+    """
+
+    name = "nn.pad"
+    x = operand_def(TensorType)
+    low = prop_def(ArrayAttr[IntegerAttr])
+    high = prop_def(ArrayAttr[IntegerAttr])
+    interior = prop_def(ArrayAttr[IntegerAttr])
+    mode = prop_def(StringAttr)
+    value = prop_def(FloatAttr)
+    res = result_def(TensorType)
+    assembly_format = (
+        "$x `low` $low `high` $high `interior` $interior $mode $value attr-dict "
+        "`:` type($x) `->` type($res)"
+    )
+    traits = traits_def(Pure())
+
+    def __init__(
+        self,
+        x: SSAValue,
+        low: Sequence[int],
+        high: Sequence[int],
+        *,
+        interior: Sequence[int] | None = None,
+        mode: str = "constant",
+        value: float = 0.0,
+    ) -> None:
+        interior = interior or [0] * len(low)
+        shape = [
+            lo + hi + n + max(n - 1, 0) * mid
+            for lo, hi, mid, n in zip(low, high, interior, shape_of(x), strict=True)
+        ]
+        super().__init__(
+            operands=[x],
+            properties={
+                "low": ints(low),
+                "high": ints(high),
+                "interior": ints(interior),
+                "mode": StringAttr(mode),
+                "value": float_attr(value),
+            },
+            result_types=[TensorType(element_of(x), shape)],
+        )
+
+    def verify_(self) -> None:
+        if self.mode.data not in ("constant", "edge", "reflect", "wrap"):
+            raise VerifyException(f"nn.pad: no such mode {self.mode.data}")
+
+
+@irdl_op_definition
+class ConcatOp(IRDLOperation):
+    """Operands one behind another along `axis`."""
+
+    name = "nn.concat"
+    xs = var_operand_def(TensorType)
+    axis = prop_def(IntegerAttr)
+    res = result_def(TensorType)
+    assembly_format = "$axis `,` $xs attr-dict `:` type($xs) `->` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, xs: Sequence[SSAValue], axis: int) -> None:
+        shape = list(shape_of(xs[0]))
+        axis = normalize_axis(axis, len(shape))
+        shape[axis] = sum(shape_of(x)[axis] for x in xs)
+        super().__init__(
+            operands=[xs],
+            properties={"axis": int_attr(axis)},
+            result_types=[TensorType(element_of(xs[0]), shape)],
+        )
+
+    def verify_(self) -> None:
+        axis = self.axis.value.data
+        for x in self.xs:
+            rest = [
+                (a, b)
+                for d, (a, b) in enumerate(zip(shape_of(x), shape_of(self.res), strict=True))
+                if d != axis
+            ]
+            if any(a != b for a, b in rest) or element_of(x) != element_of(self.res):
+                raise VerifyException(f"nn.concat: {x.type} does not fit {self.res.type}")
+
+
+@irdl_op_definition
+class GatherOp(IRDLOperation):
+    """`x` read at `indices` along `axis`; the shape of `indices` takes the place of that dimension.
+
+    A negative index counts from the end; one outside the dimension is clamped to it.
+    """
+
+    name = "nn.gather"
+    x = operand_def(TensorType)
+    indices = operand_def(TensorType)
+    axis = prop_def(IntegerAttr)
+    res = result_def(TensorType)
+    assembly_format = (
+        "$x `,` $indices `axis` $axis attr-dict `:` type($x) `,` type($indices) `->` type($res)"
+    )
+    traits = traits_def(Pure())
+
+    def __init__(self, x: SSAValue, indices: SSAValue, axis: int) -> None:
+        shape = shape_of(x)
+        axis = normalize_axis(axis, len(shape))
+        super().__init__(
+            operands=[x, indices],
+            properties={"axis": int_attr(axis)},
+            result_types=[
+                TensorType(element_of(x), [*shape[:axis], *shape_of(indices), *shape[axis + 1 :]])
+            ],
+        )
+
+
+@irdl_op_definition
+class GatherElementsOp(IRDLOperation):
+    """Result element i is `x` at i with its index along `axis` replaced by `indices[i]` (ONNX GatherElements)."""
+
+    name = "nn.gather_elements"
+    x = operand_def(TensorType)
+    indices = operand_def(TensorType)
+    axis = prop_def(IntegerAttr)
+    res = result_def(TensorType)
+    assembly_format = (
+        "$x `,` $indices `axis` $axis attr-dict `:` type($x) `,` type($indices) `->` type($res)"
+    )
+    traits = traits_def(Pure())
+
+    def __init__(self, x: SSAValue, indices: SSAValue, axis: int) -> None:
+        super().__init__(
+            operands=[x, indices],
+            properties={"axis": int_attr(normalize_axis(axis, len(shape_of(x))))},
+            result_types=[TensorType(element_of(x), shape_of(indices))],
+        )
+
+
+@irdl_op_definition
+class GatherNDOp(IRDLOperation):
+    """The slices of `x` that the last dimension of `indices` names, after `batch_dims` shared ones (ONNX GatherND)."""
+
+    name = "nn.gather_nd"
+    x = operand_def(TensorType)
+    indices = operand_def(TensorType)
+    batch_dims = prop_def(IntegerAttr)
+    res = result_def(TensorType)
+    assembly_format = (
+        "$x `,` $indices `batch_dims` $batch_dims attr-dict "
+        "`:` type($x) `,` type($indices) `->` type($res)"
+    )
+    traits = traits_def(Pure())
+
+    def __init__(self, x: SSAValue, indices: SSAValue, batch_dims: int) -> None:
+        index_shape, shape = shape_of(indices), shape_of(x)
+        result = [*index_shape[:-1], *shape[batch_dims + index_shape[-1] :]]
+        super().__init__(
+            operands=[x, indices],
+            properties={"batch_dims": int_attr(batch_dims)},
+            result_types=[TensorType(element_of(x), result)],
+        )
+
+
+@irdl_op_definition
+class IotaOp(IRDLOperation):
+    """The index along `axis` at each element."""
+
+    name = "nn.iota"
+    axis = prop_def(IntegerAttr)
+    res = result_def(TensorType)
+    assembly_format = "$axis attr-dict `:` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, type: Attribute, axis: int) -> None:
+        super().__init__(properties={"axis": int_attr(axis)}, result_types=[type])
+
+
+@irdl_op_definition
+class ResizeOp(IRDLOperation):
+    """`x` resampled along every dimension (ONNX Resize, separable modes).
+
+    Result index i of a dimension reads around position `(i + offset_in) * scale + offset_out` of the operand:
+    `scale` and the two offsets
+    are given a dimension. `mode` is `nearest` (`rounding`: `floor`, `ceil`, `round_prefer_floor`,
+    `round_prefer_ceil`) or `linear`. Positions
+    are clamped to the operand.
+    """
+
+    name = "nn.resize"
+    x = operand_def(TensorType)
+    scale = prop_def(ArrayAttr[FloatAttr])
+    offset_in = prop_def(ArrayAttr[FloatAttr])
+    offset_out = prop_def(ArrayAttr[FloatAttr])
+    mode = prop_def(StringAttr)
+    rounding = prop_def(StringAttr)
+    res = result_def(TensorType)
+    assembly_format = (
+        "$x $mode $rounding `scale` $scale `offset_in` $offset_in `offset_out` $offset_out attr-dict "
+        "`:` type($x) `->` type($res)"
+    )
+    traits = traits_def(Pure())
+
+    def __init__(
+        self,
+        x: SSAValue,
+        shape: Sequence[int],
+        *,
+        scale: Sequence[float],
+        offset_in: Sequence[float],
+        offset_out: Sequence[float],
+        mode: str,
+        rounding: str = "floor",
+    ) -> None:
+        def floats(values: Sequence[float]) -> ArrayAttr[FloatAttr]:
+            return ArrayAttr([float_attr(v) for v in values])
+
+        super().__init__(
+            operands=[x],
+            properties={
+                "scale": floats(scale),
+                "offset_in": floats(offset_in),
+                "offset_out": floats(offset_out),
+                "mode": StringAttr(mode),
+                "rounding": StringAttr(rounding),
+            },
+            result_types=[TensorType(element_of(x), shape)],
+        )
+
+
+DATA_MOVEMENT_OPS = (
+    WeightOp, ConstantOp, ReshapeOp, TransposeOp, BroadcastOp, SliceOp, PadOp, ConcatOp, GatherOp, GatherElementsOp,
+    GatherNDOp, IotaOp, ResizeOp,
+)  # fmt: skip
