@@ -1,0 +1,96 @@
+"""The numpy meaning of the `nn` dialect, op by op, and its implementation for xDSL's interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from xdsl.interpreter import Interpreter, InterpreterFunctions, OpImplResult
+from xdsl.ir import Block, Operation, SSAValue
+
+from webdnn.dialects.dtypes import Array, numpy_dtype
+from webdnn.dialects.nn import data_movement as dm
+from webdnn.dialects.nn.base import shape_of
+from webdnn.dialects.numpy_meaning.nn_data_movement import DATA_MOVEMENT_MEANING
+from webdnn.dialects.numpy_meaning.nn_elementwise import ELEMENTWISE_MEANING
+from webdnn.dialects.numpy_meaning.nn_reduction import REDUCTION_MEANING
+
+NN_MEANING: dict[type[Operation], Callable[..., Array]] = {
+    **ELEMENTWISE_MEANING,
+    **DATA_MOVEMENT_MEANING,
+    **REDUCTION_MEANING,
+}
+"""What each `nn` op computes from the arrays of its operands; `nn.weight` needs a store (see `run_nn_op`)."""
+
+
+def run_nn_op(op: Operation, arrays: tuple[Array, ...], weights: Mapping[str, Array]) -> Array:
+    """The result of one `nn` op, with the shape and the dtype of its result type."""
+    if isinstance(op, dm.WeightOp):
+        result = weights[op.key.data]
+    else:
+        with np.errstate(all="ignore"):
+            result = NN_MEANING[type(op)](op, *arrays)
+    expected = op.results[0].type
+    if result.shape != shape_of(expected) or result.dtype != numpy_dtype(expected):
+        raise ValueError(f"{op.name} gave {result.dtype}{list(result.shape)} and not {expected}")
+    return result
+
+
+class NNFunctions(InterpreterFunctions):
+    """The `nn` ops for `xdsl.interpreter.Interpreter`; `weights` is what `nn.weight` reads."""
+
+    def __init__(self, weights: Mapping[str, Array] | None = None) -> None:
+        super().__init__()
+        self.weights: Mapping[str, Array] = weights or {}
+
+    @classmethod
+    def _impls(cls) -> Any:
+        return ((op, _run) for op in (dm.WeightOp, *NN_MEANING))
+
+    @classmethod
+    def _cast_impls(cls) -> Any:
+        return ()
+
+    @classmethod
+    def _attr_impls(cls) -> Any:
+        return ()
+
+    @classmethod
+    def _ext_impls(cls) -> Any:
+        return ()
+
+    @classmethod
+    def _callable_impls(cls) -> Any:
+        return ()
+
+
+def _run(
+    functions: NNFunctions, interpreter: Interpreter, op: Operation, arrays: tuple[Any, ...]
+) -> OpImplResult:
+    return OpImplResult((run_nn_op(op, arrays, functions.weights),), None)
+
+
+def run_nn_block(
+    block: Block, arguments: tuple[Array, ...], weights: Mapping[str, Array]
+) -> list[Array]:
+    """Run a block of `nn` ops and give the operands of its terminator.
+
+    A value is dropped after its last use, so a whole model needs no more memory than its widest point.
+    """
+    values: dict[SSAValue, Array] = dict(zip(block.args, arguments, strict=True))
+    last_use: dict[SSAValue, Operation] = {}
+    for op in block.ops:
+        for operand in op.operands:
+            last_use[operand] = op
+    for op in block.ops:
+        operands = tuple(values[v] for v in op.operands)
+        if op is block.last_op:
+            return list(operands)
+        result = run_nn_op(op, operands, weights)
+        if op.results[0] in last_use:
+            values[op.results[0]] = result
+        for operand in op.operands:
+            if last_use[operand] is op:
+                values.pop(operand, None)
+    raise ValueError("the block has no terminator")

@@ -1,0 +1,165 @@
+"""The numpy meaning of the `nn` ops that combine many elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from xdsl.ir import Operation
+
+from webdnn.dialects.dtypes import Array
+from webdnn.dialects.nn import reduction as rd
+from webdnn.dialects.nn.base import int_list, shape_of
+from webdnn.dialects.numpy_meaning.nn_elementwise import is_float_dtype, is_narrow_float
+
+_COMBINE: dict[str, Any] = {
+    "sum": np.add,
+    "prod": np.multiply,
+    "max": np.maximum,
+    "min": np.minimum,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+}
+
+
+def widened(x: Array) -> Array:
+    """16-bit floats as f32, to accumulate in; anything else as it is."""
+    return x.astype(np.float32) if is_narrow_float(x.dtype) else x
+
+
+def neutral(kind: str, dtype: np.dtype[Any]) -> Any:
+    """What `kind` gives over no elements."""
+    if kind in ("sum", "or"):
+        return dtype.type(0)
+    if kind == "prod":
+        return dtype.type(1)
+    if kind == "and":
+        return np.invert(dtype.type(0))
+    if dtype == np.bool_:
+        return dtype.type(kind == "min")
+    if is_float_dtype(dtype):
+        return dtype.type(-np.inf if kind == "max" else np.inf)
+    return dtype.type(np.iinfo(dtype).min if kind == "max" else np.iinfo(dtype).max)
+
+
+def _matmul(op: rd.MatmulOp, lhs: Array, rhs: Array) -> Array:
+    return np.matmul(widened(lhs), widened(rhs)).astype(lhs.dtype)
+
+
+def window_slices(
+    offsets: Sequence[int], counts: Sequence[int], strides: Sequence[int]
+) -> tuple[slice, ...]:
+    """The elements that one place of a window meets while the window slides, one slice a dimension."""
+    return tuple(
+        slice(at, at + (count - 1) * stride + 1, stride)
+        for at, count, stride in zip(offsets, counts, strides, strict=True)
+    )
+
+
+def _conv(op: rd.ConvOp, x: Array, filter: Array) -> Array:
+    """One matrix product for each place of the filter: no copy of the input as large as the filter."""
+    strides, dilations, groups = (
+        int_list(op.strides),
+        int_list(op.dilations),
+        op.groups.value.data,
+    )
+    shape = shape_of(op.res)
+    batch, spatial, channels = shape[0], shape[1:-1], shape[-1]
+    per_group = filter.shape[-2]
+    dtype = x.dtype
+    x, filter = widened(x), widened(filter)
+    rows = int(np.prod([batch, *spatial]))
+    depthwise = per_group == 1 and channels == groups
+    result = np.zeros((groups, rows, channels // groups), x.dtype)
+    flat = np.zeros((rows, channels), x.dtype)
+    if 0 in shape or per_group == 0:
+        return np.zeros(shape, dtype)
+    for place in np.ndindex(*filter.shape[:-2]):
+        offsets = [p * d for p, d in zip(place, dilations, strict=True)]
+        inner = window_slices(offsets, spatial, strides)
+        seen = x[(slice(None), *inner)].reshape(rows, groups * per_group)
+        weights = filter[place]
+        if depthwise:
+            flat += seen * weights[0]
+        elif groups == 1:
+            flat += seen @ weights
+        else:
+            by_group = seen.reshape(rows, groups, per_group).transpose(1, 0, 2)
+            result += by_group @ weights.reshape(per_group, groups, -1).transpose(1, 0, 2)
+    if groups > 1 and not depthwise:
+        flat = result.transpose(1, 0, 2)
+    return flat.reshape(shape).astype(dtype)
+
+
+def _reduce(op: rd.ReduceOp, x: Array) -> Array:
+    kind, axes = op.kind.data, tuple(int_list(op.axes))
+    wide = widened(x)
+    result = _COMBINE[kind].reduce(
+        wide,
+        axis=axes,
+        keepdims=bool(op.keep_dims.value.data),
+        dtype=wide.dtype,
+        initial=neutral(kind, wide.dtype),
+    )
+    return np.asarray(result).astype(x.dtype)
+
+
+def _arg_reduce(op: rd.ArgReduceOp, x: Array) -> Array:
+    axis = op.axis.value.data
+    pick = np.argmax if op.kind.data == "max" else np.argmin
+    x = widened(x)
+    if not op.last.value.data:
+        return np.expand_dims(pick(x, axis), axis).astype(np.int64)
+    return np.expand_dims(x.shape[axis] - 1 - pick(np.flip(x, axis), axis), axis).astype(np.int64)
+
+
+def _reduce_window(op: rd.ReduceWindowOp, x: Array) -> Array:
+    """Every kind is separable: one dimension after the other."""
+    combine, dtype = _COMBINE[op.kind.data], x.dtype
+    x = widened(x)
+    window, strides, dilations = int_list(op.window), int_list(op.strides), int_list(op.dilations)
+    for axis, size in enumerate(shape_of(op.res)):
+        if window[axis] == 1 and strides[axis] == 1:
+            continue
+        seen = [slice(None)] * x.ndim
+        total: Array | None = None
+        for place in range(window[axis]):
+            seen[axis] = window_slices([place * dilations[axis]], [size], [strides[axis]])[0]
+            part = x[tuple(seen)]
+            total = part.copy() if total is None else combine(total, part, out=total)
+        x = np.full(shape_of(op.res), neutral(op.kind.data, x.dtype)) if total is None else total
+    return x.astype(dtype)
+
+
+def _softmax(op: rd.SoftmaxOp, x: Array) -> Array:
+    axis, dtype = op.axis.value.data, x.dtype
+    if x.size == 0:
+        return x
+    x = widened(x)
+    x = x - x.max(axis, keepdims=True)
+    e = np.exp(x)
+    total = e.sum(axis, keepdims=True)
+    return (x - np.log(total) if op.log.value.data else e / total).astype(dtype)
+
+
+def _normalize(op: rd.NormalizeOp, x: Array) -> Array:
+    axes, dtype = tuple(int_list(op.axes)), x.dtype
+    if x.size == 0:
+        return x
+    x = widened(x)
+    if op.centered.value.data:
+        x = x - x.mean(axes, keepdims=True)
+    variance = np.square(x).mean(axes, keepdims=True)
+    return (x / np.sqrt(variance + x.dtype.type(op.epsilon.value.data))).astype(dtype)
+
+
+REDUCTION_MEANING: dict[type[Operation], Callable[..., Array]] = {
+    rd.MatmulOp: _matmul,
+    rd.ConvOp: _conv,
+    rd.ReduceOp: _reduce,
+    rd.ArgReduceOp: _arg_reduce,
+    rd.ReduceWindowOp: _reduce_window,
+    rd.SoftmaxOp: _softmax,
+    rd.NormalizeOp: _normalize,
+}
