@@ -12,16 +12,23 @@ from xdsl.universe import Universe
 from xdsl.utils.target import Target
 
 _DIALECTS: dict[str, str] = {
+    "onnx": "webdnn.dialects.onnx:Onnx",
     "llvm_ext": "webdnn.dialects.llvm_ext:LLVMExt",
     "vector_ext": "webdnn.dialects.vector_ext:VectorExt",
     "nn": "webdnn.dialects.nn:NN",
     "kernel": "webdnn.dialects.kernel:Kernel",
     "plan": "webdnn.dialects.plan:Plan",
+    "wgsl": "webdnn.dialects.wgsl:WGSL",
 }
 
-_PASSES: dict[str, str] = {}
+_PASSES: dict[str, str] = {
+    "wgsl-bind-operands": "webdnn.lowering.target_wgsl.bind_operands:WGSLBindOperandsPass",
+    "lower-to-wgsl": "webdnn.lowering.target_wgsl.pipeline:LowerToWGSLPass",
+}
 
-_TARGETS: dict[str, str] = {}
+_TARGETS: dict[str, str] = {
+    "webdnn-wgsl": "webdnn.codegen.wgsl.target:WGSLTarget",
+}
 
 
 def _lazily(path: str) -> Callable[[], object]:

@@ -1,0 +1,86 @@
+"""The `onnx` dialect, generated from the operator schemas that the `onnx` package carries.
+
+`onnx.Conv` and every other operator class is an attribute of this module, by the name of its op without `onnx.`; classes of
+other domains are found with `op_class`.
+"""
+
+from __future__ import annotations
+
+from xdsl.ir import Dialect
+
+from webdnn.dialects.onnx.attributes import BytesValueAttr, WeightAttr
+from webdnn.dialects.onnx.ops import NoneOp, OnnxOp, WeightOp, YieldOp, op_class, op_classes
+from webdnn.dialects.onnx.types import (
+    MapType,
+    OptionalType,
+    SequenceType,
+    SparseType,
+    StringType,
+    UnknownType,
+)
+
+INPUT_NAMES = "webdnn.input_names"
+"""Attribute of `@main`: the model's names of its inputs, a list of strings."""
+OUTPUT_NAMES = "webdnn.output_names"
+"""Attribute of `@main`: the model's names of its outputs, a list of strings."""
+INPUT_DTYPES = "webdnn.input_dtypes"
+"""Attribute of `@main`: the inputs' element types as packages spell them (`"float32"`), a list of strings."""
+OUTPUT_DTYPES = "webdnn.output_dtypes"
+"""Attribute of `@main`: the outputs' element types as packages spell them, a list of strings."""
+INPUT_SYMBOLS = "webdnn.input_symbols"
+"""Attribute of `@main`: for each input its dimensions' symbols, a list of lists of strings; `""` where there is none."""
+OUTPUT_SYMBOLS = "webdnn.output_symbols"
+"""Attribute of `@main`: for each output its dimensions' symbols, a list of lists of strings."""
+OPSETS = "onnx.opset_import"
+"""Attribute of the module: the version of each domain, a dictionary (`{"ai.onnx" = 23 : i64}`)."""
+MODEL_NAME = "webdnn.model_name"
+"""Attribute of the module: the name of the ONNX graph, a string."""
+
+Onnx = Dialect(
+    "onnx",
+    [NoneOp, WeightOp, YieldOp, *op_classes().values()],
+    [
+        BytesValueAttr,
+        MapType,
+        OptionalType,
+        SequenceType,
+        SparseType,
+        StringType,
+        UnknownType,
+        WeightAttr,
+    ],
+)
+
+
+def __getattr__(name: str) -> type[OnnxOp]:
+    try:
+        return op_classes()[f"onnx.{name}"]
+    except KeyError:
+        raise AttributeError(f"the onnx dialect has no op named {name}") from None
+
+
+__all__ = [
+    "INPUT_DTYPES",
+    "INPUT_NAMES",
+    "INPUT_SYMBOLS",
+    "MODEL_NAME",
+    "OPSETS",
+    "OUTPUT_DTYPES",
+    "OUTPUT_NAMES",
+    "OUTPUT_SYMBOLS",
+    "BytesValueAttr",
+    "MapType",
+    "NoneOp",
+    "Onnx",
+    "OnnxOp",
+    "OptionalType",
+    "SequenceType",
+    "SparseType",
+    "StringType",
+    "UnknownType",
+    "WeightAttr",
+    "WeightOp",
+    "YieldOp",
+    "op_class",
+    "op_classes",
+]

@@ -1,0 +1,297 @@
+"""The ops of the `onnx` dialect: one class per operator and version, made from the schemas of the `onnx` package.
+
+`onnx.Conv` is the newest version of Conv; an older one is named after the opset that introduced it (`onnx.Conv_1`).
+Operators of other domains carry what follows `ai.onnx`: `onnx.ml.Scaler`, `onnx.preview.training.Adam`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any, ClassVar, cast
+
+import onnx
+from onnx.defs import OpSchema
+from xdsl.dialects.builtin import NoneType, StringAttr
+from xdsl.ir import Attribute, Operation, OpTraits, Region, SSAValue
+from xdsl.irdl import (
+    IRDLOperation,
+    irdl_op_definition,
+    prop_def,
+    result_def,
+    traits_def,
+    var_operand_def,
+)
+from xdsl.parser import Parser
+from xdsl.printer import Printer
+from xdsl.traits import IsTerminator, Pure
+from xdsl.utils.exceptions import VerifyException
+
+from webdnn.dialects.onnx.attributes import kind_of, python_value
+
+_VARIADIC = OpSchema.FormalParameterOption.Variadic
+_GRAPH = OpSchema.AttrType.GRAPH
+_RANDOM = (
+    "Bernoulli",
+    "Multinomial",
+    "RandomNormal",
+    "RandomNormalLike",
+    "RandomUniform",
+    "RandomUniformLike",
+)
+
+
+@irdl_op_definition
+class NoneOp(IRDLOperation):
+    """Stands for an optional input that is absent: `%n = onnx.none : none`."""
+
+    name = "onnx.none"
+    res = result_def(NoneType)
+    assembly_format = "attr-dict `:` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self) -> None:
+        super().__init__(result_types=[NoneType()])
+
+
+@irdl_op_definition
+class WeightOp(IRDLOperation):
+    """A handle to a tensor of the weight store: `%w = onnx.weight "conv1.weight" : tensor<64x3x7x7xf32>`.
+
+    Initializers and Constant nodes become this op, so the IR never holds the data.
+    """
+
+    name = "onnx.weight"
+    key = prop_def(StringAttr)
+    res = result_def()
+    assembly_format = "$key attr-dict `:` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, key: str, type: Attribute) -> None:
+        super().__init__(properties={"key": StringAttr(key)}, result_types=[type])
+
+
+@irdl_op_definition
+class YieldOp(IRDLOperation):
+    """Ends a subgraph (the region of If, Loop, Scan and the like) and gives its outputs."""
+
+    name = "onnx.yield"
+    arguments = var_operand_def()
+    assembly_format = "attr-dict ($arguments^ `:` type($arguments))?"
+    traits = traits_def(IsTerminator(), Pure())
+
+    def __init__(self, *arguments: SSAValue) -> None:
+        super().__init__(operands=[arguments])
+
+
+class OnnxOp(Operation):
+    """An ONNX operator: `%y = onnx.Conv(%x, %w, %b) {strides = array<i64: 1, 1>} : (...) -> tensor<...>`.
+
+    Operands and results stand in the order of the schema, and trailing absent ones are left out. An absent optional
+    operand before a present one is the result of `onnx.none`; an absent optional result before a present one has no
+    uses. Graph attributes are regions in the order of `graph_names`; an absent one is a region with no blocks.
+    """
+
+    schema: ClassVar[OpSchema]
+    op_type: ClassVar[str]
+    """The operator's name in ONNX."""
+    domain: ClassVar[str]
+    """The operator's domain, `""` for ai.onnx."""
+    since_version: ClassVar[int]
+    """The opset that introduced this version of the operator."""
+    input_names: ClassVar[tuple[str, ...]]
+    output_names: ClassVar[tuple[str, ...]]
+    graph_names: ClassVar[tuple[str, ...]]
+
+    def has_operand(self, name: str) -> bool:
+        """Whether the optional input that the schema calls `name` is present."""
+        return self.operand_named(name) is not None
+
+    def operand_named(self, name: str) -> SSAValue | None:
+        """The operand that the schema calls `name` (the first one, where it is variadic), or None where it is absent.
+
+        Raises:
+            ValueError: the schema has no such input.
+        """
+        index = self.input_names.index(name)
+        if index >= len(self.operands):
+            return None
+        operand = self.operands[index]
+        return None if isinstance(operand.type, NoneType) else operand
+
+    def operands_named(self, name: str) -> Sequence[SSAValue]:
+        """The operands of the variadic input that the schema calls `name` (always the last input)."""
+        return self.operands[self.input_names.index(name) :]
+
+    def result_named(self, name: str) -> SSAValue | None:
+        """The result that the schema calls `name`, or None where it is absent."""
+        index = self.output_names.index(name)
+        return self.results[index] if index < len(self.results) else None
+
+    def region_named(self, name: str) -> Region:
+        """The region of the graph attribute `name`."""
+        return self.regions[self.graph_names.index(name)]
+
+    def value_of(self, name: str) -> Any:
+        """The attribute `name` as a Python value, the schema's default where it is not given, or None without either.
+
+        Raises:
+            KeyError: the schema has no such attribute.
+        """
+        if (attr := self.attributes.get(name)) is not None:
+            return python_value(attr)
+        default = self.schema.attributes[name].default_value
+        if default.type == onnx.AttributeProto.UNDEFINED:
+            return None
+        value: Any = onnx.helper.get_attribute_value(default)
+        return value.decode() if isinstance(value, bytes) else value
+
+    def int_of(self, name: str, default: int = 0) -> int:
+        """The integer attribute `name`; `default` where neither the op nor the schema has a value."""
+        value = self.value_of(name)
+        return default if value is None else int(value)
+
+    def float_of(self, name: str, default: float = 0.0) -> float:
+        """The float attribute `name`; `default` where neither the op nor the schema has a value."""
+        value = self.value_of(name)
+        return default if value is None else float(value)
+
+    def str_of(self, name: str, default: str = "") -> str:
+        """The string attribute `name`; `default` where neither the op nor the schema has a value."""
+        value = self.value_of(name)
+        return default if value is None else str(value)
+
+    def ints_of(self, name: str) -> list[int] | None:
+        """The list of integers `name`, or None where neither the op nor the schema has a value."""
+        value = self.value_of(name)
+        return None if value is None else [int(v) for v in value]
+
+    def floats_of(self, name: str) -> list[float] | None:
+        """The list of floats `name`, or None where neither the op nor the schema has a value."""
+        value = self.value_of(name)
+        return None if value is None else [float(v) for v in value]
+
+    def print(self, printer: Printer) -> None:
+        with printer.in_parens():
+            printer.print_list(self.operands, printer.print_ssa_value)
+        if self.regions:
+            printer.print_string(" ")
+            with printer.in_parens():
+                printer.print_list(self.regions, printer.print_region)
+        printer.print_op_attributes(self.attributes)
+        printer.print_string(" : ")
+        printer.print_function_type(self.operand_types, self.result_types)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> OnnxOp:
+        arguments = parser.parse_op_args_list()
+        regions = parser.parse_region_list()
+        attributes = parser.parse_optional_attr_dict()
+        parser.parse_punctuation(":")
+        position = parser.pos
+        type = parser.parse_function_type()
+        return cls.create(
+            operands=parser.resolve_operands(arguments, type.inputs.data, position),
+            result_types=type.outputs.data,
+            attributes=attributes,
+            regions=regions,
+        )
+
+    def verify_(self) -> None:
+        schema = self.schema
+        if not schema.min_input <= len(self.operands) <= schema.max_input:
+            self._fail(
+                f"takes {schema.min_input} to {schema.max_input} operands, not {len(self.operands)}"
+            )
+        if not schema.min_output <= len(self.results) <= schema.max_output:
+            self._fail(
+                f"has {schema.min_output} to {schema.max_output} results, not {len(self.results)}"
+            )
+        if len(self.regions) != len(self.graph_names):
+            self._fail(f"has {len(self.graph_names)} regions, not {len(self.regions)}")
+        known = schema.attributes
+        for name, attr in self.attributes.items():
+            if "." in name:  # A discardable attribute of somebody else.
+                continue
+            if name not in known:
+                self._fail(f"has no attribute '{name}'")
+            if known[name].type.value != kind_of(attr):
+                self._fail(f"the attribute '{name}' must be of the kind {known[name].type.name}")
+        for name, definition in known.items():
+            if not definition.required:
+                continue
+            if definition.type == _GRAPH:
+                if not self.region_named(name).blocks:
+                    self._fail(f"lacks the required region '{name}'")
+            elif name not in self.attributes:
+                self._fail(f"lacks the required attribute '{name}'")
+        for region in self.regions:
+            if region.blocks and not isinstance(region.block.last_op, YieldOp):
+                self._fail("each region must end with onnx.yield")
+
+    def _fail(self, what: str) -> None:
+        raise VerifyException(f"{self.name} {what}")
+
+
+def _prefix(domain: str) -> str:
+    """What stands before the operator's name: `onnx.` and the part of the domain behind `ai.onnx`."""
+    rest = domain.removeprefix("ai.onnx").strip(".")
+    return f"onnx.{rest}." if rest else "onnx."
+
+
+@cache
+def _newest() -> dict[tuple[str, str], int]:
+    newest: dict[tuple[str, str], int] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        key = (schema.domain, schema.name)
+        newest[key] = max(newest.get(key, 0), schema.since_version)
+    return newest
+
+
+def _make_class(schema: OpSchema, newest: int) -> type[OnnxOp]:
+    suffix = "" if schema.since_version == newest else f"_{schema.since_version}"
+    graphs = sorted((n for n, a in schema.attributes.items() if a.type == _GRAPH), reverse=True)
+    is_pure = schema.name not in _RANDOM
+    members: dict[str, Any] = {
+        "__module__": __name__,
+        "__doc__": f"{schema.name} of {schema.domain or 'ai.onnx'}, version {schema.since_version}.",
+        "name": f"{_prefix(schema.domain)}{schema.name}{suffix}",
+        "schema": schema,
+        "op_type": schema.name,
+        "domain": schema.domain,
+        "since_version": schema.since_version,
+        "input_names": tuple(p.name for p in schema.inputs),
+        "output_names": tuple(p.name for p in schema.outputs),
+        "graph_names": tuple(graphs),
+        "traits": OpTraits((lambda: (Pure(),)) if is_pure else (lambda: ())),
+    }
+    return cast("type[OnnxOp]", type(f"{schema.name}{suffix}", (OnnxOp,), members))
+
+
+@cache
+def op_classes() -> dict[str, type[OnnxOp]]:
+    """All operator classes by the name of the op (`"onnx.Conv"`)."""
+    newest = _newest()
+    classes: dict[str, type[OnnxOp]] = {}
+    for schema in onnx.defs.get_all_schemas_with_history():
+        cls = _make_class(schema, newest[schema.domain, schema.name])
+        classes[cls.name] = cls
+    return classes
+
+
+def op_class(op_type: str, opset: int, domain: str = "") -> type[OnnxOp] | None:
+    """The class of an operator as the opset `opset` of its domain defines it, or None where it does not exist.
+
+    Args:
+        op_type: the operator's name in ONNX.
+        opset: the version of the domain that the model imports.
+        domain: the operator's domain; `"ai.onnx"` is the same as `""`.
+    """
+    domain = "" if domain == "ai.onnx" else domain
+    try:
+        schema = onnx.defs.get_schema(op_type, opset, domain)
+    except onnx.defs.SchemaError:
+        return None
+    newest = _newest()[domain, schema.name]
+    suffix = "" if schema.since_version == newest else f"_{schema.since_version}"
+    return op_classes()[f"{_prefix(domain)}{schema.name}{suffix}"]

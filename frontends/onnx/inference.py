@@ -1,0 +1,72 @@
+"""Types and shapes of all values of a model, from ONNX's own inference."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import onnx
+from onnx import GraphProto, ModelProto, TypeProto, ValueInfoProto
+
+from webdnn.frontends.onnx.graphs import all_graphs
+
+Types: TypeAlias = dict[str, TypeProto]
+
+
+def infer(model: ModelProto) -> ModelProto:
+    """The model with the types that inference finds in its `value_info`.
+
+    Intermediate and output shapes that the file states are not trusted, because they are often those of other sizes than
+    the ones that were bound: they only fill what inference leaves open.
+    """
+    bare = ModelProto()
+    bare.CopyFrom(model)
+    for graph in all_graphs(bare.graph):
+        del graph.value_info[:]
+    for output in bare.graph.output:
+        if output.type.WhichOneof("value") == "tensor_type":
+            output.type.tensor_type.ClearField("shape")
+    try:
+        inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError):
+        # Inference gives up on the whole model where one node contradicts itself; what the file states is left.
+        return model
+    for stated, found in zip(all_graphs(model.graph), all_graphs(inferred.graph), strict=True):
+        _fill(stated, found)
+    return inferred
+
+
+def _fill(stated: GraphProto, found: GraphProto) -> None:
+    known = {value.name: value for value in [*found.value_info, *found.output]}
+    for value in [*stated.value_info, *stated.output]:
+        if value.name not in known:
+            found.value_info.append(value)
+        else:
+            _merge(value, known[value.name])
+
+
+def _merge(stated: ValueInfoProto, found: ValueInfoProto) -> None:
+    """Where the found type is open and the stated one agrees with the rest, take the stated one."""
+    if found.type.WhichOneof("value") is None:
+        found.type.CopyFrom(stated.type)
+        return
+    kinds = {found.type.WhichOneof("value"), stated.type.WhichOneof("value")}
+    if kinds != {"tensor_type"}:
+        return
+    ours, theirs = found.type.tensor_type, stated.type.tensor_type
+    if ours.elem_type == onnx.TensorProto.UNDEFINED:
+        ours.elem_type = theirs.elem_type
+    if not theirs.HasField("shape"):
+        return
+    if not ours.HasField("shape"):
+        ours.shape.CopyFrom(theirs.shape)
+        return
+    if len(ours.shape.dim) != len(theirs.shape.dim):
+        return
+    for mine, other in zip(ours.shape.dim, theirs.shape.dim, strict=True):
+        if not mine.HasField("dim_value") and (other.HasField("dim_value") or not mine.dim_param):
+            mine.CopyFrom(other)
+
+
+def types_of(graph: GraphProto) -> Types:
+    """The types of the values of one graph by name."""
+    return {v.name: v.type for v in [*graph.value_info, *graph.input, *graph.output]}

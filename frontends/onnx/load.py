@@ -1,0 +1,100 @@
+"""`load`: an ONNX model in, a module of `onnx` ops and its weights out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import ModelProto
+from xdsl.dialects.builtin import ModuleOp
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.weight_store import WeightStore
+from webdnn.frontends.onnx.binding import bind_shapes
+from webdnn.frontends.onnx.build import build
+from webdnn.frontends.onnx.inference import infer
+from webdnn.frontends.onnx.opset import upgrade
+from webdnn.frontends.onnx.source import read
+from webdnn.frontends.onnx.tensors import detach_weights
+from webdnn.frontends.onnx.validate import (
+    check_model,
+    check_names,
+    check_operators,
+    opsets_of,
+    sort_nodes,
+)
+
+
+@dataclass(frozen=True)
+class ImportedModel:
+    """A model as IR.
+
+    `module` holds one `func.func @main` of `onnx` ops. The function's attributes name its inputs and outputs (the constants
+    of `webdnn.dialects.onnx`: INPUT_NAMES, INPUT_DTYPES, INPUT_SYMBOLS and the same for outputs). Arguments are the model's
+    inputs without its initializers; each op's location is the name of its node. `onnx.weight` ops name keys of `weights`.
+    """
+
+    module: ModuleOp
+    weights: WeightStore
+
+
+def load(
+    model: str | Path | bytes | ModelProto,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    *,
+    inline: Sequence[str] = (),
+) -> ImportedModel:
+    """Import an ONNX model.
+
+    Model-local functions are inlined. The model is converted to the newest opset of the `onnx` package where its converter
+    can do it for all nodes; else it keeps its opset, and its ops are of the versions of that opset.
+
+    Args:
+        model: a path (external data is looked for beside it), the bytes of a file, or a ModelProto (which is not changed).
+        shapes: sizes of inputs, by name; they bind the model's symbolic dimensions, wherever the same symbol stands.
+        inline: operators that ONNX defines as functions of others (`"LayerNormalization"`) to replace by these.
+
+    Raises:
+        WebDNNError: the model is missing, broken, or uses operators that ONNX does not define; or `shapes` do not fit it.
+    """
+    source = read(model)
+    proto = source.model
+    opsets = opsets_of(proto)
+    if not proto.opset_import:
+        proto.opset_import.append(onnx.helper.make_opsetid("", opsets.get("", 1)))
+    check_operators(proto, opsets)
+    check_names(proto.graph)
+    sort_nodes(proto.graph)
+    initializers = {tensor.name for tensor in proto.graph.initializer}
+    initializers |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
+    inputs = [value.name for value in proto.graph.input if value.name not in initializers]
+    arrays = detach_weights(proto.graph, source.folder)
+    # From IR version 4 on an initializer need not be an input: what was detached may be either.
+    proto.ir_version = max(proto.ir_version, 4)
+    check_model(proto)
+    proto = _inline_functions(proto)
+    bind_shapes(proto.graph, inputs, shapes or {})
+    proto = upgrade(proto)
+    if inline:
+        selected = [("", name) for name in inline]
+        proto = onnx.inliner.inline_selected_functions(
+            proto, selected, inline_schema_functions=True
+        )
+    proto = infer(proto)
+    weights = WeightStore()
+    return ImportedModel(build(proto, arrays, weights), weights)
+
+
+def _inline_functions(model: ModelProto) -> ModelProto:
+    if not model.functions:
+        return model
+    try:
+        return onnx.inliner.inline_local_functions(model, convert_version=True)
+    except (RuntimeError, onnx.version_converter.ConvertError) as error:
+        raise WebDNNError(
+            "the model's functions cannot be inlined",
+            where=[f"{f.domain}.{f.name}" for f in model.functions],
+            why=str(error).splitlines()[0],
+        ) from None

@@ -1,0 +1,193 @@
+"""Finds what is wrong with a model, in terms of its own names, before anything else looks at it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import onnx
+from onnx import GraphProto, ModelProto, NodeProto
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.onnx import op_class
+from webdnn.frontends.onnx.graphs import all_nodes, describe, names_read, subgraphs
+
+
+def opsets_of(model: ModelProto) -> dict[str, int]:
+    """The versions of the domains that a model imports; the default domain is `""`."""
+    opsets: dict[str, int] = {}
+    for entry in model.opset_import:
+        opsets["" if entry.domain == "ai.onnx" else entry.domain] = entry.version
+    if "" not in opsets and model.ir_version < 3:
+        opsets[""] = 1  # Before IR version 3 there was no opset_import.
+    return opsets
+
+
+def check_operators(model: ModelProto, opsets: Mapping[str, int]) -> None:
+    """Raises a WebDNNError that lists all nodes whose operators are not part of ONNX."""
+    local = {(function.domain, function.name) for function in model.functions}
+    unknown: dict[str, list[str]] = {}
+
+    def check(nodes: Iterable[NodeProto], versions: Mapping[str, int]) -> None:
+        for node in nodes:
+            domain = "" if node.domain == "ai.onnx" else node.domain
+            if (node.domain, node.op_type) in local:
+                continue
+            version = versions.get(domain)
+            if version is None or op_class(node.op_type, version, domain) is None:
+                operator = f"{domain or 'ai.onnx'}.{node.op_type}"
+                if version is None:
+                    operator += " (of a domain that the model does not import)"
+                elif _exists(node.op_type, domain):
+                    operator += f" (not in opset {version})"
+                unknown.setdefault(operator, []).append(describe(node))
+
+    check(all_nodes(model.graph), opsets)
+    for function in model.functions:
+        versions = {
+            e.domain.replace("ai.onnx", "", 1) if e.domain == "ai.onnx" else e.domain: e.version
+            for e in function.opset_import
+        }
+        check((inner for node in function.node for inner in _with_inner(node)), versions)
+    if not unknown:
+        return
+    count = sum(len(nodes) for nodes in unknown.values())
+    raise WebDNNError(
+        f"{count} node{'s use operators' if count > 1 else ' uses an operator'} that ONNX does not define",
+        where=[f"{operator}: {', '.join(nodes)}" for operator, nodes in unknown.items()],
+        why="operators of custom domains have no meaning outside the runtime they were made for",
+        hint="export the model with standard operators, or with these as model-local functions",
+    )
+
+
+def _exists(op_type: str, domain: str) -> bool:
+    return onnx.defs.has(op_type, domain)
+
+
+def _with_inner(node: NodeProto) -> Iterable[NodeProto]:
+    yield node
+    for graph in subgraphs(node):
+        yield from all_nodes(graph)
+
+
+def check_names(graph: GraphProto) -> None:
+    """Raises a WebDNNError where a value is defined twice or is never defined."""
+    _check_names(graph, frozenset(), graph.name or "the graph")
+
+
+def _check_names(graph: GraphProto, outer: frozenset[str], where: str) -> None:
+    owners: dict[str, str] = {}
+    duplicates: dict[str, list[str]] = {}
+
+    def define(name: str, owner: str) -> None:
+        if not name:
+            return
+        if name in owners:
+            duplicates.setdefault(name, [owners[name]]).append(owner)
+        owners.setdefault(name, owner)
+
+    for value in graph.input:
+        define(value.name, "an input")
+    inputs = set(owners)
+    initializers: set[str] = set()
+    for tensor in [*graph.initializer, *(s.values for s in graph.sparse_initializer)]:
+        # An initializer may give an input its value, but there is one initializer of a name.
+        if tensor.name in initializers or tensor.name not in inputs:
+            define(tensor.name, "an initializer")
+        initializers.add(tensor.name)
+    for node in graph.node:
+        for name in node.output:
+            define(name, f"node {describe(node)}")
+    if duplicates:
+        raise WebDNNError(
+            f"{where} defines more than one value of the same name",
+            where=[f"'{name}' by {' and by '.join(by)}" for name, by in duplicates.items()],
+            why="each value of a graph has one definition",
+        )
+    visible = outer | owners.keys()
+    undefined = [
+        f"'{name}', read by node {describe(node)}"
+        for node in graph.node
+        for name in node.input
+        if name and name not in visible
+    ]
+    undefined += [f"output '{v.name}'" for v in graph.output if v.name not in visible]
+    if undefined:
+        raise WebDNNError(f"{where} reads values that nothing defines", where=undefined)
+    for node in graph.node:
+        for inner in subgraphs(node):
+            _check_names(inner, visible, f"the subgraph of node {describe(node)}")
+
+
+def sort_nodes(graph: GraphProto) -> None:
+    """Put the nodes of a graph and of its subgraphs in an order in which each reads what is already computed.
+
+    ONNX demands this order, but files that do not keep it are found, and other runtimes accept them.
+
+    Raises:
+        WebDNNError: the graph has a cycle; the message names the nodes on it.
+    """
+    for node in graph.node:
+        for inner in subgraphs(node):
+            sort_nodes(inner)
+    nodes = list(graph.node)
+    producer = {name: i for i, node in enumerate(nodes) for name in node.output if name}
+    reads = [{producer[n] for n in names_read(node) if n in producer} for node in nodes]
+    if all(all(source < i for source in sources) for i, sources in enumerate(reads)):
+        return
+    readers: list[list[int]] = [[] for _ in nodes]
+    for i, sources in enumerate(reads):
+        for source in sources:
+            readers[source].append(i)
+    missing = [len(sources) for sources in reads]
+    ready = [i for i, count in enumerate(missing) if count == 0]
+    order: list[int] = []
+    while ready:
+        i = ready.pop(0)
+        order.append(i)
+        for reader in readers[i]:
+            missing[reader] -= 1
+            if missing[reader] == 0:
+                ready.append(reader)
+    if len(order) < len(nodes):
+        raise WebDNNError(
+            "the graph has a cycle",
+            where=[
+                describe(nodes[i]) for i in _cycle(reads, {i for i, c in enumerate(missing) if c})
+            ],
+            why="a node's input depends on its own output",
+        )
+    ordered = [NodeProto.FromString(nodes[i].SerializeToString()) for i in order]
+    del graph.node[:]
+    graph.node.extend(ordered)
+
+
+def _cycle(reads: list[set[int]], stuck: set[int]) -> list[int]:
+    """The nodes of one cycle among `stuck`, each of which waits for another one of them; in the order of the data."""
+    path: list[int] = []
+    position: dict[int, int] = {}
+    at = min(stuck)
+    while at not in position:
+        position[at] = len(path)
+        path.append(at)
+        at = min(source for source in reads[at] if source in stuck)
+    return path[position[at] :][::-1]
+
+
+def check_model(model: ModelProto) -> None:
+    """Raises a WebDNNError with what ONNX's own checker finds wrong.
+
+    The model must hold no external data any more.
+    """
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        raise WebDNNError(
+            "the model breaks the rules of ONNX",
+            where=[line for line in lines[1:] if "node name" in line or line.startswith("==>")],
+            why=lines[0] if lines else type(error).__name__,
+            hint="export the model again, with a newer exporter",
+        ) from None
+
+
+__all__ = ["check_model", "check_names", "check_operators", "opsets_of", "sort_nodes"]
