@@ -1,1 +1,19 @@
-"""The WebGPU target: IR to WGSL text."""
+"""Level `target` to WGSL text."""
+
+from webdnn.codegen.wgsl.module import (
+    KernelInfo,
+    Shader,
+    kernel_info,
+    location_names,
+    print_shaders,
+    print_wgsl,
+)
+
+__all__ = [
+    "KernelInfo",
+    "Shader",
+    "kernel_info",
+    "location_names",
+    "print_shaders",
+    "print_wgsl",
+]

@@ -1,0 +1,89 @@
+"""WGSL expressions: their text, and what is needed to put them into larger ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+
+class Level(IntEnum):
+    """How tightly an expression binds. WGSL forbids mixing the operators of `OTHER` without parentheses."""
+
+    OTHER = 0
+    """comparison, shift, bitwise and logical operators"""
+    ADD = 1
+    MULTIPLY = 2
+    UNARY = 3
+    PRIMARY = 4
+
+
+_NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Expr:
+    """An expression.
+
+    Args:
+        text: its WGSL text.
+        level: how tightly it binds.
+        reads: the mutable variables (loop-carried values) it reads, by name.
+        volatile: whether it loads from memory that the kernel writes, so it must not move over a
+            write.
+        literal: whether it is built from literals alone; WGSL evaluates such expressions at compile
+            time and refuses overflow.
+    """
+
+    text: str
+    level: Level = Level.PRIMARY
+    reads: frozenset[str] = field(default=_NOTHING)
+    volatile: bool = False
+    literal: bool = False
+
+    def at(self, level: Level) -> str:
+        """The text as an operand that must bind at least as tightly as `level`."""
+        return self.text if self.level >= level else f"({self.text})"
+
+    @property
+    def argument(self) -> str:
+        """The text as an argument of a call.
+
+        Comparisons are put in parentheses, for `f(a < b, c > d)` reads as a template list.
+        """
+        return self.at(Level.ADD)
+
+
+def combine(text: str, level: Level, parts: Iterable[Expr], *, literal: bool = False) -> Expr:
+    """An expression `text` made of `parts`."""
+    reads = _NOTHING
+    volatile = False
+    for part in parts:
+        if part.reads:
+            reads = reads | part.reads
+        volatile = volatile or part.volatile
+    return Expr(text, level, reads, volatile, literal)
+
+
+def binary(symbol: str, lhs: Expr, rhs: Expr) -> Expr:
+    """`lhs symbol rhs`, left-associative, with the parentheses that WGSL needs."""
+    match symbol:
+        case "+" | "-":
+            level, right = Level.ADD, Level.MULTIPLY
+        case "*" | "/" | "%":
+            level, right = Level.MULTIPLY, Level.UNARY
+        case _:
+            level, right = Level.OTHER, Level.ADD
+    left = Level.ADD if level is Level.OTHER else level
+    return combine(f"{lhs.at(left)} {symbol} {rhs.at(right)}", level, (lhs, rhs))
+
+
+def call(function: str, *arguments: Expr) -> Expr:
+    """`function(arguments)`."""
+    text = ", ".join(a.argument for a in arguments)
+    return combine(f"{function}({text})", Level.PRIMARY, arguments)
+
+
+def unary(symbol: str, operand: Expr) -> Expr:
+    """`-x` or `!x`."""
+    return combine(f"{symbol}{operand.at(Level.PRIMARY)}", Level.UNARY, (operand,))

@@ -1,0 +1,122 @@
+"""A module of level `target` to WGSL sources, and what `model.json` needs to know of each kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from xdsl.dialects import func
+from xdsl.dialects.builtin import ArrayAttr, FusedLoc, ModuleOp, NameLoc
+from xdsl.ir import Attribute
+
+from webdnn.codegen.wgsl.printer import ModuleScope, print_entry_point, print_function
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.wgsl import bindings_of
+
+
+@dataclass(frozen=True)
+class KernelInfo:
+    """What a host must know to run a kernel.
+
+    Args:
+        name: the kernel's symbol.
+        entry_point: the name of its entry point in the WGSL source.
+        bindings: `read` or `read_write` for `@group(0) @binding(i)`, in the order of the operands.
+        workgroups: how many workgroups to dispatch, in x, y and z.
+        workgroup_size: the invocations of a workgroup, in x, y and z.
+        features: WebGPU features that the device must have.
+    """
+
+    name: str
+    entry_point: str
+    bindings: tuple[str, ...]
+    workgroups: tuple[int, int, int]
+    workgroup_size: tuple[int, int, int]
+    features: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Shader:
+    """One WGSL source and the kernels in it."""
+
+    source: str
+    kernels: tuple[KernelInfo, ...]
+
+
+def location_names(location: Attribute) -> Iterator[str]:
+    """The names in a location: `Conv_3` and `Relu_4` of `loc(fused["Conv_3", "Relu_4"])`."""
+    if isinstance(location, NameLoc):
+        yield location.desc.data
+    elif isinstance(location, FusedLoc) and isinstance(location.locations, ArrayAttr):
+        for part in location.locations.data:
+            yield from location_names(part)
+
+
+def kernel_info(kernel: FuncOp, entry_point: str | None = None) -> KernelInfo:
+    """What the host must know of a kernel of level `target`."""
+    name = kernel.sym_name.data
+    if kernel.grid is None or kernel.workgroup is None:
+        raise WebDNNError(f"the kernel {name} has no grid or no workgroup size")
+    grid = tuple(g.value.data for g in kernel.grid.data)
+    size = tuple(g.value.data for g in kernel.workgroup.data)
+    if len(grid) != 3 or len(size) != 3:
+        raise WebDNNError(
+            f"the grid and the workgroup size of the kernel {name} have three dimensions"
+        )
+    return KernelInfo(
+        name, entry_point or name, tuple(b.value for b in bindings_of(kernel)), grid, size
+    )
+
+
+def _source(kernels: Sequence[FuncOp], helpers: dict[str, func.FuncOp]) -> Shader:
+    scope = ModuleScope()
+    used = _reachable(kernels, helpers)
+    for helper in used:
+        scope.functions[helper.sym_name.data] = scope.names.unique(helper.sym_name.data)
+    for kernel in kernels:
+        scope.functions[kernel.sym_name.data] = scope.names.unique(kernel.sym_name.data)
+    parts: list[list[str]] = [print_function(helper, scope) for helper in used]
+    infos: list[KernelInfo] = []
+    for kernel in kernels:
+        labels = tuple(dict.fromkeys(location_names(kernel.location)))
+        parts.append(print_entry_point(kernel, scope, labels))
+        infos.append(kernel_info(kernel, scope.functions[kernel.sym_name.data]))
+    if scope.declarations:
+        parts.insert(0, scope.declarations)
+    return Shader("\n\n".join("\n".join(part) for part in parts) + "\n", tuple(infos))
+
+
+def _reachable(kernels: Sequence[FuncOp], helpers: dict[str, func.FuncOp]) -> list[func.FuncOp]:
+    """The helper functions that the kernels call, callees first."""
+    found: dict[str, func.FuncOp] = {}
+
+    def visit(op: FuncOp | func.FuncOp) -> None:
+        for inner in op.walk():
+            if isinstance(inner, func.CallOp):
+                name = inner.callee.string_value()
+                if name in helpers and name not in found:
+                    visit(helpers[name])
+                    found[name] = helpers[name]
+
+    for kernel in kernels:
+        visit(kernel)
+    return list(found.values())
+
+
+def print_shaders(module: ModuleOp, *, kernels_per_shader: int = 0) -> list[Shader]:
+    """The WGSL sources of a module of level `target`.
+
+    Args:
+        module: `kernel.func`s of level `target`, and `func.func`s that they call.
+        kernels_per_shader: how many kernels share a source; 0 puts all into one.
+    """
+    kernels = [op for op in module.ops if isinstance(op, FuncOp)]
+    helpers = {op.sym_name.data: op for op in module.ops if isinstance(op, func.FuncOp)}
+    step = kernels_per_shader or max(len(kernels), 1)
+    return [_source(kernels[i : i + step], helpers) for i in range(0, len(kernels), step)]
+
+
+def print_wgsl(module: ModuleOp) -> str:
+    """One WGSL source with an entry point for each kernel of a module of level `target`."""
+    return "\n".join(shader.source for shader in print_shaders(module))

@@ -1,0 +1,307 @@
+"""Runs WebGPU packages and single kernels from Python, on `wgpu` (naga on Vulkan).
+
+Where there is no GPU, Mesa's llvmpipe does the work.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.context import Context
+from xdsl.dialects.builtin import (
+    Float16Type,
+    Float32Type,
+    IntegerType,
+    MemRefType,
+    ModuleOp,
+)
+from xdsl.ir import Attribute
+
+from webdnn.codegen.wgsl import KernelInfo, Shader, print_shaders
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass
+
+Array = npt.NDArray[Any]
+
+_OPTIONAL_FEATURES = ("shader-f16", "subgroups", "subgroup", "timestamp-query")
+_RAISED_LIMITS = (
+    "max-storage-buffer-binding-size",
+    "max-buffer-size",
+    "max-storage-buffers-per-shader-stage",
+)
+
+
+def _wgpu() -> Any:
+    # Vulkan loaders and EGL complain on stderr where this folder is not set.
+    os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
+    try:
+        import wgpu
+    except ImportError as error:
+        raise WebDNNError(
+            "the Python package `wgpu` is not installed", hint="pip install wgpu"
+        ) from error
+    return wgpu
+
+
+@cache
+def device() -> Any:
+    """The process's WebGPU device: a GPU where there is one, else a CPU adapter."""
+    wgpu = _wgpu()
+    try:
+        adapter: Any = wgpu.gpu.request_adapter_sync(power_preference="high-performance")
+    except RuntimeError:
+        adapter = None
+    if adapter is None:
+        raise WebDNNError(
+            "no WebGPU adapter was found",
+            hint="install a Vulkan driver; Debian's mesa-vulkan-drivers has one for CPUs",
+        )
+    features = [f for f in _OPTIONAL_FEATURES if f in adapter.features]
+    limits = {name: adapter.limits[name] for name in _RAISED_LIMITS if name in adapter.limits}
+    return adapter.request_device_sync(required_features=features, required_limits=limits)
+
+
+class ComputeKernel:
+    """A compiled kernel: its pipeline and the layout of its operands."""
+
+    def __init__(self, module: Any, info: KernelInfo) -> None:
+        wgpu = _wgpu()
+        gpu = device()
+        entries = [
+            {
+                "binding": i,
+                "visibility": wgpu.ShaderStage.COMPUTE,
+                "buffer": {"type": "read-only-storage" if access == "read" else "storage"},
+            }
+            for i, access in enumerate(info.bindings)
+        ]
+        self.info = info
+        self.layout = gpu.create_bind_group_layout(entries=entries)
+        self.pipeline = gpu.create_compute_pipeline(
+            layout=gpu.create_pipeline_layout(bind_group_layouts=[self.layout]),
+            compute={"module": module, "entry_point": info.entry_point},
+        )
+
+    def bind(self, buffers: Sequence[tuple[Any, int, int]]) -> Any:
+        """A bind group of `(buffer, offset, bytes)`, one for each operand."""
+        return device().create_bind_group(
+            layout=self.layout,
+            entries=[
+                {"binding": i, "resource": {"buffer": b, "offset": o, "size": n}}
+                for i, (b, o, n) in enumerate(buffers)
+            ],
+        )
+
+    def encode(self, compute_pass: Any, group: Any, workgroups: Sequence[int]) -> None:
+        """Add a dispatch to a compute pass."""
+        compute_pass.set_pipeline(self.pipeline)
+        compute_pass.set_bind_group(0, group)
+        compute_pass.dispatch_workgroups(*workgroups)
+
+
+def compile_source(source: str, label: str = "") -> Any:
+    """A shader module; where naga refuses it, an error that shows the line of the WGSL."""
+    wgpu = _wgpu()
+    try:
+        return device().create_shader_module(label=label, code=source)
+    except wgpu.GPUError as error:
+        raise WebDNNError(f"the shader {label} does not compile", why=str(error)) from error
+
+
+def compile_shader(shader: Shader) -> dict[str, ComputeKernel]:
+    """The kernels of one WGSL source, by name."""
+    wgpu = _wgpu()
+    module = compile_source(shader.source, ", ".join(k.name for k in shader.kernels))
+    out: dict[str, ComputeKernel] = {}
+    for info in shader.kernels:
+        try:
+            out[info.name] = ComputeKernel(module, info)
+        except wgpu.GPUError as error:
+            raise WebDNNError(f"no pipeline for the kernel {info.name}", why=str(error)) from error
+    return out
+
+
+def storage_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
+    """The 32-bit type as which elements of `dtype` lie in a storage buffer."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "b":
+        return np.dtype(np.uint32)
+    if dtype.itemsize > 4:
+        raise WebDNNError(
+            f"WebGPU has no storage for {dtype}", hint="convert the tensor to 32 bits"
+        )
+    return np.dtype({"f": np.float32, "i": np.int32, "u": np.uint32}[dtype.kind])
+
+
+def from_storage(words: Array, dtype: npt.DTypeLike) -> Array:
+    """Elements of `dtype` out of 32-bit words; of an integer, only the low bits count."""
+    dtype = np.dtype(dtype)
+    return words != 0 if dtype.kind == "b" else words.astype(dtype)
+
+
+def _upload(array: Array) -> Any:
+    usage = _wgpu().BufferUsage
+    data = np.ascontiguousarray(array)
+    if data.nbytes == 0:
+        data = np.zeros(1, np.uint32)
+    return device().create_buffer_with_data(
+        data=data, usage=usage.STORAGE | usage.COPY_DST | usage.COPY_SRC
+    )
+
+
+def _buffer(size: int) -> Any:
+    usage = _wgpu().BufferUsage
+    return device().create_buffer(
+        size=max(math.ceil(size / 4) * 4, 4),
+        usage=usage.STORAGE | usage.COPY_DST | usage.COPY_SRC,
+    )
+
+
+def _element_dtype(type: Attribute) -> np.dtype[Any]:
+    match type:
+        case Float32Type():
+            return np.dtype(np.float32)
+        case Float16Type():
+            return np.dtype(np.float16)
+        case IntegerType() if type.width.data == 1:
+            return np.dtype(np.bool_)
+        case IntegerType() if type.width.data in (8, 16, 32):
+            return np.dtype(f"int{type.width.data}")
+        case _:
+            raise WebDNNError(f"WebGPU has no storage for {type}")
+
+
+def run_kernel(module: ModuleOp, name: str, arrays: Sequence[Array]) -> list[Array]:
+    """Lower one GPU kernel of level `loops` to WGSL and run it.
+
+    Args:
+        module: holds the kernel; it is not changed.
+        name: the kernel's symbol.
+        arrays: its inputs; each is flattened, and widened to the 32 bits that WGSL stores.
+
+    Returns:
+        The outputs, flat, with the element types of the kernel's operands (signed where signless).
+    """
+    kernel = next(
+        (op for op in module.ops if isinstance(op, FuncOp) and op.sym_name.data == name), None
+    )
+    if kernel is None or kernel.num_outputs is None:
+        raise WebDNNError(f"the module has no kernel {name} of level `loops`")
+    types = [cast("MemRefType[Attribute]", t) for t in kernel.function_type.inputs.data]
+    num_inputs = len(types) - kernel.num_outputs.value.data
+    if len(arrays) != num_inputs:
+        raise WebDNNError(f"the kernel {name} takes {num_inputs} inputs, not {len(arrays)}")
+    lowered = ModuleOp([kernel.clone()])
+    LowerToWGSLPass().apply(Context(), lowered)
+    (shader,) = print_shaders(lowered)
+    compiled = compile_shader(shader)[name]
+    buffers = [_upload(a.ravel().astype(storage_dtype(a.dtype))) for a in arrays]
+    dtypes = [_element_dtype(t.element_type) for t in types]
+    sizes = [math.prod(t.get_shape()) * 4 for t in types]
+    buffers += [_buffer(size) for size in sizes[num_inputs:]]
+    group = compiled.bind([(b, 0, b.size) for b in buffers])
+    encoder = device().create_command_encoder()
+    compute_pass = encoder.begin_compute_pass()
+    compiled.encode(compute_pass, group, compiled.info.workgroups)
+    compute_pass.end()
+    device().queue.submit([encoder.finish()])
+    outputs: list[Array] = []
+    for buffer, dtype, size in list(zip(buffers, dtypes, sizes, strict=True))[num_inputs:]:
+        data = device().queue.read_buffer(buffer, 0, size)
+        outputs.append(from_storage(np.frombuffer(data, storage_dtype(dtype)), dtype))
+    return outputs
+
+
+def run_webgpu(package_dir: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Run the WebGPU back end of a package (see `docs/architecture.md`, "The package").
+
+    Args:
+        package_dir: the folder that holds `model.json`.
+        inputs: an array for each of the model's inputs, by name.
+    """
+    manifest = json.loads((package_dir / "model.json").read_text())
+    section = manifest["backends"].get("webgpu")
+    if section is None:
+        raise WebDNNError("the package has no WebGPU back end", where=str(package_dir))
+    return WebGPUProgram(package_dir, manifest).run(inputs)
+
+
+class WebGPUProgram:
+    """A package's WebGPU back end, loaded: buffers filled, pipelines made, all launches bound."""
+
+    def __init__(self, package_dir: Path, manifest: dict[str, Any]) -> None:
+        section: dict[str, Any] = manifest["backends"]["webgpu"]
+        self._manifest = manifest
+        self._section = section
+        weights = b"".join(
+            (package_dir / shard["file"]).read_bytes() for shard in section["weights"]["shards"]
+        )
+        self._buffers: list[Any] = []
+        for entry in section["buffers"]:
+            if entry["kind"] == "weights":
+                data = weights[entry["offset"] : entry["offset"] + entry["bytes"]]
+                self._buffers.append(_upload(np.frombuffer(data.ljust(4, b"\0"), np.uint8)))
+            else:
+                self._buffers.append(_buffer(entry["bytes"]))
+        modules = [
+            compile_source((package_dir / s["file"]).read_text(), s["file"])
+            for s in section["shaders"]
+        ]
+        kernels = [
+            ComputeKernel(
+                modules[k["shader"]],
+                KernelInfo(k["name"], k["entryPoint"], tuple(k["bindings"]), (1, 1, 1), (1, 1, 1)),
+            )
+            for k in section["kernels"]
+        ]
+        self._launches: list[tuple[ComputeKernel, Any, list[int]]] = []
+        for launch in section["launches"]:
+            kernel = kernels[launch["kernel"]]
+            slices = [
+                (self._buffers[b["buffer"]], b["offset"], b["bytes"]) for b in launch["bindings"]
+            ]
+            self._launches.append((kernel, kernel.bind(slices), launch["workgroups"]))
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """One inference: all launches in one command buffer."""
+        gpu = device()
+        for tensor, place in zip(self._manifest["inputs"], self._section["inputs"], strict=True):
+            name = tensor["name"]
+            if name not in inputs:
+                raise WebDNNError("an input is missing", where=name)
+            array = np.asarray(inputs[name])
+            if list(array.shape) != tensor["shape"]:
+                raise WebDNNError(
+                    f"the input has shape {list(array.shape)}, not {tensor['shape']}", where=name
+                )
+            words = np.ascontiguousarray(array.astype(_STORAGE[place["storage"]]))
+            if words.size:
+                gpu.queue.write_buffer(self._buffers[place["buffer"]], place["offset"], words)
+        encoder = gpu.create_command_encoder()
+        compute_pass = encoder.begin_compute_pass()
+        for kernel, group, workgroups in self._launches:
+            kernel.encode(compute_pass, group, workgroups)
+        compute_pass.end()
+        gpu.queue.submit([encoder.finish()])
+        outputs: dict[str, Array] = {}
+        for tensor, place in zip(self._manifest["outputs"], self._section["outputs"], strict=True):
+            data = gpu.queue.read_buffer(
+                self._buffers[place["buffer"]], place["offset"], place["bytes"]
+            )
+            words = np.frombuffer(data, _STORAGE[place["storage"]])
+            array = from_storage(words, tensor["dtype"])
+            outputs[tensor["name"]] = array.reshape(tensor["shape"])
+        return outputs
+
+
+_STORAGE = {"f32": np.float32, "i32": np.int32, "u32": np.uint32}
