@@ -22,6 +22,7 @@ _DIALECTS: dict[str, str] = {
 }
 
 _PASSES: dict[str, str] = {
+    "lower-kernels-to-llvm": ("webdnn.lowering.target_wasm.kernels_to_llvm:LowerKernelsToLLVM"),
     "wgsl-bind-operands": "webdnn.lowering.target_wgsl.bind_operands:WGSLBindOperandsPass",
     "lower-to-wgsl": "webdnn.lowering.target_wgsl.pipeline:LowerToWGSLPass",
 }

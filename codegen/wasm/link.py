@@ -1,0 +1,86 @@
+"""Objects to one linked WebAssembly module, by `wasm-ld`."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from webdnn.dialects.errors import WebDNNError
+
+PAGE = 65536
+MAX_PAGES = 65536
+"""4 GiB: all that 32-bit addresses can reach."""
+
+
+@cache
+def linker() -> tuple[str, ...]:
+    """The command of the linker: a `wasm-ld` on the path, else the one that the `ziglang` package carries."""
+    if found := shutil.which("wasm-ld"):
+        return (found,)
+    return (sys.executable, "-m", "ziglang", "wasm-ld")
+
+
+def link(
+    objects: Sequence[bytes],
+    *,
+    exports: Sequence[str] = ("run", "run_range"),
+    stack_size: int = PAGE,
+    memory_pages: int | None = None,
+    names: bool = True,
+) -> bytes:
+    """Link objects to a module that imports `env.memory` and nothing else. The same input gives the same bytes.
+
+    The stack comes first in memory, so an overflow traps instead of overwriting data; constants come behind it.
+
+    Args:
+        objects: wasm32 object files.
+        exports: the functions to export.
+        stack_size: bytes of stack, a multiple of 16.
+        memory_pages: the size of the memory, initial and maximum; by default what stack and data need.
+        names: keep the names of functions, for profilers and stack traces.
+
+    Raises:
+        WebDNNError: the module would need more than 4 GiB, or the linker fails.
+    """
+    if memory_pages is not None and memory_pages > MAX_PAGES:
+        raise WebDNNError(
+            f"The model needs {memory_pages * PAGE / 2**30:.1f} GiB of memory on the wasm back end",
+            why="a WebAssembly memory with 32-bit addresses ends at 4 GiB",
+            hint="a smaller input, batch or model, or the webgpu back end",
+        )
+    with tempfile.TemporaryDirectory(prefix="webdnn-link-") as folder:
+        paths: list[str] = []
+        for index, data in enumerate(objects):
+            path = Path(folder) / f"{index}.o"
+            path.write_bytes(data)
+            paths.append(path.name)
+        command = [
+            *linker(),
+            "--no-entry",
+            "--import-memory",
+            "--stack-first",
+            "-z",
+            f"stack-size={stack_size}",
+            "--gc-sections",
+            "-O2",
+            *([] if names else ["--strip-all"]),
+            *(f"--export={name}" for name in exports),
+            "-o",
+            "module.wasm",
+        ]
+        if memory_pages is not None:
+            size = memory_pages * PAGE
+            command += [f"--initial-memory={size}", f"--max-memory={size}"]
+        # A response file: a thousand paths may be too long for a command line.
+        (Path(folder) / "objects.rsp").write_text("\n".join(paths))
+        done = subprocess.run(
+            [*command, "@objects.rsp"], cwd=folder, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise WebDNNError("wasm-ld failed", why=done.stderr.strip()[:2000])
+        return (Path(folder) / "module.wasm").read_bytes()

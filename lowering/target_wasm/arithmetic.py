@@ -1,0 +1,293 @@
+"""`arith`, and its vector forms in `vector_ext`, to the `llvm` dialect. Nothing here may trap or call a library."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xdsl.dialects import arith, llvm
+from xdsl.dialects.builtin import (
+    BFloat16Type,
+    DenseIntOrFPElementsAttr,
+    Float16Type,
+    FloatAttr,
+    IntegerAttr,
+    IntegerType,
+    VectorType,
+)
+from xdsl.ir import Attribute, Operation, SSAValue
+
+from webdnn.dialects import llvm_ext, vector_ext
+from webdnn.lowering.target_wasm import index_arithmetic
+from webdnn.lowering.target_wasm.emitter import Emitter, Handler
+from webdnn.lowering.target_wasm.half import bits_of
+from webdnn.lowering.target_wasm.index_arithmetic import is_index
+from webdnn.lowering.target_wasm.types import convert_type, element_of, mangled
+
+
+def _constant(emitter: Emitter, op: Operation) -> None:
+    assert isinstance(op, arith.ConstantOp)
+    if is_index(op.result):
+        return index_arithmetic.constant(emitter, op)
+    type, value = op.result.type, op.value
+    if isinstance(element_of(type), Float16Type | BFloat16Type):
+        emitter.set(op.result, emitter.constant(bits_of(value), convert_type(type)))
+        return None
+    lowered = convert_type(type)
+    if isinstance(value, DenseIntOrFPElementsAttr) and lowered != type:
+        assert isinstance(lowered, VectorType)
+        value = DenseIntOrFPElementsAttr.from_list(lowered, [int(v) for v in value.iter_values()])
+    assert isinstance(value, IntegerAttr | FloatAttr | DenseIntOrFPElementsAttr)
+    emitter.set(op.result, emitter.constant(value, lowered))
+    return None
+
+
+_BINARY: dict[type[Operation], Any] = {
+    arith.AddfOp: llvm.FAddOp,
+    arith.SubfOp: llvm.FSubOp,
+    arith.MulfOp: llvm.FMulOp,
+    arith.DivfOp: llvm.FDivOp,
+    arith.AddiOp: llvm.AddOp,
+    arith.SubiOp: llvm.SubOp,
+    arith.MuliOp: llvm.MulOp,
+    arith.AndIOp: llvm.AndOp,
+    arith.OrIOp: llvm.OrOp,
+    arith.XOrIOp: llvm.XOrOp,
+}
+
+
+def _binary(emitter: Emitter, op: Operation) -> None:
+    lhs, rhs = op.operands
+    result = op.results[0]
+    if is_index(result) and isinstance(op, arith.AddiOp | arith.SubiOp | arith.MuliOp):
+        index_arithmetic.binary(emitter, op)
+        return
+    emitter.set(result, emitter.add(_BINARY[type(op)](emitter.get(lhs), emitter.get(rhs))))
+    if is_index(result) and isinstance(op, arith.AndIOp):
+        mask = min(
+            (i.high for v in op.operands if (i := emitter.interval(v)).is_natural), default=-1
+        )
+        if mask >= 0:
+            emitter.intervals[result] = index_arithmetic.Interval(0, mask)
+
+
+def _width(type: Attribute) -> int:
+    element = element_of(type)
+    assert isinstance(element, IntegerType)
+    return element.width.data
+
+
+_SHIFT: dict[type[Operation], Any] = {
+    arith.ShLIOp: llvm.ShlOp,
+    arith.ShRUIOp: llvm.LShrOp,
+    arith.ShRSIOp: llvm.AShrOp,
+}
+
+
+def _shift(emitter: Emitter, op: Operation) -> None:
+    """A shift by the width or more gives 0 (or all sign bits), where LLVM would give poison."""
+    x, count = emitter.get(op.operands[0]), emitter.get(op.operands[1])
+    limit = emitter.int(_width(x.type) - 1, x.type)
+    inside = emitter.icmp("ule", count, limit)
+    safe = emitter.select(inside, count, limit)
+    shifted = emitter.add(_SHIFT[type(op)](x, safe))
+    if not isinstance(op, arith.ShRSIOp):
+        shifted = emitter.select(inside, shifted, emitter.int(0, x.type))
+    emitter.set(op.results[0], shifted)
+
+
+_DIVIDE: dict[type[Operation], Any] = {
+    arith.DivUIOp: llvm.UDivOp,
+    arith.RemUIOp: llvm.URemOp,
+    arith.DivSIOp: llvm.SDivOp,
+    arith.RemSIOp: llvm.SRemOp,
+}
+
+
+def _guarded_division(
+    emitter: Emitter, make: Any, x: SSAValue, y: SSAValue, *, signed: bool, remainder: bool
+) -> SSAValue:
+    """Division that cannot trap: x / 0 and x % 0 are 0, and the least integer over -1 wraps."""
+    zero, one = emitter.int(0, x.type), emitter.int(1, x.type)
+    by_zero = emitter.icmp("eq", y, zero)
+    divisor = emitter.select(by_zero, one, y)
+    if signed:
+        minus = emitter.icmp("eq", y, emitter.int(-1, x.type))
+        divisor = emitter.select(minus, one, divisor)
+    result = emitter.add(make(x, divisor))
+    if signed and not remainder:
+        negated = emitter.add(llvm.SubOp(zero, x))
+        result = emitter.select(minus, negated, result)  # pyright: ignore[reportPossiblyUnboundVariable]
+    # x % 1 is 0 as it should be for the divisors 0 and -1.
+    return result if remainder else emitter.select(by_zero, zero, result)
+
+
+def _divide(emitter: Emitter, op: Operation) -> None:
+    if is_index(op.results[0]) and index_arithmetic.divide(emitter, op):
+        return
+    x, y = (emitter.get(v) for v in op.operands)
+    result = _guarded_division(
+        emitter,
+        _DIVIDE[type(op)],
+        x,
+        y,
+        signed=isinstance(op, arith.DivSIOp | arith.RemSIOp),
+        remainder=isinstance(op, arith.RemSIOp | arith.RemUIOp),
+    )
+    emitter.set(op.results[0], result)
+
+
+def _rounded_division(emitter: Emitter, op: Operation) -> None:
+    """`floordivsi`, `ceildivsi`, `ceildivui`: the quotient toward zero, corrected where there is a remainder."""
+    if is_index(op.results[0]) and index_arithmetic.divide(emitter, op):
+        return
+    x, y = (emitter.get(v) for v in op.operands)
+    signed = not isinstance(op, arith.CeilDivUIOp)
+    make = llvm.SDivOp if signed else llvm.UDivOp
+    quotient = _guarded_division(emitter, make, x, y, signed=signed, remainder=False)
+    product = emitter.add(llvm.MulOp(quotient, y))
+    zero = emitter.int(0, x.type)
+    inexact = emitter.icmp("ne", product, x)
+    if signed:
+        opposite = emitter.icmp("slt", emitter.add(llvm.XOrOp(x, y)), zero)
+        if isinstance(op, arith.CeilDivSIOp):
+            opposite = emitter.icmp("eq", opposite, emitter.int(0, opposite.type))
+        inexact = emitter.add(llvm.AndOp(inexact, opposite))
+    inexact = emitter.add(llvm.AndOp(inexact, emitter.icmp("ne", y, zero)))
+    delta = emitter.int(-1 if isinstance(op, arith.FloorDivSIOp) else 1, x.type)
+    result = emitter.select(inexact, emitter.add(llvm.AddOp(quotient, delta)), quotient)
+    emitter.set(op.results[0], result)
+
+
+_MIN_MAX_INTEGER: dict[type[Operation], str] = {
+    arith.MinSIOp: "llvm.smin.{}",
+    arith.MaxSIOp: "llvm.smax.{}",
+    arith.MinUIOp: "llvm.umin.{}",
+    arith.MaxUIOp: "llvm.umax.{}",
+}
+
+
+def _min_max_integer(emitter: Emitter, op: Operation) -> None:
+    x, y = (emitter.get(v) for v in op.operands)
+    emitter.set(op.results[0], emitter.intrinsic(_MIN_MAX_INTEGER[type(op)], [x, y], x.type))
+    if is_index(op.results[0]):
+        index_arithmetic.note_min_max(emitter, op)
+
+
+def min_max_float(emitter: Emitter, name: str, x: SSAValue, y: SSAValue) -> SSAValue:
+    """`maximumf`, `minimumf` (a NaN wins) or `maxnumf`, `minnumf` (a NaN loses)."""
+    if name in ("maximumf", "minimumf"):
+        return emitter.intrinsic(f"llvm.{name[:-1]}.{{}}", [x, y], x.type)
+    # LLVM would call fmaxf for these. An ordered comparison is false for a NaN on either side.
+    wins = emitter.fcmp("ogt" if name == "maxnumf" else "olt", x, y)
+    y_is_nan = emitter.fcmp("uno", y, y)
+    return emitter.select(emitter.add(llvm.OrOp(wins, y_is_nan)), x, y)
+
+
+def _min_max_float(emitter: Emitter, op: Operation) -> None:
+    x, y = (emitter.get(v) for v in op.operands)
+    emitter.set(op.results[0], min_max_float(emitter, op.name.removeprefix("arith."), x, y))
+
+
+def _negf(emitter: Emitter, op: Operation) -> None:
+    emitter.set(op.results[0], emitter.add(llvm.FNegOp(emitter.get(op.operands[0]))))
+
+
+def _cmpi(emitter: Emitter, op: Operation) -> None:
+    if isinstance(op, vector_ext.CmpIOp):
+        predicate = op.predicate.data
+    else:
+        assert isinstance(op, arith.CmpiOp)
+        predicate = arith.CMPI_COMPARISON_OPERATIONS[op.predicate.value.data]
+    x, y = (emitter.get(v) for v in op.operands)
+    emitter.set(op.results[0], emitter.icmp(predicate, x, y))
+
+
+def _cmpf(emitter: Emitter, op: Operation) -> None:
+    if isinstance(op, vector_ext.CmpFOp):
+        predicate = op.predicate.data
+    else:
+        assert isinstance(op, arith.CmpfOp)
+        predicate = arith.CMPF_COMPARISON_OPERATIONS[op.predicate.value.data]
+    x, y = (emitter.get(v) for v in op.operands)
+    if predicate in ("true", "false"):
+        result = emitter.int(predicate == "true", convert_type(op.results[0].type))
+    else:
+        result = emitter.fcmp(predicate, x, y)
+    emitter.set(op.results[0], result)
+
+
+def _select(emitter: Emitter, op: Operation) -> None:
+    cond, x, y = op.operands
+    emitter.set(op.results[0], emitter.select(emitter.get(cond), emitter.get(x), emitter.get(y)))
+    if is_index(op.results[0]):
+        emitter.intervals[op.results[0]] = emitter.interval(x).union(emitter.interval(y))
+
+
+_CAST: dict[type[Operation], Any] = {
+    arith.SIToFPOp: llvm.SIToFPOp,
+    arith.UIToFPOp: llvm_ext.UIToFPOp,
+    arith.ExtSIOp: llvm.SExtOp,
+    arith.ExtUIOp: llvm.ZExtOp,
+    arith.TruncIOp: llvm.TruncOp,
+    arith.ExtFOp: llvm.FPExtOp,
+    arith.TruncFOp: llvm.FPTruncOp,
+    vector_ext.SIToFPOp: llvm.SIToFPOp,
+    vector_ext.UIToFPOp: llvm_ext.UIToFPOp,
+    vector_ext.ExtSIOp: llvm.SExtOp,
+    vector_ext.ExtUIOp: llvm.ZExtOp,
+    vector_ext.TruncIOp: llvm.TruncOp,
+}
+
+
+def _cast(emitter: Emitter, op: Operation) -> None:
+    source, type_ = emitter.get(op.operands[0]), convert_type(op.results[0].type)
+    emitter.set(op.results[0], emitter.add(_CAST[type(op)](source, type_)))
+
+
+def _float_to_integer(emitter: Emitter, op: Operation) -> None:
+    """Toward zero; out of range gives the nearest integer and a NaN 0, where LLVM would give poison."""
+    signed = isinstance(op, arith.FPToSIOp | vector_ext.FPToSIOp)
+    source, type_ = emitter.get(op.operands[0]), convert_type(op.results[0].type)
+    name = f"llvm.fpto{'s' if signed else 'u'}i.sat.{{}}.{mangled(source.type)}"
+    emitter.set(op.results[0], emitter.intrinsic(name, [source], type_))
+
+
+def _bitcast(emitter: Emitter, op: Operation) -> None:
+    source, type = emitter.get(op.operands[0]), convert_type(op.results[0].type)
+    result = source if source.type == type else emitter.add(llvm.BitcastOp(source, type))
+    emitter.set(op.results[0], result)
+
+
+def _index_cast(emitter: Emitter, op: Operation) -> None:
+    assert isinstance(op, arith.IndexCastOp)
+    index_arithmetic.cast(emitter, op)
+
+
+HANDLERS: dict[type[Operation], Handler] = {
+    arith.ConstantOp: _constant,
+    **dict.fromkeys(_BINARY, _binary),
+    **dict.fromkeys(_SHIFT, _shift),
+    **dict.fromkeys(_DIVIDE, _divide),
+    arith.FloorDivSIOp: _rounded_division,
+    arith.CeilDivSIOp: _rounded_division,
+    arith.CeilDivUIOp: _rounded_division,
+    **dict.fromkeys(_MIN_MAX_INTEGER, _min_max_integer),
+    arith.MaximumfOp: _min_max_float,
+    arith.MinimumfOp: _min_max_float,
+    arith.MaxnumfOp: _min_max_float,
+    arith.MinnumfOp: _min_max_float,
+    arith.NegfOp: _negf,
+    arith.CmpiOp: _cmpi,
+    arith.CmpfOp: _cmpf,
+    vector_ext.CmpIOp: _cmpi,
+    vector_ext.CmpFOp: _cmpf,
+    arith.SelectOp: _select,
+    vector_ext.SelectOp: _select,
+    **dict.fromkeys(_CAST, _cast),
+    arith.FPToSIOp: _float_to_integer,
+    arith.FPToUIOp: _float_to_integer,
+    vector_ext.FPToSIOp: _float_to_integer,
+    vector_ext.FPToUIOp: _float_to_integer,
+    arith.BitcastOp: _bitcast,
+    arith.IndexCastOp: _index_cast,
+}

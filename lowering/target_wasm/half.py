@@ -1,0 +1,38 @@
+"""16-bit floats: WebAssembly has none, so they are 16-bit integers that are widened before and rounded after use."""
+
+from __future__ import annotations
+
+import struct
+
+from xdsl.dialects.builtin import (
+    BFloat16Type,
+    DenseIntOrFPElementsAttr,
+    FloatAttr,
+    IntegerAttr,
+    VectorType,
+    i16,
+)
+from xdsl.ir import Attribute
+
+from webdnn.lowering.target_wasm.types import convert_type, element_of
+
+
+def _bits(value: float, type: Attribute) -> int:
+    if isinstance(type, BFloat16Type):
+        (wide,) = struct.unpack("<i", struct.pack("<f", value))
+        rounded = wide + 0x7FFF + ((wide >> 16) & 1) if value == value else wide | 0x400000
+        return (rounded >> 16) & 0xFFFF
+    return struct.unpack("<H", struct.pack("<e", value))[0]
+
+
+def bits_of(value: Attribute) -> Attribute:
+    """A constant of a 16-bit float type, as the integers that hold its bits."""
+    if isinstance(value, FloatAttr):
+        return IntegerAttr(_bits(value.value.data, value.type), i16, truncate_bits=True)
+    assert isinstance(value, DenseIntOrFPElementsAttr)
+    type = convert_type(value.type)
+    assert isinstance(type, VectorType)
+    element = element_of(value.type)
+    bits = [_bits(float(v), element) for v in value.iter_values()]
+    signed = [b - 0x10000 if b & 0x8000 else b for b in bits]
+    return DenseIntOrFPElementsAttr.from_list(type, signed)

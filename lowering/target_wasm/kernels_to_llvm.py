@@ -1,0 +1,72 @@
+"""`lower-kernels-to-llvm`: each `kernel.func` of level `loops` becomes an `llvm.func` for wasm32."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects import llvm
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, UnitAttr
+from xdsl.ir import Operation
+from xdsl.passes import ModulePass
+
+from webdnn.dialects import kernel
+from webdnn.lowering.target_wasm import arithmetic, control_flow, math_ops, memory, vectors
+from webdnn.lowering.target_wasm.emitter import Emitter, Handler
+from webdnn.lowering.target_wasm.types import PTR
+
+MAY_ALIAS = "may_alias"
+"""An attribute of a `kernel.func`: an output may lie over an input."""
+
+_HANDLERS: dict[type[Operation], Handler] = {
+    **arithmetic.HANDLERS,
+    **control_flow.HANDLERS,
+    **math_ops.HANDLERS,
+    **memory.HANDLERS,
+    **vectors.HANDLERS,
+}
+
+
+def lower_kernel(func: kernel.FuncOp, *, relaxed: bool) -> llvm.FuncOp:
+    """The `llvm.func` of one kernel: a pointer for each operand, no result.
+
+    Args:
+        func: a kernel of level `loops`.
+        relaxed: whether multiply-adds of vectors may be done by relaxed SIMD.
+    """
+    emitter = Emitter(_HANDLERS, relaxed=relaxed)
+    for arg in func.body.block.args:
+        emitter.set(arg, emitter.entry.insert_arg(PTR, len(emitter.entry.args)))
+    emitter.emit_ops(func.body.block)
+    emitter.block.add_op(llvm.ReturnOp())
+
+    count = len(func.body.block.args)
+    noalias = {} if MAY_ALIAS in func.attributes else {"llvm.noalias": UnitAttr()}
+    attributes = DictionaryAttr({**noalias, "llvm.nocapture": UnitAttr()})
+    return llvm.FuncOp(
+        func.sym_name,
+        llvm.LLVMFunctionType([PTR] * count),
+        llvm.LinkageAttr("external"),
+        body=emitter.finish(),
+        other_props={"arg_attrs": ArrayAttr([attributes] * count)},
+    )
+
+
+@dataclass(frozen=True)
+class LowerKernelsToLLVM(ModulePass):
+    """Lowers all kernels of a module, and leaves all else as it is.
+
+    `relaxed`: vector multiply-adds are done by relaxed SIMD.
+    """
+
+    name = "lower-kernels-to-llvm"
+
+    relaxed: bool = False
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for func in list(op.ops):
+            if isinstance(func, kernel.FuncOp) and func.is_lowered:
+                lowered = lower_kernel(func, relaxed=self.relaxed)
+                block = op.body.block
+                block.insert_op_before(lowered, func)
+                block.erase_op(func)

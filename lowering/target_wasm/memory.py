@@ -1,0 +1,98 @@
+"""`memref` and the loads and stores of `vector` to the `llvm` dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects import llvm, memref, vector
+from xdsl.dialects.builtin import IntegerAttr, IntegerType, MemRefType
+from xdsl.ir import Attribute, Operation, SSAValue
+
+from webdnn.lowering.target_wasm.emitter import Emitter, Handler
+from webdnn.lowering.target_wasm.types import (
+    byte_size,
+    element_of,
+    memory_type,
+    with_element,
+)
+
+_STACK_ALIGNMENT = 16
+_INBOUNDS_NUW = IntegerAttr(1 | 2 | 4, 32)  # MLIR's bits: inbounds (which implies nusw), nuw
+
+
+def _offset(
+    emitter: Emitter, base: SSAValue, index: SSAValue | int, element: Attribute
+) -> SSAValue:
+    """The address `index` elements behind `base`. It lies in the memref, so it cannot wrap."""
+    indices = [index] if isinstance(index, int) else [llvm.GEP_USE_SSA_VAL]
+    dynamic = [] if isinstance(index, int) else [index]
+    op = llvm.GEPOp(base, indices, element, dynamic, inbounds=True)
+    op.properties["noWrapFlags"] = _INBOUNDS_NUW
+    return emitter.add(op)
+
+
+def _address(emitter: Emitter, ref: SSAValue, indices: Sequence[SSAValue]) -> SSAValue:
+    """The address of an element; a constant part of the index comes last, where an instruction can hold it."""
+    assert isinstance(ref.type, MemRefType)
+    (index,) = indices
+    element = memory_type(ref.type.element_type)
+    base = emitter.get(ref)
+    variable, constant = emitter.sums.get(index, (index, 0))
+    if variable is not None:
+        base = _offset(emitter, base, emitter.get(variable), element)
+    return base if constant == 0 else _offset(emitter, base, constant, element)
+
+
+def _is_truth(type: Attribute) -> bool:
+    element = element_of(type)
+    return isinstance(element, IntegerType) and element.width.data == 1
+
+
+def _load(emitter: Emitter, op: Operation) -> None:
+    ref, *indices = op.operands
+    type = op.results[0].type
+    stored = with_element(type, memory_type(element_of(type)))
+    address = _address(emitter, ref, indices)
+    value = emitter.add(llvm.LoadOp(address, stored, byte_size(element_of(type))))
+    if _is_truth(type):
+        value = emitter.icmp("ne", value, emitter.int(0, stored))
+    emitter.set(op.results[0], value)
+
+
+def _store(emitter: Emitter, op: Operation) -> None:
+    value, ref, *indices = op.operands
+    lowered = emitter.get(value)
+    type = value.type
+    if _is_truth(type):
+        lowered = emitter.add(
+            llvm.ZExtOp(lowered, with_element(type, memory_type(element_of(type))))
+        )
+    address = _address(emitter, ref, indices)
+    emitter.block.add_op(llvm.StoreOp(lowered, address, byte_size(element_of(type))))
+
+
+def _alloca(emitter: Emitter, op: Operation) -> None:
+    assert isinstance(op, memref.AllocaOp)
+    type = op.memref.type
+    assert isinstance(type, MemRefType)
+    (count,) = type.get_shape()
+    element = memory_type(type.element_type)
+    emitter.set(op.memref, emitter.stack_slot(count, element, _STACK_ALIGNMENT))
+
+
+def alloca_bytes(op: memref.AllocaOp) -> int:
+    """The room that an allocation takes in the frame."""
+    type = op.memref.type
+    assert isinstance(type, MemRefType)
+    (count,) = type.get_shape()
+    size = count * byte_size(type.element_type)
+    return -(-size // _STACK_ALIGNMENT) * _STACK_ALIGNMENT
+
+
+HANDLERS: dict[type[Operation], Handler] = {
+    memref.LoadOp: _load,
+    memref.StoreOp: _store,
+    memref.AllocaOp: _alloca,
+    vector.LoadOp: _load,
+    vector.StoreOp: _store,
+}
