@@ -1,0 +1,53 @@
+import type { TypedArray } from "./dtypes.js";
+import type { BackendName, Manifest } from "./manifest.js";
+import type { Downloader } from "./download.js";
+
+/** Arrays by the name of the input or output. */
+export type Tensors = Record<string, TypedArray>;
+
+/** The time of one launch. */
+export interface LaunchProfile {
+  /** The name of the kernel. */
+  readonly kernel: string;
+  /** The ONNX nodes that it computes. */
+  readonly label: readonly string[];
+  readonly milliseconds: number;
+}
+
+/** The times of all launches of a run, in order. */
+export interface Profile {
+  /**
+   * How time was taken: by the GPU itself (`timestamp-query`), by the clock around a submission of its own for each launch
+   * (`submit`, which adds the cost of submitting), or by the clock around each launch (`clock`).
+   */
+  readonly method: "timestamp-query" | "submit" | "clock";
+  readonly launches: readonly LaunchProfile[];
+  readonly outputs: Tensors;
+}
+
+/** A package that is ready to run. Its methods are never called while a run is under way. */
+export interface Backend {
+  readonly name: BackendName;
+  /** Run on inputs that have been checked. */
+  run(inputs: Tensors): Promise<Tensors>;
+  /** Run launch by launch. */
+  profile(inputs: Tensors): Promise<Profile>;
+  /** Free memory. A run under way fails. */
+  dispose(): void;
+}
+
+/** What a back end is made from. */
+export interface BackendContext {
+  readonly manifest: Manifest;
+  readonly downloader: Downloader;
+  /** Cancels all downloads of this attempt. */
+  readonly signal: AbortSignal;
+  /** Where WebGPU is found. */
+  readonly gpu: GPU | undefined;
+  /** Told the number of bytes of all files that will be read, then of each piece. */
+  readonly expect: (total: number) => void;
+  readonly onBytes: (count: number) => void;
+}
+
+/** How many files are read at once. */
+export const PARALLEL_DOWNLOADS = 6;

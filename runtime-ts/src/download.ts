@@ -1,0 +1,224 @@
+import { ChecksumError, DownloadError, messageOf } from "./errors.js";
+import { importNode, isLocalFile } from "./location.js";
+import type { FileRef } from "./manifest.js";
+
+/** The `fetch` to read files with. */
+export type Fetch = (url: string, init: { signal: AbortSignal }) => Promise<Response>;
+
+/** How much of the files of a back end has arrived. */
+export interface Progress {
+  readonly backend: string;
+  /** Bytes, after any decompression by the transport. */
+  readonly loaded: number;
+  readonly total: number;
+}
+
+/** Reads the files of one package, checks them and counts their bytes. */
+export class Downloader {
+  readonly #base: URL;
+  readonly #fetch: Fetch | undefined;
+  readonly #verify: boolean;
+
+  /**
+   * @param base the URL of the manifest
+   * @param fetch used for all files if given; otherwise the global one, or `node:fs` for local files in Node
+   * @param verify whether to compare SHA-256 sums
+   */
+  constructor(base: URL, fetch: Fetch | undefined, verify: boolean) {
+    this.#base = base;
+    this.#fetch = fetch;
+    this.#verify = verify;
+  }
+
+  /** The URL of a file of the package. */
+  urlOf(file: FileRef): string {
+    return new URL(file.file, this.#base).href;
+  }
+
+  /** Read the manifest. */
+  async json(signal: AbortSignal): Promise<unknown> {
+    const url = this.#base.href;
+    let content: string;
+    if (this.#isLocal) {
+      const { readFile } = await importNode<typeof import("node:fs/promises")>("node:fs/promises");
+      content = await readFile(this.#base, { encoding: "utf8", signal }).catch((error: unknown) => {
+        throw new DownloadError(url, messageOf(error), { cause: error });
+      });
+    } else {
+      const response = await this.#request(url, signal);
+      content = await response.text().catch((error: unknown) => {
+        throw new DownloadError(url, messageOf(error), { cause: error });
+      });
+    }
+    try {
+      return JSON.parse(content);
+    } catch (error) {
+      throw new DownloadError(url, `is not JSON: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  /**
+   * Read a file into memory of exactly its size, and check its sum.
+   *
+   * @param onBytes told the size of each piece that has arrived
+   */
+  async into(
+    file: FileRef,
+    target: Uint8Array<ArrayBuffer>,
+    signal: AbortSignal,
+    onBytes: (count: number) => void,
+  ): Promise<void> {
+    if (this.#isLocal) await this.#readLocal(file, target, signal, onBytes);
+    else await this.#drain(file, await this.open(file, signal), target, onBytes);
+    await this.check(file, target);
+  }
+
+  /** Read a file into memory of its own, and check its sum. */
+  async bytes(
+    file: FileRef,
+    signal: AbortSignal,
+    onBytes: (count: number) => void,
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    const target = new Uint8Array(file.bytes);
+    await this.into(file, target, signal, onBytes);
+    return target;
+  }
+
+  /**
+   * Read a file that is wanted as a `Response` as well (to compile it while it arrives).
+   *
+   * @returns the response, where there is one, and the bytes once they are checked
+   */
+  async stream(
+    file: FileRef,
+    signal: AbortSignal,
+    onBytes: (count: number) => void,
+  ): Promise<{ response?: Response; bytes: Promise<Uint8Array<ArrayBuffer>> }> {
+    if (this.#isLocal) return { bytes: this.bytes(file, signal, onBytes) };
+    const response = await this.open(file, signal);
+    const copy = response.clone();
+    const read = async (): Promise<Uint8Array<ArrayBuffer>> => {
+      const target = new Uint8Array(file.bytes);
+      await this.#drain(file, copy, target, onBytes);
+      await this.check(file, target);
+      return target;
+    };
+    return { response, bytes: read() };
+  }
+
+  /** @throws ChecksumError unless the SHA-256 sum of the bytes is the manifest's */
+  async check(file: FileRef, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+    if (!this.#verify) return;
+    const url = this.urlOf(file);
+    const digest = await subtle(url).digest("SHA-256", bytes);
+    const found = Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("");
+    if (found !== file.sha256) {
+      const problem = `its SHA-256 is ${found}, not ${file.sha256}`;
+      throw new ChecksumError("checksum-mismatch", url, problem);
+    }
+  }
+
+  /** @throws ChecksumError if sums are to be compared and cannot be */
+  ensureCanVerify(): void {
+    if (this.#verify) subtle(this.#base.href);
+  }
+
+  /** Ask for a file over the network. */
+  async open(file: FileRef, signal: AbortSignal): Promise<Response> {
+    return this.#request(this.urlOf(file), signal);
+  }
+
+  get #isLocal(): boolean {
+    return this.#fetch === undefined && isLocalFile(this.#base);
+  }
+
+  async #request(url: string, signal: AbortSignal): Promise<Response> {
+    const fetch: Fetch = this.#fetch ?? ((u, init) => globalThis.fetch(u, init));
+    let response: Response;
+    try {
+      response = await fetch(url, { signal });
+    } catch (error) {
+      throw new DownloadError(url, messageOf(error), { cause: error });
+    }
+    if (!response.ok) {
+      const problem = `the server answered ${response.status} ${response.statusText}`.trim();
+      throw new DownloadError(url, problem, { status: response.status });
+    }
+    return response;
+  }
+
+  async #drain(
+    file: FileRef,
+    response: Response,
+    target: Uint8Array<ArrayBuffer>,
+    onBytes: (count: number) => void,
+  ): Promise<void> {
+    const url = this.urlOf(file);
+    let filled = 0;
+    const reader = response.body?.getReader();
+    try {
+      for (;;) {
+        const part = await reader?.read();
+        if (!part || part.done) break;
+        const piece: Uint8Array = part.value;
+        if (filled + piece.length > target.length) wrongSize(url, "more than", target.length);
+        target.set(piece, filled);
+        filled += piece.length;
+        onBytes(piece.length);
+      }
+    } catch (error) {
+      reader?.cancel().catch(() => undefined);
+      if (error instanceof ChecksumError) throw error;
+      throw new DownloadError(url, messageOf(error), { cause: error });
+    }
+    if (filled !== target.length) wrongSize(url, `${filled} bytes, not`, target.length);
+  }
+
+  async #readLocal(
+    file: FileRef,
+    target: Uint8Array<ArrayBuffer>,
+    signal: AbortSignal,
+    onBytes: (count: number) => void,
+  ): Promise<void> {
+    const url = this.urlOf(file);
+    const { open } = await importNode<typeof import("node:fs/promises")>("node:fs/promises");
+    try {
+      const handle = await open(new URL(url));
+      try {
+        const { size } = await handle.stat();
+        if (size !== target.length) wrongSize(url, `${size} bytes, not`, target.length);
+        for (let filled = 0; filled < size; ) {
+          signal.throwIfAborted();
+          // Pieces, so that progress can be seen and an abort is noticed.
+          const length = Math.min(size - filled, LOCAL_PIECE);
+          const { bytesRead } = await handle.read(target, filled, length, filled);
+          if (bytesRead === 0) wrongSize(url, `${filled} bytes, not`, target.length);
+          filled += bytesRead;
+          onBytes(bytesRead);
+        }
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      if (error instanceof ChecksumError) throw error;
+      throw new DownloadError(url, messageOf(error), { cause: error });
+    }
+  }
+}
+
+const LOCAL_PIECE = 8 * 1024 * 1024;
+
+function wrongSize(url: string, found: string, expected: number): never {
+  throw new ChecksumError("checksum-mismatch", url, `has ${found} ${expected} bytes`);
+}
+
+function subtle(url: string): SubtleCrypto {
+  const found = globalThis.crypto?.subtle;
+  if (!found) {
+    const problem =
+      "its checksum cannot be verified, because crypto.subtle exists in secure contexts alone (https or localhost); " +
+      "load with verify: false to do without";
+    throw new ChecksumError("checksum-unavailable", url, problem);
+  }
+  return found;
+}

@@ -1,0 +1,24 @@
+export type { LaunchProfile, Profile, Tensors } from "./backend.js";
+export type { Fetch, Progress } from "./download.js";
+export type { TypedArray } from "./dtypes.js";
+export {
+  AbortedError,
+  type BackendFailure,
+  ChecksumError,
+  CompileError,
+  DeviceLostError,
+  DisposedError,
+  DownloadError,
+  type ErrorCode,
+  ExecutionError,
+  InputError,
+  ManifestError,
+  NoBackendError,
+  OutOfMemoryError,
+  UnsupportedError,
+  WebDNNError,
+} from "./errors.js";
+export { type LoadOptions, load } from "./load.js";
+export type * from "./manifest.js";
+export type { Model } from "./model.js";
+export { parseManifest } from "./parse.js";

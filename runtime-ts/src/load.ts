@@ -1,0 +1,90 @@
+import type { Backend, BackendContext } from "./backend.js";
+import { Cancellation } from "./cancel.js";
+import { Downloader, type Fetch, type Progress } from "./download.js";
+import {
+  type BackendFailure,
+  CompileError,
+  DeviceLostError,
+  ExecutionError,
+  NoBackendError,
+  OutOfMemoryError,
+  UnsupportedError,
+  WebDNNError,
+} from "./errors.js";
+import { manifestUrl } from "./location.js";
+import type { BackendName } from "./manifest.js";
+import { Model } from "./model.js";
+import { parseManifest } from "./parse.js";
+import { createWasmBackend } from "./wasm/backend.js";
+import { createWebGpuBackend } from "./webgpu/backend.js";
+
+/** What `load` can be told. */
+export interface LoadOptions {
+  /** The back ends to try, in this order. Default: WebGPU, then wasm. */
+  readonly backends?: readonly BackendName[];
+  /** Told whenever bytes have arrived. A back end that is passed over starts the count again. */
+  readonly onProgress?: (progress: Progress) => void;
+  /** Stops loading. */
+  readonly signal?: AbortSignal;
+  /** Reads all files, in place of the global `fetch` (or of `node:fs`). */
+  readonly fetch?: Fetch;
+  /** Whether to compare the SHA-256 sum of each file with the manifest's. Default: yes. */
+  readonly verify?: boolean;
+  /** Where WebGPU is found. Default: `navigator.gpu`. */
+  readonly gpu?: GPU;
+}
+
+const CREATE: Readonly<Record<BackendName, (context: BackendContext) => Promise<Backend>>> = {
+  webgpu: createWebGpuBackend,
+  wasm: createWasmBackend,
+};
+
+/** The errors that say "not on this machine": another back end may do. A file that cannot be read or is not the right one
+ * is no reason to go on with others. */
+const PASSABLE = [UnsupportedError, CompileError, OutOfMemoryError, DeviceLostError, ExecutionError];
+
+/**
+ * Load a package.
+ *
+ * @param url the folder of the package, or its `model.json`; in Node a path will do
+ * @throws NoBackendError if no back end can run it (with the reason of each)
+ * @throws ManifestError, DownloadError, ChecksumError, AbortedError
+ */
+export async function load(url: string | URL, options: LoadOptions = {}): Promise<Model> {
+  const { backends = ["webgpu", "wasm"], signal, fetch, verify = true } = options;
+  for (const name of backends) {
+    if (!Object.hasOwn(CREATE, name)) throw new UnsupportedError(`there is no back end "${name}"`);
+  }
+  const downloader = new Downloader(await manifestUrl(url), fetch, verify);
+  downloader.ensureCanVerify();
+  const opening = new Cancellation(signal);
+  const manifest = parseManifest(await opening.run(() => downloader.json(opening.signal)));
+  const failures: BackendFailure[] = [];
+  for (const name of backends) {
+    const attempt = new Cancellation(signal);
+    let [loaded, total] = [0, 0];
+    const report = (): void => options.onProgress?.({ backend: name, loaded, total });
+    const context: BackendContext = {
+      manifest,
+      downloader,
+      signal: attempt.signal,
+      gpu: options.gpu ?? globalThis.navigator?.gpu,
+      expect: (bytes) => {
+        total = bytes;
+        report();
+      },
+      onBytes: (bytes) => {
+        loaded += bytes;
+        report();
+      },
+    };
+    try {
+      const backend = await attempt.run(() => CREATE[name](context), (made) => made.dispose());
+      return new Model(manifest, backend, failures);
+    } catch (error) {
+      if (!(error instanceof WebDNNError) || !PASSABLE.some((c) => error instanceof c)) throw error;
+      failures.push({ backend: name, code: error.code, reason: error.message, error });
+    }
+  }
+  throw new NoBackendError(failures);
+}

@@ -1,0 +1,129 @@
+/**
+ * The types of `model.json`. docs/package.schema.json says the same as a JSON Schema, docs/architecture.md in prose.
+ */
+
+/** The element types of inputs and outputs, named as ONNX names them. */
+export type DType =
+  | "float16"
+  | "float32"
+  | "float64"
+  | "int8"
+  | "int16"
+  | "int32"
+  | "int64"
+  | "uint8"
+  | "uint16"
+  | "uint32"
+  | "uint64"
+  | "bool";
+
+/** The name, type and static shape of an input or output. */
+export interface TensorInfo {
+  readonly name: string;
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+}
+
+/** A file of the package; `file` is relative to `model.json`. */
+export interface FileRef {
+  readonly file: string;
+  readonly bytes: number;
+  /** Lower-case hexadecimal. */
+  readonly sha256: string;
+}
+
+/** A range of bytes. */
+export interface ByteRange {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** A launch of the wasm back end, for the profiler. */
+export interface WasmLaunch {
+  readonly kernel: string;
+  /** The ONNX nodes that the kernel computes. */
+  readonly label: readonly string[];
+}
+
+/** A wasm module and the features an engine needs to compile it. */
+export interface WasmModule extends FileRef {
+  readonly features: readonly string[];
+}
+
+/** The section `backends.wasm`. */
+export interface WasmSection {
+  /** Best first: the first whose features the engine has is taken. */
+  readonly modules: readonly WasmModule[];
+  readonly memory: { readonly pages: number };
+  readonly weights: ByteRange & { readonly shards: readonly FileRef[] };
+  readonly arena: ByteRange;
+  readonly inputs: readonly ByteRange[];
+  readonly outputs: readonly ByteRange[];
+  readonly launches: readonly WasmLaunch[];
+}
+
+/** A GPU buffer: a part of the weights (`offset` counts in all weights), or an arena buffer. */
+export type GpuBuffer =
+  | { readonly kind: "weights"; readonly bytes: number; readonly offset: number }
+  | { readonly kind: "arena"; readonly bytes: number };
+
+/** How a kernel uses a binding. */
+export type BindingAccess = "read" | "read_write";
+
+/** An entry point of a shader. */
+export interface GpuKernel {
+  readonly name: string;
+  readonly shader: number;
+  readonly entryPoint: string;
+  /** Binding `i` of group 0. */
+  readonly bindings: readonly BindingAccess[];
+}
+
+/** A range of a GPU buffer. */
+export interface BufferRange extends ByteRange {
+  readonly buffer: number;
+}
+
+/** A dispatch. */
+export interface GpuLaunch {
+  readonly kernel: number;
+  readonly workgroups: readonly [number, number, number];
+  readonly bindings: readonly BufferRange[];
+  /** The ONNX nodes that the kernel computes. */
+  readonly label: readonly string[];
+}
+
+/** The 32-bit type that each element of an input or output has on the GPU. */
+export type Storage = "f32" | "i32" | "u32";
+
+/** Where an input or output lies on the GPU. */
+export interface GpuTensor extends BufferRange {
+  readonly storage: Storage;
+}
+
+/** The section `backends.webgpu`. */
+export interface WebGpuSection {
+  readonly features: readonly string[];
+  readonly limits: Readonly<Record<string, number>>;
+  readonly weights: { readonly bytes: number; readonly shards: readonly FileRef[] };
+  readonly buffers: readonly GpuBuffer[];
+  readonly shaders: readonly FileRef[];
+  readonly kernels: readonly GpuKernel[];
+  readonly launches: readonly GpuLaunch[];
+  readonly inputs: readonly GpuTensor[];
+  readonly outputs: readonly GpuTensor[];
+}
+
+/** The names of the back ends. */
+export type BackendName = "webgpu" | "wasm";
+
+/** `model.json`. */
+export interface Manifest {
+  readonly format: "webdnn-package";
+  readonly version: 1;
+  readonly generator: string;
+  readonly name: string;
+  readonly inputs: readonly TensorInfo[];
+  readonly outputs: readonly TensorInfo[];
+  readonly backends: { readonly wasm?: WasmSection; readonly webgpu?: WebGpuSection };
+}

@@ -1,0 +1,204 @@
+import { integer, list, object, oneOf, type Rule, record, text } from "./check.js";
+import { DTYPES, elementBytes, elementCount } from "./dtypes.js";
+import { ManifestError } from "./errors.js";
+import type {
+  BufferRange,
+  ByteRange,
+  FileRef,
+  GpuBuffer,
+  GpuKernel,
+  GpuLaunch,
+  GpuTensor,
+  Manifest,
+  TensorInfo,
+  WasmLaunch,
+  WasmModule,
+  WasmSection,
+  WebGpuSection,
+} from "./manifest.js";
+import { storageFits } from "./webgpu/storage.js";
+
+/** Relative, with forward slashes, and never out of the package's folder. */
+const FILE = /^(?!\.\.?(\/|$))[\w.-]+(\/(?!\.\.?(\/|$))[\w.-]+)*$/;
+const SHA256 = /^[0-9a-f]{64}$/;
+/** Linear memory of wasm32 is at most 4 GiB. */
+const MAX_PAGES = 65536;
+const PAGE = 65536;
+
+const size = integer(0);
+const fileFields = {
+  file: text(FILE, "a relative path inside the package"),
+  bytes: size,
+  sha256: text(SHA256, "64 lower-case hexadecimal digits"),
+};
+const file = object<FileRef>(fileFields);
+const rangeFields = { offset: size, bytes: size };
+const range = object<ByteRange>(rangeFields);
+const bufferRangeFields = { buffer: integer(0), ...rangeFields };
+const label = list(text());
+const tensor = object<TensorInfo>({
+  name: text(/./, "a string that is not empty"),
+  dtype: oneOf(...DTYPES),
+  shape: list(size),
+});
+
+const wasm = object<WasmSection>({
+  modules: list(object<WasmModule>({ ...fileFields, features: list(text()) })),
+  memory: object<WasmSection["memory"]>({ pages: integer(1) }),
+  weights: object<WasmSection["weights"]>({ ...rangeFields, shards: list(file) }),
+  arena: range,
+  inputs: list(range),
+  outputs: list(range),
+  launches: list(object<WasmLaunch>({ kernel: text(), label })),
+});
+
+const weightsBuffer = object<Extract<GpuBuffer, { kind: "weights" }>>({
+  kind: oneOf("weights"),
+  bytes: size,
+  offset: size,
+});
+const arenaBuffer = object<Extract<GpuBuffer, { kind: "arena" }>>({
+  kind: oneOf("weights", "arena") as Rule<"arena">,
+  bytes: size,
+});
+const gpuBuffer: Rule<GpuBuffer> = (value, path) => {
+  arenaBuffer(value, path);
+  if ((value as GpuBuffer).kind === "weights") weightsBuffer(value, path);
+};
+const gpuTensor = object<GpuTensor>({ ...bufferRangeFields, storage: oneOf("f32", "i32", "u32") });
+
+const webgpu = object<WebGpuSection>({
+  features: list(text()),
+  limits: record(size),
+  weights: object<WebGpuSection["weights"]>({ bytes: size, shards: list(file) }),
+  buffers: list(gpuBuffer),
+  shaders: list(file),
+  kernels: list(
+    object<GpuKernel>({
+      name: text(),
+      shader: integer(0),
+      entryPoint: text(),
+      bindings: list(oneOf("read", "read_write")),
+    }),
+  ),
+  launches: list(
+    object<GpuLaunch>({
+      kernel: integer(0),
+      workgroups: list(integer(1), 3) as unknown as Rule<GpuLaunch["workgroups"]>,
+      bindings: list(object<BufferRange>(bufferRangeFields)),
+      label,
+    }),
+  ),
+  inputs: list(gpuTensor),
+  outputs: list(gpuTensor),
+});
+
+const manifestForm = object<Manifest>({
+  format: oneOf("webdnn-package"),
+  version: oneOf(1),
+  generator: text(),
+  name: text(),
+  inputs: list(tensor),
+  outputs: list(tensor),
+  backends: object<Manifest["backends"]>({ wasm: { optional: wasm }, webgpu: { optional: webgpu } }),
+});
+
+/** Check that a parsed `model.json` has the form that docs/package.schema.json describes. */
+export function checkForm(value: unknown): asserts value is Manifest {
+  manifestForm(value, "");
+}
+
+/**
+ * Check a parsed `model.json`: its form, and what a schema cannot say (indices in range, places inside their buffers).
+ *
+ * @throws ManifestError
+ */
+export function parseManifest(value: unknown): Manifest {
+  checkForm(value);
+  unique(value.inputs, "inputs");
+  unique(value.outputs, "outputs");
+  if (value.backends.wasm) checkWasm(value, value.backends.wasm);
+  if (value.backends.webgpu) checkWebGpu(value, value.backends.webgpu);
+  return value;
+}
+
+function ensure(condition: boolean, path: string, problem: string): asserts condition {
+  if (!condition) throw new ManifestError(path, problem);
+}
+
+function unique(tensors: readonly TensorInfo[], path: string): void {
+  const names = new Set(tensors.map((t) => t.name));
+  ensure(names.size === tensors.length, path, "has two tensors of one name");
+}
+
+function sumsUp(shards: readonly FileRef[], bytes: number, path: string): void {
+  const sum = shards.reduce((total, shard) => total + shard.bytes, 0);
+  ensure(sum === bytes, path, `has ${bytes} bytes, but its shards have ${sum}`);
+}
+
+/** Call `place` for each input and output with where it lies. */
+function eachTensor<P>(
+  manifest: Manifest,
+  section: { readonly inputs: readonly P[]; readonly outputs: readonly P[] },
+  at: string,
+  place: (tensor: TensorInfo, place: P, path: string) => void,
+): void {
+  for (const role of ["inputs", "outputs"] as const) {
+    const [tensors, places] = [manifest[role], section[role]];
+    const path = `${at}.${role}`;
+    ensure(places.length === tensors.length, path, `must have ${tensors.length} entries`);
+    for (const [i, t] of tensors.entries()) place(t, places[i] as P, `${path}[${i}]`);
+  }
+}
+
+function checkWasm(manifest: Manifest, section: WasmSection): void {
+  const at = "backends.wasm";
+  const { pages } = section.memory;
+  ensure(pages <= MAX_PAGES, `${at}.memory.pages`, `must be at most ${MAX_PAGES}`);
+  const inMemory = (r: ByteRange, path: string): void =>
+    ensure(r.offset + r.bytes <= pages * PAGE, path, "reaches beyond the memory");
+  inMemory(section.weights, `${at}.weights`);
+  inMemory(section.arena, `${at}.arena`);
+  sumsUp(section.weights.shards, section.weights.bytes, `${at}.weights`);
+  eachTensor(manifest, section, at, (t, place, path) => {
+    inMemory(place, path);
+    const element = elementBytes(t.dtype);
+    const bytes = elementCount(t.shape) * element;
+    ensure(place.bytes >= bytes, path, `has ${place.bytes} bytes, but "${t.name}" needs ${bytes}`);
+    ensure(place.offset % element === 0, path, `is not aligned to ${element} bytes`);
+  });
+}
+
+function checkWebGpu(manifest: Manifest, section: WebGpuSection): void {
+  const at = "backends.webgpu";
+  const { buffers, kernels, shaders, weights } = section;
+  const inBuffer = (r: BufferRange, path: string): void => {
+    const buffer = buffers[r.buffer];
+    ensure(buffer !== undefined, `${path}.buffer`, "is not the number of a buffer");
+    ensure(r.offset + r.bytes <= buffer.bytes, path, `reaches beyond buffer ${r.buffer}`);
+  };
+  sumsUp(weights.shards, weights.bytes, `${at}.weights`);
+  for (const [i, b] of buffers.entries()) {
+    const inside = b.kind === "arena" || b.offset + b.bytes <= weights.bytes;
+    ensure(inside, `${at}.buffers[${i}]`, "reaches beyond the weights");
+  }
+  for (const [i, k] of kernels.entries()) {
+    ensure(k.shader < shaders.length, `${at}.kernels[${i}].shader`, "is not the number of a shader");
+  }
+  for (const [i, launch] of section.launches.entries()) {
+    const path = `${at}.launches[${i}]`;
+    const kernel = kernels[launch.kernel];
+    ensure(kernel !== undefined, `${path}.kernel`, "is not the number of a kernel");
+    const count = kernel.bindings.length;
+    ensure(launch.bindings.length === count, `${path}.bindings`, `must have ${count} entries`);
+    for (const [j, b] of launch.bindings.entries()) inBuffer(b, `${path}.bindings[${j}]`);
+  }
+  eachTensor(manifest, section, at, (t, place, path) => {
+    inBuffer(place, path);
+    const bytes = elementCount(t.shape) * 4;
+    ensure(place.bytes >= bytes, path, `has ${place.bytes} bytes, but "${t.name}" needs ${bytes}`);
+    ensure(place.offset % 4 === 0, path, "is not aligned to 4 bytes");
+    const fits = storageFits(t.dtype, place.storage);
+    ensure(fits, `${path}.storage`, `"${place.storage}" cannot hold each ${t.dtype}`);
+  });
+}

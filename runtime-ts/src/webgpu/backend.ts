@@ -1,0 +1,170 @@
+import {
+  type Backend,
+  type BackendContext,
+  PARALLEL_DOWNLOADS,
+  type Profile,
+  type Tensors,
+} from "../backend.js";
+import { parallel } from "../cancel.js";
+import { elementCount, type TypedArray } from "../dtypes.js";
+import { UnsupportedError } from "../errors.js";
+import type { GpuTensor, Manifest, TensorInfo, WebGpuSection } from "../manifest.js";
+import { openDevice } from "./device.js";
+import { MAP_READ, USAGE } from "./flags.js";
+import { GuardedDevice } from "./guard.js";
+import {
+  createBuffers,
+  createDispatches,
+  createKernels,
+  type Dispatch,
+  weightTasks,
+} from "./program.js";
+import { isStoredAsIs, narrow, widen, type Words, wordsOver } from "./storage.js";
+import { record, timeByQueries, timeBySubmissions } from "./timing.js";
+
+/** Open a device, then fetch, check and compile the WebGPU part of a package. */
+export async function createWebGpuBackend(context: BackendContext): Promise<Backend> {
+  const section = context.manifest.backends.webgpu;
+  if (!section) throw new UnsupportedError("the package has no webgpu part");
+  const guarded = new GuardedDevice(await openDevice(context.gpu, section));
+  const { device } = guarded;
+  try {
+    const shaderBytes = section.shaders.reduce((sum, file) => sum + file.bytes, 0);
+    context.expect(shaderBytes + section.weights.bytes);
+    return await guarded.scoped("making the model", async () => {
+      const buffers = createBuffers(device, section);
+      const [kernels] = await Promise.all([
+        createKernels(device, section, context),
+        parallel(weightTasks(device, section, buffers, context), PARALLEL_DOWNLOADS),
+      ]);
+      const dispatches = createDispatches(device, section, buffers, kernels);
+      return new WebGpuBackend(context.manifest, section, guarded, buffers, dispatches);
+    });
+  } catch (error) {
+    device.destroy();
+    throw error;
+  }
+}
+
+/** An input and the words it is widened into. */
+interface Upload {
+  readonly tensor: TensorInfo;
+  readonly place: GpuTensor;
+  readonly words: Words | undefined;
+}
+
+/** An output and its place in the staging buffer. */
+interface Readback {
+  readonly tensor: TensorInfo;
+  readonly place: GpuTensor;
+  readonly offset: number;
+  readonly count: number;
+}
+
+class WebGpuBackend implements Backend {
+  readonly name = "webgpu";
+  readonly #section: WebGpuSection;
+  readonly #guarded: GuardedDevice;
+  readonly #buffers: readonly GPUBuffer[];
+  readonly #dispatches: readonly Dispatch[];
+  readonly #uploads: readonly Upload[];
+  readonly #readbacks: readonly Readback[];
+  readonly #staging: GPUBuffer;
+
+  constructor(
+    manifest: Manifest,
+    section: WebGpuSection,
+    guarded: GuardedDevice,
+    buffers: readonly GPUBuffer[],
+    dispatches: readonly Dispatch[],
+  ) {
+    this.#section = section;
+    this.#guarded = guarded;
+    this.#buffers = buffers;
+    this.#dispatches = dispatches;
+    this.#uploads = manifest.inputs.map((tensor, i): Upload => {
+      const place = section.inputs[i] as GpuTensor;
+      const count = elementCount(tensor.shape);
+      const words = isStoredAsIs(tensor.dtype)
+        ? undefined
+        : wordsOver(place.storage, new ArrayBuffer(count * 4), 0, count);
+      return { tensor, place, words };
+    });
+    let size = 0;
+    this.#readbacks = manifest.outputs.map((tensor, i): Readback => {
+      const count = elementCount(tensor.shape);
+      const offset = size;
+      // Mapped ranges begin at multiples of 8.
+      size += Math.ceil((count * 4) / 8) * 8;
+      return { tensor, place: section.outputs[i] as GpuTensor, offset, count };
+    });
+    this.#staging = guarded.device.createBuffer({
+      label: "outputs",
+      size: Math.max(size, 8),
+      usage: USAGE.MAP_READ | USAGE.COPY_DST,
+    });
+  }
+
+  run(inputs: Tensors): Promise<Tensors> {
+    const submit = (): Promise<Tensors> => {
+      this.#write(inputs);
+      const encoder = this.#guarded.device.createCommandEncoder();
+      const pass = encoder.beginComputePass();
+      for (const dispatch of this.#dispatches) record(pass, dispatch);
+      pass.end();
+      return this.#read(encoder);
+    };
+    return this.#guarded.scoped("running the model", submit, { atOnce: true });
+  }
+
+  profile(inputs: Tensors): Promise<Profile> {
+    return this.#guarded.scoped("profiling the model", async () => {
+      const { device } = this.#guarded;
+      this.#write(inputs);
+      const queries = device.features.has("timestamp-query");
+      const times = await (queries ? timeByQueries : timeBySubmissions)(device, this.#dispatches);
+      const outputs = await this.#read(device.createCommandEncoder());
+      const launches = this.#section.launches.map(({ kernel, label }, i) => ({
+        kernel: this.#section.kernels[kernel]?.name as string,
+        label,
+        milliseconds: times[i] as number,
+      }));
+      return { method: queries ? "timestamp-query" : "submit", launches, outputs };
+    });
+  }
+
+  dispose(): void {
+    this.#guarded.device.destroy();
+  }
+
+  #write(inputs: Tensors): void {
+    const { queue } = this.#guarded.device;
+    for (const { tensor, place, words } of this.#uploads) {
+      const value = inputs[tensor.name] as TypedArray;
+      if (words) widen(tensor, value, words);
+      const data = words ?? (value as Words);
+      queue.writeBuffer(this.#buffers[place.buffer] as GPUBuffer, place.offset, data);
+    }
+  }
+
+  /** Add the copies of all outputs to commands, submit them, and wait for the outputs. */
+  async #read(encoder: GPUCommandEncoder): Promise<Tensors> {
+    const staging = this.#staging;
+    for (const { place, offset, count } of this.#readbacks) {
+      const source = this.#buffers[place.buffer] as GPUBuffer;
+      encoder.copyBufferToBuffer(source, place.offset, staging, offset, count * 4);
+    }
+    this.#guarded.device.queue.submit([encoder.finish()]);
+    await staging.mapAsync(MAP_READ);
+    try {
+      const mapped = staging.getMappedRange();
+      const outputs: Tensors = {};
+      for (const { tensor, place, offset, count } of this.#readbacks) {
+        outputs[tensor.name] = narrow(tensor, wordsOver(place.storage, mapped, offset, count));
+      }
+      return outputs;
+    } finally {
+      staging.unmap();
+    }
+  }
+}
