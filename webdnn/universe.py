@@ -22,6 +22,8 @@ _DIALECTS: dict[str, str] = {
 }
 
 _PASSES: dict[str, str] = {
+    "hoist-weights": "webdnn.lowering.nn.hoist_weights:HoistWeights",
+    "convert-nn-to-linalg": "webdnn.lowering.nn_to_linalg.convert:ConvertNNToLinalg",
     "lower-kernels-to-llvm": ("webdnn.lowering.target_wasm.kernels_to_llvm:LowerKernelsToLLVM"),
     "wgsl-bind-operands": "webdnn.lowering.target_wgsl.bind_operands:WGSLBindOperandsPass",
     "lower-to-wgsl": "webdnn.lowering.target_wgsl.pipeline:LowerToWGSLPass",

@@ -1,0 +1,359 @@
+"""`nn` ops that combine many elements, as structured ops."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from xdsl.builder import Builder
+from xdsl.dialects import arith, linalg, math
+from xdsl.dialects.builtin import AnyFloat, IndexType, IntegerType, i64
+from xdsl.ir import Attribute, SSAValue
+from xdsl.ir.affine import AffineExpr
+
+from webdnn.dialects.kernel import RegionOp
+from webdnn.dialects.nn import reduction as red
+from webdnn.dialects.nn.base import element_of, int_list, shape_of
+from webdnn.lowering.nn_to_linalg.region_builder import (
+    Body,
+    RegionBuilder,
+    dims,
+    scalar_constant,
+    signless,
+)
+from webdnn.lowering.nn_to_linalg.scalars import compare, is_unsigned, select
+
+INDEX = IndexType()
+
+
+def neutral_element(kind: str, element: Attribute) -> float:
+    """The value that changes nothing when it is combined; the result over no elements."""
+    if kind in ("sum", "or"):
+        return 0
+    if kind in ("prod", "and"):
+        return -1 if kind == "and" else 1
+    sign = -1 if kind == "max" else 1
+    if isinstance(element, AnyFloat):
+        return sign * float("inf")
+    assert isinstance(element, IntegerType)
+    width = element.width.data
+    if is_unsigned(element):
+        return 0 if kind == "max" else (1 << width) - 1
+    return -(1 << (width - 1)) if kind == "max" else (1 << (width - 1)) - 1
+
+
+def combine(b: Builder, kind: str, element: Attribute, acc: SSAValue, x: SSAValue) -> SSAValue:
+    """One step of a reduction: the accumulator is the second operand, so that it is found by pattern."""
+    is_float, unsigned = isinstance(element, AnyFloat), is_unsigned(element)
+    op_type = {
+        "sum": arith.AddfOp if is_float else arith.AddiOp,
+        "prod": arith.MulfOp if is_float else arith.MuliOp,
+        "max": arith.MaximumfOp if is_float else arith.MaxUIOp if unsigned else arith.MaxSIOp,
+        "min": arith.MinimumfOp if is_float else arith.MinUIOp if unsigned else arith.MinSIOp,
+        "and": arith.AndIOp,
+        "or": arith.OrIOp,
+    }[kind]
+    return b.insert(op_type(x, acc)).result
+
+
+def _multiply_add(element: Attribute) -> Body:
+    def body(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
+        x, y, acc = args
+        if isinstance(element, AnyFloat):
+            return b.insert(arith.AddfOp(b.insert(arith.MulfOp(x, y)).result, acc)).result
+        return b.insert(arith.AddiOp(b.insert(arith.MuliOp(x, y)).result, acc)).result
+
+    return body
+
+
+def lower_matmul(op: red.MatmulOp, r: RegionBuilder) -> RegionOp:
+    """Loops: batch..., m, n, k."""
+    lhs, rhs = r.args
+    result_shape = shape_of(op.res)
+    batch = len(result_shape) - 2
+    m, n, k = (AffineExpr.dimension(batch + i) for i in range(3))
+
+    def batch_exprs(shape: Sequence[int]) -> list[AffineExpr]:
+        lead = shape[:-2]
+        return [
+            AffineExpr.constant(0) if size == 1 else AffineExpr.dimension(batch - len(lead) + i)
+            for i, size in enumerate(lead)
+        ]
+
+    out = r.fill(0, result_shape, element_of(lhs))
+    (result,) = r.generic(
+        [
+            (lhs, [*batch_exprs(shape_of(lhs)), m, k]),
+            (rhs, [*batch_exprs(shape_of(rhs)), k, n]),
+        ],
+        [(out, [*dims(batch), m, n])],
+        "p" * (batch + 2) + "r",
+        _multiply_add(element_of(lhs)),
+    )
+    return r.finish(result)
+
+
+def lower_conv(op: red.ConvOp, r: RegionBuilder) -> RegionOp:
+    """Loops: n, spatial..., m, window..., c.
+
+    A depthwise convolution has no m and no c: n, spatial..., channel, window...; its filter comes as [window..., C]. The
+    filter of another grouped one comes as [window..., C / groups, groups, M / groups], and `x` as
+    [N, spatial..., groups, C / groups].
+    """
+    x, filter = r.args
+    element = element_of(x)
+    strides, dilations = int_list(op.strides), int_list(op.dilations)
+    spatial = len(strides)
+    groups = op.groups.value.data
+    window_sizes = shape_of(op.filter)[:spatial]
+    result = shape_of(op.res)
+
+    def window_exprs(first_window: int) -> list[AffineExpr]:
+        return [
+            AffineExpr.dimension(1 + i) * strides[i]
+            + AffineExpr.dimension(first_window + i) * dilations[i]
+            for i in range(spatial)
+        ]
+
+    n = AffineExpr.dimension(0)
+    outer = dims(1 + spatial)
+    body = _multiply_add(element)
+    if is_depthwise(op):
+        channel = AffineExpr.dimension(1 + spatial)
+        first = 2 + spatial
+        windows = [AffineExpr.dimension(first + i) for i in range(spatial)]
+        out = r.fill(0, result, element)
+        (value,) = r.generic(
+            [(x, [n, *window_exprs(first), channel]), (filter, [*windows, channel])],
+            [(out, [*outer, channel])],
+            "p" * first + "r" * spatial,
+            body,
+        )
+        return r.finish(value)
+    grouped = groups > 1
+    parallel = 1 + spatial + (2 if grouped else 1)
+    group = [AffineExpr.dimension(1 + spatial)] if grouped else []
+    m = AffineExpr.dimension(parallel - 1)
+    windows = [AffineExpr.dimension(parallel + i) for i in range(spatial)]
+    c = AffineExpr.dimension(parallel + spatial)
+    shape = [*result[:-1], groups, result[-1] // groups] if grouped else list(result)
+    assert len(window_sizes) == spatial
+    out = r.fill(0, shape, element)
+    (value,) = r.generic(
+        [
+            (x, [n, *window_exprs(parallel), *group, c]),
+            (filter, [*windows, c, *group, m]),
+        ],
+        [(out, [*outer, *group, m])],
+        "p" * parallel + "r" * (spatial + 1),
+        body,
+    )
+    return r.finish(value)
+
+
+def is_depthwise(op: red.ConvOp) -> bool:
+    """Whether every channel is convolved on its own, one filter a channel."""
+    groups = op.groups.value.data
+    return groups > 1 and groups == shape_of(op.x)[-1] == shape_of(op.filter)[-1]
+
+
+def _reduction_exprs(
+    rank: int, axes: Sequence[int], keep: bool
+) -> tuple[list[AffineExpr], list[AffineExpr], str]:
+    """Index expressions of operand and result where loops are the kept dimensions, then the reduced ones."""
+    kept = [d for d in range(rank) if d not in axes]
+    loops = {d: AffineExpr.dimension(i) for i, d in enumerate([*kept, *axes])}
+    operand = [loops[d] for d in range(rank)]
+    if keep:
+        result = [AffineExpr.constant(0) if d in axes else loops[d] for d in range(rank)]
+    else:
+        result = [loops[d] for d in kept]
+    return operand, result, "p" * len(kept) + "r" * len(axes)
+
+
+def reduce_value(
+    r: RegionBuilder,
+    kind: str,
+    x: SSAValue,
+    axes: Sequence[int],
+    element: Attribute,
+    keep: bool = False,
+) -> SSAValue:
+    """`x` combined over `axes`; `element` is the `nn` element type (with its sign)."""
+    shape = shape_of(x)
+    operand, result, iterators = _reduction_exprs(len(shape), axes, keep)
+    if keep:
+        out_shape = [1 if d in axes else n for d, n in enumerate(shape)]
+    else:
+        out_shape = [n for d, n in enumerate(shape) if d not in axes]
+    out = r.fill(neutral_element(kind, element), out_shape, element_of(x))
+    (value,) = r.generic(
+        [(x, operand)],
+        [(out, result)],
+        iterators,
+        lambda b, args: combine(b, kind, element, args[1], args[0]),
+    )
+    return value
+
+
+def lower_reduce(op: red.ReduceOp, r: RegionBuilder) -> RegionOp:
+    """A reduction over whole dimensions."""
+    return r.finish(
+        reduce_value(
+            r,
+            op.kind.data,
+            r.args[0],
+            int_list(op.axes),
+            element_of(op.x),
+            keep=bool(op.keep_dims.value.data),
+        )
+    )
+
+
+def lower_arg_reduce(op: red.ArgReduceOp, r: RegionBuilder) -> RegionOp:
+    """A reduction of (value, index) pairs."""
+    (x,) = r.args
+    element = element_of(op.x)
+    kind, axis, last = op.kind.data, op.axis.value.data, bool(op.last.value.data)
+    shape = shape_of(x)
+    operand, result, iterators = _reduction_exprs(len(shape), [axis], keep=True)
+    out_shape = [1 if d == axis else n for d, n in enumerate(shape)]
+    values = r.fill(neutral_element(kind, element), out_shape, element_of(x))
+    indices = r.fill(0, out_shape, i64)
+    reduced_loop = len(shape) - 1
+
+    def body(b: Builder, args: Sequence[SSAValue]) -> Sequence[SSAValue]:
+        value, best, best_index = args
+        index = b.insert(
+            arith.IndexCastOp(b.insert(linalg.IndexOp(reduced_loop)).result, i64)
+        ).result
+        better = compare(
+            b, ("gt" if kind == "max" else "lt") + "", value, best, is_unsigned(element)
+        )
+        if last:
+            equal = compare(b, "eq", value, best, is_unsigned(element))
+            better = b.insert(arith.OrIOp(better, equal)).result
+        if isinstance(element, AnyFloat):
+            nan = b.insert(arith.CmpfOp(value, value, "uno")).result
+            best_ok = b.insert(arith.CmpfOp(best, best, "ord")).result
+            first_nan = nan if last else b.insert(arith.AndIOp(nan, best_ok)).result
+            better = b.insert(arith.OrIOp(better, first_nan)).result
+        return select(b, better, value, best), select(b, better, index, best_index)
+
+    _, index = r.generic([(x, operand)], [(values, result), (indices, result)], iterators, body)
+    return r.finish(index)
+
+
+def lower_reduce_window(op: red.ReduceWindowOp, r: RegionBuilder) -> RegionOp:
+    """Loops: the result's dimensions, then those windows that are wider than 1."""
+    (x,) = r.args
+    element = element_of(op.x)
+    window, strides, dilations = (int_list(a) for a in (op.window, op.strides, op.dilations))
+    shape = shape_of(op.res)
+    rank = len(shape)
+    sliding = [d for d in range(rank) if window[d] > 1]
+    exprs = [AffineExpr.dimension(d) * strides[d] for d in range(rank)]
+    for i, d in enumerate(sliding):
+        exprs[d] = exprs[d] + AffineExpr.dimension(rank + i) * dilations[d]
+    out = r.fill(neutral_element(op.kind.data, element), shape, element_of(x))
+    sizes = r.window([window[d] for d in sliding], element_of(x))
+    (value,) = r.generic(
+        [(x, exprs), (sizes, [AffineExpr.dimension(rank + i) for i in range(len(sliding))])],
+        [(out, dims(rank))],
+        "p" * rank + "r" * len(sliding),
+        lambda b, args: combine(b, op.kind.data, element, args[2], args[0]),
+    )
+    return r.finish(value)
+
+
+def _row_exprs(rank: int, axes: Sequence[int]) -> list[AffineExpr]:
+    """Index expressions of a row statistic in the iteration space of the whole tensor."""
+    return [AffineExpr.dimension(d) for d in range(rank) if d not in axes]
+
+
+def _with_statistics(
+    r: RegionBuilder, x: SSAValue, statistics: Sequence[SSAValue], axes: Sequence[int], body: Body
+) -> SSAValue:
+    shape = shape_of(x)
+    rank = len(shape)
+    out = r.empty(shape, element_of(x))
+    return r.generic(
+        [(x, dims(rank)), *((s, _row_exprs(rank, axes)) for s in statistics)],
+        [(out, dims(rank))],
+        "p" * rank,
+        body,
+    )[0]
+
+
+def lower_softmax(op: red.SoftmaxOp, r: RegionBuilder) -> RegionOp:
+    """Maximum, exponentials, their sum, quotient: rows that share their outer dimensions."""
+    (x,) = r.args
+    element, axes = element_of(x), [op.axis.value.data]
+    maximum = reduce_value(r, "max", x, axes, element)
+
+    def shifted(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
+        return b.insert(arith.SubfOp(args[0], args[1])).result
+
+    def exponential(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
+        return b.insert(math.ExpOp(shifted(b, args))).result
+
+    exponentials = _with_statistics(r, x, [maximum], axes, exponential)
+    total = reduce_value(r, "sum", exponentials, axes, element)
+    if op.log.value.data:
+
+        def log_softmax(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
+            log_total = b.insert(math.LogOp(args[2])).result
+            return b.insert(arith.SubfOp(shifted(b, args), log_total)).result
+
+        return r.finish(_with_statistics(r, x, [maximum, total], axes, log_softmax))
+    return r.finish(
+        _with_statistics(
+            r,
+            exponentials,
+            [total],
+            axes,
+            lambda b, args: b.insert(arith.DivfOp(args[0], args[1])).result,
+        )
+    )
+
+
+def lower_normalize(op: red.NormalizeOp, r: RegionBuilder) -> RegionOp:
+    """Mean, centred values, variance, quotient: rows that share their outer dimensions."""
+    (x,) = r.args
+    element, axes = element_of(x), int_list(op.axes)
+    inverse_count = 1.0 / max(prod(shape_of(x)[a] for a in axes), 1)
+    centered = x
+    if op.centered.value.data:
+        total = reduce_value(r, "sum", x, axes, element)
+
+        def center(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
+            mean = b.insert(
+                arith.MulfOp(args[1], scalar_constant(b, inverse_count, element))
+            ).result
+            return b.insert(arith.SubfOp(args[0], mean)).result
+
+        centered = _with_statistics(r, x, [total], axes, center)
+    squares = _sum_of_squares(r, centered, axes)
+
+    def scale(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
+        variance = b.insert(
+            arith.MulfOp(args[1], scalar_constant(b, inverse_count, element))
+        ).result
+        epsilon = scalar_constant(b, op.epsilon.value.data, element)
+        deviation = b.insert(math.SqrtOp(b.insert(arith.AddfOp(variance, epsilon)).result)).result
+        return b.insert(arith.DivfOp(args[0], deviation)).result
+
+    return r.finish(_with_statistics(r, centered, [squares], axes, scale))
+
+
+def _sum_of_squares(r: RegionBuilder, x: SSAValue, axes: Sequence[int]) -> SSAValue:
+    shape = shape_of(x)
+    operand, result, iterators = _reduction_exprs(len(shape), axes, keep=False)
+    out = r.fill(0, [n for d, n in enumerate(shape) if d not in axes], signless(element_of(x)))
+
+    def body(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
+        return b.insert(
+            arith.AddfOp(b.insert(arith.MulfOp(args[0], args[0])).result, args[1])
+        ).result
+
+    return r.generic([(x, operand)], [(out, result)], iterators, body)[0]

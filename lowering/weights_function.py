@@ -1,0 +1,98 @@
+"""`@weights`: the function whose results are the arrays that a package ships.
+
+It holds `nn` ops on weight handles only, and is run in numpy when the package is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.dialects import func
+from xdsl.dialects.builtin import FunctionType, ModuleOp, StringAttr
+from xdsl.ir import Operation, SSAValue
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from webdnn.dialects import plan
+from webdnn.dialects.plan import ENTRY, WEIGHTS_FUNCTION
+
+
+def find_function(module: ModuleOp, name: str) -> func.FuncOp | None:
+    """The `func.func` of this name in `module`."""
+    for op in module.ops:
+        if isinstance(op, func.FuncOp) and op.sym_name.data == name:
+            return op
+    return None
+
+
+def entry_function(module: ModuleOp) -> func.FuncOp:
+    """The host program `@main`; a ValueError where there is none."""
+    found = find_function(module, ENTRY)
+    if found is None:
+        raise ValueError("the module has no func.func @main")
+    return found
+
+
+class WeightsFunction:
+    """Gives access to `@weights` of a module, and makes it where it is not there yet."""
+
+    def __init__(self, module: ModuleOp) -> None:
+        found = find_function(module, WEIGHTS_FUNCTION)
+        if found is None:
+            found = func.FuncOp(WEIGHTS_FUNCTION, ([], []), visibility=StringAttr("private"))
+            found.body.block.add_op(func.ReturnOp())
+            module.body.block.add_op(found)
+        self.function = found
+
+    @property
+    def results(self) -> Sequence[SSAValue]:
+        """The values that the function returns; `plan.weight N` names the N-th."""
+        return self._return.arguments
+
+    @property
+    def _return(self) -> func.ReturnOp:
+        last = self.function.body.block.last_op
+        assert isinstance(last, func.ReturnOp)
+        return last
+
+    def insert(self, op: Operation) -> None:
+        """Put a detached op at the end of the function's body."""
+        Rewriter.insert_op(op, InsertPoint.before(self._return))
+
+    def add_results(self, values: Sequence[SSAValue]) -> list[int]:
+        """Return `values` too (values of the function's body); gives the index of each."""
+        existing = {value: index for index, value in enumerate(self.results)}
+        results = list(self.results)
+        indices: list[int] = []
+        for value in values:
+            if value not in existing:
+                existing[value] = len(results)
+                results.append(value)
+            indices.append(existing[value])
+        if len(results) > len(self.results):
+            self.set_results(results)
+        return indices
+
+    def set_results(self, values: Sequence[SSAValue]) -> None:
+        """Return exactly `values`."""
+        old = self._return
+        Rewriter.insert_op(func.ReturnOp(*values), InsertPoint.before(old))
+        Rewriter.erase_op(old)
+        self.function.function_type = FunctionType.from_lists([], [v.type for v in values])
+
+
+def drop_unused_weights(module: ModuleOp) -> None:
+    """Drop the results of `@weights` that no `plan.weight` names any more, and what they alone needed."""
+    weights = WeightsFunction(module)
+    used: dict[int, list[plan.WeightOp]] = {}
+    for op in entry_function(module).body.walk():
+        if isinstance(op, plan.WeightOp):
+            used.setdefault(op.index.value.data, []).append(op)
+    kept = sorted(used)
+    values = [weights.results[index] for index in kept]
+    weights.set_results(values)
+    for new_index, old_index in enumerate(kept):
+        for op in used[old_index]:
+            op.index = plan.WeightOp(new_index, op.res.type).index
+    for op in reversed(list(weights.function.body.block.ops)):
+        if not isinstance(op, func.ReturnOp) and not any(r.uses for r in op.results):
+            Rewriter.erase_op(op)
