@@ -1,0 +1,18 @@
+// A fresh page: from navigation to the first result of one runtime, which the hash of the URL describes.
+
+import { loadCase } from "./case.js";
+
+/** @returns milliseconds from the start of the navigation to the first result, without loading the inputs */
+async function start({ module, backend, threads, url }) {
+  const before = performance.now();
+  const model = await loadCase(url.case);
+  const preparation = performance.now() - before;
+  const { load } = await import(module);
+  const runtime = await load({ backend, threads, url, inputs: model.inputs, inputsLast: model.inputsLast });
+  const ready = performance.now() - preparation;
+  await runtime.run();
+  const first = performance.now() - preparation;
+  return { ready, first };
+}
+
+globalThis.started = start(JSON.parse(decodeURIComponent(location.hash.slice(1))));

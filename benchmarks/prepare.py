@@ -1,0 +1,60 @@
+"""What the browser needs of a model: its inputs, the expected outputs, and the form that each peer reads."""
+
+import json
+from dataclasses import dataclass
+from inspect import getsource
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from . import inputs, models, tfjs_program
+from .cache import cached_dir, digest
+from .models import BenchmarkModel
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Folders that the server mounts; `onnx` and `external` are file names in `onnx_dir`."""
+
+    case_dir: Path
+    tfjs_dir: Path
+    onnx_dir: Path
+    onnx: str
+    external: list[str]
+
+
+def prepare(model: BenchmarkModel) -> Prepared:
+    """Make, once, what the browser needs of a model."""
+    path = model.path()
+    key = path.parent.name
+    case_key = f"{key}-{digest(getsource(inputs), getsource(models), onnxruntime.__version__)}"
+    tfjs_key = f"{key}-{digest(getsource(tfjs_program))}"
+    external = [file.name for file in path.parent.iterdir() if file != path]
+    return Prepared(
+        cached_dir("cases", case_key, lambda directory: _write_case(model, directory)),
+        cached_dir("tfjs", tfjs_key, lambda directory: tfjs_program.write_program(path, directory)),
+        path.parent,
+        path.name,
+        external,
+    )
+
+
+def _write_case(model: BenchmarkModel, directory: Path) -> None:
+    feeds = model.inputs()
+    session = onnxruntime.InferenceSession(model.path(), providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    results = dict(zip(names, session.run(names, feeds), strict=True))
+    description: dict[str, list[dict[str, object]]] = {}
+    for kind, arrays in (("inputs", feeds), ("outputs", results)):
+        description[kind] = []
+        for number, (name, value) in enumerate(arrays.items()):
+            array = np.asarray(value)
+            file = f"{kind}-{number}.bin"
+            (directory / file).write_bytes(np.ascontiguousarray(array).tobytes())
+            description[kind].append(
+                {"name": name, "dtype": array.dtype.name, "shape": array.shape, "file": file}
+            )
+    (directory / "case.json").write_text(json.dumps(description))
+
+
