@@ -22,9 +22,14 @@ _DIALECTS: dict[str, str] = {
 }
 
 _PASSES: dict[str, str] = {
+    "assign-cpu-schedules": "webdnn.lowering.loops_cpu.lower:AssignCPUSchedulesPass",
+    "lower-kernels-to-cpu-loops": "webdnn.lowering.loops_cpu.lower:LowerKernelsToCPULoopsPass",
+    "lower-plan-to-llvm": "webdnn.lowering.target_wasm.plan_to_llvm:LowerPlanToLLVM",
     "hoist-weights": "webdnn.lowering.nn.hoist_weights:HoistWeights",
     "convert-nn-to-linalg": "webdnn.lowering.nn_to_linalg.convert:ConvertNNToLinalg",
     "lower-kernels-to-llvm": ("webdnn.lowering.target_wasm.kernels_to_llvm:LowerKernelsToLLVM"),
+    "assign-gpu-schedules": "webdnn.lowering.loops_gpu.schedules:AssignGPUSchedulesPass",
+    "lower-kernels-to-gpu-loops": "webdnn.lowering.loops_gpu.lower:LowerKernelsToGPULoopsPass",
     "wgsl-bind-operands": "webdnn.lowering.target_wgsl.bind_operands:WGSLBindOperandsPass",
     "lower-to-wgsl": "webdnn.lowering.target_wgsl.pipeline:LowerToWGSLPass",
 }

@@ -1,0 +1,66 @@
+"""The shell of a lowered kernel: destination-passing form over flat memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+
+from xdsl.dialects.builtin import MemRefType
+from xdsl.ir import Attribute, Block, Region
+
+from webdnn.dialects.kernel import FuncOp, ReturnOp
+from webdnn.lowering.loops_common.emitter import Emitter
+from webdnn.lowering.loops_common.stages import Buffer, Group
+
+
+def flat_memref(buffer: Buffer) -> MemRefType:
+    """The type of a buffer as an operand of a kernel."""
+    return MemRefType(buffer.element_type, [prod(buffer.shape)])
+
+
+def argument_buffers(func: FuncOp, groups: Sequence[Group]) -> dict[int, list[Buffer]]:
+    """The buffers of each operand of the lowered kernel that its stages use."""
+    from webdnn.lowering.loops_common.stages import Gather, Read
+
+    found: dict[int, dict[int, Buffer]] = {}
+    for group in groups:
+        for stage in group.stages:
+            used = [o.buffer for o in stage.outputs]
+            used += [n.buffer for n in stage.nodes() if isinstance(n, Read | Gather)]
+            for buffer in used:
+                if buffer.argument is not None:
+                    found.setdefault(buffer.argument, {})[id(buffer)] = buffer
+    return {number: list(buffers.values()) for number, buffers in found.items()}
+
+
+def begin_function(func: FuncOp, groups: Sequence[Group]) -> Emitter:
+    """An emitter on a block with one memref for each input and each result of the kernel; the buffers get them as values."""
+    inputs = [_memref(t) for t in func.function_type.inputs]
+    outputs = [_memref(t) for t in func.function_type.outputs]
+    block = Block(arg_types=[*inputs, *outputs])
+    emitter = Emitter(block)
+    for number, buffers in argument_buffers(func, groups).items():
+        for buffer in buffers:
+            buffer.value = block.args[number]
+    return emitter
+
+
+def end_function(func: FuncOp, emitter: Emitter) -> FuncOp:
+    """The lowered kernel, of the same name and attributes."""
+    block = emitter.close()
+    block.add_op(ReturnOp())
+    return FuncOp(
+        func.sym_name.data,
+        ([a.type for a in block.args], []),
+        Region(block),
+        schedule=func.schedule,
+        num_outputs=len(func.function_type.outputs),
+        attributes=func.attributes,
+    )
+
+
+def _memref(type: Attribute) -> MemRefType:
+    from xdsl.dialects.builtin import TensorType
+
+    assert isinstance(type, TensorType)
+    return MemRefType(type.element_type, [prod(type.get_shape())])

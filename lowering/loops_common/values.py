@@ -1,0 +1,420 @@
+"""The value of an expression at a point of an iteration space, or at several neighbours as a vector."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from xdsl.dialects import arith, scf, vector
+from xdsl.dialects.builtin import (
+    DenseIntOrFPElementsAttr,
+    IndexType,
+    IntegerAttr,
+    VectorType,
+    i32,
+)
+from xdsl.ir import Attribute, Operation, Region, SSAValue
+from xdsl.ir.affine import (
+    AffineBinaryOpExpr,
+    AffineBinaryOpKind,
+    AffineConstantExpr,
+    AffineDimExpr,
+    AffineExpr,
+)
+
+from webdnn.dialects import vector_ext
+from webdnn.lowering.loops_common.affine import Flat
+from webdnn.lowering.loops_common.emitter import Emitter
+from webdnn.lowering.loops_common.flatten import Load, Pick, Position
+from webdnn.lowering.loops_common.linear import Lin
+from webdnn.lowering.loops_common.stages import Acc, Apply, Buffer, Const, Gather, Node
+
+Idx = Lin | tuple[Lin, ...]
+"""An index: linear in the lanes, or one expression for each lane."""
+
+Value = SSAValue | Lin | tuple[Lin, ...]
+"""What a node evaluates to: an index, or a scalar that all lanes share, or a vector."""
+
+_CASTS: dict[type[Operation], type[vector_ext.SIToFPOp | vector_ext.TruncIOp]] = {
+    arith.SIToFPOp: vector_ext.SIToFPOp,
+    arith.UIToFPOp: vector_ext.UIToFPOp,
+    arith.FPToSIOp: vector_ext.FPToSIOp,
+    arith.FPToUIOp: vector_ext.FPToUIOp,
+    arith.ExtSIOp: vector_ext.ExtSIOp,
+    arith.ExtUIOp: vector_ext.ExtUIOp,
+    arith.TruncIOp: vector_ext.TruncIOp,
+}  # pyright: ignore[reportAssignmentType]
+
+
+class PointEvaluator:
+    """Evaluates expressions at one point.
+
+    Args:
+        emitter: where the ops go; what does not depend on the point is shared by all points through it.
+        point: the position along each dimension; that of the vectorised dimension counts its lanes.
+        width: the number of lanes, 1 for scalars.
+        origin: the position of the tile's first point along the dimensions that scratch memory holds in part.
+        accumulators: the values of the accumulators.
+    """
+
+    def __init__(
+        self,
+        emitter: Emitter,
+        point: Sequence[Lin],
+        width: int,
+        origin: Sequence[Lin],
+        accumulators: Sequence[SSAValue] = (),
+    ) -> None:
+        self.emitter = emitter
+        self.point = point
+        self.width = width
+        self.origin = origin
+        self.accumulators = accumulators
+        self._memo: dict[int, Value] = {}
+
+    # indices
+
+    def flat(self, flat: Flat, point: Sequence[Lin] | None = None) -> Idx:
+        """The value of an affine expression."""
+        if point is None:
+            point = self.point
+        result = Lin({}, flat.const)
+        for d, c in flat.coefficients.items():
+            result = result + point[d] * c
+        total: Idx = result
+        for expr, c in flat.others:
+            total = self._add(total, self._scale(self._affine(expr, point), c))
+        return total
+
+    def address(self, buffer: Buffer, flat: Flat) -> Idx:
+        """The address of an access."""
+        if not buffer.is_scratch:
+            return self.flat(flat)
+        local = [p + o * -1 for p, o in zip(self.point, self.origin, strict=True)]
+        return self.flat(flat, local)
+
+    def _affine(self, expr: AffineExpr, point: Sequence[Lin]) -> Idx:
+        match expr:
+            case AffineConstantExpr():
+                return Lin({}, expr.value)
+            case AffineDimExpr():
+                return point[expr.position]
+            case AffineBinaryOpExpr(kind=AffineBinaryOpKind.Add):
+                return self._add(self._affine(expr.lhs, point), self._affine(expr.rhs, point))
+            case AffineBinaryOpExpr(rhs=AffineConstantExpr(value=value)):
+                inner = self._affine(expr.lhs, point)
+                if expr.kind is AffineBinaryOpKind.Mul:
+                    return self._scale(inner, value)
+                return self._divide(inner, value, expr.kind)
+            case _:
+                raise ValueError(f"not affine: {expr}")
+
+    def _divide(self, index: Idx, divisor: int, kind: AffineBinaryOpKind) -> Idx:
+        if isinstance(index, tuple) or index.lane:
+            if isinstance(index, Lin) and (parts := index.divide(divisor, self.width)):
+                return parts[kind is AffineBinaryOpKind.Mod]
+            return self._per_lane([index], lambda lins: self._divide_one(lins[0], divisor, kind))
+        return self._divide_one(index, divisor, kind)
+
+    def _divide_one(self, lin: Lin, divisor: int, kind: AffineBinaryOpKind) -> Lin:
+        if kind is AffineBinaryOpKind.CeilDiv:
+            return self._divide_one(lin + (divisor - 1), divisor, AffineBinaryOpKind.FloorDiv)
+        if (parts := lin.divide(divisor, 1)) is not None:
+            return parts[kind is AffineBinaryOpKind.Mod]
+        value = self.emitter.materialize(lin)
+        # dimensions and what is added to them in front of a division are never negative
+        op = arith.RemUIOp if kind is AffineBinaryOpKind.Mod else arith.DivUIOp
+        return Lin.of(self.emitter.binary(op, value, self.emitter.index(divisor)))
+
+    def _add(self, a: Idx, b: Idx) -> Idx:
+        if isinstance(a, Lin) and isinstance(b, Lin):
+            return a + b
+        return self._per_lane([a, b], lambda lins: lins[0] + lins[1])
+
+    def _scale(self, a: Idx, factor: int) -> Idx:
+        return a * factor if isinstance(a, Lin) else tuple(lane * factor for lane in a)
+
+    def _per_lane(
+        self, operands: Sequence[Idx], function: Callable[[Sequence[Lin]], Lin]
+    ) -> tuple[Lin, ...]:
+        return tuple(
+            function([_lane(o, lane) for o in operands]) for lane in range(self.width)
+        )
+
+    def index_vector(self, index: Idx) -> SSAValue:
+        """An index that differs between lanes, as a vector of i32."""
+        emitter = self.emitter
+        if isinstance(index, tuple):
+            lanes = [self._to_int(emitter.materialize(i), i32) for i in index]
+            return emitter.from_lanes(lanes)
+        base = self._to_int(emitter.materialize(Lin(index.terms, index.const)), i32)
+        vector_type = VectorType(i32, [self.width])
+        steps = [index.lane * lane for lane in range(self.width)]
+        dense = DenseIntOrFPElementsAttr.from_list(vector_type, steps)
+        offsets = emitter.pure(("constant", dense), (), lambda: arith.ConstantOp(dense))
+        return emitter.binary(arith.AddiOp, emitter.broadcast(base, self.width), offsets)
+
+    def _to_int(self, value: SSAValue, type: Attribute) -> SSAValue:
+        return self.emitter.pure(
+            ("index_cast", type), (value,), lambda: arith.IndexCastOp(value, type)
+        )
+
+    # values
+
+    def value(self, node: Node) -> Value:
+        """The value of a node."""
+        if (value := self._memo.get(id(node))) is None:
+            value = self._memo[id(node)] = self._value(node)
+        return value
+
+    def _value(self, node: Node) -> Value:
+        match node:
+            case Const():
+                if isinstance(node.type, IndexType):
+                    assert isinstance(node.value, IntegerAttr)
+                    return Lin({}, node.value.value.data)
+                return self.emitter.constant(node.value)
+            case Position():
+                return self.flat(node.at)
+            case Acc():
+                return self.accumulators[node.number]
+            case Load():
+                return self.read(node.buffer, self.address(node.buffer, node.at))
+            case Gather():
+                total: Idx = Lin()
+                for index, stride in zip(node.index, node.buffer.strides, strict=True):
+                    total = self._add(total, self._scale(self._index(index), stride))
+                return self.read(node.buffer, total)
+            case Pick():
+                return self._pick(node)
+            case Apply():
+                return self._apply(node)
+            case _:
+                raise TypeError(f"unknown node {type(node).__name__}")
+
+    def vector(self, node: Node) -> SSAValue:
+        """The value of a node as a vector, or as a scalar where the width is 1."""
+        return self.widen(self.value(node))
+
+    def widen(self, value: Value) -> SSAValue:
+        """A value as a vector of all lanes, or as a scalar where the width is 1."""
+        if isinstance(value, Lin | tuple):
+            if self.width == 1 or (isinstance(value, Lin) and value.is_uniform):
+                return self.widen(self.emitter.materialize(_lane(value, 0)))
+            return self.index_vector(value)
+        if self.width == 1 or isinstance(value.type, VectorType):
+            return value
+        return self.emitter.broadcast(value, self.width)
+
+    def _index(self, node: Node) -> Idx:
+        value = self.value(node)
+        if isinstance(value, SSAValue):
+            return Lin.of(value)
+        return value
+
+    def read(self, buffer: Buffer, address: Idx) -> SSAValue:
+        """Elements of a buffer: one for all lanes, neighbours, or one by one."""
+        assert buffer.value is not None
+        emitter, memref, shared = self.emitter, buffer.value, buffer.read_only
+        if isinstance(address, Lin):
+            if self.width == 1 or address.lane == 0:
+                return emitter.load(memref, address, 1, read_only=shared)
+            if address.lane == 1:
+                return emitter.load(memref, address, self.width, read_only=shared)
+        elif self.width == 1 or all(_same(a, address[0]) for a in address[1:]):
+            return emitter.load(memref, address[0], 1, read_only=shared)
+        return emitter.from_lanes(
+            [
+                emitter.load(memref, _lane(address, lane), 1, read_only=shared)
+                for lane in range(self.width)
+            ]
+        )
+
+    def write(self, value: SSAValue, buffer: Buffer, flat: Flat) -> None:
+        """Store a value of all lanes."""
+        assert buffer.value is not None
+        address = self.address(buffer, flat)
+        if self.width == 1 or (isinstance(address, Lin) and address.lane == 1):
+            self.emitter.store(value, buffer.value, _lane(address, 0))
+            return
+        for lane in range(self.width):
+            scalar = self.emitter.extract(value, lane)
+            self.emitter.store(scalar, buffer.value, _lane(address, lane))
+
+    def _apply(self, node: Apply) -> Value:
+        args = [self.value(a) for a in node.args]
+        if isinstance(node.type, IndexType) or any(isinstance(a, Lin | tuple) for a in args):
+            return self._apply_to_indices(node, args)
+        values = [a for a in args if isinstance(a, SSAValue)]
+        return self._apply_to_values(node.op, values, node.type)
+
+    def _apply_to_values(
+        self, op: Operation, values: Sequence[SSAValue], type: Attribute
+    ) -> SSAValue:
+        emitter = self.emitter
+        if not any(isinstance(v.type, VectorType) for v in values):
+            return emitter.like(op, values, type)
+        if isinstance(op, arith.SelectOp) and not isinstance(values[0].type, VectorType):
+            return emitter.like(
+                op, [values[0], *map(self.widen, values[1:])], VectorType(type, [self.width])
+            )
+        return self.vector_op(op, [self.widen(v) for v in values], type)
+
+    def vector_op(self, op: Operation, values: Sequence[SSAValue], type: Attribute) -> SSAValue:
+        """A scalar op done on vectors."""
+        emitter = self.emitter
+        vector_type = VectorType(type, [self.width])
+        match op:
+            case arith.CmpfOp() | arith.CmpiOp():
+                number = op.predicate.value.data
+                if isinstance(op, arith.CmpfOp):
+                    cls, name = vector_ext.CmpFOp, vector_ext.FLOAT_PREDICATES[number]
+                else:
+                    cls, name = vector_ext.CmpIOp, vector_ext.INTEGER_PREDICATES[number]
+                return emitter.pure(
+                    (cls, name), values, lambda: cls(name, values[0], values[1])
+                )
+            case arith.SelectOp():
+                select = vector_ext.SelectOp
+                return emitter.pure(select, values, lambda: select(*values))
+            case _ if (cast := _CASTS.get(type_of(op))) is not None:
+                return emitter.pure(
+                    (cast, vector_type), values, lambda: cast(values[0], vector_type)
+                )
+            case _:
+                return emitter.like(op, values, vector_type)
+
+    def fma(self, a: SSAValue, b: SSAValue, c: SSAValue) -> SSAValue:
+        """`a * b + c` on vectors of floats."""
+        return self.emitter.pure(vector.FMAOp, (a, b, c), lambda: vector.FMAOp(a, b, c))
+
+    def _apply_to_indices(self, node: Apply, args: Sequence[Value]) -> Value:
+        op = node.op
+        if isinstance(op, arith.IndexCastOp):
+            return self._index_cast(args[0], node.type)
+        if linear := self._linear(op, args):
+            return linear
+        uniform = all(
+            a.is_uniform if isinstance(a, Lin) else isinstance(a, SSAValue) and not is_vector(a)
+            for a in args
+        )
+        to_index = isinstance(node.type, IndexType)
+        if uniform or self.width == 1:
+            result = self.emitter.like(op, [self._scalar(a, 0) for a in args], node.type)
+            return Lin.of(result) if to_index else result
+        if not to_index and isinstance(op, arith.CmpiOp):
+            return self.vector_op(op, [self._int_vector(a) for a in args], node.type)
+        lanes = [
+            self.emitter.like(op, [self._scalar(a, lane) for a in args], node.type)
+            for lane in range(self.width)
+        ]
+        return tuple(Lin.of(v) for v in lanes) if to_index else self.emitter.from_lanes(lanes)
+
+    def _linear(self, op: Operation, args: Sequence[Value]) -> Idx | None:
+        """An op on indices as linear expressions, where it is one."""
+        if len(args) != 2 or not isinstance(op, arith.AddiOp | arith.SubiOp | arith.MuliOp):
+            return None
+        a, b = (Lin.of(v) if isinstance(v, SSAValue) and not is_vector(v) else v for v in args)
+        if isinstance(a, SSAValue) or isinstance(b, SSAValue):
+            return None
+        if isinstance(op, arith.AddiOp):
+            return self._add(a, b)
+        if isinstance(op, arith.SubiOp):
+            return self._add(a, self._scale(b, -1))
+        if isinstance(b, Lin) and b.is_const:
+            return self._scale(a, b.const)
+        if isinstance(a, Lin) and a.is_const:
+            return self._scale(b, a.const)
+        return None
+
+    def _index_cast(self, arg: Value, type: Attribute) -> Value:
+        if isinstance(arg, SSAValue):  # to index
+            if not is_vector(arg):
+                return Lin.of(self._to_int(arg, IndexType()))
+            return tuple(
+                Lin.of(self._to_int(self.emitter.extract(arg, lane), IndexType()))
+                for lane in range(self.width)
+            )
+        if isinstance(arg, Lin) and arg.is_uniform:
+            return self._to_int(self.emitter.materialize(arg), type)
+        if self.width == 1:
+            return self._to_int(self.emitter.materialize(_lane(arg, 0)), type)
+        wide = self.index_vector(arg)
+        if type == i32:
+            return wide
+        template = arith.ExtSIOp if type.width.data > 32 else arith.TruncIOp  # pyright: ignore
+        cast = _CASTS[template]
+        to = VectorType(type, [self.width])
+        return self.emitter.pure((cast, to), (wide,), lambda: cast(wide, to))
+
+    def _int_vector(self, value: Value) -> SSAValue:
+        if isinstance(value, SSAValue):
+            # a scalar of type index that all lanes share
+            return self.emitter.broadcast(self._to_int(value, i32), self.width)
+        if isinstance(value, Lin) and value.is_uniform:
+            scalar = self._to_int(self.emitter.materialize(value), i32)
+            return self.emitter.broadcast(scalar, self.width)
+        return self.index_vector(value)
+
+    def _scalar(self, value: Value, lane: int) -> SSAValue:
+        if isinstance(value, SSAValue):
+            return self.emitter.extract(value, lane) if is_vector(value) else value
+        return self.emitter.materialize(_lane(value, lane))
+
+    def _pick(self, node: Pick) -> Value:
+        at = self.flat(node.at)
+        if isinstance(at, tuple) or at.lane:
+            return self.emitter.from_lanes([self._in_lane(lane, node) for lane in range(self.width)])
+        if at.is_const:
+            case = next(i for i, end in enumerate(node.ends) if at.const < end)
+            return self.value(node.cases[case])
+        return self._pick_from(node, at, 0)
+
+    def _in_lane(self, lane: int, node: Node) -> SSAValue:
+        point = [p.at_lane(lane) for p in self.point]
+        scalars = [
+            self.emitter.extract(a, lane) if is_vector(a) else a for a in self.accumulators
+        ]
+        inner = PointEvaluator(self.emitter, point, 1, self.origin, scalars)
+        return inner.vector(node)
+
+    def _pick_from(self, node: Pick, at: Lin, first: int) -> SSAValue:
+        emitter = self.emitter
+        if first == len(node.cases) - 1:
+            return self.vector(node.cases[first])
+        position = emitter.materialize(at)
+        end = emitter.index(node.ends[first])
+        below = emitter.pure(
+            ("ult",), (position, end), lambda: arith.CmpiOp(position, end, "ult")
+        )
+        memo = dict(self._memo)
+        regions: list[Region] = []
+        for branch in (
+            lambda: self.vector(node.cases[first]),
+            lambda: self._pick_from(node, at, first + 1),
+        ):
+            emitter.open(guarded=True)
+            result = branch()
+            self._memo = dict(memo)
+            block = emitter.close()
+            block.add_op(scf.YieldOp(result))
+            regions.append(Region(block))
+        type = VectorType(node.type, [self.width]) if self.width > 1 else node.type
+        return emitter.emit(scf.IfOp(below, [type], regions[0], regions[1])).results[0]
+
+
+def type_of(op: Operation) -> type[Operation]:
+    """The class of an op."""
+    return type(op)
+
+
+def is_vector(value: SSAValue) -> bool:
+    """Whether a value is a vector."""
+    return isinstance(value.type, VectorType)
+
+
+def _lane(index: Idx, lane: int) -> Lin:
+    return index.at_lane(lane) if isinstance(index, Lin) else index[lane]
+
+
+def _same(a: Lin, b: Lin) -> bool:
+    return a.const == b.const and a.terms == b.terms

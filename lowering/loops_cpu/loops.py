@@ -1,0 +1,92 @@
+"""Tile loops of a stage and of a group of stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import prod
+
+from webdnn.lowering.loops_common.emitter import Emitter
+from webdnn.lowering.loops_common.flatten import FlatStage
+from webdnn.lowering.loops_common.groups import scratch_extents
+from webdnn.lowering.loops_common.linear import Lin
+from webdnn.lowering.loops_common.stages import Group
+from webdnn.lowering.loops_common.tile import TileEmitter, Tiling
+from webdnn.lowering.loops_cpu.schedule import GroupSchedule, prepare
+
+
+def walk_tiles(
+    emitter: Emitter,
+    sizes: Sequence[int],
+    tiles: Sequence[int],
+    body: Callable[[list[Lin], list[int]], None],
+) -> None:
+    """Loops over the tiles of a box, the first dimension outermost; `body` emits one tile from its base and its sizes.
+
+    What is left over at the end of a dimension is a smaller tile of its own, inside of the loops around it: no tile is masked and
+    no point is computed twice, so an output may share its memory with an input.
+    """
+
+    def level(d: int, base: list[Lin], extent: list[int]) -> None:
+        if d == len(sizes):
+            body(base, extent)
+            return
+        size = sizes[d]
+        tile = max(1, min(tiles[d], size))
+        whole, rest = divmod(size, tile)
+        if whole > 1:
+            (iv,) = emitter.begin_parallel([whole])
+            level(d + 1, [*base, iv * tile], [*extent, tile])
+            emitter.end_parallel([whole])
+        elif whole == 1:
+            level(d + 1, [*base, Lin()], [*extent, tile])
+        if rest:
+            level(d + 1, [*base, Lin.of(whole * tile)], [*extent, rest])
+
+    level(0, [], [])
+
+
+def emit_stage(
+    emitter: Emitter,
+    stage: FlatStage,
+    tiling: Tiling,
+    shared_base: Sequence[Lin] = (),
+    shared_sizes: Sequence[int] = (),
+) -> None:
+    """The loops of one stage.
+
+    Args:
+        shared_base: the first point of the group's tile along the dimensions in `stage.fixed`.
+        shared_sizes: the extent of the group's tile along them.
+    """
+    base = [Lin()] * stage.num_parallel
+    sizes = stage.sizes[: stage.num_parallel]
+    origin = [Lin()] * len(stage.sizes)
+    for d, start, size in zip(stage.fixed, shared_base, shared_sizes, strict=True):
+        base[d], sizes[d], origin[d] = start, size, start
+    tile_emitter = TileEmitter(emitter, stage, tiling, origin)
+    order = tiling.order
+
+    def tile(local: list[Lin], extents: list[int]) -> None:
+        at = list(base)
+        extent = [0] * stage.num_parallel
+        for d, offset, size in zip(order, local, extents, strict=True):
+            at[d] = base[d] + offset
+            extent[d] = size
+        tile_emitter.emit(at, extent)
+
+    walk_tiles(emitter, [sizes[d] for d in order], [tiling.tile[d] for d in order], tile)
+
+
+def emit_group(emitter: Emitter, group: Group, schedule: GroupSchedule) -> None:
+    """The loops of a group: over the dimensions that its stages share, and in them those of each stage."""
+    sizes = [group.stages[0].sizes[dims[0]] for dims in group.outer]
+
+    def tile(base: list[Lin], extents: list[int]) -> None:
+        for buffer in group.scratch:
+            buffer.extents = scratch_extents(buffer, group, schedule.tile)
+            buffer.value = emitter.alloca(buffer.element_type, max(1, prod(buffer.extents)))
+        for number, stage in enumerate(group.stages):
+            flat, tiling = prepare(group, stage, number, schedule)
+            emit_stage(emitter, flat, tiling, base, extents)
+
+    walk_tiles(emitter, sizes, schedule.tile, tile)

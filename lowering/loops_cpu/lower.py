@@ -1,0 +1,72 @@
+"""The passes `assign-cpu-schedules` and `lower-kernels-to-cpu-loops`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+from xdsl.rewriter import Rewriter
+
+from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.loops_common.function import begin_function, end_function
+from webdnn.lowering.loops_common.groups import read_groups
+from webdnn.lowering.loops_cpu.heuristics import choose
+from webdnn.lowering.loops_cpu.loops import emit_group
+from webdnn.lowering.loops_cpu.schedule import from_attr, to_attr
+
+SCRATCH_ELEMENTS = 8192
+"""Elements of scratch memory of a kernel: half of the stack that a module reserves, at four bytes each."""
+
+
+def assign_schedule(func: FuncOp) -> None:
+    """Give a kernel a schedule, unless it has one."""
+    if func.schedule is None:
+        groups = read_groups(func, scratch_elements=SCRATCH_ELEMENTS)
+        func.properties["schedule"] = to_attr(choose(groups))
+
+
+def lower_kernel(func: FuncOp) -> FuncOp:
+    """A kernel on level `kernels` as loops for one CPU thread, cut as its schedule says.
+
+    Raises:
+        WebDNNError: the kernel cannot be lowered, or its schedule does not fit it.
+    """
+    groups = read_groups(func, scratch_elements=SCRATCH_ELEMENTS)
+    if func.schedule is None:
+        schedules = choose(groups)
+    else:
+        schedules = from_attr(func.schedule, groups, func.sym_name.data)
+    emitter = begin_function(func, groups)
+    for group, schedule in zip(groups, schedules, strict=True):
+        emit_group(emitter, group, schedule)
+    lowered = end_function(func, emitter)
+    lowered.properties["schedule"] = to_attr(schedules)
+    return lowered
+
+
+def _kernels(module: ModuleOp) -> list[FuncOp]:
+    return [op for op in module.ops if isinstance(op, FuncOp) and not op.is_lowered]
+
+
+@dataclass(frozen=True)
+class AssignCPUSchedulesPass(ModulePass):
+    """Write a schedule for one CPU thread on every kernel that has none."""
+
+    name = "assign-cpu-schedules"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for func in _kernels(op):
+            assign_schedule(func)
+
+
+@dataclass(frozen=True)
+class LowerKernelsToCPULoopsPass(ModulePass):
+    """Lower every kernel from structured ops on tensors to loops over flat memory for one CPU thread."""
+
+    name = "lower-kernels-to-cpu-loops"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for func in _kernels(op):
+            Rewriter.replace_op(func, lower_kernel(func), [])

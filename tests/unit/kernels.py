@@ -1,0 +1,356 @@
+"""Small kernels on level `kernels`, built in Python for the tests of the lowerings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from xdsl.builder import Builder
+from xdsl.dialects import arith, linalg, math, tensor  # noqa: F401
+from xdsl.dialects.builtin import (
+    AffineMapAttr,
+    AnyFloat,
+    FloatAttr,
+    IndexType,
+    IntegerAttr,
+    TensorType,
+    f32,
+)
+from xdsl.dialects.linalg.attrs import IteratorTypeAttr
+from xdsl.dialects.linalg.ops import FillOp, GenericOp, IndexOp, YieldOp
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr, AffineMap
+from xdsl.rewriter import InsertPoint
+
+from webdnn.dialects.kernel import FuncOp, ReturnOp
+
+Dims = Sequence[AffineExpr | int]
+Body = Callable[["Scalars", Sequence[SSAValue]], Sequence[SSAValue] | SSAValue]
+
+
+class Scalars:
+    """Appends scalar ops to the body of a generic: `s(arith.AddfOp, a, b)`."""
+
+    def __init__(self, block: Block) -> None:
+        self.builder = Builder(InsertPoint.at_end(block))
+
+    def __call__(self, op: Any, *operands: Any, **kwargs: Any) -> SSAValue:
+        return self.builder.insert(op(*operands, **kwargs)).results[0]
+
+    def const(self, value: float, type: Attribute = f32) -> SSAValue:
+        attr = FloatAttr(value, type) if isinstance(type, AnyFloat) else IntegerAttr(int(value), type)
+        return self.builder.insert(arith.ConstantOp(attr)).result
+
+    def index(self, dim: int) -> SSAValue:
+        return self.builder.insert(IndexOp(dim)).result
+
+    def extract(self, source: SSAValue, *indices: SSAValue) -> SSAValue:
+        assert isinstance(source.type, TensorType)
+        op = tensor.ExtractOp(source, list(indices), source.type.element_type)
+        return self.builder.insert(op).result
+
+
+class Kernel:
+    """Builds a `kernel.func`.
+
+    k = Kernel("matmul", [[4, 8], [8, 5]])
+    a, b = k.args
+    """
+
+    def __init__(
+        self, name: str, shapes: Sequence[Sequence[int] | tuple[Sequence[int], Attribute]]
+    ) -> None:
+        self.name = name
+        types: list[Attribute] = []
+        for s in shapes:
+            if isinstance(s, tuple) and len(s) == 2 and isinstance(s[1], Attribute):
+                types.append(TensorType(s[1], list(s[0])))
+            else:
+                types.append(TensorType(f32, list(s)))  # type: ignore[arg-type]
+        self.block = Block(arg_types=types)
+        self.args = list(self.block.args)
+
+    def add(self, op: Operation) -> Operation:
+        self.block.add_op(op)
+        return op
+
+    def const(self, value: float, type: Attribute = f32) -> SSAValue:
+        attr = FloatAttr(value, type) if isinstance(type, AnyFloat) else IntegerAttr(int(value), type)
+        return self.add(arith.ConstantOp(attr)).results[0]
+
+    def empty(self, shape: Sequence[int], type: Attribute = f32) -> SSAValue:
+        return self.add(tensor.EmptyOp([], TensorType(type, list(shape)))).results[0]
+
+    def fill(self, shape: Sequence[int], value: float, type: Attribute = f32) -> SSAValue:
+        c = self.const(value, type)
+        return self.add(FillOp([c], [self.empty(shape, type)])).results[0]
+
+    def generic(
+        self,
+        ins: Sequence[tuple[SSAValue, Dims]],
+        outs: Sequence[tuple[SSAValue, Dims]],
+        iterators: str,
+        body: Body,
+    ) -> Any:
+        """`iterators` has a letter for each dimension: p (parallel) or r (reduction)."""
+        rank = len(iterators)
+
+        def map_of(dims: Dims) -> AffineMapAttr:
+            exprs = tuple(AffineConstantExpr(d) if isinstance(d, int) else d for d in dims)
+            return AffineMapAttr(AffineMap(rank, 0, exprs))
+
+        operands = [*ins, *outs]
+        block = Block(arg_types=[v.type.element_type for v, _ in operands])  # type: ignore[attr-defined]
+        result = body(Scalars(block), block.args)
+        results = [result] if isinstance(result, SSAValue) else list(result)
+        block.add_op(YieldOp(*results))
+        kinds = [
+            IteratorTypeAttr.parallel() if c == "p" else IteratorTypeAttr.reduction()
+            for c in iterators
+        ]
+        op = GenericOp(
+            [v for v, _ in ins],
+            [v for v, _ in outs],
+            Region(block),
+            [map_of(d) for _, d in operands],
+            kinds,
+            [v.type for v, _ in outs],
+        )
+        self.add(op)
+        return op.results[0] if len(op.results) == 1 else list(op.results)
+
+    def elementwise(self, ins: Sequence[SSAValue], body: Body, type: Attribute | None = None) -> Any:
+        """Operands of one shape, or of one that broadcasts to the first's."""
+        shape = list(ins[0].type.get_shape())  # type: ignore[attr-defined]
+        rank = len(shape)
+        d = dims(rank)
+
+        def at(value: SSAValue) -> Dims:
+            mine = value.type.get_shape()  # type: ignore[attr-defined]
+            first = rank - len(mine)
+            return [0 if n == 1 and shape[first + i] != 1 else d[first + i] for i, n in enumerate(mine)]
+
+        out = self.empty(shape, type or ins[0].type.element_type)  # type: ignore[attr-defined]
+        return self.generic([(v, at(v)) for v in ins], [(out, d)], "p" * rank, body)
+
+    def done(self, *results: SSAValue) -> FuncOp:
+        self.block.add_op(ReturnOp(*results))
+        func = FuncOp(
+            self.name,
+            ([a.type for a in self.block.args], [r.type for r in results]),
+            Region(self.block),
+        )
+        func.verify()
+        return func
+
+
+def dims(count: int) -> list[AffineExpr]:
+    """The first `count` dimensions."""
+    return [AffineDimExpr(i) for i in range(count)]
+
+
+def madd(s: Scalars, a: Sequence[SSAValue]) -> SSAValue:
+    """`acc + x * w`."""
+    return s(arith.AddfOp, a[2], s(arith.MulfOp, a[0], a[1]))
+
+
+def relu(s: Scalars, a: Sequence[SSAValue]) -> SSAValue:
+    return s(arith.MaximumfOp, a[0], s.const(0.0))
+
+
+def bias_relu(s: Scalars, a: Sequence[SSAValue]) -> SSAValue:
+    """`max(x + b, 0)`."""
+    return s(arith.MaximumfOp, s(arith.AddfOp, a[0], a[1]), s.const(0.0))
+
+
+def matmul(m: int, n: int, k: int, *, epilogue: bool = True, name: str = "matmul") -> FuncOp:
+    """`relu(A[m, k] @ B[k, n] + bias[n])`."""
+    kernel = Kernel(name, [[m, k], [k, n], [n]])
+    a, b, bias = kernel.args
+    i, j, p = dims(3)
+    c = kernel.generic([(a, [i, p]), (b, [p, j])], [(kernel.fill([m, n], 0.0), [i, j])], "ppr", madd)
+    return kernel.done(kernel.elementwise([c, bias], bias_relu) if epilogue else c)
+
+
+def batched_matmul_bt(b: int, m: int, n: int, k: int) -> FuncOp:
+    """`A[b, m, k] @ B[b, n, k]^T`."""
+    kernel = Kernel("matmul_bt", [[b, m, k], [b, n, k]])
+    d, i, j, p = dims(4)
+    out = kernel.fill([b, m, n], 0.0)
+    return kernel.done(
+        kernel.generic(
+            [(kernel.args[0], [d, i, p]), (kernel.args[1], [d, j, p])], [(out, [d, i, j])], "pppr", madd
+        )
+    )
+
+
+def conv(
+    spatial: Sequence[int],
+    c: int,
+    m: int,
+    window: Sequence[int],
+    *,
+    n: int = 1,
+    stride: int = 1,
+    dilation: int = 1,
+    groups: int = 1,
+    epilogue: bool = True,
+    name: str = "conv",
+) -> FuncOp:
+    """A convolution of any rank in `N, spatial..., C` with filters `spatial..., C/group, M`, bias and relu; no padding."""
+    rank = len(spatial)
+    out = [(s - (w - 1) * dilation - 1) // stride + 1 for s, w in zip(spatial, window, strict=True)]
+    kernel = Kernel(name, [[n, *spatial, c], [*window, c // groups, m], [m]])
+    x, w, bias = kernel.args
+    o = kernel.fill([n, *out, m], 0.0)
+    if groups == 1:
+        d = dims(2 * rank + 3)
+        image, ys, mm, ks, cc = d[0], d[1 : rank + 1], d[rank + 1], d[rank + 2 : -1], d[-1]
+        at = [y * stride + k * dilation for y, k in zip(ys, ks, strict=True)]
+        r = kernel.generic(
+            [(x, [image, *at, cc]), (w, [*ks, cc, mm])],
+            [(o, [image, *ys, mm])],
+            "p" * (rank + 2) + "r" * (rank + 1),
+            madd,
+        )
+    elif groups == c == m:
+        d = dims(2 * rank + 2)
+        image, ys, mm, ks = d[0], d[1 : rank + 1], d[rank + 1], d[rank + 2 :]
+        at = [y * stride + k * dilation for y, k in zip(ys, ks, strict=True)]
+        r = kernel.generic(
+            [(x, [image, *at, mm]), (w, [*ks, 0, mm])],
+            [(o, [image, *ys, mm])],
+            "p" * (rank + 2) + "r" * rank,
+            madd,
+        )
+    else:
+        per, each = m // groups, c // groups
+        d = dims(2 * rank + 4)
+        image, ys, g, mm, ks, cc = d[0], d[1 : rank + 1], d[rank + 1], d[rank + 2], d[rank + 3 : -1], d[-1]
+        at = [y * stride + k * dilation for y, k in zip(ys, ks, strict=True)]
+        kernel = Kernel(name, [[n, *spatial, groups, each], [*window, each, groups, per], [groups, per]])
+        x, w, bias = kernel.args
+        o = kernel.fill([n, *out, groups, per], 0.0)
+        r = kernel.generic(
+            [(x, [image, *at, g, cc]), (w, [*ks, cc, g, mm])],
+            [(o, [image, *ys, g, mm])],
+            "p" * (rank + 3) + "r" * (rank + 1),
+            madd,
+        )
+    return kernel.done(kernel.elementwise([r, bias], bias_relu) if epilogue else r)
+
+
+def max_pool(h: int, w: int, c: int, k: int, stride: int) -> FuncOp:
+    """A max pool of k x k in `1, H, W, C`."""
+    kernel = Kernel("max_pool", [[1, h, w, c], [k, k]])
+    oh, ow = (h - k) // stride + 1, (w - k) // stride + 1
+    n, y, x, m, ky, kx = dims(6)
+    out = kernel.fill([1, oh, ow, c], -3.4e38)
+    return kernel.done(
+        kernel.generic(
+            [(kernel.args[0], [n, y * stride + ky, x * stride + kx, m]), (kernel.args[1], [ky, kx])],
+            [(out, [n, y, x, m])],
+            "pppprr",
+            lambda s, a: s(arith.MaximumfOp, a[2], a[0]),
+        )
+    )
+
+
+def softmax(shape: Sequence[int]) -> FuncOp:
+    """Over the last axis."""
+    kernel = Kernel("softmax", [shape])
+    x = kernel.args[0]
+    rank = len(shape)
+    d = dims(rank)
+    rows = list(shape[:-1])
+    kinds = "p" * (rank - 1) + "r"
+    top = kernel.generic(
+        [(x, d)], [(kernel.fill(rows, -3.4e38), d[:-1])], kinds,
+        lambda s, a: s(arith.MaximumfOp, a[1], a[0]),
+    )
+    e = kernel.generic(
+        [(x, d), (top, d[:-1])], [(kernel.empty(shape), d)], "p" * rank,
+        lambda s, a: s(math.ExpOp, s(arith.SubfOp, a[0], a[1])),
+    )
+    total = kernel.generic(
+        [(e, d)], [(kernel.fill(rows, 0.0), d[:-1])], kinds, lambda s, a: s(arith.AddfOp, a[1], a[0])
+    )
+    return kernel.done(
+        kernel.generic(
+            [(e, d), (total, d[:-1])], [(kernel.empty(shape), d)], "p" * rank,
+            lambda s, a: s(arith.DivfOp, a[0], a[1]),
+        )
+    )
+
+
+def norm(shape: Sequence[int], axes: Sequence[int]) -> FuncOp:
+    """`(x - mean) / sqrt(var + 1e-5) * scale + shift` over `axes`; scale and shift have the last axis's size."""
+    kernel = Kernel("norm", [shape, [shape[-1]], [shape[-1]]])
+    x, scale, shift = kernel.args
+    rank = len(shape)
+    d = dims(rank)
+    rest = [i for i in range(rank) if i not in axes]
+    kept = [shape[i] for i in rest]
+    at = [d[i] for i in rest]
+    count = float(np.prod([shape[i] for i in axes]))
+    kinds = "".join("r" if i in axes else "p" for i in range(rank))
+
+    def mean_of(value: SSAValue) -> SSAValue:
+        total = kernel.generic(
+            [(value, d)], [(kernel.fill(kept, 0.0), at)], kinds,
+            lambda s, a: s(arith.AddfOp, a[1], a[0]),
+        )
+        return kernel.elementwise([total], lambda s, a: s(arith.MulfOp, a[0], s.const(1 / count)))
+
+    mean = mean_of(x)
+    centred = kernel.generic(
+        [(x, d), (mean, at)], [(kernel.empty(shape), d)], "p" * rank,
+        lambda s, a: s(arith.SubfOp, a[0], a[1]),
+    )
+    square = kernel.elementwise([centred], lambda s, a: s(arith.MulfOp, a[0], a[0]))
+    var = mean_of(square)
+
+    def finish(s: Scalars, a: Sequence[SSAValue]) -> SSAValue:
+        dev = s(math.SqrtOp, s(arith.AddfOp, a[1], s.const(1e-5)))
+        return s(arith.AddfOp, s(arith.MulfOp, s(arith.DivfOp, a[0], dev), a[2]), a[3])
+
+    return kernel.done(
+        kernel.generic(
+            [(centred, d), (var, at), (scale, [d[-1]]), (shift, [d[-1]])],
+            [(kernel.empty(shape), d)], "p" * rank, finish,
+        )
+    )
+
+
+def transpose(shape: Sequence[int], permutation: Sequence[int]) -> FuncOp:
+    kernel = Kernel("transpose", [shape])
+    d = dims(len(shape))
+    out = kernel.empty([shape[p] for p in permutation])
+    source = [d[list(permutation).index(i)] for i in range(len(shape))]
+    return kernel.done(
+        kernel.generic([(kernel.args[0], source)], [(out, d)], "p" * len(shape), lambda s, a: a[0])
+    )
+
+
+def index_constant(s: Scalars, value: int) -> SSAValue:
+    return s.const(value, IndexType())
+
+
+def random_inputs(func: FuncOp, seed: int = 0) -> list[np.ndarray]:
+    """Inputs of a kernel of floats, integers and truth values."""
+    from webdnn.dialects.numpy_meaning.arith import dtype_of
+
+    rng = np.random.default_rng(seed)
+    arrays: list[np.ndarray] = []
+    for type in func.function_type.inputs:
+        assert isinstance(type, TensorType)
+        dtype = dtype_of(type.element_type)
+        shape = type.get_shape()
+        if dtype.kind == "f":
+            arrays.append(rng.standard_normal(shape).astype(dtype))
+        elif dtype.kind == "b":
+            arrays.append(rng.integers(0, 2, shape).astype(dtype))
+        else:
+            arrays.append(rng.integers(0, 5, shape).astype(dtype))
+    return arrays
