@@ -1,0 +1,345 @@
+"""Emits ops with nested scopes; common subexpressions are shared and invariant ones leave their loops as they are made.
+
+The block of an inner scope is built before the op that holds it is appended to the outer block. So an op appended to
+the outer block meanwhile stands before the loop: hoisting an op is nothing but appending it to the block of its
+innermost operand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from xdsl.dialects import arith, gpu, memref, scf, vector
+from xdsl.dialects.builtin import (
+    FloatAttr,
+    IndexType,
+    IntegerAttr,
+    MemRefType,
+    StringAttr,
+    VectorType,
+)
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+
+from webdnn.lowering.loops_gpu.linear import Atom, Lin
+
+index = IndexType()
+
+
+@dataclass
+class _Scope:
+    block: Block
+    guarded: bool
+    values: dict[object, SSAValue] = field(default_factory=dict[object, SSAValue])
+
+
+class Emitter:
+    """Builds the body of one lowered kernel."""
+
+    def __init__(self, block: Block) -> None:
+        self._scopes = [_Scope(block, False)]
+        self._depths: dict[Block, int] = {block: 0}
+
+    # Placing ops
+
+    def append(self, op: Operation) -> Operation:
+        """Put an op with effects at the current position."""
+        self._scopes[-1].block.add_op(op)
+        return op
+
+    def depth(self, value: SSAValue) -> int:
+        """The number of scopes around the definition of a value."""
+        owner = value.owner
+        block = owner.parent if isinstance(owner, Operation) else owner
+        assert block is not None
+        return self._depths[block]
+
+    def pure(
+        self,
+        key: object,
+        operands: Sequence[SSAValue],
+        make: Callable[[], Operation],
+        *,
+        speculatable: bool = True,
+    ) -> SSAValue:
+        """The result of a pure op, made in the outermost scope that has its operands, or shared with an equal one.
+
+        `key` and the operands identify the op. What is not `speculatable` (loads, integer division) stays inside of
+        the innermost `scf.if` around it.
+        """
+        depth = max((self.depth(v) for v in operands), default=0)
+        if not speculatable:
+            for i in range(len(self._scopes) - 1, depth, -1):
+                if self._scopes[i].guarded:
+                    depth = i
+                    break
+        full_key = (key, tuple(operands))
+        for scope in self._scopes[depth::-1]:
+            if (value := scope.values.get(full_key)) is not None:
+                return value
+        scope = self._scopes[depth]
+        op = make()
+        scope.block.add_op(op)
+        value = scope.values[full_key] = op.results[0]
+        return value
+
+    # Regions
+
+    def _nested(
+        self,
+        arg_types: Sequence[Attribute],
+        guarded: bool,
+        body: Callable[[Sequence[SSAValue]], Sequence[SSAValue]],
+    ) -> Region:
+        block = Block(arg_types=arg_types)
+        self._depths[block] = len(self._scopes)
+        self._scopes.append(_Scope(block, guarded))
+        results = body(block.args)
+        self._scopes.pop()
+        block.add_op(scf.YieldOp(*results))
+        return Region(block)
+
+    def for_loop(
+        self,
+        lower: Lin | int,
+        upper: Lin | int,
+        step: int,
+        inits: Sequence[SSAValue],
+        body: Callable[[Lin, Sequence[SSAValue]], Sequence[SSAValue]],
+    ) -> Sequence[SSAValue]:
+        """`scf.for`; what is known to run once or never is no loop at all."""
+        lower, upper = Lin.of(lower), Lin.of(upper)
+        distance = upper - lower
+        if distance.is_const and distance.const <= 0:
+            return inits
+        if distance.is_const and distance.const <= step:
+            return body(lower, inits)
+        bounds = [self.value(lower), self.value(upper), self.constant_index(step)]
+        # A loop whose trip count is not known may run zero times: loads must not leave it.
+        guarded = not (lower.is_const and upper.is_const)
+        region = self._nested(
+            [index, *(v.type for v in inits)],
+            guarded,
+            lambda args: body(Lin.of(args[0]), args[1:]),
+        )
+        op = scf.ForOp(bounds[0], bounds[1], bounds[2], inits, region)
+        self.append(op)
+        return op.results
+
+    def if_else(
+        self,
+        condition: SSAValue,
+        then: Callable[[], Sequence[SSAValue]],
+        otherwise: Callable[[], Sequence[SSAValue]] | None = None,
+    ) -> Sequence[SSAValue]:
+        """`scf.if`; without `otherwise` it has no results."""
+        true = self._nested([], True, lambda _: then())
+        last = true.block.last_op
+        assert last is not None
+        types = [v.type for v in last.operands]
+        false = None if otherwise is None else self._nested([], True, lambda _: otherwise())
+        op = scf.IfOp(condition, types, true, false)
+        self.append(op)
+        return op.results
+
+    def when(self, condition: SSAValue | None, body: Callable[[], None]) -> None:
+        """The body, under a condition if there is one."""
+        if condition is None:
+            body()
+            return
+
+        def then() -> Sequence[SSAValue]:
+            body()
+            return ()
+
+        self.if_else(condition, then)
+
+    # Values
+
+    def constant(self, value: IntegerAttr | FloatAttr) -> SSAValue:
+        """`arith.constant`, at the top of the kernel."""
+        return self.pure(value, (), lambda: arith.ConstantOp(value))
+
+    def constant_index(self, value: int) -> SSAValue:
+        """A constant of type index."""
+        return self.constant(IntegerAttr(value, index))
+
+    def value(self, form: Lin) -> SSAValue:
+        """A linear form over SSA values as one value; its outer parts are added up outside of the loops."""
+
+        def order(term: tuple[Atom, int]) -> tuple[int, bool]:
+            atom, coefficient = term
+            assert isinstance(atom, SSAValue)
+            return self.depth(atom), coefficient < 0
+
+        total: SSAValue | None = None
+        waiting: list[
+            tuple[Atom, int]
+        ] = []  # negative terms without anything to subtract them from
+        for atom, coefficient in sorted(form.terms, key=order):
+            assert isinstance(atom, SSAValue)
+            if total is None and coefficient < 0:
+                waiting.append((atom, coefficient))
+                continue
+            term = self._scaled(atom, abs(coefficient))
+            if total is None:
+                total = term
+            else:
+                op = arith.SubiOp if coefficient < 0 else arith.AddiOp
+                total = self.binary(op, total, term)
+        for atom, coefficient in waiting:
+            assert isinstance(atom, SSAValue)
+            total = self.constant_index(0) if total is None else total
+            total = self.binary(arith.SubiOp, total, self._scaled(atom, -coefficient))
+        if total is None:
+            return self.constant_index(form.const)
+        if form.const:
+            total = self.binary(arith.AddiOp, total, self.constant_index(form.const))
+        return total
+
+    def _scaled(self, atom: SSAValue, factor: int) -> SSAValue:
+        if factor == 1:
+            return atom
+        return self.binary(arith.MuliOp, atom, self.constant_index(factor))
+
+    def binary(
+        self,
+        op: type[arith.SignlessIntegerBinaryOperation | arith.FloatingPointLikeBinaryOperation],
+        lhs: SSAValue,
+        rhs: SSAValue,
+    ) -> SSAValue:
+        """A binary op of `arith` that has no trap."""
+        return self.pure(op, (lhs, rhs), lambda: op(lhs, rhs))
+
+    def divide(self, form: Lin, divisor: int) -> tuple[Lin, Lin]:
+        """Quotient and remainder of a form that is not negative by a positive constant."""
+        if divisor == 1:
+            return form, Lin()
+        exact, rest = form.divide(divisor)
+        if not rest.terms and rest.const == 0:
+            return exact, Lin()
+        value = self.value(form)
+        quotient = Lin.of(self.binary(arith.DivUIOp, value, self.constant_index(divisor)))
+        return quotient, Lin.of(value) - quotient * divisor
+
+    def delinearize(self, form: Lin, sizes: Sequence[int]) -> list[Lin]:
+        """The index of each dimension for a flat row-major position."""
+        indices: list[Lin] = []
+        for size in reversed(sizes[1:]):
+            form, remainder = self.divide(form, size)
+            indices.append(remainder)
+        return [*([form] if sizes else []), *reversed(indices)]
+
+    def less(self, form: Lin, bound: int) -> SSAValue:
+        """`form < bound`, both not negative."""
+        value, limit = self.value(form), self.constant_index(bound)
+        return self.pure("ult", (value, limit), lambda: arith.CmpiOp(value, limit, "ult"))
+
+    def both(self, lhs: SSAValue | None, rhs: SSAValue | None) -> SSAValue | None:
+        """The conjunction of two conditions, None being true."""
+        if lhs is None or rhs is None:
+            return lhs or rhs
+        return self.binary(arith.AndIOp, lhs, rhs)
+
+    # Memory
+
+    def load(self, source: SSAValue, offset: Lin) -> SSAValue:
+        """An element of a read-only memref."""
+        at = self.value(offset)
+        return self.pure(
+            "load", (source, at), lambda: memref.LoadOp.get(source, [at]), speculatable=False
+        )
+
+    def load_vector(self, source: SSAValue, offset: Lin, width: int) -> SSAValue:
+        """`width` elements of a read-only memref, at an offset that `width` divides."""
+        at = self.value(offset)
+        type = VectorType(element_type(source), [width])
+        return self.pure(
+            ("load", width),
+            (source, at),
+            lambda: vector.LoadOp(source, [at], type),
+            speculatable=False,
+        )
+
+    def read(self, source: SSAValue, offset: Lin, width: int = 1) -> SSAValue:
+        """A value of a memref that the kernel also writes: stays where it is."""
+        at = self.value(offset)
+        if width == 1:
+            return self.append(memref.LoadOp.get(source, [at])).results[0]
+        type = VectorType(element_type(source), [width])
+        return self.append(vector.LoadOp(source, [at], type)).results[0]
+
+    def store(self, value: SSAValue, target: SSAValue, offset: Lin) -> None:
+        """Store a scalar or a vector."""
+        at = self.value(offset)
+        if isinstance(value.type, VectorType):
+            self.append(vector.StoreOp(value, target, [at]))
+        else:
+            self.append(memref.StoreOp.get(value, target, [at]))
+
+    def workgroup_memory(self, type: Attribute, count: int) -> SSAValue:
+        """Memory that the invocations of a workgroup share."""
+        op = memref.AllocaOp.get(type, shape=[count], memory_space=StringAttr("workgroup"))
+        self._scopes[0].block.add_op(op)
+        return op.memref
+
+    def barrier(self) -> None:
+        """Wait until all invocations of the workgroup are here; what they wrote to workgroup memory is seen."""
+        self.append(gpu.BarrierOp())
+
+    def identifier(self, kind: type[gpu.ThreadIdOp | gpu.BlockIdOp], axis: int) -> SSAValue:
+        """`gpu.thread_id` or `gpu.block_id` along axis 0, 1 or 2."""
+        dimension = (gpu.DimensionEnum.X, gpu.DimensionEnum.Y, gpu.DimensionEnum.Z)[axis]
+        return self.pure((kind, axis), (), lambda: kind(gpu.DimensionAttr(dimension)))
+
+    # Vectors
+
+    def splat(self, value: SSAValue, width: int) -> SSAValue:
+        """A vector of equal elements."""
+        if width == 1 or isinstance(value.type, VectorType):
+            return value
+        type = VectorType(value.type, [width])
+        return self.pure(("splat", width), (value,), lambda: vector.BroadcastOp(value, type))
+
+    def lane(self, value: SSAValue, lane: int) -> SSAValue:
+        """An element of a vector; a scalar stands for a vector of equal elements."""
+        type = value.type
+        if not isinstance(type, VectorType):
+            return value
+        element = type.element_type
+        return self.pure(
+            ("extract", lane), (value,), lambda: vector.ExtractOp(value, [lane], element)
+        )
+
+    def pack(self, lanes: Sequence[SSAValue]) -> SSAValue:
+        """A vector of the given elements."""
+        if all(v is lanes[0] for v in lanes):
+            return self.splat(lanes[0], len(lanes))
+        result = self.splat(lanes[0], len(lanes))
+        for i, lane in enumerate(lanes[1:], 1):
+            result = self._insert(lane, result, i)
+        return result
+
+    def _insert(self, lane: SSAValue, target: SSAValue, position: int) -> SSAValue:
+        return self.pure(
+            ("insert", position),
+            (lane, target),
+            lambda: vector.InsertOp(lane, target, [position]),
+        )
+
+
+def element_type(memory: SSAValue) -> Attribute:
+    """The element type of a memref."""
+    assert isinstance(memory.type, MemRefType)
+    return memory.type.element_type
+
+
+def vector_type(element: Attribute, width: int) -> Attribute:
+    """`vector<width x element>`, or the element itself for width 1."""
+    return element if width == 1 else VectorType(element, [width])
+
+
+def element_count(memory: SSAValue) -> int:
+    """The number of elements of a one-dimensional memref."""
+    assert isinstance(memory.type, MemRefType)
+    return memory.type.get_shape()[0]

@@ -1,0 +1,125 @@
+"""The frame of a lowered kernel: memref operands, the grid, the ids of an invocation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from xdsl.dialects import gpu
+from xdsl.dialects.builtin import MemRefType, TensorType
+from xdsl.ir import Block, Region, SSAValue
+
+from webdnn.dialects.kernel import FuncOp, ReturnOp
+from webdnn.lowering.loops_gpu.emitter import Emitter
+from webdnn.lowering.loops_gpu.linear import Lin
+
+MAX_GROUPS = 65535
+"""WebGPU's `maxComputeWorkgroupsPerDimension`."""
+
+MAX_INVOCATIONS = 256
+"""WebGPU's `maxComputeInvocationsPerWorkgroup`."""
+
+MAX_WORKGROUP_BYTES = 16384
+"""WebGPU's `maxComputeWorkgroupStorageSize`."""
+
+
+def ceil_div(a: int, b: int) -> int:
+    """`a / b`, rounded up."""
+    return -(-a // b)
+
+
+class KernelBuilder:
+    """Builds the lowered form of one kernel.
+
+    Attributes:
+        operands: the memrefs, inputs first.
+        sizes: their numbers of elements.
+        emitter: emits into the kernel's body.
+        workgroup: the invocations of a workgroup along x, y and z.
+    """
+
+    def __init__(self, func: FuncOp, workgroup: Sequence[int]) -> None:
+        tensors = (*func.function_type.inputs, *func.function_type.outputs)
+        types: list[MemRefType] = []
+        for type in tensors:
+            assert isinstance(type, TensorType)
+            count = 1
+            for size in type.get_shape():
+                count *= size
+            types.append(MemRefType(type.element_type, [count]))
+        self._func = func
+        self._types = types
+        self._block = Block(arg_types=types)
+        self._grid: tuple[int, int, int] | None = None
+        self.workgroup = (*workgroup, *(1 for _ in range(3 - len(workgroup))))
+        self.operands: tuple[SSAValue, ...] = self._block.args
+        self.sizes = [type.get_shape()[0] for type in types]
+        self.emitter = Emitter(self._block)
+
+    def finish(self) -> FuncOp:
+        """The lowered kernel."""
+        self._block.add_op(ReturnOp())
+        old = self._func
+        assert self._grid is not None
+        return FuncOp(
+            old.sym_name.data,
+            (self._types, []),
+            Region(self._block),
+            schedule=old.schedule,
+            num_outputs=len(old.function_type.outputs),
+            grid=self._grid,
+            workgroup=self.workgroup,
+            attributes=old.attributes,
+        )
+
+    def thread(self, axis: int) -> Lin:
+        """The id of this invocation in its workgroup along one axis."""
+        if self.workgroup[axis] == 1:
+            return Lin()
+        return Lin.of(self.emitter.identifier(gpu.ThreadIdOp, axis))
+
+    def block(self, axis: int) -> Lin:
+        """The id of this workgroup along one axis of the grid."""
+        assert self._grid is not None
+        if self._grid[axis] == 1:
+            return Lin()
+        return Lin.of(self.emitter.identifier(gpu.BlockIdOp, axis))
+
+    def empty_grid(self) -> None:
+        """Say that there is nothing to run."""
+        self._grid = (0, 1, 1)
+
+    def grid_of(self, *counts: int) -> list[Lin]:
+        """Launch a workgroup for each point of an iteration space; the last count is the innermost.
+
+        Returns:
+            where this workgroup stands in each dimension. The grid holds exactly these points, so no guard is needed
+            where a count fits a dimension of the grid; where none of the ways to lay out the grid does, the
+            outermost index may reach beyond its count: see `grid_is_exact`.
+        """
+        inner_first = list(reversed(counts))
+        while len(inner_first) < 3:
+            inner_first.append(1)
+        if len(counts) <= 3 and all(n <= MAX_GROUPS for n in inner_first):
+            self._grid = (inner_first[0], inner_first[1], inner_first[2])
+            self.grid_is_exact = True
+            return [self.block(axis) for axis in reversed(range(len(counts)))]
+        total = 1
+        for n in counts:
+            total *= n
+        rows = ceil_div(total, MAX_GROUPS)
+        columns = ceil_div(total, rows)
+        self._grid = (columns, rows, 1)
+        self.grid_is_exact = rows * columns == total
+        flat = self.block(1) * columns + self.block(0)
+        return self.emitter.delinearize(flat, counts)
+
+    grid_is_exact = True
+    """Whether every workgroup of the grid has a point of its own."""
+
+    def guard(self, form: Lin, bound: int, reach: int) -> SSAValue | None:
+        """`form < bound`, or None where `reach`, which the form never reaches, shows that it always is."""
+        return None if reach <= bound else self.emitter.less(form, bound)
+
+    def when(self, condition: SSAValue | None, body: Callable[[], None]) -> None:
+        """The body, under a condition if there is one."""
+        self.emitter.when(condition, body)
