@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
+from xdsl.dialects.builtin import ModuleOp
 
 
 class WeightStore(Mapping[str, npt.NDArray[Any]]):
@@ -33,3 +35,16 @@ class WeightStore(Mapping[str, npt.NDArray[Any]]):
 
     def __len__(self) -> int:
         return len(self._arrays)
+
+
+_ATTACHED: WeakKeyDictionary[ModuleOp, WeightStore] = WeakKeyDictionary()
+
+
+def attach_weights(module: ModuleOp, weights: WeightStore) -> None:
+    """Say that the handles in `module` name arrays of `weights`, so that passes find them."""
+    _ATTACHED[module] = weights
+
+
+def weights_of(module: ModuleOp) -> WeightStore:
+    """The store that `module`'s handles name; a new and empty one where none was attached (IR read from text)."""
+    return _ATTACHED.setdefault(module, WeightStore())

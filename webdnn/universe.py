@@ -22,6 +22,7 @@ _DIALECTS: dict[str, str] = {
 }
 
 _PASSES: dict[str, str] = {
+    "convert-onnx-to-nn": "webdnn.lowering.onnx_to_nn.convert:ConvertOnnxToNN",
     "assign-cpu-schedules": "webdnn.lowering.loops_cpu.lower:AssignCPUSchedulesPass",
     "lower-kernels-to-cpu-loops": "webdnn.lowering.loops_cpu.lower:LowerKernelsToCPULoopsPass",
     "lower-plan-to-llvm": "webdnn.lowering.target_wasm.plan_to_llvm:LowerPlanToLLVM",

@@ -1,0 +1,218 @@
+"""Appends `nn` ops to a block: constants, folding of small values, and the shape helpers that all lowerings use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+from xdsl.dialects.builtin import LocationAttr, UnknownLoc
+from xdsl.ir import Attribute, Block, Operation, OpResult, SSAValue
+
+from webdnn.dialects.dtypes import (
+    Array,
+    array_of_dense,
+    dense_attr,
+    numpy_dtype,
+    tensor_type_of,
+)
+from webdnn.dialects.nn import data_movement as dm
+from webdnn.dialects.nn import elementwise as ew
+from webdnn.dialects.nn import reduction as rd
+from webdnn.dialects.nn.base import element_of, normalize_axis, shape_of, size_of
+from webdnn.dialects.numpy_meaning.nn import run_nn_op
+from webdnn.dialects.weight_store import WeightStore
+
+INLINE_ELEMENTS = 16
+"""A constant of more elements than this goes to the weight store and not into the IR."""
+
+
+class NNBuilder:
+    """Builds `nn` ops at the end of `block`; new constants too big for the IR are added to `weights`.
+
+    Every method that builds an op gives its result. An op whose operands are all constants in the IR and whose result
+    is small is run at once, so lowerings may compute with scalars and shapes as freely as with tensors.
+    """
+
+    def __init__(self, block: Block, weights: WeightStore) -> None:
+        self.block = block
+        self.weights = weights
+        self.location: LocationAttr = UnknownLoc()
+        self.name = "constant"
+        """What a new weight is called after: the name of the node that is being lowered."""
+        self._constants: dict[tuple[str, tuple[int, ...], bytes], SSAValue] = {}
+        self._known: set[SSAValue] = set()
+        self._arrays: dict[SSAValue, Array] = {}
+
+    # Constants
+
+    def constant(
+        self, array: Array | Sequence[Any] | float, element: Attribute | None = None
+    ) -> SSAValue:
+        """A constant tensor. `element` is its element type; without it an array keeps its own."""
+        value = np.asarray(array)
+        if element is not None:
+            value = value.astype(numpy_dtype(element))
+        if value.size > INLINE_ELEMENTS:
+            key = self.weights.add(f"{self.name}.constant", value)
+            return self._append(dm.WeightOp(key, tensor_type_of(value)))
+        identity = (value.dtype.name, value.shape, value.tobytes())
+        if identity not in self._constants:
+            result = self._append(dm.ConstantOp(dense_attr(value)))
+            self._arrays[result] = value
+            self._constants[identity] = result
+        return self._constants[identity]
+
+    def weight(self, key: str, type: Attribute) -> SSAValue:
+        """The array `key` of the weight store: a constant in the IR where it is there and small, else a handle."""
+        if key in self.weights and size_of(type) <= INLINE_ELEMENTS:
+            return self.constant(self.weights[key])
+        return self._append(dm.WeightOp(key, type))
+
+    def filled(self, value: float, shape: Sequence[int], element: Attribute) -> SSAValue:
+        """A tensor of one value everywhere."""
+        return self.broadcast(self.constant(value, element), shape)
+
+    def is_constant(self, value: SSAValue) -> bool:
+        """Whether `value` is computed from weights and constants alone."""
+        return value in self._known
+
+    def value_of(self, value: SSAValue) -> Array | None:
+        """The array that `value` holds, computed where need be; None where it depends on the model's inputs.
+
+        Raises:
+            KeyError: it depends on a weight whose array is not at hand.
+        """
+        if value not in self._known:
+            return None
+        if value not in self._arrays:
+            assert isinstance(value, OpResult)
+            operands = [self.value_of(v) for v in value.op.operands]
+            arrays = tuple(a for a in operands if a is not None)
+            self._arrays[value] = run_nn_op(value.op, arrays, self.weights)
+        return self._arrays[value]
+
+    # Ops
+
+    def insert(self, op: Operation) -> SSAValue:
+        """Append an op that has one result."""
+        if op.operands and all(isinstance(v.owner, dm.ConstantOp) for v in op.operands):
+            op.verify_()
+            if size_of(op.results[0]) <= INLINE_ELEMENTS:
+                arrays = tuple(self._arrays[v] for v in op.operands)
+                result = self.constant(run_nn_op(op, arrays, self.weights))
+                op.erase()
+                return result
+        return self._append(op)
+
+    def _append(self, op: Operation) -> SSAValue:
+        op.location = self.location
+        op.verify_()
+        self.block.add_op(op)
+        result = op.results[0]
+        if all(v in self._known for v in op.operands):
+            self._known.add(result)
+        return result
+
+    def __call__(self, op: type[ew.ElementwiseOp], *operands: SSAValue | float) -> SSAValue:
+        """An elementwise op; numbers among the operands become constants of the first tensor's element type."""
+        element = next(
+            element_of(v)
+            for v in (operands[1:] if op is ew.SelectOp else operands)
+            if isinstance(v, SSAValue)
+        )
+        values = [v if isinstance(v, SSAValue) else self.constant(v, element) for v in operands]
+        return self.insert(op(*values))
+
+    def cast(self, x: SSAValue, element: Attribute) -> SSAValue:
+        return x if element_of(x) == element else self.insert(ew.CastOp(x, element))
+
+    def reshape(self, x: SSAValue, shape: Sequence[int]) -> SSAValue:
+        """`x` under another shape; one size may be -1."""
+        sizes = list(shape)
+        if -1 in sizes:
+            rest = prod(n for n in sizes if n != -1)
+            sizes[sizes.index(-1)] = size_of(x) // rest if rest else 0
+        return x if tuple(sizes) == shape_of(x) else self.insert(dm.ReshapeOp(x, sizes))
+
+    def transpose(self, x: SSAValue, permutation: Sequence[int]) -> SSAValue:
+        identity = list(permutation) == list(range(len(permutation)))
+        return x if identity else self.insert(dm.TransposeOp(x, permutation))
+
+    def broadcast(self, x: SSAValue, shape: Sequence[int]) -> SSAValue:
+        return x if tuple(shape) == shape_of(x) else self.insert(dm.BroadcastOp(x, shape))
+
+    def slice(
+        self,
+        x: SSAValue,
+        starts: Sequence[int],
+        sizes: Sequence[int],
+        steps: Sequence[int] | None = None,
+    ) -> SSAValue:
+        steps = steps or [1] * len(starts)
+        if tuple(sizes) == shape_of(x) and all(s == 1 for s in steps):
+            return x
+        return self.insert(dm.SliceOp(x, starts, sizes, steps))
+
+    def slice_axis(self, x: SSAValue, axis: int, start: int, size: int, step: int = 1) -> SSAValue:
+        """A slice along one dimension."""
+        shape = list(shape_of(x))
+        axis = normalize_axis(axis, len(shape))
+        starts, steps = [0] * len(shape), [1] * len(shape)
+        shape[axis], starts[axis], steps[axis] = size, start, step
+        return self.slice(x, starts, shape, steps)
+
+    def pad(
+        self,
+        x: SSAValue,
+        low: Sequence[int],
+        high: Sequence[int],
+        *,
+        interior: Sequence[int] | None = None,
+        mode: str = "constant",
+        value: float = 0.0,
+    ) -> SSAValue:
+        if not any(low) and not any(high) and not any(interior or ()):
+            return x
+        return self.insert(dm.PadOp(x, low, high, interior=interior, mode=mode, value=value))
+
+    def concat(self, xs: Sequence[SSAValue], axis: int) -> SSAValue:
+        return xs[0] if len(xs) == 1 else self.insert(dm.ConcatOp(xs, axis))
+
+    def reduce(
+        self, kind: str, x: SSAValue, axes: Sequence[int], keep_dims: bool = True
+    ) -> SSAValue:
+        return self.insert(rd.ReduceOp(kind, x, axes, keep_dims)) if axes else x
+
+    def mean(self, x: SSAValue, axes: Sequence[int], keep_dims: bool = True) -> SSAValue:
+        """The mean over `axes`: a sum and a multiplication (a division for integers)."""
+        shape = shape_of(x)
+        count = prod(shape[a] for a in axes)
+        total = self.reduce("sum", x, axes, keep_dims)
+        if numpy_dtype(element_of(x)).kind in "iu":
+            return self(ew.DivOp, total, count)
+        return self(ew.MulOp, total, 1.0 / count if count else float("nan"))
+
+    def matmul(self, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
+        return self.insert(rd.MatmulOp(lhs, rhs))
+
+    def iota(self, shape: Sequence[int], axis: int, element: Attribute) -> SSAValue:
+        from xdsl.dialects.builtin import TensorType
+
+        return self.insert(dm.IotaOp(TensorType(element, shape), axis))
+
+    def channels_last(self, x: SSAValue) -> SSAValue:
+        """From `N, C, spatial...` to `N, spatial..., C`."""
+        rank = len(shape_of(x))
+        return self.transpose(x, [0, *range(2, rank), 1])
+
+    def channels_first(self, x: SSAValue) -> SSAValue:
+        """From `N, spatial..., C` to `N, C, spatial...`."""
+        rank = len(shape_of(x))
+        return self.transpose(x, [0, rank - 1, *range(1, rank - 1)])
+
+
+def dense_of(op: dm.ConstantOp) -> Array:
+    """The array of a constant op."""
+    return array_of_dense(op.value)

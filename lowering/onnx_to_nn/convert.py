@@ -1,0 +1,190 @@
+"""`convert-onnx-to-nn`: every ONNX node becomes `nn` ops with static shapes, in one walk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ArrayAttr, FunctionType, ModuleOp, StringAttr, TensorType
+from xdsl.dialects.func import FuncOp, ReturnOp
+from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import VerifyException
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.onnx import INPUT_NAMES, INPUT_SYMBOLS, NoneOp, OnnxOp, WeightOp
+from webdnn.dialects.weight_store import WeightStore, weights_of
+from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.folding import fold, is_foldable
+from webdnn.lowering.onnx_to_nn.node import Node, Value, is_absent, node_name
+from webdnn.lowering.onnx_to_nn.registry import find_lowering
+
+
+def convert_onnx_to_nn(module: ModuleOp, weights: WeightStore) -> None:
+    """Lower the `onnx` ops of a module's functions to `nn` ops, in place; new constants are added to `weights`.
+
+    Raises:
+        WebDNNError: an input has unknown sizes; or nodes cannot be lowered, and then the error lists all of them.
+    """
+    for op in module.body.block.ops:
+        if isinstance(op, FuncOp):
+            _Conversion(op, weights).run()
+
+
+@dataclass(frozen=True)
+class ConvertOnnxToNN(ModulePass):
+    """From the `onnx` dialect to the `nn` dialect. The weights are those attached to the module."""
+
+    name = "convert-onnx-to-nn"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        convert_onnx_to_nn(op, weights_of(op))
+
+
+class _Conversion:
+    def __init__(self, function: FuncOp, weights: WeightStore) -> None:
+        self.function = function
+        self.block = Block(arg_types=function.function_type.inputs.data)
+        self.builder = NNBuilder(self.block, weights)
+        self.values: dict[SSAValue, Value] = {}
+        self.failures: list[tuple[str, str, Unsupported]] = []
+
+    def run(self) -> None:
+        _check_inputs(self.function)
+        old = self.function.body.block
+        for argument, new in zip(old.args, self.block.args, strict=True):
+            new.name_hint, new.location = argument.name_hint, argument.location
+            self.values[argument] = new
+        for op in old.ops:
+            if not isinstance(op, ReturnOp):
+                self.lower(op)
+        if self.failures:
+            raise _failure_error(self.failures)
+        last = old.last_op
+        assert last is not None
+        results = [self.tensor(v) for v in last.operands]
+        self.block.add_op(ReturnOp(*results))
+        self.function.detach_region(self.function.body)
+        self.function.add_region(Region(self.block))
+        self.function.properties["function_type"] = FunctionType.from_lists(
+            [a.type for a in self.block.args], [r.type for r in results]
+        )
+        erase_unused(self.block)
+
+    def tensor(self, value: SSAValue) -> SSAValue:
+        lowered = self.values[value]
+        if not isinstance(lowered, SSAValue):
+            raise WebDNNError("an output of the model is a sequence; only tensors can be outputs")
+        return lowered
+
+    def lower(self, op: Operation) -> None:
+        """Lower one op and its regions' ops; a failure is noted, and what reads its results is skipped."""
+        self.builder.location = op.location
+        if isinstance(op, NoneOp):
+            return
+        if isinstance(op, WeightOp):
+            self.values[op.res] = self.builder.weight(op.key.data, op.res.type)
+            return
+        assert isinstance(op, OnnxOp)
+        name = node_name(op)
+        self.builder.name = name
+        if not all(is_absent(v) or v in self.values for v in op.operands):
+            if find_lowering(op) is None:
+                self.failures.append((name, op.op_type, _no_lowering(op)))
+            return
+        operands: list[Value] = [None if is_absent(v) else self.values[v] for v in op.operands]
+        try:
+            results = self.lower_node(Node(op, operands, self.builder))
+        except Unsupported as failure:
+            self.failures.append((name, op.op_type, failure))
+            return
+        except VerifyException as error:
+            raise WebDNNError(
+                f"node '{name}' ({op.op_type}) does not fit its operands",
+                where=name,
+                why=str(error),
+                hint="if the model is right, this is a bug of WebDNN",
+            ) from error
+        for old, new in zip(op.results, results, strict=False):
+            self.values[old] = new
+            if isinstance(new, SSAValue) and new.name_hint is None:
+                new.name_hint = old.name_hint
+
+    def lower_node(self, node: Node) -> list[Value]:
+        lowering = find_lowering(node.op)
+        if is_foldable(node, self.builder):
+            folded = fold(node, self.builder, keep_large=lowering is None)
+            if folded is not None:
+                return folded
+        if lowering is None:
+            raise _no_lowering(node.op)
+        results = lowering(node, self.builder)
+        return [results] if isinstance(results, SSAValue) else list(results)
+
+
+def _no_lowering(op: OnnxOp) -> Unsupported:
+    domain = f" of domain '{op.domain}'" if op.domain else ""
+    return Unsupported(f"WebDNN has no lowering for the operator {op.op_type}{domain}")
+
+
+def _check_inputs(function: FuncOp) -> None:
+    """All sizes of the inputs must be known."""
+    names = _strings(function.attributes.get(INPUT_NAMES))
+    symbols = function.attributes.get(INPUT_SYMBOLS)
+    unbound: list[str] = []
+    hints: list[str] = []
+    for index, type in enumerate(function.function_type.inputs.data):
+        name = names[index] if index < len(names) else f"#{index}"
+        if not isinstance(type, TensorType):
+            unbound.append(f"{name}: its rank is unknown")
+            hints.append(f"--shape {name}=...")
+            continue
+        shape = type.get_shape()
+        if all(n >= 0 for n in shape):
+            continue
+        named: list[str] = []
+        if isinstance(symbols, ArrayAttr) and index < len(symbols):
+            named = _strings(symbols.data[index])
+        sizes = [
+            str(n) if n >= 0 else ((named[d] if d < len(named) else "") or "?")
+            for d, n in enumerate(shape)
+        ]
+        unbound.append(f"{name}[{', '.join(sizes)}]")
+        hints.append(f"--shape {name}={','.join(sizes)}")
+    if unbound:
+        raise WebDNNError(
+            "the model's inputs have sizes that are not known",
+            where=unbound,
+            why="every shape is fixed when a model is compiled",
+            hint=f"{' '.join(hints)} (with numbers for the names), or shapes={{...}} in Python",
+        )
+
+
+def _strings(attr: Attribute | None) -> list[str]:
+    if not isinstance(attr, ArrayAttr):
+        return []
+    return [s.data for s in cast("ArrayAttr[Attribute]", attr).data if isinstance(s, StringAttr)]
+
+
+def _failure_error(failures: list[tuple[str, str, Unsupported]]) -> WebDNNError:
+    count = len(failures)
+    hints = list(dict.fromkeys(f.hint for _, _, f in failures if f.hint))
+    hints.append("or add a lowering for it: docs/adding-an-operator.md")
+    return WebDNNError(
+        f"{count} node{'s' if count > 1 else ''} of the model cannot be compiled",
+        where=[f"'{name}' ({op_type}): {f.reason}" for name, op_type, f in failures],
+        hint="; ".join(hints),
+    )
+
+
+def erase_unused(block: Block) -> None:
+    """Erase the ops whose results nobody reads, in one walk from the end."""
+    op = block.last_op
+    while op is not None:
+        previous = op.prev_op
+        if op.results and all(r.first_use is None for r in op.results):
+            op.detach()
+            op.erase()
+        op = previous

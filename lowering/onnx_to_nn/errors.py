@@ -1,0 +1,17 @@
+"""Why a node has no meaning in the `nn` dialect."""
+
+from __future__ import annotations
+
+
+class Unsupported(Exception):
+    """A lowering cannot express its node. The driver collects these and reports them in one error.
+
+    Args:
+        reason: what it is about the node, in half a sentence.
+        hint: what would help.
+    """
+
+    def __init__(self, reason: str, hint: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.hint = hint

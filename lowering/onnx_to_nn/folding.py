@@ -1,0 +1,54 @@
+"""Runs nodes whose operands are known at compile time, so that what computes shapes is gone below `onnx`."""
+
+from __future__ import annotations
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.nn.base import size_of
+from webdnn.dialects.numpy_meaning.onnx import run_node
+from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.node import Node, Value
+
+FOLDED_ELEMENTS = 1024
+"""Operands up to this size are computed with at once. Bigger ones are weights: ops on them stay in the IR."""
+VALUE_DEPENDENT = {"NonZero", "Range", "Unique", "Compress", "NonMaxSuppression", "ConstantOfShape"}
+"""Operators whose result's shape depends on an operand's values: they are run whatever the size of the operands."""
+SHAPE_ONLY = {"Shape", "Size"}
+"""Operators that read nothing but the shape of their operand."""
+NEVER = {
+    "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli",
+    "If", "Loop", "Scan", "SequenceMap",
+}  # fmt: skip
+"""Operators that give something else each time, or that have subgraphs."""
+
+
+def is_foldable(node: Node, builder: NNBuilder) -> bool:
+    """Whether the node's results are to be computed now."""
+    op_type = node.op.op_type
+    if op_type in NEVER or op_type in SHAPE_ONLY or op_type == "Constant":
+        return op_type == "Constant"
+    operands = [v for v in node.operands if v is not None]
+    if not operands:
+        return op_type not in NEVER
+    for index, value in enumerate(node.operands):
+        if value is None:
+            continue
+        if isinstance(value, list) or not builder.is_constant(value):
+            return False
+        if op_type not in VALUE_DEPENDENT and size_of(value) > FOLDED_ELEMENTS:
+            return False
+        if node.constant(index) is None:
+            return False
+    return True
+
+
+def fold(node: Node, builder: NNBuilder, *, keep_large: bool) -> list[Value] | None:
+    """The node's results as constants; None where they are large and `keep_large` is not set."""
+    arrays = [node.constant(i) for i in range(len(node.operands))]
+    try:
+        results = run_node(node.op, arrays, weights=builder.weights)
+    except WebDNNError as error:
+        raise Unsupported("it could not be computed at compile time: " + error.why) from error
+    if not keep_large and any(r.size > FOLDED_ELEMENTS for r in results):
+        return None
+    return [builder.constant(r) for r in results]

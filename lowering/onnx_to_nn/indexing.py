@@ -1,0 +1,53 @@
+"""Operators that read elements at computed indices."""
+
+from __future__ import annotations
+
+import numpy as np
+from xdsl.ir import SSAValue
+
+from webdnn.dialects.nn import data_movement as dm
+from webdnn.dialects.nn import elementwise as ew
+from webdnn.dialects.nn.base import shape_of
+from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.node import Node
+from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
+
+
+@onnx_lowering("Gather")
+def gather(node: Node, b: NNBuilder) -> SSAValue:
+    """One known index is a slice, which costs nothing when it is fused."""
+    axis, indices = node.axis(), node.constant(1)
+    shape = node.shape()
+    if indices is not None and indices.size == 1:
+        at = int(indices.item())
+        at += shape[axis] if at < 0 else 0
+        one = b.slice_axis(node[0], axis, at, 1)
+        return b.reshape(one, [*shape[:axis], *indices.shape, *shape[axis + 1 :]])
+    return b.insert(dm.GatherOp(node[0], node[1], axis))
+
+
+@onnx_lowering("GatherElements")
+def gather_elements(node: Node, b: NNBuilder) -> SSAValue:
+    return b.insert(dm.GatherElementsOp(node[0], node[1], node.axis()))
+
+
+@onnx_lowering("GatherND")
+def gather_nd(node: Node, b: NNBuilder) -> SSAValue:
+    return b.insert(dm.GatherNDOp(node[0], node[1], node.int("batch_dims")))
+
+
+@onnx_lowering("OneHot")
+def one_hot(node: Node, b: NNBuilder) -> SSAValue:
+    """`depth` classes; an index outside -depth to depth - 1 has none of them on."""
+    depth = int(node.known(1).item())
+    indices, values = node[0], node[2]
+    axis = node.axis(default=-1, rank=node.rank() + 1)
+    shape = list(shape_of(indices))
+    x = b.reshape(indices, [*shape[:axis], 1, *shape[axis:]])
+    element = node.element()
+    x = b(ew.SelectOp, b(ew.LessOp, x, 0), b(ew.AddOp, x, depth), x)
+    line = [1] * (len(shape) + 1)
+    line[axis] = depth
+    classes = b.constant(np.arange(depth).reshape(line), element)
+    off, on = (b.reshape(b.slice_axis(values, 0, i, 1), []) for i in (0, 1))
+    return b(ew.SelectOp, b(ew.EqualOp, x, classes), on, off)

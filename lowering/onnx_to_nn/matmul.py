@@ -1,0 +1,46 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from xdsl.ir import SSAValue
+
+from webdnn.dialects.nn import elementwise as ew
+from webdnn.dialects.nn.base import shape_of
+from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.node import Node
+from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
+
+
+def numpy_matmul(x: SSAValue, y: SSAValue, b: NNBuilder) -> SSAValue:
+    """`x @ y` by numpy's rules: a vector gains a dimension that the result loses."""
+    a_shape, b_shape = shape_of(x), shape_of(y)
+    if len(a_shape) == 1:
+        x = b.reshape(x, [1, *a_shape])
+    if len(b_shape) == 1:
+        y = b.reshape(y, [*b_shape, 1])
+    result = b.matmul(x, y)
+    shape = list(shape_of(result))
+    if len(b_shape) == 1:
+        shape.pop(-1)
+    if len(a_shape) == 1:
+        shape.pop(-1 if len(b_shape) == 1 else -2)
+    return b.reshape(result, shape)
+
+
+@onnx_lowering("MatMul")
+def matmul(node: Node, b: NNBuilder) -> SSAValue:
+    return numpy_matmul(node[0], node[1], b)
+
+
+@onnx_lowering("Gemm")
+def gemm(node: Node, b: NNBuilder) -> SSAValue:
+    x, y, c = node[0], node[1], node.optional(2)
+    alpha, beta = node.float("alpha", 1.0), node.float("beta", 1.0)
+    x = b.transpose(x, [1, 0]) if node.int("transA") else x
+    y = b.transpose(y, [1, 0]) if node.int("transB") else y
+    result = b.matmul(x, y)
+    if alpha != 1.0:
+        result = b(ew.MulOp, result, alpha)
+    if c is None or beta == 0.0:
+        return result
+    return b(ew.AddOp, result, c if beta == 1.0 else b(ew.MulOp, c, beta))

@@ -1,0 +1,229 @@
+"""Resize and Upsample: which operand elements each result element is made of is computed here, at compile time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.ir import SSAValue
+
+from webdnn.dialects.dtypes import Array, is_float
+from webdnn.dialects.nn import data_movement as dm
+from webdnn.dialects.nn import elementwise as ew
+from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.interpolation import interpolation_matrix
+from webdnn.lowering.onnx_to_nn.node import Node
+from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
+
+
+@dataclass(frozen=True)
+class Dimension:
+    """One dimension that is resampled. Result index i reads at `(i + offset_in) / scale + offset_out`."""
+
+    axis: int
+    size: int
+    outputs: int
+    scale: float
+    offset_in: float
+    offset_out: float
+
+    @property
+    def positions(self) -> Array:
+        """Where each result index reads, in f32 as ONNX Runtime computes it: ties are broken by its rounding."""
+        at = np.arange(self.outputs, dtype=np.float32) + np.float32(self.offset_in)
+        return at / np.float32(self.scale) + np.float32(self.offset_out)
+
+
+def dimension(
+    transform: str, axis: int, size: int, outputs: int, scale: float, roi: tuple[float, float]
+) -> Dimension:
+    """A dimension by ONNX's `coordinate_transformation_mode`."""
+
+    def of(scale: float, offset_in: float, offset_out: float) -> Dimension:
+        return Dimension(axis, size, outputs, scale, offset_in, offset_out)
+
+    match transform:
+        case "half_pixel":
+            return of(scale, 0.5, -0.5)
+        case "half_pixel_symmetric":
+            wanted = size * scale
+            offset = size / 2 * (1 - outputs / wanted) if wanted else 0.0
+            return of(scale, 0.5, offset - 0.5)
+        case "pytorch_half_pixel":
+            return of(scale, 0.5, -0.5) if outputs > 1 else of(math.inf, 0.0, 0.0)
+        case "align_corners":
+            if outputs == 1 or size == 1:
+                return of(math.inf, 0.0, 0.0)
+            return of((outputs - 1) / (size - 1), 0.0, 0.0)
+        case "asymmetric":
+            return of(scale, 0.0, 0.0)
+        case "tf_half_pixel_for_nn":
+            return of(scale, 0.5, 0.0)
+        case "tf_crop_and_resize":
+            start, end = roi
+            if outputs == 1:
+                return of(math.inf, 0.0, 0.5 * (start + end) * (size - 1))
+            step = (end - start) * (size - 1) / (outputs - 1)
+            return of(1.0 / step if step else math.inf, 0.0, start * (size - 1))
+        case _:
+            raise Unsupported(f"its coordinate_transformation_mode is '{transform}'")
+
+
+ROUNDING: dict[str, Callable[[Array], Array]] = {
+    "floor": np.floor,
+    "ceil": np.ceil,
+    "round_prefer_floor": lambda p: np.ceil(p - np.float32(0.5)),
+    "round_prefer_ceil": lambda p: np.floor(p + np.float32(0.5)),
+}
+
+
+def nearest(x: SSAValue, d: Dimension, rounding: str, b: NNBuilder) -> SSAValue:
+    """The nearest element along one dimension: a repetition or a slice where it is one, else a gather."""
+    index = ROUNDING[rounding](d.positions).clip(0, max(d.size - 1, 0)).astype(np.int64)
+    return read_along(x, d.axis, index, b)
+
+
+def read_along(x: SSAValue, axis: int, index: Array, b: NNBuilder) -> SSAValue:
+    """`x` at constant indices along `axis`, in the cheapest way that says it."""
+    shape = shape_of(x)
+    size, count = shape[axis], len(index)
+    if count and count % size == 0:
+        times = count // size
+        if (index == np.arange(count) // times).all():
+            apart = b.reshape(x, [*shape[: axis + 1], 1, *shape[axis + 1 :]])
+            spread = b.broadcast(apart, [*shape[: axis + 1], times, *shape[axis + 1 :]])
+            return b.reshape(spread, [*shape[:axis], count, *shape[axis + 1 :]])
+    step = int(index[1] - index[0]) if count > 1 else 1
+    if step and count and (index == index[0] + step * np.arange(count)).all():
+        return b.slice_axis(x, axis, int(index[0]), count, step)
+    return b.insert(dm.GatherOp(x, b.constant(index), axis))
+
+
+def linear(x: SSAValue, dims: Sequence[Dimension], b: NNBuilder) -> SSAValue:
+    """Linear interpolation along several dimensions."""
+    rank = len(shape_of(x))
+    shape = list(shape_of(x))
+    scale, offset_in, offset_out = [1.0] * rank, [0.0] * rank, [0.0] * rank
+    for d in dims:
+        shape[d.axis], scale[d.axis] = d.outputs, 1.0 / d.scale
+        offset_in[d.axis], offset_out[d.axis] = d.offset_in, d.offset_out
+    return b.insert(
+        dm.ResizeOp(
+            x, shape, scale=scale, offset_in=offset_in, offset_out=offset_out, mode="linear"
+        )
+    )
+
+
+def by_matrix(x: SSAValue, axis: int, matrix: Array, b: NNBuilder) -> SSAValue:
+    """`matrix [outputs, size]` times `x` along `axis`."""
+    rank = len(shape_of(x))
+    order = [*(d for d in range(rank) if d != axis), axis]
+    moved = b.transpose(x, order)
+    flat = b.reshape(moved, [-1, shape_of(x)[axis]])
+    result = b.matmul(flat, b.constant(np.ascontiguousarray(matrix.T), element_of(x)))
+    result = b.reshape(result, [*shape_of(moved)[:-1], matrix.shape[0]])
+    return b.transpose(result, [order.index(d) for d in range(rank)])
+
+
+@onnx_lowering("Resize", since=10)
+def resize(node: Node, b: NNBuilder) -> SSAValue:
+    rank = node.rank()
+    axes = [a % rank for a in node.ints("axes") or range(rank)]
+    if node.version == 10:
+        transform, rounding = "asymmetric", "floor"
+        scales, sizes, roi = node.known(1), None, None
+    else:
+        transform = node.str("coordinate_transformation_mode", "half_pixel")
+        rounding = node.str("nearest_mode", "round_prefer_floor")
+        roi = node.known(1) if node.has(1) and transform == "tf_crop_and_resize" else None
+        scales = node.known(2) if node.has(2) and node.shape(2) != (0,) else None
+        sizes = node.known_ints(3) if node.has(3) else None
+    dims = _dimensions(node, axes, transform, scales, sizes, roi)
+    return _resampled(node, dims, rounding, transform, b)
+
+
+@onnx_lowering("Upsample", since=7)
+def upsample(node: Node, b: NNBuilder) -> SSAValue:
+    scales = np.array(node.attr("scales"), np.float32) if node.version < 9 else node.known(1)
+    dims = _dimensions(node, list(range(node.rank())), "asymmetric", scales, None, None)
+    return _resampled(node, dims, "floor", "asymmetric", b)
+
+
+def _dimensions(
+    node: Node,
+    axes: Sequence[int],
+    transform: str,
+    scales: Array | None,
+    sizes: list[int] | None,
+    roi: Array | None,
+) -> list[Dimension]:
+    """The dimensions that change, by the scales or by the sizes that the node gives."""
+    shape = node.shape()
+    dims: list[Dimension] = []
+    policy = node.str("keep_aspect_ratio_policy", "stretch")
+    if sizes is not None and policy != "stretch":
+        pick = min if policy == "not_larger" else max
+        common = pick(n / shape[a] for n, a in zip(sizes, axes, strict=True))
+        sizes = [math.floor(common * shape[a] + 0.5) for a in axes]
+        scales = np.full(len(axes), common)
+    for i, axis in enumerate(axes):
+        start, end = (float(roi[i]), float(roi[i + len(axes)])) if roi is not None else (0.0, 1.0)
+        if sizes is not None:
+            outputs = sizes[i]
+            scale = outputs / shape[axis] if scales is None else float(scales[i])
+        elif scales is not None:
+            scale = float(scales[i])
+            outputs = math.floor(np.float32(shape[axis] * (end - start)) * np.float32(scale))
+        else:
+            raise Unsupported("it has neither scales nor sizes")
+        d = dimension(transform, axis, shape[axis], outputs, scale, (start, end))
+        unchanged = outputs == shape[axis] and scale == 1.0 and (start, end) == (0.0, 1.0)
+        if not unchanged:
+            dims.append(d)
+    return dims
+
+
+def _resampled(
+    node: Node, dims: list[Dimension], rounding: str, transform: str, b: NNBuilder
+) -> SSAValue:
+    x, mode = node[0], node.str("mode", "nearest")
+    antialias = bool(node.int("antialias"))
+    if mode == "nearest":
+        for d in dims:
+            x = nearest(x, d, rounding, b)
+    elif mode == "linear" and not antialias:
+        x = linear(x, dims, b) if dims else x
+    else:
+        if not is_float(element_of(x)):
+            raise Unsupported(f"mode '{mode}' on integers")
+        for d in dims:
+            matrix = interpolation_matrix(
+                d.positions,
+                d.size,
+                d.scale,
+                mode,
+                cubic=node.float("cubic_coeff_a", -0.75),
+                exclude_outside=bool(node.int("exclude_outside")),
+                antialias=antialias,
+            )
+            x = by_matrix(x, d.axis, matrix, b)
+    if transform == "tf_crop_and_resize":
+        x = _extrapolated(x, dims, node.float("extrapolation_value"), b)
+    return x
+
+
+def _extrapolated(x: SSAValue, dims: list[Dimension], value: float, b: NNBuilder) -> SSAValue:
+    """`value` where a position is outside the operand."""
+    rank = len(shape_of(x))
+    for d in dims:
+        at = d.positions
+        inside = ((at >= 0) & (at <= d.size - 1)).reshape(
+            [-1 if e == d.axis else 1 for e in range(rank)]
+        )
+        if not inside.all():
+            x = b(ew.SelectOp, b.constant(inside), x, value)
+    return x

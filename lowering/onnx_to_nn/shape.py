@@ -1,0 +1,242 @@
+"""Operators that change shapes and move elements by fixed rules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from xdsl.dialects.builtin import i64
+from xdsl.ir import SSAValue
+
+from webdnn.dialects.dtypes import is_bool
+from webdnn.dialects.nn import elementwise as ew
+from webdnn.dialects.nn.base import element_of, shape_of, size_of
+from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.node import Node
+from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
+
+
+@onnx_lowering("Reshape", since=5)
+def reshape(node: Node, b: NNBuilder) -> SSAValue:
+    """A 0 keeps the operand's size unless `allowzero`; a -1 is what is left."""
+    shape, old = node.known_ints(1), node.shape()
+    if not node.int("allowzero"):
+        shape = [old[d] if n == 0 else n for d, n in enumerate(shape)]
+    return b.reshape(node[0], shape)
+
+
+@onnx_lowering("Flatten")
+def flatten(node: Node, b: NNBuilder) -> SSAValue:
+    shape, axis = node.shape(), node.axis(default=1)
+    return b.reshape(node[0], [int(np.prod(shape[:axis])), int(np.prod(shape[axis:]))])
+
+
+@onnx_lowering("Squeeze")
+def squeeze(node: Node, b: NNBuilder) -> SSAValue:
+    axes, shape = node.ints_or_input("axes", 1), node.shape()
+    if axes is None:
+        return b.reshape(node[0], [n for n in shape if n != 1])
+    gone = {a % len(shape) for a in axes}
+    return b.reshape(node[0], [n for d, n in enumerate(shape) if d not in gone])
+
+
+@onnx_lowering("Unsqueeze")
+def unsqueeze(node: Node, b: NNBuilder) -> SSAValue:
+    axes, shape = node.ints_or_input("axes", 1) or [], list(node.shape())
+    rank = len(shape) + len(axes)
+    for axis in sorted(a % rank for a in axes):
+        shape.insert(axis, 1)
+    return b.reshape(node[0], shape)
+
+
+@onnx_lowering("Transpose")
+def transpose(node: Node, b: NNBuilder) -> SSAValue:
+    reverse = list(reversed(range(node.rank())))
+    return b.transpose(node[0], node.ints("perm", reverse) or reverse)
+
+
+@onnx_lowering("Concat")
+def concat(node: Node, b: NNBuilder) -> SSAValue:
+    return b.concat(node.tensors, node.axis())
+
+
+@onnx_lowering("Split")
+def split(node: Node, b: NNBuilder) -> list[SSAValue]:
+    axis = node.axis()
+    size, count = node.shape()[axis], node.result_count
+    sizes = node.ints_or_input("split", 1)
+    if sizes is None:
+        each = -(-size // count)
+        sizes = [max(0, min(each, size - i * each)) for i in range(count)]
+    return split_into(node[0], axis, sizes, b)
+
+
+def split_into(x: SSAValue, axis: int, sizes: Sequence[int], b: NNBuilder) -> list[SSAValue]:
+    """Slices of the given sizes, one behind another."""
+    starts = np.cumsum([0, *sizes])
+    return [b.slice_axis(x, axis, int(at), n) for at, n in zip(starts, sizes, strict=False)]
+
+
+@onnx_lowering("Slice")
+def slice_(node: Node, b: NNBuilder) -> SSAValue:
+    """By numpy's rules: negative bounds count from the end, those outside are clamped."""
+    shape = node.shape()
+    starts, ends = node.ints_or_input("starts", 1), node.ints_or_input("ends", 2)
+    if starts is None or ends is None:
+        raise Unsupported("its starts or ends are missing")
+    axes = node.ints_or_input("axes", 3)
+    axes = list(range(len(starts))) if axes is None else axes
+    steps = node.known_ints(4) if node.has(4) else [1] * len(starts)
+    first, step_of, sizes = [0] * len(shape), [1] * len(shape), list(shape)
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        axis %= len(shape)
+        reached = range(*slice(start, end, step).indices(shape[axis]))
+        if step < 0 and end < -shape[axis]:
+            reached = range(*slice(start, None, step).indices(shape[axis]))
+        sizes[axis], step_of[axis] = len(reached), step
+        first[axis] = reached[0] if len(reached) else 0
+    return b.slice(node[0], first, sizes, step_of)
+
+
+@onnx_lowering("Pad")
+def pad(node: Node, b: NNBuilder) -> SSAValue:
+    rank = node.rank()
+    pads = node.ints_or_input("pads", 1)
+    if pads is None:
+        raise Unsupported("its pads are missing")
+    axes = [a % rank for a in node.known_ints(3)] if node.has(3) else list(range(rank))
+    low, high = [0] * rank, [0] * rank
+    for i, axis in enumerate(axes):
+        low[axis], high[axis] = pads[i], pads[i + len(axes)]
+    mode = node.str("mode", "constant")
+    value = node.attr("value", 0.0) if node.version < 11 else 0.0
+    if node.has(2) and mode == "constant" and node.constant(2) is None:
+        return _pad_with(node[0], node[2], low, high, b)
+    if node.has(2) and size_of(node[2]):
+        value = node.known(2).item()
+    if mode != "constant":
+        x = b.slice(
+            node[0],
+            [max(-n, 0) for n in low],
+            [
+                n + min(lo, 0) + min(hi, 0)
+                for n, lo, hi in zip(node.shape(), low, high, strict=True)
+            ],
+        )
+        low, high = [max(n, 0) for n in low], [max(n, 0) for n in high]
+        return b.pad(x, low, high, mode=mode)
+    return b.pad(node[0], low, high, value=float(value))
+
+
+def _pad_with(
+    x: SSAValue, value: SSAValue, low: Sequence[int], high: Sequence[int], b: NNBuilder
+) -> SSAValue:
+    """Padding with a value that is known at run time only: a mask says where the operand is."""
+    padded = b.pad(x, low, high)
+    ones = b.filled(1, shape_of(x), i64)
+    inside = b.pad(ones, low, high)
+    one = b.reshape(value, [1] * len(shape_of(x)))
+    return b(ew.SelectOp, b(ew.EqualOp, inside, 1), padded, one)
+
+
+@onnx_lowering("Expand")
+def expand(node: Node, b: NNBuilder) -> SSAValue:
+    shape, old = node.known_ints(1), node.shape()
+    rank = max(len(shape), len(old))
+    shape = [1] * (rank - len(shape)) + shape
+    old = (1,) * (rank - len(old)) + old
+    target = [o if n == 1 else n for n, o in zip(shape, old, strict=True)]
+    return b.broadcast(node[0], target)
+
+
+@onnx_lowering("Tile", since=6)
+def tile(node: Node, b: NNBuilder) -> SSAValue:
+    """Each dimension becomes (repeats, size) by a broadcast, and the two are merged."""
+    repeats, shape = node.known_ints(1), node.shape()
+    if all(r == 1 for r in repeats):
+        return node[0]
+    apart = [size for n in shape for size in (1, n)]
+    spread = [size for r, n in zip(repeats, shape, strict=True) for size in (r, n)]
+    whole = [r * n for r, n in zip(repeats, shape, strict=True)]
+    return b.reshape(b.broadcast(b.reshape(node[0], apart), spread), whole)
+
+
+@onnx_lowering("Shape")
+def shape_operator(node: Node, b: NNBuilder) -> SSAValue:
+    shape = node.shape()
+    start, end = node.int("start"), node.attr("end")
+    return b.constant(np.array(shape[start : None if end is None else int(end)], np.int64))
+
+
+@onnx_lowering("Size")
+def size_operator(node: Node, b: NNBuilder) -> SSAValue:
+    return b.constant(np.array(size_of(node[0]), np.int64))
+
+
+@onnx_lowering("ConstantOfShape")
+def constant_of_shape(node: Node, b: NNBuilder) -> SSAValue:
+    value = node.attr("value", np.zeros(1, np.float32))
+    return b.broadcast(b.constant(np.asarray(value).reshape(())), node.known_ints(0))
+
+
+@onnx_lowering("EyeLike")
+def eye_like(node: Node, b: NNBuilder) -> SSAValue:
+    from webdnn.dialects.dtypes import element_of_onnx
+
+    given = node.attr("dtype")
+    element = node.element() if given is None else element_of_onnx(int(given))
+    rows = b.iota(node.shape(), 0, i64)
+    columns = b.iota(node.shape(), 1, i64)
+    return b.cast(b(ew.EqualOp, b(ew.AddOp, rows, node.int("k")), columns), element)
+
+
+@onnx_lowering("Trilu")
+def trilu(node: Node, b: NNBuilder) -> SSAValue:
+    x, k = node[0], int(node.known(1).item()) if node.has(1) else 0
+    plane = node.shape()[-2:]
+    shifted = b(ew.AddOp, b.iota([plane[0], 1], 0, i64), k)
+    columns = b.iota([1, plane[1]], 1, i64)
+    upper = bool(node.int("upper", 1))
+    kept = b(ew.LessEqualOp, *((shifted, columns) if upper else (columns, shifted)))
+    if is_bool(element_of(x)):
+        return b(ew.AndOp, kept, x)
+    return b(ew.SelectOp, kept, x, 0)
+
+
+@onnx_lowering("DepthToSpace")
+def depth_to_space(node: Node, b: NNBuilder) -> SSAValue:
+    n, c, h, w = node.shape()
+    s = node.int("blocksize")
+    if node.str("mode", "DCR") == "DCR":
+        x = b.reshape(node[0], [n, s, s, c // (s * s), h, w])
+        x = b.transpose(x, [0, 3, 4, 1, 5, 2])
+    else:
+        x = b.reshape(node[0], [n, c // (s * s), s, s, h, w])
+        x = b.transpose(x, [0, 1, 4, 2, 5, 3])
+    return b.reshape(x, [n, c // (s * s), h * s, w * s])
+
+
+@onnx_lowering("SpaceToDepth")
+def space_to_depth(node: Node, b: NNBuilder) -> SSAValue:
+    n, c, h, w = node.shape()
+    s = node.int("blocksize")
+    x = b.reshape(node[0], [n, c, h // s, s, w // s, s])
+    x = b.transpose(x, [0, 3, 5, 1, 2, 4])
+    return b.reshape(x, [n, c * s * s, h // s, w // s])
+
+
+@onnx_lowering("CenterCropPad")
+def center_crop_pad(node: Node, b: NNBuilder) -> SSAValue:
+    shape, target = list(node.shape()), node.known_ints(1)
+    axes = [a % len(shape) for a in (node.ints("axes") or range(len(shape)))]
+    low, high = [0] * len(shape), [0] * len(shape)
+    for axis, size in zip(axes, target, strict=True):
+        have = shape[axis]
+        if size > have:
+            low[axis] = (size - have) // 2
+            high[axis] = size - have - low[axis]
+        elif size < have:
+            low[axis] = -((have - size) // 2)
+            high[axis] = size - have - low[axis]
+    return b.pad(node[0], low, high)

@@ -1,0 +1,71 @@
+"""Sliding windows: what ONNX's `auto_pad`, `ceil_mode` and the like say about padding, in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.node import Node
+
+
+@dataclass(frozen=True)
+class Window:
+    """A window over the spatial dimensions. `high` reaches to where the last window ends (it may be negative);
+    `declared_high` is the padding that the node asks for: elements in it count as padding."""
+
+    sizes: tuple[int, ...]
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    low: tuple[int, ...]
+    high: tuple[int, ...]
+    declared_high: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+
+def same_padding(total: int, upper: bool) -> tuple[int, int]:
+    """`total` elements of padding on two sides; `upper`: the odd one at the end."""
+    small = total // 2
+    return (small, total - small) if upper else (total - small, small)
+
+
+def window_of(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> Window:
+    """The window of a convolution or a pool over spatial dimensions of these sizes."""
+    count = len(sizes)
+    strides = node.ints("strides", [1] * count) or [1] * count
+    dilations = node.ints("dilations", [1] * count) or [1] * count
+    pads = node.ints("pads", [0] * 2 * count) or [0] * 2 * count
+    auto_pad = node.str("auto_pad", "NOTSET")
+    ceil_mode = bool(node.int("ceil_mode"))
+    low: list[int] = []
+    high: list[int] = []
+    declared: list[int] = []
+    outputs: list[int] = []
+    for d, (size, k, stride, dilation) in enumerate(
+        zip(sizes, kernel, strides, dilations, strict=True)
+    ):
+        extent = (k - 1) * dilation + 1
+        before, after = pads[d], pads[count + d]
+        if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+            output = -(-size // stride)
+            total = max((output - 1) * stride + extent - size, 0)
+            before, after = same_padding(total, auto_pad == "SAME_UPPER")
+        else:
+            if auto_pad == "VALID":
+                before = after = 0
+            free = size + before + after - extent
+            if free < 0:
+                raise Unsupported(f"its window of {extent} is larger than its padded input")
+            output = (-(-free // stride) if ceil_mode else free // stride) + 1
+            # A window that would begin in the padding at the end is none.
+            if ceil_mode and (output - 1) * stride >= size + before:
+                output -= 1
+        low.append(before)
+        declared.append(after)
+        high.append((output - 1) * stride + extent - size - before)
+        outputs.append(output)
+    return Window(
+        tuple(sizes), tuple(kernel), tuple(strides), tuple(dilations), tuple(low), tuple(high),
+        tuple(declared), tuple(outputs),
+    )  # fmt: skip
