@@ -1,6 +1,6 @@
+import type { Downloader } from "./download.js";
 import type { TypedArray } from "./dtypes.js";
 import type { BackendName, Manifest } from "./manifest.js";
-import type { Downloader } from "./download.js";
 
 /** Arrays by the name of the input or output. */
 export type Tensors = Record<string, TypedArray>;

@@ -44,7 +44,10 @@ export class Cancellation {
 }
 
 /** Start tasks in order, at most `limit` at once, and wait for all; the first failure is thrown. */
-export async function parallel(tasks: readonly (() => Promise<void>)[], limit: number): Promise<void> {
+export async function parallel(
+  tasks: readonly (() => Promise<void>)[],
+  limit: number,
+): Promise<void> {
   let next = 0;
   let failed = false;
   const worker = async (): Promise<void> => {

@@ -32,7 +32,10 @@ export function integer(least: number): Rule<number> {
 export function oneOf<const T extends string | number>(...options: readonly T[]): Rule<T> {
   return (value, path) => {
     if (!options.includes(value as T)) {
-      throw new ManifestError(path, `must be ${options.map(show).join(" or ")}, not ${show(value)}`);
+      throw new ManifestError(
+        path,
+        `must be ${options.map(show).join(" or ")}, not ${show(value)}`,
+      );
     }
   };
 }
@@ -57,7 +60,9 @@ export function record<T>(item: Rule<T>): Rule<Readonly<Record<string, T>>> {
 
 /** A key of `T` is optional where `undefined` may be read from it. */
 type Fields<T> = {
-  [K in keyof T]-?: undefined extends T[K] ? { optional: Rule<Exclude<T[K], undefined>> } : Rule<T[K]>;
+  [K in keyof T]-?: undefined extends T[K]
+    ? { optional: Rule<Exclude<T[K], undefined>> }
+    : Rule<T[K]>;
 };
 
 /** An object with these fields; others are ignored, so that a later version 1 may add some. */

@@ -111,7 +111,9 @@ export class Downloader {
     if (!this.#verify) return;
     const url = this.urlOf(file);
     const digest = await subtle(url).digest("SHA-256", bytes);
-    const found = Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join("");
+    const found = Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join(
+      "",
+    );
     if (found !== file.sha256) {
       const problem = `its SHA-256 is ${found}, not ${file.sha256}`;
       throw new ChecksumError("checksum-mismatch", url, problem);

@@ -41,7 +41,13 @@ const CREATE: Readonly<Record<BackendName, (context: BackendContext) => Promise<
 
 /** The errors that say "not on this machine": another back end may do. A file that cannot be read or is not the right one
  * is no reason to go on with others. */
-const PASSABLE = [UnsupportedError, CompileError, OutOfMemoryError, DeviceLostError, ExecutionError];
+const PASSABLE = [
+  UnsupportedError,
+  CompileError,
+  OutOfMemoryError,
+  DeviceLostError,
+  ExecutionError,
+];
 
 /**
  * Load a package.
@@ -79,7 +85,10 @@ export async function load(url: string | URL, options: LoadOptions = {}): Promis
       },
     };
     try {
-      const backend = await attempt.run(() => CREATE[name](context), (made) => made.dispose());
+      const backend = await attempt.run(
+        () => CREATE[name](context),
+        (made) => made.dispose(),
+      );
       return new Model(manifest, backend, failures);
     } catch (error) {
       if (!(error instanceof WebDNNError) || !PASSABLE.some((c) => error instanceof c)) throw error;

@@ -100,7 +100,10 @@ const manifestForm = object<Manifest>({
   name: text(),
   inputs: list(tensor),
   outputs: list(tensor),
-  backends: object<Manifest["backends"]>({ wasm: { optional: wasm }, webgpu: { optional: webgpu } }),
+  backends: object<Manifest["backends"]>({
+    wasm: { optional: wasm },
+    webgpu: { optional: webgpu },
+  }),
 });
 
 /** Check that a parsed `model.json` has the form that docs/package.schema.json describes. */
@@ -178,12 +181,22 @@ function checkWebGpu(manifest: Manifest, section: WebGpuSection): void {
     ensure(r.offset + r.bytes <= buffer.bytes, path, `reaches beyond buffer ${r.buffer}`);
   };
   sumsUp(weights.shards, weights.bytes, `${at}.weights`);
+  for (const [i, shard] of weights.shards.slice(0, -1).entries()) {
+    const path = `${at}.weights.shards[${i}].bytes`;
+    ensure(shard.bytes % 4 === 0, path, "is not a multiple of 4, and the shard is not the last");
+  }
   for (const [i, b] of buffers.entries()) {
+    const aligned = b.kind === "arena" || b.offset % 4 === 0;
+    ensure(aligned, `${at}.buffers[${i}].offset`, "is not a multiple of 4");
     const inside = b.kind === "arena" || b.offset + b.bytes <= weights.bytes;
     ensure(inside, `${at}.buffers[${i}]`, "reaches beyond the weights");
   }
   for (const [i, k] of kernels.entries()) {
-    ensure(k.shader < shaders.length, `${at}.kernels[${i}].shader`, "is not the number of a shader");
+    ensure(
+      k.shader < shaders.length,
+      `${at}.kernels[${i}].shader`,
+      "is not the number of a shader",
+    );
   }
   for (const [i, launch] of section.launches.entries()) {
     const path = `${at}.launches[${i}]`;

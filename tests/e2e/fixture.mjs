@@ -160,12 +160,17 @@ async function wasmPart(dtypes, add, shards, trap) {
   /** @param {boolean} relaxed */
   const kernels = (relaxed) => {
     const [a, b, c] = [load(x.offset), load(weights.offset), load(weights.offset + BIAS_OFFSET)];
-    const sum = relaxed ? `(f32x4.relaxed_madd ${a} ${b} ${c})` : `(f32x4.add (f32x4.mul ${a} ${b}) ${c})`;
+    const sum = relaxed
+      ? `(f32x4.relaxed_madd ${a} ${b} ${c})`
+      : `(f32x4.add (f32x4.mul ${a} ${b}) ${c})`;
     const zero = "(f32x4.splat (f32.const 0))";
     return [
       trap ? "unreachable" : loop(`(v128.store offset=${t.offset} (local.get $i) ${sum})`),
       loop(`(v128.store offset=${y.offset} (local.get $i) (f32x4.max ${load(t.offset)} ${zero}))`),
-      ...ins.map((r, i) => `(memory.copy (i32.const ${outs[i]?.offset}) (i32.const ${r.offset}) (i32.const ${r.bytes}))`),
+      ...ins.map(
+        (r, i) =>
+          `(memory.copy (i32.const ${outs[i]?.offset}) (i32.const ${r.offset}) (i32.const ${r.bytes}))`,
+      ),
     ];
   };
   /** @param {boolean} relaxed */
@@ -180,7 +185,10 @@ async function wasmPart(dtypes, add, shards, trap) {
   };
   return {
     modules: [
-      { ...add("wasm/relaxed-simd.wasm", await assemble(true)), features: ["simd128", "relaxed-simd"] },
+      {
+        ...add("wasm/relaxed-simd.wasm", await assemble(true)),
+        features: ["simd128", "relaxed-simd"],
+      },
       { ...add("wasm/simd128.wasm", await assemble(false)), features: ["simd128"] },
     ],
     memory: { pages: 1 },
@@ -205,7 +213,11 @@ async function wasmPart(dtypes, add, shards, trap) {
 export async function assembleWat(text) {
   const { default: wabt } = await importInstalled("wabt");
   const tools = await wabt();
-  const module = tools.parseWat("module.wat", text, { simd: true, relaxed_simd: true, bulk_memory: true });
+  const module = tools.parseWat("module.wat", text, {
+    simd: true,
+    relaxed_simd: true,
+    bulk_memory: true,
+  });
   try {
     return module.toBinary({}).buffer.slice();
   } finally {
@@ -244,13 +256,22 @@ ${storages
   .join("\n")}
 `;
   const arena = (/** @type {number} */ count) => ({ kind: "arena", bytes: count * 4 });
-  const whole = (/** @type {number} */ buffer, /** @type {number} */ count) => ({ buffer, offset: 0, bytes: count * 4 });
+  const whole = (/** @type {number} */ buffer, /** @type {number} */ count) => ({
+    buffer,
+    offset: 0,
+    bytes: count * 4,
+  });
   // 0 and 1: weights, the second showing the bias alone; 2, 3, 4: x, x * scale + bias, y; then the copies.
   const first = 5;
   const copies = dtypes.map((dtype, i) => {
     const { storage } = DTYPES[dtype];
     if (storage === undefined) throw new Error(`WebGPU cannot hold ${dtype}`);
-    return { dtype, storage, from: whole(first + 2 * i, COPIED), to: whole(first + 2 * i + 1, COPIED) };
+    return {
+      dtype,
+      storage,
+      from: whole(first + 2 * i, COPIED),
+      to: whole(first + 2 * i + 1, COPIED),
+    };
   });
   return {
     features: [],
@@ -266,7 +287,12 @@ ${storages
     ],
     shaders: [add("webgpu/kernels-0.wgsl", Buffer.from(wgsl ?? source))],
     kernels: [
-      { name: "scale_0", shader: 0, entryPoint: "scale", bindings: ["read", "read", "read", "read_write"] },
+      {
+        name: "scale_0",
+        shader: 0,
+        entryPoint: "scale",
+        bindings: ["read", "read", "read", "read_write"],
+      },
       { name: "relu_0", shader: 0, entryPoint: "relu", bindings: ["read", "read_write"] },
       ...storages.map((s) => ({
         name: `copy_${s}`,
@@ -282,7 +308,12 @@ ${storages
         bindings: [whole(2, COUNT), whole(0, COUNT), whole(1, COUNT), whole(3, COUNT)],
         label: ["Mul_0", "Add_1"],
       },
-      { kernel: 1, workgroups: [2, 1, 1], bindings: [whole(3, COUNT), whole(4, COUNT)], label: ["Relu_2"] },
+      {
+        kernel: 1,
+        workgroups: [2, 1, 1],
+        bindings: [whole(3, COUNT), whole(4, COUNT)],
+        label: ["Relu_2"],
+      },
       ...copies.map(({ dtype, storage, from, to }) => ({
         kernel: 2 + storages.indexOf(storage),
         workgroups: [1, 1, 1],

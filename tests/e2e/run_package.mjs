@@ -1,8 +1,8 @@
 #!/usr/bin/env node
 // Runs a compiled package in headless Chromium and prints timings as JSON; see USAGE.
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { bundle } from "../../runtime-ts/build.mjs";
 import { launchBrowser } from "./browser.mjs";
@@ -82,17 +82,26 @@ globalThis.runPackage = async ({ backend, inputsGiven, repeat, profile }) => {
 function median(values) {
   const sorted = [...values].sort((a, b) => a - b);
   const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  const upper = sorted[middle] ?? Number.NaN;
+  return sorted.length % 2 ? upper : ((sorted[middle - 1] ?? Number.NaN) + upper) / 2;
 }
 
 /**
  * Run a package in the browser.
  *
- * @param {{ packageDir: string, backend: "webgpu" | "wasm", inputs?: string, outputs?: string, repeat?: number, profile?: boolean,
- *   timeout?: number }} options
+ * @param {{ packageDir: string, backend: "webgpu" | "wasm", inputs?: string | undefined, outputs?: string | undefined,
+ *   repeat?: number, profile?: boolean, timeout?: number }} options
  * @returns {Promise<any>} the timings
  */
-export async function runPackage({ packageDir, backend, inputs, outputs, repeat = 1, profile = false, timeout = 600 }) {
+export async function runPackage({
+  packageDir,
+  backend,
+  inputs,
+  outputs,
+  repeat = 1,
+  profile = false,
+  timeout = 600,
+}) {
   const manifest = await readFile(join(packageDir, "model.json"), "utf8").then(JSON.parse);
   if (outputs !== undefined) await mkdir(outputs, { recursive: true });
   const { code } = await bundle();
@@ -119,7 +128,9 @@ export async function runPackage({ packageDir, backend, inputs, outputs, repeat 
       (options) => globalThis.runPackage(options),
       { backend, inputsGiven: inputs !== undefined, repeat, profile },
     );
-    const crashed = new Promise((_, reject) => page.on("crash", () => reject(new Error("the page crashed"))));
+    const crashed = new Promise((_, reject) =>
+      page.on("crash", () => reject(new Error("the page crashed"))),
+    );
     const late = new Promise((_, reject) =>
       setTimeout(() => reject(new Error(`no result after ${timeout} s`)), timeout * 1000).unref(),
     );
@@ -127,7 +138,9 @@ export async function runPackage({ packageDir, backend, inputs, outputs, repeat 
     const sent = (/** @type {(path: string) => boolean} */ which) =>
       server.served.filter(({ path }) => which(path)).reduce((sum, { bytes }) => sum + bytes, 0);
     const section = manifest.backends[backend];
-    const shards = new Set(section.weights.shards.map((/** @type {any} */ s) => `/package/${s.file}`));
+    const shards = new Set(
+      section.weights.shards.map((/** @type {any} */ s) => `/package/${s.file}`),
+    );
     const runtime = sent((path) => path === "/runtime.js");
     const weights = sent((path) => shards.has(path));
     const code_ = runtime + sent((path) => path.startsWith("/package/") && !shards.has(path));
@@ -163,7 +176,11 @@ async function main() {
   const repeat = Number(values.repeat);
   const timeout = Number(values.timeout);
   const [packageDir] = positionals;
-  const valid = (backend === "webgpu" || backend === "wasm") && Number.isInteger(repeat) && repeat >= 0 && timeout > 0;
+  const valid =
+    (backend === "webgpu" || backend === "wasm") &&
+    Number.isInteger(repeat) &&
+    repeat >= 0 &&
+    timeout > 0;
   if (!valid || packageDir === undefined || positionals.length !== 1) {
     console.error(USAGE);
     process.exitCode = 2;
@@ -178,11 +195,12 @@ async function main() {
     timeout,
     profile: values.profile !== undefined,
   });
-  if (values.profile !== undefined) await writeFile(values.profile, JSON.stringify(profile, null, 2));
+  if (values.profile !== undefined)
+    await writeFile(values.profile, JSON.stringify(profile, null, 2));
   console.log(JSON.stringify(report));
 }
 
-if (import.meta.main ?? process.argv[1] === new URL(import.meta.url).pathname) {
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
   main().catch((error) => {
     console.error(`run_package: ${error instanceof Error ? error.message : error}`);
     process.exitCode = 1;

@@ -36,12 +36,13 @@ export async function serve({ files = {}, folders = {}, policy = STRICT_POLICY, 
 
   /** @param {string} path */
   const find = async (path) => {
-    if (Object.hasOwn(files, path)) return Buffer.from(files[path]);
-    const prefix = Object.keys(folders).find((p) => path.startsWith(p));
-    if (prefix === undefined) return undefined;
+    const fixed = Object.hasOwn(files, path) ? files[path] : undefined;
+    if (fixed !== undefined) return Buffer.from(fixed);
+    const [prefix, folder] = Object.entries(folders).find(([p]) => path.startsWith(p)) ?? [];
+    if (prefix === undefined || folder === undefined) return undefined;
     const inside = normalize(path.slice(prefix.length));
     if (inside.startsWith("..") || inside.startsWith(sep)) return undefined;
-    return readFile(join(folders[prefix], inside)).catch(() => undefined);
+    return readFile(join(folder, inside)).catch(() => undefined);
   };
 
   const server = createServer(async (request, response) => {
@@ -60,8 +61,10 @@ export async function serve({ files = {}, folders = {}, policy = STRICT_POLICY, 
         response.writeHead(404).end();
         return;
       }
-      const type = TYPES[/** @type {keyof typeof TYPES} */ (path.endsWith("/") ? ".html" : extname(path))];
-      const compressed = type !== undefined && /\bgzip\b/.test(String(request.headers["accept-encoding"]));
+      const type =
+        TYPES[/** @type {keyof typeof TYPES} */ (path.endsWith("/") ? ".html" : extname(path))];
+      const compressed =
+        type !== undefined && /\bgzip\b/.test(String(request.headers["accept-encoding"]));
       if (compressed) body = gzipSync(body);
       served.push({ path, bytes: body.length, compressed });
       response.writeHead(200, {

@@ -36,7 +36,8 @@ interface Slot {
 export async function createWasmBackend(context: BackendContext): Promise<Backend> {
   const section = context.manifest.backends.wasm;
   if (!section) throw new UnsupportedError("the package has no wasm part");
-  if (typeof WebAssembly === "undefined") throw new UnsupportedError("there is no WebAssembly here");
+  if (typeof WebAssembly === "undefined")
+    throw new UnsupportedError("there is no WebAssembly here");
   const chosen = chooseModule(section.modules);
   context.expect(chosen.bytes + section.weights.bytes);
   const memory = createMemory(section.memory.pages);

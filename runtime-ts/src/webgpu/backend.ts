@@ -19,7 +19,7 @@ import {
   type Dispatch,
   weightTasks,
 } from "./program.js";
-import { isStoredAsIs, narrow, widen, type Words, wordsOver } from "./storage.js";
+import { isStoredAsIs, narrow, type Words, widen, wordsOver } from "./storage.js";
 import { record, timeByQueries, timeBySubmissions } from "./timing.js";
 
 /** Open a device, then fetch, check and compile the WebGPU part of a package. */

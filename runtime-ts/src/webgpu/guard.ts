@@ -45,7 +45,8 @@ export class GuardedDevice {
     if (outcome.status === "rejected") await this.#awaitLoss();
     this.#check();
     if (memory) throw new OutOfMemoryError(`${what}: GPU memory ran out: ${memory.message}`);
-    if (outcome.status === "rejected" && outcome.reason instanceof WebDNNError) throw outcome.reason;
+    if (outcome.status === "rejected" && outcome.reason instanceof WebDNNError)
+      throw outcome.reason;
     if (validation) throw new ExecutionError(`${what}: ${validation.message}`);
     if (outcome.status === "fulfilled") return outcome.value;
     const problem = `${what}: ${messageOf(outcome.reason)}`;

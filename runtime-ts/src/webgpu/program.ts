@@ -49,7 +49,8 @@ export function weightTasks(
     return async () => {
       const bytes = await downloader.bytes(shard, signal, onBytes);
       for (const [i, buffer] of section.buffers.entries()) {
-        if (buffer.kind === "weights") upload(device, buffers[i] as GPUBuffer, buffer, begin, bytes);
+        if (buffer.kind === "weights")
+          upload(device, buffers[i] as GPUBuffer, buffer, begin, bytes);
       }
     };
   });
@@ -89,7 +90,10 @@ export async function createKernels(
   const layoutOf = (bindings: readonly BindingAccess[]): GPUBindGroupLayout => {
     const key = bindings.join();
     let layout = layouts.get(key);
-    if (!layout) layouts.set(key, (layout = createLayout(device, bindings)));
+    if (!layout) {
+      layout = createLayout(device, bindings);
+      layouts.set(key, layout);
+    }
     return layout;
   };
   const kernels = Promise.all(
