@@ -30,7 +30,7 @@ async function openPage(browser, origin, name, hash = "") {
 /** All runtimes in one page, in turns. */
 async function interleaved(browser, server) {
   const { page } = await openPage(browser, server.origin, "interleaved");
-  const names = [];
+  let names = [];
   for (const runtime of job.runtimes) {
     try {
       const result = await page.evaluate((options) => globalThis.benchmark.load(options), runtime);
@@ -42,7 +42,10 @@ async function interleaved(browser, server) {
   }
   for (let i = 0; i < job.rounds && names.length > 0; i++) {
     const order = names.map((_, k) => names[(k + i) % names.length]);
-    const times = await page.evaluate(([order, pause]) => globalThis.benchmark.round(order, pause), [order, job.pause]);
+    const call = ([names, pause]) => globalThis.benchmark.round(names, pause);
+    const { times, failures } = await page.evaluate(call, [order, job.pause]);
+    for (const [runtime, message] of Object.entries(failures)) report({ event: "failed", runtime, message });
+    names = names.filter((name) => !(name in failures));
     report({ event: "round", times });
   }
 }

@@ -56,5 +56,3 @@ def _write_case(model: BenchmarkModel, directory: Path) -> None:
                 {"name": name, "dtype": array.dtype.name, "shape": array.shape, "file": file}
             )
     (directory / "case.json").write_text(json.dumps(description))
-
-

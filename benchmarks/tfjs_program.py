@@ -131,9 +131,7 @@ class _Translation:
         return (0, 3, 1, 2)[axis % rank] if name in self.channels_last else axis
 
 
-def _value_shapes(
-    model: onnx.ModelProto, weights: dict[str, Array]
-) -> dict[str, tuple[int, ...]]:
+def _value_shapes(model: onnx.ModelProto, weights: dict[str, Array]) -> dict[str, tuple[int, ...]]:
     """Shapes of all values. Only small weights go into the inference: it copies the model."""
     stripped = onnx.ModelProto()
     stripped.CopyFrom(model)
@@ -146,8 +144,7 @@ def _value_shapes(
     graph = shape_inference.infer_shapes(stripped, data_prop=True).graph
     values = [*graph.input, *graph.value_info, *graph.output]
     return {
-        value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim)
-        for value in values
+        value.name: tuple(d.dim_value for d in value.type.tensor_type.shape.dim) for value in values
     }
 
 
@@ -267,10 +264,10 @@ def _unary(op: str) -> Callable[[_Translation, onnx.NodeProto], None]:
 def _binary(op: str) -> Callable[[_Translation, onnx.NodeProto], None]:
     def translate(t: _Translation, node: onnx.NodeProto) -> None:
         inputs = list(node.input)
-        if op == "pow" and t.weights.get(inputs[1], np.zeros(2)).size == 1:
-            if t.weights[inputs[1]].item() == 2.0:
-                t.emit("square", inputs[:1], node.output[0])
-                return
+        exponent = t.weights.get(inputs[1]) if op == "pow" else None
+        if exponent is not None and exponent.size == 1 and exponent.item() == 2.0:
+            t.emit("square", inputs[:1], node.output[0])
+            return
         t.emit(op, inputs, node.output[0])
         if any(name in t.channels_last for name in inputs):
             t.channels_last.add(node.output[0])

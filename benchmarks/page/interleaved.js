@@ -16,16 +16,21 @@ async function load({ name, module, backend, threads, url, warmup }) {
   return { error };
 }
 
-/** Runs the named runtimes once each, in this order; milliseconds by name. */
+/** Runs the named runtimes once each, in this order; milliseconds by name, and messages of those that failed. */
 async function round(names, pause) {
   const times = {};
+  const failures = {};
   for (const name of names) {
     await new Promise((resolve) => setTimeout(resolve, pause));
-    const start = performance.now();
-    await loaded.get(name).run();
-    times[name] = performance.now() - start;
+    try {
+      const start = performance.now();
+      await loaded.get(name).run();
+      times[name] = performance.now() - start;
+    } catch (error) {
+      failures[name] = String(error);
+    }
   }
-  return times;
+  return { times, failures };
 }
 
 globalThis.benchmark = { load, round };

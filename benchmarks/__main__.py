@@ -1,0 +1,133 @@
+"""`python -m benchmarks`: parses the arguments; the work is in the modules beside this one."""
+
+import argparse
+import datetime
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+import onnx
+from rich.console import Console
+
+from . import compile_cost, side_by_side, start
+from .macs import count_macs
+from .models import MODELS
+from .peers import PEERS
+from .results import ResultTable, write
+
+BROWSER_MODELS = ["resnet50", "vgg16", "inception_v3", "mobilenetv2", "squeezenet", "minilm"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The entry point; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    console = Console(width=None if sys.stdout.isatty() else 120)  # for a log, wide enough
+    tables, data = options.run(options, console)
+    for table in tables:
+        table.show(console)
+    if options.output is not None:
+        settings = {k: v for k, v in vars(options).items() if k not in ("run", "output")}
+        stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        write(options.output, tables, {"date": stamp, "settings": settings, "results": data})
+        console.print(f"written: {options.output.with_suffix('.json')} and .md")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    def command(name: str, run: object, text: str, models: list[str]) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(run=run)
+        sub.add_argument(
+            "--models", nargs="+", choices=list(MODELS), default=models, metavar="MODEL"
+        )
+        sub.add_argument(
+            "--output", type=Path, metavar="FILE", help="also write FILE.json and FILE.md"
+        )
+        return sub
+
+    def browser_options(sub: argparse.ArgumentParser, rounds: int) -> None:
+        sub.add_argument(
+            "--peers", nargs="+", choices=list(PEERS), default=list(PEERS), metavar="PEER"
+        )
+        sub.add_argument("--backend", choices=["wasm", "webgpu"], default="wasm")
+        sub.add_argument("--threads", type=int, default=1)
+        sub.add_argument("--rounds", type=int, default=rounds)
+        sub.add_argument("--timeout", type=float, default=600, help="seconds for one step")
+
+    text = "the time of a run: all peers in one page of one browser, in turns"
+    sub = command("run", _run, text, BROWSER_MODELS)
+    browser_options(sub, 20)
+    sub.add_argument("--native", action="store_true", help="native ONNX Runtime too")
+    text = "the time from navigation to the first result, and the bytes downloaded"
+    browser_options(command("start", _start, text, BROWSER_MODELS), 5)
+    text = "the time and memory of the compiler: cold, warm, and when only the weights changed"
+    sub = command("compile", _compile, text, BROWSER_MODELS)
+    sub.add_argument("--target", choices=["wasm", "webgpu", "both"], default="both")
+    command("models", _models, "build the models and count their multiply-adds", list(MODELS))
+    return parser
+
+
+Outcome = tuple[list[ResultTable], list[dict[str, object]]]
+
+
+def _run(options: argparse.Namespace, console: Console) -> Outcome:
+    results = side_by_side.compare(
+        options.models,
+        options.peers,
+        backend=options.backend,
+        threads=options.threads,
+        rounds=options.rounds,
+        native=options.native,
+        timeout=options.timeout,
+        console=console,
+    )
+    table = side_by_side.table(
+        results, options.peers, backend=options.backend, threads=options.threads
+    )
+    return [table], [asdict(result) for result in results]
+
+
+def _start(options: argparse.Namespace, console: Console) -> Outcome:
+    results = start.measure(
+        options.models,
+        options.peers,
+        backend=options.backend,
+        threads=options.threads,
+        rounds=options.rounds,
+        timeout=options.timeout,
+        console=console,
+    )
+    table = start.table(results, backend=options.backend, threads=options.threads)
+    return [table], [asdict(result) for result in results]
+
+
+def _compile(options: argparse.Namespace, console: Console) -> Outcome:
+    results = compile_cost.measure(options.models, options.target, console)
+    return [compile_cost.table(results, options.target)], [asdict(result) for result in results]
+
+
+def _models(options: argparse.Namespace, console: Console) -> Outcome:
+    table = ResultTable("Models", ["model", "GMAC", "published", "weights: MB", "file"])
+    data: list[dict[str, object]] = []
+    for name in options.models:
+        with console.status(f"building {name}"):
+            path = MODELS[name].path()
+            macs = count_macs(onnx.load(path, load_external_data=False))
+        size = sum(file.stat().st_size for file in path.parent.iterdir())
+        row = [
+            name,
+            f"{macs / 1e9:.2f}",
+            f"{MODELS[name].gmacs:.2f}",
+            f"{size / 1e6:.1f}",
+            str(path),
+        ]
+        table.rows.append(row)
+        data.append({"model": name, "macs": macs, "bytes": size, "file": str(path)})
+    return [table], data
+
+
+if __name__ == "__main__":
+    sys.exit(main())
