@@ -53,6 +53,9 @@ from xdsl.traits import (
 )
 from xdsl.utils.exceptions import VerifyException
 
+HINT = "hint"
+"""The attribute of a region that says, for its kernel's name, which ops it was made from."""
+
 ScheduleValue = int | str | Sequence[int]
 
 

@@ -1,1 +1,18 @@
-"""WebDNN: compile a trained model into a package that any browser runs by itself."""
+"""WebDNN: compile a trained model into a package that any browser runs by itself.
+
+>>> package = webdnn.compile("model.onnx", shapes={"x": [1, 3, 224, 224]})
+>>> package.save("dist/model")
+>>> package.run({"x": image})
+"""
+
+from importlib.metadata import version
+
+__version__ = version("webdnn")
+
+from webdnn.compiler import compile
+from webdnn.dialects.errors import WebDNNError
+from webdnn.kernel_cache import KernelCache
+from webdnn.package import Package
+from webdnn.stages import STAGES
+
+__all__ = ["STAGES", "KernelCache", "Package", "WebDNNError", "__version__", "compile"]

@@ -22,6 +22,9 @@ _DIALECTS: dict[str, str] = {
 }
 
 _PASSES: dict[str, str] = {
+    "fuse-kernel-regions": "webdnn.lowering.linalg.fuse_regions:FuseKernelRegions",
+    "outline-kernels": "webdnn.lowering.kernels.outline:OutlineKernels",
+    "plan-memory": "webdnn.lowering.kernels.plan_memory:PlanMemory",
     "convert-onnx-to-nn": "webdnn.lowering.onnx_to_nn.convert:ConvertOnnxToNN",
     "assign-cpu-schedules": "webdnn.lowering.loops_cpu.lower:AssignCPUSchedulesPass",
     "lower-kernels-to-cpu-loops": "webdnn.lowering.loops_cpu.lower:LowerKernelsToCPULoopsPass",
@@ -31,6 +34,7 @@ _PASSES: dict[str, str] = {
     "lower-kernels-to-llvm": ("webdnn.lowering.target_wasm.kernels_to_llvm:LowerKernelsToLLVM"),
     "assign-gpu-schedules": "webdnn.lowering.loops_gpu.schedules:AssignGPUSchedulesPass",
     "lower-kernels-to-gpu-loops": "webdnn.lowering.loops_gpu.lower:LowerKernelsToGPULoopsPass",
+    "wgsl-expand-math": "webdnn.lowering.target_wgsl.expand_math:WGSLExpandMathPass",
     "wgsl-bind-operands": "webdnn.lowering.target_wgsl.bind_operands:WGSLBindOperandsPass",
     "lower-to-wgsl": "webdnn.lowering.target_wgsl.pipeline:LowerToWGSLPass",
 }

@@ -9,7 +9,13 @@ from typing import Any
 from xdsl.builder import Builder
 from xdsl.context import Context
 from xdsl.dialects import func
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, FunctionType, ModuleOp, TensorType
+from xdsl.dialects.builtin import (
+    DenseIntOrFPElementsAttr,
+    FunctionType,
+    ModuleOp,
+    StringAttr,
+    TensorType,
+)
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 
@@ -116,6 +122,8 @@ class _Converter:
         return op
 
     def define(self, old: Operation, new: Operation) -> None:
+        if isinstance(new, kernel.RegionOp):
+            new.attributes[kernel.HINT] = StringAttr(old.name.removeprefix("nn."))
         self.insert(new)
         for old_result, new_result in zip(old.results, new.results, strict=True):
             new_result.name_hint = old_result.name_hint
@@ -143,6 +151,7 @@ class _Converter:
             self.view(filter, [*window, filter_shape[-2], groups, m // groups]),
         ]
         region = self.insert(reduction.lower_conv(op, RegionBuilder(operands)))
+        region.attributes[kernel.HINT] = StringAttr("conv")
         self.define(op, plan.ViewOp(region.results[0], op.res.type))
 
     def convert_elementwise(self, op: ElementwiseOp) -> None:
@@ -183,7 +192,9 @@ class _Converter:
             copy = region.elementwise(
                 region.args, shape_of(value), element_of(value), lambda _, args: args[0]
             )
-            results.append(self.insert(region.finish(copy)).results[0])
+            copied = self.insert(region.finish(copy))
+            copied.attributes[kernel.HINT] = StringAttr("copy")
+            results.append(copied.results[0])
         return results
 
 

@@ -1,0 +1,78 @@
+"""`outline-kernels`: each `kernel.region` becomes a launch of a `kernel.func`, one for all regions that do the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.ir import Block
+from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from webdnn.dialects import kernel, plan
+from webdnn.lowering.weights_function import entry_function
+
+_NAME_PARTS = 4
+
+
+@dataclass(frozen=True)
+class OutlineKernels(ModulePass):
+    """Level `linalg` to level `kernels`. Regions with the same body and types share one kernel, before anything costly is
+    done to it. Names say what a kernel was made from and are numbered, so they do not depend on weights or node names."""
+
+    name = "outline-kernels"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        by_body: dict[str, str] = {}
+        counts: dict[str, int] = {}
+        for region in list(entry_function(op).body.block.ops):
+            if not isinstance(region, kernel.RegionOp):
+                continue
+            func = self._outlined(region)
+            digest = structural_hash(func)
+            if digest not in by_body:
+                base = self._base_name(region)
+                number = counts.get(base, 0)
+                counts[base] = number + 1
+                by_body[digest] = f"{base}_{number}"
+                func.sym_name = StringAttr(by_body[digest])
+                op.body.block.add_op(func)
+            launch = plan.LaunchOp(by_body[digest], region.ins, [r.type for r in region.outs])
+            launch.location = region.location
+            Rewriter.insert_op(launch, InsertPoint.before(region))
+            for old, new in zip(region.outs, launch.outs, strict=True):
+                new.name_hint = old.name_hint
+                old.replace_all_uses_with(new)
+            Rewriter.erase_op(region)
+
+    @staticmethod
+    def _base_name(region: kernel.RegionOp) -> str:
+        hint = region.attributes.get(kernel.HINT)
+        parts = hint.data.split("_") if isinstance(hint, StringAttr) else ["kernel"]
+        kept = parts if len(parts) <= _NAME_PARTS else [*parts[:_NAME_PARTS], "etc"]
+        return "_".join(kept)
+
+    @staticmethod
+    def _outlined(region: kernel.RegionOp) -> kernel.FuncOp:
+        body = region.body.clone()
+        block: Block = body.block
+        for argument in block.args:
+            argument.name_hint = None
+        end = block.last_op
+        assert isinstance(end, kernel.YieldOp)
+        Rewriter.insert_op(kernel.ReturnOp(*end.arguments), InsertPoint.before(end))
+        Rewriter.erase_op(end)
+        return kernel.FuncOp(
+            "kernel", ([v.type for v in region.ins], [r.type for r in region.outs]), body
+        )
+
+
+def structural_hash(func: kernel.FuncOp) -> str:
+    """A digest of what a kernel does and how it is scheduled, whatever it is called."""
+    named = func.sym_name
+    func.sym_name = StringAttr("kernel")
+    text = str(func)
+    func.sym_name = named
+    return sha256(text.encode()).hexdigest()

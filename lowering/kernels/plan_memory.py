@@ -1,0 +1,142 @@
+"""`plan-memory`: give every tensor of the host program an address; `@main` becomes a `plan.program`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+from xdsl.context import Context
+from xdsl.dialects import func
+from xdsl.dialects.builtin import (
+    AnyFloat,
+    ArrayAttr,
+    IntegerAttr,
+    IntegerType,
+    MemRefType,
+    ModuleOp,
+    StringAttr,
+    TensorType,
+    i64,
+)
+from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from webdnn.dialects import plan
+from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, OUTPUT_DTYPES, OUTPUT_NAMES
+from webdnn.lowering.kernels.lifetimes import storage_of, tensor_lifetimes
+from webdnn.lowering.kernels.memory_planner import MemoryPlan, align_up, plan_buffers, plan_offsets
+from webdnn.lowering.weights_function import WeightsFunction, find_function
+
+ARENA_BUFFERS = "arena_buffers"
+"""Attribute of a `plan.program`: the bytes of each arena buffer."""
+WEIGHT_BYTES = "weight_bytes"
+"""Attribute of a `plan.program`: the bytes of all weights together."""
+WEIGHT_OFFSETS = "weight_offsets"
+"""Attribute of a `plan.program`: the offset of each result of `@weights`."""
+WASM_ALIGNMENT = 64
+"""A cache line: vectors never straddle two of them at the start of a tensor."""
+WEBGPU_ALIGNMENT = 256
+"""WebGPU's default `minStorageBufferOffsetAlignment`."""
+
+
+def element_bytes(element: Attribute, target: str) -> int:
+    """Bytes of one element in memory: in wasm a truth value is a byte; WebGPU stores at least 32-bit words."""
+    if isinstance(element, IntegerType):
+        size = max(element.width.data // 8, 1)
+    else:
+        assert isinstance(element, AnyFloat)
+        size = element.bitwidth // 8
+    return size if target == "wasm" else max(size, 4)
+
+
+def tensor_bytes(type: TensorType[Attribute], target: str) -> int:
+    """Bytes of a tensor in memory; an empty one takes an element's, because WebGPU has no empty binding."""
+    return max(prod(type.get_shape()), 1) * element_bytes(type.element_type, target)
+
+
+@dataclass(frozen=True)
+class PlanMemory(ModulePass):
+    """`target` is `wasm` (one linear memory) or `webgpu` (buffers)."""
+
+    name = "plan-memory"
+
+    target: str = "wasm"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        main = find_function(op, plan.ENTRY)
+        if main is None:  # kernels on their own
+            return
+        block = main.body.block
+        alignment = WASM_ALIGNMENT if self.target == "wasm" else WEBGPU_ALIGNMENT
+        lifetimes = tensor_lifetimes(block)
+        sizes = [tensor_bytes(t.type, self.target) for t in lifetimes]
+        place = plan_offsets if self.target == "wasm" else plan_buffers
+        memory: MemoryPlan = place(lifetimes, sizes, alignment)
+        placements = {t.value: p for t, p in zip(lifetimes, memory.placements, strict=True)}
+        offsets, weight_bytes = self._weight_offsets(op, alignment)
+        program = plan.ProgramOp(main.sym_name.data)
+        body = program.body.block
+        slices: dict[tuple[str, int, int, int, Attribute], SSAValue] = {}
+
+        def slice_of(value: SSAValue) -> SSAValue:
+            type = value.type
+            assert isinstance(type, TensorType)
+            storage = storage_of(value)
+            memref = MemRefType(type.element_type, [prod(type.get_shape())])
+            size = tensor_bytes(type, self.target)
+            if isinstance(storage.owner, plan.WeightOp):
+                key = ("weights", 0, offsets[storage.owner.index.value.data], size, memref)
+            else:
+                placement = placements[storage]
+                key = ("arena", placement.buffer, placement.offset, size, memref)
+            if key not in slices:
+                op = plan.SliceOp(*key)
+                op.res.name_hint = value.name_hint
+                body.add_op(op)
+                slices[key] = op.res
+            return slices[key]
+
+        def bind(role: str, values: Sequence[SSAValue], names: str, dtypes: str) -> None:
+            described = zip(values, _strings(main, names), _strings(main, dtypes), strict=True)
+            for value, name, dtype in described:
+                type = value.type
+                assert isinstance(type, TensorType)
+                body.add_op(plan.BindOp(role, name, dtype, type.get_shape(), slice_of(value)))
+
+        end = block.last_op
+        assert isinstance(end, func.ReturnOp)
+        bind("input", block.args, INPUT_NAMES, INPUT_DTYPES)
+        bind("output", end.arguments, OUTPUT_NAMES, OUTPUT_DTYPES)
+        for launch in block.ops:
+            if isinstance(launch, plan.LaunchOp):
+                arguments = [slice_of(v) for v in (*launch.arguments, *launch.outs)]
+                into = plan.LaunchIntoOp(launch.kernel.string_value(), arguments)
+                into.location = launch.location
+                body.add_op(into)
+        program.attributes[ARENA_BUFFERS] = _ints(memory.buffers)
+        program.attributes[WEIGHT_OFFSETS] = _ints(offsets)
+        program.attributes[WEIGHT_BYTES] = IntegerAttr(weight_bytes, i64)
+        Rewriter.insert_op(program, InsertPoint.before(main))
+        Rewriter.erase_op(main)
+
+    def _weight_offsets(self, module: ModuleOp, alignment: int) -> tuple[list[int], int]:
+        offsets: list[int] = []
+        end = 0
+        for value in WeightsFunction(module).results:
+            assert isinstance(value.type, TensorType)
+            offsets.append(end)
+            end = align_up(end + tensor_bytes(value.type, self.target), alignment)
+        return offsets, end
+
+
+def _ints(values: Sequence[int]) -> ArrayAttr[IntegerAttr]:
+    return ArrayAttr([IntegerAttr(v, i64) for v in values])
+
+
+def _strings(op: Operation, name: str) -> list[str]:
+    attr = op.attributes.get(name)
+    if not isinstance(attr, ArrayAttr):
+        raise ValueError(f"@main has no attribute {name}")
+    return [s.data for s in attr.data if isinstance(s, StringAttr)]

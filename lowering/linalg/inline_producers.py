@@ -1,0 +1,164 @@
+"""Merge a pointwise generic into the generic that reads its result."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xdsl.builder import Builder
+from xdsl.dialects import arith, linalg
+from xdsl.dialects.builtin import AffineMapAttr, IndexType, IntegerAttr
+from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.ir.affine import (
+    AffineBinaryOpExpr,
+    AffineBinaryOpKind,
+    AffineConstantExpr,
+    AffineDimExpr,
+    AffineExpr,
+    AffineMap,
+)
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from webdnn.lowering.linalg.structure import (
+    compose,
+    input_maps,
+    is_pointwise,
+    only_user,
+    output_maps,
+)
+
+_INDEX_OPS: dict[AffineBinaryOpKind, type[Operation]] = {
+    AffineBinaryOpKind.Add: arith.AddiOp,
+    AffineBinaryOpKind.Mul: arith.MuliOp,
+    AffineBinaryOpKind.Mod: arith.RemSIOp,
+    AffineBinaryOpKind.FloorDiv: arith.DivSIOp,
+    AffineBinaryOpKind.CeilDiv: arith.CeilDivSIOp,
+}
+
+
+def emit_index(b: Builder, expr: AffineExpr) -> SSAValue:
+    """An index expression over the loops of the generic that `b` is in."""
+    match expr:
+        case AffineDimExpr():
+            return b.insert(linalg.IndexOp(expr.position)).result
+        case AffineConstantExpr():
+            return b.insert(arith.ConstantOp(IntegerAttr(expr.value, IndexType()))).result
+        case AffineBinaryOpExpr():
+            lhs, rhs = emit_index(b, expr.lhs), emit_index(b, expr.rhs)
+            op = _INDEX_OPS[expr.kind](lhs, rhs)  # pyright: ignore[reportCallIssue]
+            return b.insert(op).results[0]
+        case _:
+            raise ValueError(f"no such index expression: {expr}")
+
+
+def _inline_body(
+    b: Builder, block: Block, elements: Sequence[SSAValue], indices: Sequence[AffineExpr] | None
+) -> list[SSAValue]:
+    """Clone a generic's body; `elements` stand for its arguments, `indices` for its loop dimensions (None: the same)."""
+    values: dict[SSAValue, SSAValue] = dict(zip(block.args, elements, strict=False))
+    for op in block.ops:
+        if isinstance(op, linalg.YieldOp):
+            return [values[v] for v in op.operands]
+        if isinstance(op, linalg.IndexOp) and indices is not None:
+            values[op.result] = emit_index(b, indices[op.dim.value.data])
+            continue
+        clone = op.clone(values)
+        b.insert(clone)
+        for old, new in zip(op.results, clone.results, strict=True):
+            values[old] = new
+    raise ValueError("a generic's body ends with linalg.yield")
+
+
+def fuse_pair(producer: linalg.GenericOp, consumer: linalg.GenericOp) -> linalg.GenericOp:
+    """The generic that computes what `consumer` does, with the body of the pointwise `producer` at each read of it.
+
+    Erases both. `producer` must have no other user.
+    """
+    (produced,) = producer.res
+    num_dims = consumer.indexing_maps.data[0].data.num_dims
+    operands: list[SSAValue] = []
+    maps: list[AffineMap] = []
+    slots: dict[tuple[SSAValue, AffineMap], int] = {}
+
+    def slot(value: SSAValue, map: AffineMap) -> int:
+        if (value, map) not in slots:
+            slots[(value, map)] = len(operands)
+            operands.append(value)
+            maps.append(map)
+        return slots[(value, map)]
+
+    # an entry: the slot of a plain input, or the slots of the producer's inputs and the indices it is read at
+    plan: list[int | tuple[list[int], Sequence[AffineExpr]]] = []
+    for value, map in zip(consumer.inputs, input_maps(consumer), strict=True):
+        if value is not produced:
+            plan.append(slot(value, map))
+            continue
+        inner = [
+            slot(v, compose(m, map.results, num_dims))
+            for v, m in zip(producer.inputs, input_maps(producer), strict=True)
+        ]
+        plan.append((inner, map.results))
+    count = len(operands)
+    operands.extend(consumer.outputs)
+    maps.extend(output_maps(consumer))
+    block = Block(arg_types=[v.type.element_type for v in operands])  # pyright: ignore
+    b = Builder(InsertPoint.at_end(block))
+    produced_at: dict[Sequence[AffineExpr], SSAValue] = {}
+    elements: list[SSAValue] = []
+    for entry in plan:
+        if isinstance(entry, int):
+            elements.append(block.args[entry])
+            continue
+        inner, indices = entry
+        if indices not in produced_at:
+            args = [block.args[i] for i in inner]
+            (produced_at[indices],) = _inline_body(b, producer.body.block, args, indices)
+        elements.append(produced_at[indices])
+    elements.extend(block.args[count:])
+    b.insert(linalg.YieldOp(*_inline_body(b, consumer.body.block, elements, None)))
+    fused = linalg.GenericOp(
+        operands[:count],
+        operands[count:],
+        Region(block),
+        [AffineMapAttr(m) for m in maps],
+        consumer.iterator_types,
+        [r.type for r in consumer.res],
+    )
+    Rewriter.replace_op(consumer, fused)
+    Rewriter.erase_op(producer)
+    return fused
+
+
+def inline_pointwise_producers(block: Block) -> None:
+    """Merge every pointwise generic of `block` whose only user is another generic that reads it once or in one place."""
+    for op in list(block.ops):
+        if not isinstance(op, linalg.GenericOp) or not is_pointwise(op):
+            continue
+        user = only_user(op.res[0])
+        if not isinstance(user, linalg.GenericOp) or op.res[0] in user.outputs:
+            continue
+        if any(use.operation is not user for use in op.res[0].uses):
+            continue
+        if not reads_each_once(user, op.res[0]):
+            continue
+        fuse_pair(op, user)
+    remove_dead_ops(block)
+
+
+def reads_each_once(user: linalg.GenericOp, value: SSAValue) -> bool:
+    """Whether `user` reads each element of `value` at most once for each place it names it in."""
+    num_dims = user.indexing_maps.data[0].data.num_dims
+    for operand, map in zip(user.inputs, input_maps(user), strict=True):
+        if operand is value:
+            used = {
+                e.position for r in map.results for e in r.dfs() if isinstance(e, AffineDimExpr)
+            }
+            if len(used) < num_dims:
+                return False
+    return True
+
+
+def remove_dead_ops(block: Block) -> None:
+    """Erase ops without users (all ops of a region are pure)."""
+    for op in reversed(list(block.ops)):
+        if op.results and not any(r.uses for r in op.results):
+            Rewriter.erase_op(op)

@@ -1,0 +1,191 @@
+"""`compile`: a model file in, a `Package` out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from onnx import ModelProto
+from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.passes import ModulePass
+
+import webdnn
+from webdnn.dialects import kernel
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.numpy_meaning.nn import run_nn_block
+from webdnn.dialects.onnx import MODEL_NAME
+from webdnn.dialects.weight_store import WeightStore, attach_weights
+from webdnn.frontends.onnx import load
+from webdnn.kernel_cache import KernelCache
+from webdnn.kernel_compiler import CompiledKernel, compile_kernels
+from webdnn.lowering.weights_function import WeightsFunction
+from webdnn.package import FORMAT, FORMAT_VERSION, Package
+from webdnn.packaging import Program, planned_program, wasm_section, webgpu_section
+from webdnn.progress import Progress, no_progress
+from webdnn.stages import TARGETS, Target, context, passes_between, stage_index
+
+Model = str | Path | bytes | ModelProto
+TargetChoice = Literal["wasm", "webgpu", "both"]
+StageHook = Callable[[str, Target | None, ModuleOp], None]
+"""Called with the name of each stage that is reached, the target (None while it is common to all) and the module."""
+
+
+@dataclass
+class CompileOptions:
+    """What steers a compilation.
+
+    Args:
+        target: the back ends to compile for.
+        shapes: sizes of inputs, by name.
+        passes: passes of the user's to run when a stage is reached, by the stage's name.
+        hook: sees the module at each stage.
+        cache: where compiled kernels are kept.
+        jobs: processes for kernels; by default one a core.
+        progress: shows how far it is.
+    """
+
+    target: TargetChoice = "both"
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
+    passes: Mapping[str, Sequence[ModulePass]] = field(
+        default_factory=dict[str, Sequence[ModulePass]]
+    )
+    hook: StageHook = lambda stage, target, module: None
+    cache: KernelCache = field(default_factory=KernelCache)
+    jobs: int | None = None
+    progress: Progress = no_progress
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        return TARGETS if self.target == "both" else (self.target,)
+
+
+def compile(
+    model: Model,
+    *,
+    target: TargetChoice = "both",
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    passes: Mapping[str, Sequence[ModulePass]] | None = None,
+    hook: StageHook | None = None,
+    cache: KernelCache | None = None,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> Package:
+    """Compile an ONNX model.
+
+    Args:
+        model: a path, the bytes of a file, or a ModelProto.
+        target: `wasm`, `webgpu` or `both`.
+        shapes: sizes of inputs by name; they bind the model's symbolic dimensions.
+        passes: xDSL passes to run when a stage is reached, by its name (`{"linalg": [MyPass()]}`).
+        hook: called with (stage, target or None, module) at each stage from `onnx` to `loops`.
+        cache: where compiled kernels are kept; `KernelCache(enabled=False)` for nowhere.
+        jobs: processes that compile kernels; by default one a core.
+        progress: shows how far it is.
+
+    Raises:
+        WebDNNError: the model is bad, or cannot be compiled.
+    """
+    options = CompileOptions(
+        target=target,
+        shapes=shapes or {},
+        passes=passes or {},
+        hook=hook or (lambda stage, target, module: None),
+        cache=cache or KernelCache(),
+        jobs=jobs,
+        progress=progress or no_progress,
+    )
+    for stage in options.passes:
+        stage_index(stage)
+    with options.progress("import", None):
+        imported = load(model, shapes)
+    module, weights = imported.module, imported.weights
+    attach_weights(module, weights)
+    _reached("onnx", None, module, options)
+    with options.progress("lower", None):
+        lower(module, "onnx", "linalg", None, options)
+    return package_from(module, weights, options, name=_model_name(module, model))
+
+
+def package_from(
+    module: ModuleOp, weights: WeightStore, options: CompileOptions, *, name: str
+) -> Package:
+    """The package of a module of level `linalg`. `module` is not changed."""
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "version": FORMAT_VERSION,
+        "generator": f"webdnn {webdnn.__version__}",
+        "name": name,
+        "inputs": [],
+        "outputs": [],
+        "backends": {},
+    }
+    package = Package(manifest, {})
+    for target in options.targets:
+        section, files, program = _backend(module.clone(), weights, target, options)
+        manifest["inputs"] = program.tensors("input")
+        manifest["outputs"] = program.tensors("output")
+        manifest["backends"][target] = section
+        package.files.update(files)
+    return package
+
+
+def _backend(
+    module: ModuleOp, weights: WeightStore, target: Target, options: CompileOptions
+) -> tuple[dict[str, Any], dict[str, bytes | memoryview], Program]:
+    lower(module, "linalg", "kernels", target, options)
+    kernels = [op for op in module.ops if isinstance(op, kernel.FuncOp)]
+    extra = [(stage, p) for stage in ("loops", "target") for p in options.passes.get(stage, ())]
+    with options.progress(f"{target} kernels", len(kernels)) as advance:
+        compiled = compile_kernels(
+            kernels,
+            target,
+            extra=extra,
+            cache=options.cache,
+            jobs=options.jobs,
+            on_done=advance,
+        )
+    by_name: dict[str, CompiledKernel] = {
+        k.sym_name.data: c for k, c in zip(kernels, compiled, strict=True)
+    }
+    with options.progress(f"{target} package", None):
+        for op in kernels:
+            module.body.block.erase_op(op)
+        lower(module, "kernels", "loops", target, options)
+        arrays = run_nn_block(WeightsFunction(module).function.body.block, (), weights)
+        program = planned_program(module)
+        make = wasm_section if target == "wasm" else webgpu_section
+        section, files = make(program, by_name, arrays)
+    return section, files, program
+
+
+def lower(
+    module: ModuleOp, start: str, stop: str, target: Target | None, options: CompileOptions
+) -> None:
+    """Lower a module in place between two stages, with the user's passes and the hook at each stage."""
+    ctx = context()
+    steps = passes_between(start, stop, target or options.targets[0])
+    for stage in dict.fromkeys(stage for stage, _ in steps):
+        for reached, step in steps:
+            if reached == stage:
+                step.apply(ctx, module)
+        _reached(stage, target, module, options)
+
+
+def _reached(stage: str, target: Target | None, module: ModuleOp, options: CompileOptions) -> None:
+    ctx = context()
+    for step in options.passes.get(stage, ()):
+        step.apply(ctx, module)
+        module.verify()
+    options.hook(stage, target, module)
+
+
+def _model_name(module: ModuleOp, model: Model) -> str:
+    if isinstance(model, str | Path):
+        return Path(model).stem
+    name = module.attributes.get(MODEL_NAME)
+    return name.data if isinstance(name, StringAttr) and name.data else "model"
+
+
+__all__ = ["CompileOptions", "WebDNNError", "compile", "lower", "package_from"]

@@ -1,0 +1,140 @@
+"""One kernel of level `kernels` to what a package holds of it. Kernels are compiled alone, in parallel, and cached."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.parser import Parser
+from xdsl.passes import ModulePass
+
+from webdnn.codegen.wasm.compile import compile_object
+from webdnn.codegen.wgsl.module import Shader, print_shaders
+from webdnn.dialects import kernel
+from webdnn.kernel_cache import KernelCache
+from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
+from webdnn.lowering.target_wasm.layout import kernel_stack_bytes
+from webdnn.stages import Target, context, passes_between
+
+WASM_VARIANTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("relaxed-simd", ("simd128", "relaxed-simd")),
+    ("simd128", ("simd128",)),
+)
+"""The wasm modules of a package, best first: name and WebAssembly features."""
+
+
+@dataclass(frozen=True)
+class WasmKernel:
+    """An object file for each of WASM_VARIANTS, and the bytes of stack that the kernel's own arrays take."""
+
+    objects: tuple[bytes, ...]
+    stack_bytes: int
+
+
+CompiledKernel = WasmKernel | Shader
+
+
+def _parse(ctx: Context, text: str) -> ModuleOp:
+    return Parser(ctx, text).parse_module()
+
+
+def compile_kernel(
+    text: str, target: Target, extra: Sequence[tuple[str, ModulePass]]
+) -> CompiledKernel:
+    """Compile the kernel whose IR on level `kernels` is `text`.
+
+    `extra` are passes of the user's, each with the stage after which it runs (`loops` or `target`).
+    """
+    ctx = context()
+    module = _parse(ctx, text)
+    _lower(ctx, module, "kernels", "loops", target, extra)
+    if target == "webgpu":
+        _lower(ctx, module, "loops", "target", target, extra)
+        (shader,) = print_shaders(module)
+        return shader
+    (func,) = [op for op in module.ops if isinstance(op, kernel.FuncOp)]
+    stack = kernel_stack_bytes(func)
+    objects: list[bytes] = []
+    for _, features in WASM_VARIANTS:
+        variant = module.clone()
+        LowerKernelsToLLVM(relaxed="relaxed-simd" in features).apply(ctx, variant)
+        for stage, step in extra:
+            if stage == "target":
+                step.apply(ctx, variant)
+        objects.append(compile_object(variant, features))
+    return WasmKernel(tuple(objects), stack)
+
+
+def _lower(
+    ctx: Context,
+    module: ModuleOp,
+    start: str,
+    stop: str,
+    target: Target,
+    extra: Sequence[tuple[str, ModulePass]],
+) -> None:
+    for _, step in passes_between(start, stop, target):
+        step.apply(ctx, module)
+    for stage, step in extra:
+        if stage == stop:
+            step.apply(ctx, module)
+
+
+def compile_kernels(
+    kernels: Sequence[kernel.FuncOp],
+    target: Target,
+    *,
+    extra: Sequence[tuple[str, ModulePass]] = (),
+    cache: KernelCache,
+    jobs: int | None = None,
+    on_done: Callable[[], None] = lambda: None,
+) -> list[CompiledKernel]:
+    """Compile kernels in parallel, in their order.
+
+    Args:
+        kernels: kernels of level `kernels`.
+        target: what to compile for.
+        extra: passes of the user's (see `compile_kernel`).
+        cache: where compiled kernels are looked for and kept.
+        jobs: how many processes; by default one a core.
+        on_done: called once for each kernel that is done.
+    """
+    texts = [str(ModuleOp([k.clone()])) for k in kernels]
+    keys = [cache.key(target, text, repr(extra)) for text in texts]
+    results: dict[int, CompiledKernel] = {}
+    for index, key in enumerate(keys):
+        found = cache.get(key)
+        if isinstance(found, WasmKernel | Shader):
+            results[index] = found
+            on_done()
+    missing = [i for i in range(len(texts)) if i not in results]
+    jobs = min(jobs or os.cpu_count() or 1, len(missing))
+    if jobs <= 1:
+        for index in missing:
+            results[index] = compile_kernel(texts[index], target, extra)
+            cache.put(keys[index], results[index])
+            on_done()
+        return [results[i] for i in range(len(texts))]
+    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context(_start_method())) as pool:
+        futures: dict[int, Future[CompiledKernel]] = {
+            i: pool.submit(compile_kernel, texts[i], target, extra) for i in missing
+        }
+        try:
+            for index, future in futures.items():
+                results[index] = future.result()
+                cache.put(keys[index], results[index])
+                on_done()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return [results[i] for i in range(len(texts))]
+
+
+def _start_method() -> str:
+    """Forked workers have the compiler loaded already; where there is no fork (or it is not safe), they load it."""
+    return "fork" if os.name == "posix" and os.uname().sysname == "Linux" else "spawn"

@@ -1,0 +1,189 @@
+"""A compiled model: `model.json` and the files it names."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from webdnn.dialects.errors import WebDNNError
+
+Array = npt.NDArray[Any]
+Engine = Literal["wasmtime", "wgpu"]
+
+MANIFEST = "model.json"
+FORMAT = "webdnn-package"
+FORMAT_VERSION = 1
+SHARD_BYTES = 32 * 2**20
+"""Weights are cut into files of at most this many bytes, so that they load in parallel and can be cached."""
+
+
+def describe_file(name: str, content: bytes | memoryview) -> dict[str, Any]:
+    """What the manifest says of a file."""
+    return {"file": name, "bytes": len(content), "sha256": sha256(content).hexdigest()}
+
+
+@dataclass
+class Package:
+    """A compiled model in memory.
+
+    Args:
+        manifest: the content of `model.json` (see `docs/package.schema.json`).
+        files: the content of the other files, by their names in the manifest.
+    """
+
+    manifest: dict[str, Any]
+    files: dict[str, bytes | memoryview]
+    _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    @property
+    def backends(self) -> Sequence[str]:
+        """The back ends that the package can run on."""
+        return list(self.manifest["backends"])
+
+    def code_bytes(self, backend: str) -> int:
+        """Bytes of code (not weights) that a browser loads for a back end, uncompressed."""
+        section = self.manifest["backends"][backend]
+        if backend == "wasm":
+            return section["modules"][0]["bytes"]
+        return sum(s["bytes"] for s in section["shaders"])
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the package to `folder`, in whose place it comes whole or not at all.
+
+        A package that is there already is replaced; any other folder that holds something is left alone.
+
+        Raises:
+            WebDNNError: the folder holds something else, or cannot be written.
+        """
+        target = Path(folder)
+        if target.exists() and not target.is_dir():
+            raise WebDNNError("the output is a file", where=str(target), hint="name a folder")
+        if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
+            raise WebDNNError(
+                "the output folder holds files that are not a package",
+                where=str(target),
+                hint="name a folder that is empty, or does not exist yet",
+            )
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as work:
+                aside = Path(work) / "package"
+                self._write(aside)
+                if target.is_dir():
+                    target.rename(Path(work) / "previous")
+                aside.rename(target)
+        except OSError as error:
+            raise WebDNNError(
+                "the package cannot be written", where=str(target), why=str(error)
+            ) from error
+        return target
+
+    def _write(self, folder: Path) -> None:
+        folder.mkdir()
+        for name, content in self.files.items():
+            path = folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        (folder / MANIFEST).write_text(json.dumps(self.manifest, indent=1) + "\n")
+
+    @staticmethod
+    def load(folder: str | Path) -> Package:
+        """Read a package from a folder.
+
+        Raises:
+            WebDNNError: there is none, or a file is missing or damaged.
+        """
+        root = Path(folder)
+        try:
+            manifest = json.loads((root / MANIFEST).read_text())
+        except (OSError, json.JSONDecodeError) as error:
+            raise WebDNNError(
+                "this is not a package",
+                where=str(root),
+                why=str(error),
+                hint="webdnn compile makes one",
+            ) from error
+        files: dict[str, bytes | memoryview] = {}
+        for entry in _file_entries(manifest):
+            try:
+                content = (root / entry["file"]).read_bytes()
+            except OSError as error:
+                raise WebDNNError(
+                    "a file of the package is missing", where=entry["file"]
+                ) from error
+            if sha256(content).hexdigest() != entry["sha256"]:
+                raise WebDNNError("a file of the package is damaged", where=entry["file"])
+            files[entry["file"]] = content
+        return Package(manifest, files)
+
+    def folder(self) -> Path:
+        """A folder that holds the package for as long as this object lives."""
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="webdnn-package-")
+            self._write(Path(self._folder.name) / "package")
+        return Path(self._folder.name) / "package"
+
+    def run(self, inputs: Mapping[str, Array], engine: Engine | None = None) -> dict[str, Array]:
+        """Run the model.
+
+        Args:
+            inputs: an array for each input, by name, with its dtype and shape.
+            engine: `wasmtime` (the wasm back end) or `wgpu` (the WebGPU back end); by default the first that fits.
+
+        Raises:
+            WebDNNError: an input is missing, unknown or wrong, or the engine cannot run the package.
+        """
+        chosen: Engine = engine or ("wasmtime" if "wasm" in self.backends else "wgpu")
+        checked = self._checked(inputs)
+        if chosen == "wasmtime":
+            from webdnn.engines.wasmtime import run_wasm
+
+            return run_wasm(self.folder(), checked)
+        from webdnn.engines.wgpu import run_webgpu
+
+        return run_webgpu(self.folder(), checked)
+
+    def _checked(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        expected = {t["name"]: t for t in self.manifest["inputs"]}
+        unknown = [name for name in inputs if name not in expected]
+        missing = [name for name in expected if name not in inputs]
+        if unknown or missing:
+            what = "unknown inputs" if unknown else "missing inputs"
+            raise WebDNNError(
+                what, where=unknown or missing, hint="the model's inputs are " + ", ".join(expected)
+            )
+        checked: dict[str, Array] = {}
+        for name, tensor in expected.items():
+            array = np.asarray(inputs[name])
+            if list(array.shape) != tensor["shape"] or array.dtype.name != tensor["dtype"]:
+                raise WebDNNError(
+                    f"the input is {array.dtype.name}{list(array.shape)} "
+                    f"and not {tensor['dtype']}{tensor['shape']}",
+                    where=name,
+                )
+            checked[name] = array
+        return checked
+
+
+def _file_entries(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    for section in manifest["backends"].values():
+        entries.extend(section.get("modules", []))
+        entries.extend(section.get("shaders", []))
+        entries.extend(section["weights"]["shards"])
+    return entries
+
+
+def remove_package(folder: Path) -> None:
+    """Remove a package's folder; a folder without a manifest is left alone."""
+    if (folder / MANIFEST).is_file():
+        shutil.rmtree(folder)

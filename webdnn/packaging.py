@@ -1,0 +1,287 @@
+"""From a planned host program, compiled kernels and arrays of weights to a `Package`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp
+from xdsl.ir import SSAValue
+
+from webdnn.codegen.wasm.compile import compile_object
+from webdnn.codegen.wasm.link import link
+from webdnn.codegen.wgsl.module import Shader, location_names
+from webdnn.dialects import plan
+from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
+from webdnn.lowering.kernels.plan_memory import ARENA_BUFFERS, WEIGHT_BYTES, WEIGHT_OFFSETS
+from webdnn.lowering.target_wasm.layout import memory_layout, stack_for
+from webdnn.lowering.target_wasm.plan_to_llvm import program_module
+from webdnn.package import SHARD_BYTES, describe_file
+from webdnn.stages import Target
+
+Array = npt.NDArray[Any]
+Files = dict[str, bytes | memoryview]
+
+DEFAULT_BINDING_BYTES = 128 * 2**20
+"""WebGPU's default `maxStorageBufferBindingSize`."""
+DEFAULT_BUFFER_BYTES = 256 * 2**20
+"""WebGPU's default `maxBufferSize`."""
+BINDING_ALIGNMENT = 256
+
+
+@dataclass(frozen=True)
+class Program:
+    """The host program of one target, with every address planned."""
+
+    op: plan.ProgramOp
+
+    def _ints(self, name: str) -> list[int]:
+        attr = self.op.attributes[name]
+        assert isinstance(attr, ArrayAttr)
+        return [v.value.data for v in attr.data if isinstance(v, IntegerAttr)]
+
+    @property
+    def arena_buffers(self) -> list[int]:
+        return self._ints(ARENA_BUFFERS)
+
+    @property
+    def weight_offsets(self) -> list[int]:
+        return self._ints(WEIGHT_OFFSETS)
+
+    @property
+    def weight_bytes(self) -> int:
+        attr = self.op.attributes[WEIGHT_BYTES]
+        assert isinstance(attr, IntegerAttr)
+        return attr.value.data
+
+    @property
+    def launches(self) -> list[plan.LaunchIntoOp]:
+        return [op for op in self.op.body.block.ops if isinstance(op, plan.LaunchIntoOp)]
+
+    def bindings(self, role: str) -> list[plan.BindOp]:
+        return [
+            op
+            for op in self.op.body.block.ops
+            if isinstance(op, plan.BindOp) and op.role.data == role
+        ]
+
+    def tensors(self, role: str) -> list[dict[str, Any]]:
+        """The manifest's entries for the model's inputs or outputs."""
+        return [
+            {
+                "name": op.tensor_name.data,
+                "dtype": op.dtype.data,
+                "shape": [n.value.data for n in op.shape.data],
+            }
+            for op in self.bindings(role)
+        ]
+
+
+def planned_program(module: ModuleOp) -> Program:
+    """The `plan.program` of a module."""
+    (op,) = [op for op in module.ops if isinstance(op, plan.ProgramOp)]
+    return Program(op)
+
+
+def _slice(value: SSAValue) -> plan.SliceOp:
+    assert isinstance(value.owner, plan.SliceOp)
+    return value.owner
+
+
+def _label(launch: plan.LaunchIntoOp) -> list[str]:
+    return list(dict.fromkeys(location_names(launch.location)))
+
+
+def _weights_image(program: Program, arrays: Sequence[Array], target: Target) -> memoryview:
+    """All weights at their offsets, in the form in which the target stores them."""
+    image = np.zeros(program.weight_bytes, np.uint8)
+    for offset, array in zip(program.weight_offsets, arrays, strict=True):
+        stored = array if target == "wasm" else _widened(array)
+        raw = np.ascontiguousarray(stored).reshape(-1).view(np.uint8)
+        image[offset : offset + raw.size] = raw
+    return memoryview(image)
+
+
+def _widened(array: Array) -> Array:
+    """The 32-bit words as which WebGPU stores the elements of smaller types."""
+    if array.dtype.itemsize >= 4:
+        return array
+    if array.dtype.kind == "b":
+        return array.astype(np.uint32)
+    if array.dtype.kind in "iu":
+        return array.astype(np.int32 if array.dtype.kind == "i" else np.uint32)
+    return array.astype(np.float32)
+
+
+def _shards(image: memoryview, folder: str, files: Files) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    for number, start in enumerate(range(0, len(image), SHARD_BYTES)):
+        name = f"{folder}/weights-{number}.bin"
+        files[name] = image[start : start + SHARD_BYTES]
+        entries.append(describe_file(name, files[name]))
+    return entries
+
+
+def wasm_section(
+    program: Program, compiled: Mapping[str, CompiledKernel], arrays: Sequence[Array]
+) -> tuple[dict[str, Any], Files]:
+    """The manifest's section `wasm`, and its files."""
+    kernels = [k for k in compiled.values() if isinstance(k, WasmKernel)]
+    layout = memory_layout(program.op, stack_bytes=stack_for(k.stack_bytes for k in kernels))
+    files: Files = {}
+    modules: list[dict[str, Any]] = []
+    for variant, (name, features) in enumerate(WASM_VARIANTS):
+        host = compile_object(program_module(program.op, layout), features)
+        objects = [host, *(k.objects[variant] for k in kernels)]
+        module = link(objects, stack_size=layout.stack_bytes, memory_pages=layout.pages)
+        file = f"wasm/{name}.wasm"
+        files[file] = module
+        modules.append({**describe_file(file, module), "features": list(features)})
+
+    def places(role: str) -> list[dict[str, int]]:
+        slices = [_slice(op.slice) for op in program.bindings(role)]
+        return [{"offset": layout.address(s), "bytes": _used_bytes(s)} for s in slices]
+
+    image = _weights_image(program, arrays, "wasm")
+    section = {
+        "modules": modules,
+        "memory": {"pages": layout.pages},
+        "weights": {
+            "offset": layout.weights_offset,
+            "bytes": len(image),
+            "shards": _shards(image, "wasm", files),
+        },
+        "arena": {"offset": layout.arena_offset, "bytes": sum(program.arena_buffers)},
+        "inputs": places("input"),
+        "outputs": places("output"),
+        "launches": [
+            {"kernel": op.kernel.string_value(), "label": _label(op)} for op in program.launches
+        ],
+    }
+    return section, files
+
+
+def _used_bytes(slice: plan.SliceOp) -> int:
+    """Bytes that hold elements: an empty tensor has memory but no elements."""
+    (size,) = slice.res.type.get_shape()  # pyright: ignore[reportAttributeAccessIssue]
+    return slice.bytes.value.data if size else 0
+
+
+_STORAGE_OF_DTYPE = {
+    "float32": "f32",
+    "float16": "f32",
+    "bool": "u32",
+    "uint8": "u32",
+    "uint16": "u32",
+    "uint32": "u32",
+    "int8": "i32",
+    "int16": "i32",
+    "int32": "i32",
+}
+
+
+def _weight_buffers(program: Program) -> Iterator[tuple[int, int]]:
+    """Cuts of the weights (offset and bytes) that fit a buffer, between two weights."""
+    ends = sorted(
+        {
+            (s.offset.value.data, s.offset.value.data + s.bytes.value.data)
+            for op in program.launches
+            for s in map(_slice, op.arguments)
+            if s.space.data == "weights"
+        }
+    )
+    start = end = 0
+    for offset, stop in ends:
+        if stop - start > DEFAULT_BINDING_BYTES and end > start:
+            yield start, end - start
+            start = offset
+        end = max(end, stop)
+    if end > start:
+        yield start, end - start
+
+
+def webgpu_section(
+    program: Program, compiled: Mapping[str, CompiledKernel], arrays: Sequence[Array]
+) -> tuple[dict[str, Any], Files]:
+    """The manifest's section `webgpu`, and its files."""
+    files: Files = {}
+    shaders: list[dict[str, Any]] = []
+    kernels: list[dict[str, Any]] = []
+    numbers: dict[str, int] = {}
+    features: set[str] = set()
+    workgroups: dict[str, tuple[int, int, int]] = {}
+    for name, kernel in compiled.items():
+        assert isinstance(kernel, Shader)
+        (info,) = kernel.kernels
+        file = f"webgpu/{name}.wgsl"
+        files[file] = kernel.source.encode()
+        numbers[name] = len(kernels)
+        workgroups[name] = info.workgroups
+        features.update(info.features)
+        kernels.append(
+            {
+                "name": name,
+                "shader": len(shaders),
+                "entryPoint": info.entry_point,
+                "bindings": list(info.bindings),
+            }
+        )
+        shaders.append(describe_file(file, files[file]))
+    cuts = list(_weight_buffers(program))
+    buffers: list[dict[str, Any]] = [
+        {"kind": "weights", "bytes": size, "offset": offset} for offset, size in cuts
+    ]
+    first_arena = len(buffers)
+    buffers.extend({"kind": "arena", "bytes": size} for size in program.arena_buffers)
+
+    def place(slice: plan.SliceOp) -> dict[str, int]:
+        offset, size = slice.offset.value.data, slice.bytes.value.data
+        if slice.space.data == "arena":
+            number = first_arena + slice.buffer.value.data
+            return {"buffer": number, "offset": offset, "bytes": size}
+        number = next(i for i, (start, bytes) in enumerate(cuts) if start <= offset < start + bytes)
+        return {"buffer": number, "offset": offset - cuts[number][0], "bytes": size}
+
+    def bound(role: str) -> list[dict[str, Any]]:
+        return [
+            {
+                **place(_slice(op.slice)),
+                "bytes": _used_bytes(_slice(op.slice)),
+                "storage": _STORAGE_OF_DTYPE[op.dtype.data],
+            }
+            for op in program.bindings(role)
+        ]
+
+    launches = [
+        {
+            "kernel": numbers[op.kernel.string_value()],
+            "workgroups": list(workgroups[op.kernel.string_value()]),
+            "bindings": [place(_slice(v)) for v in op.arguments],
+            "label": _label(op),
+        }
+        for op in program.launches
+        if 0 not in workgroups[op.kernel.string_value()]
+    ]
+    limits: dict[str, int] = {}
+    binding = max((b["bytes"] for launch in launches for b in launch["bindings"]), default=0)
+    if binding > DEFAULT_BINDING_BYTES:
+        limits["maxStorageBufferBindingSize"] = binding
+    largest = max((b["bytes"] for b in buffers), default=0)
+    if largest > DEFAULT_BUFFER_BYTES:
+        limits["maxBufferSize"] = largest
+    image = _weights_image(program, arrays, "webgpu")
+    section = {
+        "features": sorted(features),
+        "limits": limits,
+        "weights": {"bytes": len(image), "shards": _shards(image, "webgpu", files)},
+        "buffers": buffers,
+        "shaders": shaders,
+        "kernels": kernels,
+        "launches": launches,
+        "inputs": bound("input"),
+        "outputs": bound("output"),
+    }
+    return section, files

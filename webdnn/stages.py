@@ -1,0 +1,107 @@
+"""The stages of the compiler, in order: each can be printed, dumped, started from and stopped at by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass
+from xdsl.universe import Universe
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.lowering.kernels.outline import OutlineKernels
+from webdnn.lowering.kernels.plan_memory import PlanMemory
+from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
+from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass, LowerKernelsToCPULoopsPass
+from webdnn.lowering.loops_gpu.lower import LowerKernelsToGPULoopsPass
+from webdnn.lowering.loops_gpu.schedules import AssignGPUSchedulesPass
+from webdnn.lowering.nn.hoist_weights import HoistWeights
+from webdnn.lowering.nn_to_linalg.convert import ConvertNNToLinalg
+from webdnn.lowering.onnx_to_nn.convert import ConvertOnnxToNN
+from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
+from webdnn.lowering.target_wasm.plan_to_llvm import LowerPlanToLLVM
+from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass
+from webdnn.universe import WEBDNN_UNIVERSE
+
+Target = Literal["wasm", "webgpu"]
+
+TARGETS: tuple[Target, ...] = ("wasm", "webgpu")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A level of the IR.
+
+    Args:
+        name: what people call it.
+        passes: the passes that lead from the stage before to this one, for a target.
+    """
+
+    name: str
+    passes: Callable[[Target], Sequence[ModulePass]]
+
+
+def _kernels(target: Target) -> Sequence[ModulePass]:
+    if target == "wasm":
+        return (OutlineKernels(), AssignCPUSchedulesPass())
+    return (OutlineKernels(), AssignGPUSchedulesPass())
+
+
+def _loops(target: Target) -> Sequence[ModulePass]:
+    lower = LowerKernelsToCPULoopsPass() if target == "wasm" else LowerKernelsToGPULoopsPass()
+    return (lower, PlanMemory(target=target))
+
+
+def _target(target: Target) -> Sequence[ModulePass]:
+    if target == "wasm":
+        return (LowerPlanToLLVM(), LowerKernelsToLLVM())
+    return (LowerToWGSLPass(),)
+
+
+STAGES: tuple[Stage, ...] = (
+    Stage("onnx", lambda _: ()),
+    Stage("nn", lambda _: (ConvertOnnxToNN(),)),
+    Stage("linalg", lambda _: (HoistWeights(), ConvertNNToLinalg(), FuseKernelRegions())),
+    Stage("kernels", _kernels),
+    Stage("loops", _loops),
+    Stage("target", _target),
+    Stage("package", lambda _: ()),
+)
+"""In order. `onnx` is what the front end gives; `package` is made from `target` by the code generators."""
+
+
+def stage_index(name: str) -> int:
+    """The place of a stage; a WebDNNError where there is none of that name."""
+    for index, stage in enumerate(STAGES):
+        if stage.name == name:
+            return index
+    raise WebDNNError(
+        f"there is no stage {name!r}", hint="one of " + ", ".join(s.name for s in STAGES)
+    )
+
+
+def passes_between(start: str, stop: str, target: Target) -> list[tuple[str, ModulePass]]:
+    """The passes that lead from stage `start` to stage `stop`, each with the stage it leads to."""
+    first, last = stage_index(start), stage_index(stop)
+    return [(s.name, p) for s in STAGES[first + 1 : last + 1] for p in s.passes(target)]
+
+
+def context() -> Context:
+    """An xDSL context that knows the dialects of every stage."""
+    ctx = Context()
+    for name, factory in Universe.get_multiverse().all_dialects.items():
+        ctx.register_dialect(name, factory)
+    for name, factory in WEBDNN_UNIVERSE.all_dialects.items():
+        if name not in ctx.registered_dialect_names:
+            ctx.register_dialect(name, factory)
+    return ctx
+
+
+def run_stages(module: ModuleOp, start: str, stop: str, target: Target) -> None:
+    """Lower a module in place from stage `start` to stage `stop`."""
+    ctx = context()
+    for _, step in passes_between(start, stop, target):
+        step.apply(ctx, module)
