@@ -10,14 +10,16 @@ import numpy.typing as npt
 import onnx
 from onnx import GraphProto
 from onnx.reference import ReferenceEvaluator
-from xdsl.dialects.builtin import ModuleOp, NoneType, TensorType, UnrankedTensorType
+from xdsl.dialects.builtin import ModuleOp, NameLoc, NoneType, TensorType, UnrankedTensorType
 from xdsl.dialects.func import FuncOp
 from xdsl.interpreter import Interpreter, InterpreterFunctions, OpImplResult, PythonValues
 from xdsl.interpreters.func import FuncFunctions
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Attribute, Operation, Region, SSAValue
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp, op_classes
+from webdnn.dialects.numpy_meaning.onnx_control_flow import CONTROL_FLOW, RunRegion
+from webdnn.dialects.numpy_meaning.onnx_corrections import CORRECTIONS
+from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp, YieldOp, op_classes
 from webdnn.dialects.onnx.export import Exporter, to_model_proto, to_node_proto
 from webdnn.dialects.onnx.types import StringType, UnknownType, numpy_dtype, type_to_proto
 
@@ -47,11 +49,40 @@ def run_node(
     Raises:
         WebDNNError: the reference has no implementation of this operator, or the operator fails on these inputs.
     """
-    exporter = Exporter(weights or {})
+    weights = weights or {}
+    try:
+        with np.errstate(all="ignore"):
+            if (meaning := CONTROL_FLOW.get(op.op_type)) is not None and not op.domain:
+                run = _region_runner(dict(captured or {}), weights)
+                results = meaning(op, inputs, run)
+            else:
+                results = _run_reference(op, inputs, captured or {}, weights)
+    except WebDNNError:
+        raise
+    except Exception as error:  # The reference raises whatever numpy and Python raise.
+        raise WebDNNError(
+            f"{op.op_type} (version {op.since_version}) cannot be run on these inputs",
+            where=_name_of(op),
+            why=str(error).splitlines()[0] if str(error) else type(error).__name__,
+        ) from error
+    return [_declared(result, r.type) for result, r in zip(results, op.results, strict=True)]
+
+
+def _name_of(op: OnnxOp) -> str:
+    return op.location.desc.data if isinstance(op.location, NameLoc) else op.name
+
+
+def _run_reference(
+    op: OnnxOp,
+    inputs: Sequence[Value],
+    captured: Mapping[SSAValue, Value],
+    weights: Mapping[str, Array],
+) -> list[Value]:
+    """Run a model of this one node in ONNX's reference evaluator."""
+    exporter = Exporter(weights)
     feeds: dict[str, Value] = {}
     graph = GraphProto(name="node")
-    given = [*zip(op.operands, inputs, strict=True), *(captured or {}).items()]
-    for operand, value in given:
+    for operand, value in [*zip(op.operands, inputs, strict=True), *captured.items()]:
         name = exporter.name(operand)
         if name and name not in feeds:
             feeds[name] = value
@@ -66,17 +97,34 @@ def run_node(
     elif not is_newest(op):
         opsets[0].version = op.since_version
     model = onnx.helper.make_model(graph, opset_imports=opsets)
-    try:
-        with np.errstate(all="ignore"):
-            results = ReferenceEvaluator(model).run(None, feeds)
-    except Exception as error:
-        raise WebDNNError(
-            f"the reference implementation of {op.op_type} (version {op.since_version}) failed",
-            where=node.name,
-            why=str(error).splitlines()[0] if str(error) else type(error).__name__,
-        ) from error
+    results = ReferenceEvaluator(model, new_ops=CORRECTIONS).run(None, feeds)
     assert isinstance(results, list)
-    return [_declared(result, r.type) for result, r in zip(results, op.results, strict=True)]
+    return results
+
+
+def _region_runner(outer: dict[SSAValue, Value], weights: Mapping[str, Array]) -> RunRegion:
+    """A function that runs a region of `onnx` ops which may read the values of `outer`."""
+
+    def run(region: Region, arguments: Sequence[Value]) -> list[Value]:
+        block = region.block
+        values = dict(outer)
+        values.update(zip(block.args, arguments, strict=True))
+        for op in block.ops:
+            if isinstance(op, YieldOp):
+                return [values[value] for value in op.operands]
+            if isinstance(op, WeightOp):
+                values[op.res] = weights[op.key.data]
+            elif isinstance(op, NoneOp):
+                values[op.res] = None
+            else:
+                assert isinstance(op, OnnxOp)
+                inputs = [values.get(operand) for operand in op.operands]
+                inner = {value: values[value] for value in captures(op)} if op.regions else None
+                results = run_node(op, inputs, captured=inner, weights=weights)
+                values.update(zip(op.results, results, strict=True))
+        raise ValueError("a region must end with onnx.yield")
+
+    return run
 
 
 def is_newest(op: OnnxOp) -> bool:

@@ -80,9 +80,7 @@ class Exporter:
         for name, region in zip(op.graph_names, op.regions, strict=True):
             if region.blocks:
                 graph = self.graph(name, region.block)
-                node.attribute.append(
-                    AttributeProto(name=name, type=AttributeProto.GRAPH, g=graph)
-                )
+                node.attribute.append(AttributeProto(name=name, type=AttributeProto.GRAPH, g=graph))
         return node
 
     def graph(
@@ -186,7 +184,11 @@ def opset_imports(module: ModuleOp) -> dict[str, int]:
 
 def _strings(function: FuncOp, key: str) -> list[str]:
     attr = function.attributes.get(key)
-    return [s.data for s in attr.data if isinstance(s, StringAttr)] if isinstance(attr, ArrayAttr) else []
+    return (
+        [s.data for s in attr.data if isinstance(s, StringAttr)]
+        if isinstance(attr, ArrayAttr)
+        else []
+    )
 
 
 def _string_lists(function: FuncOp, key: str) -> list[list[str]]:
