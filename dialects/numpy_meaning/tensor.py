@@ -1,0 +1,36 @@
+"""The numpy meaning of the ops of `tensor` that kernels hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from xdsl.dialects import tensor
+from xdsl.dialects.builtin import TensorType
+
+from webdnn.dialects.dtypes import Array, numpy_dtype
+
+
+def run_empty(op: tensor.EmptyOp) -> Array:
+    """Elements that nobody may read: NaN, or the least integer, so that a test sees when somebody does."""
+    type = op.tensor.type
+    assert isinstance(type, TensorType)
+    dtype = numpy_dtype(type)
+    if dtype.kind == "b":
+        value: Any = True
+    elif dtype.kind in "iu":
+        value = np.iinfo(dtype).min
+    else:
+        value = np.nan
+    return np.full(type.get_shape(), value, dtype)
+
+
+def run_concat(op: tensor.ConcatOp, operands: Sequence[Array]) -> Array:
+    """The operands one after the other along an axis."""
+    return np.concatenate(list(operands), axis=op.dim.value.data)
+
+
+def run_extract(_: tensor.ExtractOp, source: Array, *index: Any) -> Any:
+    """One element."""
+    return source[tuple(index)]
