@@ -95,11 +95,13 @@ def _conv(op: rd.ConvOp, x: Array, filter: Array) -> Array:
 def _reduce(op: rd.ReduceOp, x: Array) -> Array:
     kind, axes = op.kind.data, tuple(int_list(op.axes))
     wide = widened(x)
+    # numpy adds the rows of an outer axis one by one: in f32 the error would grow with their number.
+    accumulator: Any = np.float64 if kind == "sum" and x.dtype.kind == "f" else wide.dtype
     result = _COMBINE[kind].reduce(
         wide,
         axis=axes,
         keepdims=bool(op.keep_dims.value.data),
-        dtype=wide.dtype,
+        dtype=accumulator,
         initial=neutral(kind, wide.dtype),
     )
     return np.asarray(result).astype(x.dtype)
@@ -149,8 +151,8 @@ def _normalize(op: rd.NormalizeOp, x: Array) -> Array:
         return x
     x = widened(x)
     if op.centered.value.data:
-        x = x - x.mean(axes, keepdims=True)
-    variance = np.square(x).mean(axes, keepdims=True)
+        x = x - x.mean(axes, keepdims=True, dtype=np.float64).astype(x.dtype)
+    variance = np.square(x).mean(axes, keepdims=True, dtype=np.float64).astype(x.dtype)
     return (x / np.sqrt(variance + x.dtype.type(op.epsilon.value.data))).astype(dtype)
 
 
