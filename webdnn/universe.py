@@ -22,6 +22,7 @@ _DIALECTS: dict[str, str] = {
 }
 
 _PASSES: dict[str, str] = {
+    "sink-transposes": "webdnn.lowering.nn.sink_transposes:SinkTransposes",
     "fuse-kernel-regions": "webdnn.lowering.linalg.fuse_regions:FuseKernelRegions",
     "outline-kernels": "webdnn.lowering.kernels.outline:OutlineKernels",
     "plan-memory": "webdnn.lowering.kernels.plan_memory:PlanMemory",

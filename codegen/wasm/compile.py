@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import llvmlite.binding as llvm
 from xdsl.dialects.builtin import ModuleOp
@@ -15,9 +16,18 @@ BASE_FEATURES = ("bulk-memory", "mutable-globals", "nontrapping-fptoint", "sign-
 """What every engine with SIMD has, and is used without asking."""
 
 
-def _target_machine(features: Sequence[str], speed: int) -> llvm.TargetMachine:
+@cache
+def _initialise() -> None:
     llvm.initialize_all_targets()
     llvm.initialize_all_asmprinters()
+    # Loop strength reduction rewrites addresses to sums of which it does not say that they do
+    # not wrap. WebAssembly adds the constant of a load without wrapping, so it could then not
+    # hold it: there would be an addition for each load (half the speed in a matrix product).
+    llvm.set_option("webdnn", "-disable-lsr")
+
+
+def _target_machine(features: Sequence[str], speed: int) -> llvm.TargetMachine:
+    _initialise()
     target = llvm.Target.from_triple(TRIPLE)
     spelled = ",".join(f"+{f}" for f in sorted({*BASE_FEATURES, *features}))
     return target.create_target_machine(
@@ -35,6 +45,7 @@ def _optimised(
     options = llvm.create_pipeline_tuning_options(speed_level=speed)
     options.loop_vectorization = False
     options.slp_vectorization = False
+    options.loop_unrolling = False  # loops that should be unrolled are so in the IR
     builder = llvm.create_pass_builder(machine, options)
     builder.getModulePassManager().run(parsed, builder)
     return parsed, machine

@@ -119,6 +119,8 @@ def _declare(op: llvm.FuncOp, module: ir.Module) -> ir.Function:
     function = ir.Function(module, function_type, name=op.sym_name.data)
     if op.body.blocks:
         function.attributes.add("nounwind")
+    if op.no_inline is not None:
+        function.attributes.add("noinline")
     if op.linkage.linkage.data == "internal":
         function.linkage = "internal"
     for arg, attributes in zip(function.args, op.arg_attrs or (), strict=False):

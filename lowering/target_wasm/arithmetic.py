@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from xdsl.dialects import arith, llvm
 from xdsl.dialects.builtin import (
@@ -35,7 +35,9 @@ def _constant(emitter: Emitter, op: Operation) -> None:
     lowered = convert_type(type)
     if isinstance(value, DenseIntOrFPElementsAttr) and lowered != type:
         assert isinstance(lowered, VectorType)
-        value = DenseIntOrFPElementsAttr.from_list(lowered, [int(v) for v in value.iter_values()])
+        value = DenseIntOrFPElementsAttr.from_list(
+            lowered, [cast(int, v) for v in value.iter_values()]
+        )
     assert isinstance(value, IntegerAttr | FloatAttr | DenseIntOrFPElementsAttr)
     emitter.set(op.result, emitter.constant(value, lowered))
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from typing import cast
 
 from xdsl.dialects.builtin import (
     BFloat16Type,
@@ -33,6 +34,6 @@ def bits_of(value: Attribute) -> Attribute:
     type = convert_type(value.type)
     assert isinstance(type, VectorType)
     element = element_of(value.type)
-    bits = [_bits(float(v), element) for v in value.iter_values()]
+    bits = [_bits(cast(float, v), element) for v in value.iter_values()]
     signed = [b - 0x10000 if b & 0x8000 else b for b in bits]
     return DenseIntOrFPElementsAttr.from_list(type, signed)

@@ -48,7 +48,7 @@ def lower_kernel(func: kernel.FuncOp, *, relaxed: bool) -> llvm.FuncOp:
         llvm.LLVMFunctionType([PTR] * count),
         llvm.LinkageAttr("external"),
         body=emitter.finish(),
-        other_props={"arg_attrs": ArrayAttr([attributes] * count)},
+        other_props={"arg_attrs": ArrayAttr([attributes] * count), "no_inline": UnitAttr()},
     )
 
 

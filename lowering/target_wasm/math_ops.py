@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from xdsl.dialects import llvm, math
+from xdsl.dialects.builtin import i1
 from xdsl.ir import Operation
 
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
@@ -27,7 +28,7 @@ def _intrinsic(emitter: Emitter, op: Operation) -> None:
 def _count_zeros(emitter: Emitter, op: Operation) -> None:
     name = "ctlz" if isinstance(op, math.CountLeadingZerosOp) else "cttz"
     value = emitter.get(op.operands[0])
-    of_zero_is_poison = emitter.int(0, llvm.i1)
+    of_zero_is_poison = emitter.int(0, i1)
     result = emitter.intrinsic(f"llvm.{name}.{{}}", [value, of_zero_is_poison], value.type)
     emitter.set(op.results[0], result)
 

@@ -14,7 +14,7 @@ from xdsl.dialects.builtin import (
     VectorType,
     i32,
 )
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.dialects import llvm_ext
 from webdnn.lowering.target_wasm.arithmetic import min_max_float
@@ -94,23 +94,57 @@ def _same_length(
 def _fma(emitter: Emitter, op: Operation) -> None:
     """A multiply and an add, or (relaxed) one instruction that may or may not round in between."""
     a, b, c = (emitter.get(v) for v in op.operands)
-    emitter.set(op.results[0], multiply_add(emitter, a, b, c))
+    result = op.results[0]
+    emitter.set(result, multiply_add(emitter, a, b, c, in_order=_is_accumulated(op)))
 
 
-def multiply_add(emitter: Emitter, a: SSAValue, b: SSAValue, c: SSAValue) -> SSAValue:
-    """`a * b + c`, by relaxed SIMD for vectors where the target has it."""
+def _is_accumulated(op: Operation) -> bool:
+    """Whether a later multiply-add of the same block adds to this one's result (an unrolled sum)."""
+    return any(
+        use.index == 2
+        and isinstance(user := use.operation, vector.FMAOp)
+        and user.parent is op.parent
+        for use in op.results[0].uses
+    )
+
+
+def _in_order(emitter: Emitter, value: SSAValue) -> SSAValue:
+    """Keeps what comes before the value's definition before what comes after it, at no cost at run time.
+
+    LLVM's back end for WebAssembly moves a value that is used once to its use. In an unrolled
+    sum it would put one accumulator's multiply-adds together, one behind the other, and keep
+    all that they read alive over all others: far more registers than there are.
+    """
+    return emitter.add(llvm.InlineAsmOp("", "=r,0", [value], [value.type], has_side_effects=True))
+
+
+_MADD_LANES: dict[type[Attribute], int] = {Float32Type: 4, Float64Type: 2}
+
+
+def multiply_add(
+    emitter: Emitter, a: SSAValue, b: SSAValue, c: SSAValue, *, in_order: bool = False
+) -> SSAValue:
+    """`a * b + c`, by relaxed SIMD for vectors where the target has it.
+
+    Args:
+        in_order: keep the order of the program around this instruction.
+    """
     element, count = element_of(a.type), lanes(a.type)
-    width = {Float32Type: 4, Float64Type: 2}.get(type(element))
-    if not emitter.relaxed or count is None or width is None or count % width:
+    width = _MADD_LANES.get(type(element))
+    if count is None or width is None or count % width:
         return emitter.add(llvm.FAddOp(emitter.add(llvm.FMulOp(a, b)), c))
     part = VectorType(element, [width])
     parts: list[SSAValue] = []
     for start in range(0, count, width):
-        args = [a, b, c]
+        x, y, z = a, b, c
         if count > width:
             mask = list(range(start, start + width))
-            args = [shuffle(emitter, v, v, mask) for v in args]
-        parts.append(emitter.intrinsic("llvm.wasm.relaxed.madd.{}", args, part))
+            x, y, z = (shuffle(emitter, v, v, mask) for v in (a, b, c))
+        if emitter.relaxed:
+            result = emitter.intrinsic("llvm.wasm.relaxed.madd.{}", [x, y, z], part)
+        else:
+            result = emitter.add(llvm.FAddOp(emitter.add(llvm.FMulOp(x, y)), z))
+        parts.append(_in_order(emitter, result) if in_order else result)
     return concatenate(emitter, parts)
 
 

@@ -20,6 +20,8 @@ from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 
 Array = npt.NDArray[Any]
 
+_KERNEL_STACK = 2**22
+
 
 @cache
 def _engine() -> wasmtime.Engine:
@@ -38,7 +40,17 @@ def kernel_wasm(module: ModuleOp, name: str, *, relaxed: bool = False) -> bytes:
             module.body.block.erase_op(func)
     LowerKernelsToLLVM(relaxed=relaxed).apply(Context(), module)
     features = ("simd128", "relaxed-simd") if relaxed else ("simd128",)
-    return link([compile_object(module, features)], exports=(name,), stack_size=2**20)
+    return link([compile_object(module, features)], exports=(name,), stack_size=_KERNEL_STACK)
+
+
+def place(arrays: Sequence[Array]) -> tuple[list[int], int]:
+    """Where the operands of a lone kernel lie in memory (behind the stack), and the pages needed."""
+    base = 2 * _KERNEL_STACK
+    offsets: list[int] = []
+    for array in arrays:
+        offsets.append(base)
+        base += -(-max(array.nbytes, 1) // 64) * 64
+    return offsets, -(-base // PAGE) + 1
 
 
 class KernelInstance:
@@ -55,12 +67,7 @@ class KernelInstance:
         self, module: ModuleOp, name: str, arrays: Sequence[Array], *, relaxed: bool = False
     ) -> None:
         self.wasm = kernel_wasm(module, name, relaxed=relaxed)
-        base = 2 * 2**20
-        self.offsets: list[int] = []
-        for array in arrays:
-            self.offsets.append(base)
-            base += -(-max(array.nbytes, 1) // 64) * 64
-        pages = -(-base // PAGE) + 1
+        self.offsets, pages = place(arrays)
         self._store = wasmtime.Store(_engine())
         limits = wasmtime.Limits(pages, None)
         self._memory = wasmtime.Memory(self._store, wasmtime.MemoryType(limits))

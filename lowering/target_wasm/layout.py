@@ -1,0 +1,93 @@
+"""Where things lie in the one linear memory: `[stack, data | weights | arena]`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from xdsl.dialects import memref
+from xdsl.dialects.builtin import ModuleOp
+
+from webdnn.dialects import kernel, plan
+from webdnn.dialects.errors import WebDNNError
+from webdnn.lowering.target_wasm.memory import alloca_bytes
+
+PAGE = 65536
+_ALIGNMENT = 64  # a cache line
+_DATA_BYTES = 4096  # for the constants that LLVM puts in memory: hardly ever any
+_CALL_BYTES = 32768  # stack for spills and calls beside the kernels' own arrays
+
+
+def _aligned(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT
+
+
+@dataclass(frozen=True)
+class MemoryLayout:
+    """All in bytes. The stack starts at address 0 (and grows down, so that an overflow traps)."""
+
+    stack_bytes: int
+    data_bytes: int
+    weights_bytes: int
+    arena_bytes: int
+
+    @property
+    def weights_offset(self) -> int:
+        return _aligned(self.stack_bytes + self.data_bytes)
+
+    @property
+    def arena_offset(self) -> int:
+        return _aligned(self.weights_offset + self.weights_bytes)
+
+    @property
+    def pages(self) -> int:
+        """The size of the memory in WebAssembly pages."""
+        return -(-(self.arena_offset + self.arena_bytes) // PAGE)
+
+    def address(self, slice: plan.SliceOp) -> int:
+        """The address of a slice of the arena or of the weights."""
+        base = self.weights_offset if slice.space.data == "weights" else self.arena_offset
+        return base + slice.offset.value.data
+
+
+def kernel_stack_bytes(func: kernel.FuncOp) -> int:
+    """The stack that the arrays of one kernel of level `loops` take."""
+    return sum(alloca_bytes(op) for op in func.walk() if isinstance(op, memref.AllocaOp))
+
+
+def stack_for(kernels: Iterable[int]) -> int:
+    """The stack of a program whose kernels take these many bytes: they run one after the other, so it is the greatest."""
+    return _aligned(_CALL_BYTES + max(kernels, default=0))
+
+
+def stack_bytes(module: ModuleOp) -> int:
+    """The stack that the kernels of a module need."""
+    return stack_for(kernel_stack_bytes(op) for op in module.ops if isinstance(op, kernel.FuncOp))
+
+
+def memory_layout(
+    program: plan.ProgramOp, *, stack_bytes: int, data_bytes: int = _DATA_BYTES
+) -> MemoryLayout:
+    """The layout of a planned program.
+
+    Args:
+        program: the host program, with addresses.
+        stack_bytes: what `stack_bytes` gave for its kernels (while they were at level `loops`).
+        data_bytes: room for constants that the compiler puts in memory; the linker's caller checks it.
+
+    Raises:
+        WebDNNError: more than 4 GiB would be needed.
+    """
+    sizes = {"weights": 0, "arena": 0}
+    for op in program.body.block.ops:
+        if isinstance(op, plan.SliceOp):
+            space = op.space.data
+            sizes[space] = max(sizes[space], op.offset.value.data + op.bytes.value.data)
+    layout = MemoryLayout(stack_bytes, data_bytes, sizes["weights"], sizes["arena"])
+    if layout.pages > PAGE:
+        raise WebDNNError(
+            f"The model needs {layout.pages * PAGE / 2**30:.1f} GiB of memory on the wasm back end",
+            why="a WebAssembly memory with 32-bit addresses ends at 4 GiB",
+            hint="a smaller input, batch or model, or the webgpu back end",
+        )
+    return layout
