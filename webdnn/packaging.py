@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp
+from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, MemRefType, ModuleOp
 from xdsl.ir import SSAValue
 
 from webdnn.codegen.wasm.compile import compile_object
@@ -102,7 +102,7 @@ def _weights_image(program: Program, arrays: Sequence[Array], target: Target) ->
         stored = array if target == "wasm" else _widened(array)
         raw = np.ascontiguousarray(stored).reshape(-1).view(np.uint8)
         image[offset : offset + raw.size] = raw
-    return memoryview(image)
+    return image.data
 
 
 def _widened(array: Array) -> Array:
@@ -166,7 +166,9 @@ def wasm_section(
 
 def _used_bytes(slice: plan.SliceOp) -> int:
     """Bytes that hold elements: an empty tensor has memory but no elements."""
-    (size,) = slice.res.type.get_shape()  # pyright: ignore[reportAttributeAccessIssue]
+    type = slice.res.type
+    assert isinstance(type, MemRefType)
+    (size,) = type.get_shape()
     return slice.bytes.value.data if size else 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
 
 from rich.console import Console
@@ -20,13 +20,13 @@ Progress = Callable[[str, int | None], AbstractContextManager[Callable[[], None]
 
 
 @contextmanager
-def no_progress(name: str, steps: int | None) -> Iterator[Callable[[], None]]:
+def no_progress(name: str, steps: int | None) -> Generator[Callable[[], None]]:
     """Shows nothing."""
     yield lambda: None
 
 
 @contextmanager
-def progress_bars(console: Console | None = None) -> Iterator[Progress]:
+def progress_bars(console: Console | None = None) -> Generator[Progress]:
     """Bars for the tasks opened inside; on a console that is no terminal they show once, when they are done."""
     columns = (
         SpinnerColumn(),
@@ -38,7 +38,7 @@ def progress_bars(console: Console | None = None) -> Iterator[Progress]:
     with RichProgress(*columns, console=console or Console(stderr=True)) as bars:
 
         @contextmanager
-        def task(name: str, steps: int | None) -> Iterator[Callable[[], None]]:
+        def task(name: str, steps: int | None) -> Generator[Callable[[], None]]:
             row = bars.add_task(name, total=steps)
             yield lambda: bars.advance(row)
             bars.update(row, total=steps or 1, completed=steps or 1)

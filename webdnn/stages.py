@@ -19,6 +19,7 @@ from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass, LowerKernels
 from webdnn.lowering.loops_gpu.lower import LowerKernelsToGPULoopsPass
 from webdnn.lowering.loops_gpu.schedules import AssignGPUSchedulesPass
 from webdnn.lowering.nn.hoist_weights import HoistWeights
+from webdnn.lowering.nn.sink_transposes import SinkTransposes
 from webdnn.lowering.nn_to_linalg.convert import ConvertNNToLinalg
 from webdnn.lowering.onnx_to_nn.convert import ConvertOnnxToNN
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
@@ -63,7 +64,7 @@ def _target(target: Target) -> Sequence[ModulePass]:
 
 STAGES: tuple[Stage, ...] = (
     Stage("onnx", lambda _: ()),
-    Stage("nn", lambda _: (ConvertOnnxToNN(),)),
+    Stage("nn", lambda _: (ConvertOnnxToNN(), SinkTransposes())),
     Stage("linalg", lambda _: (HoistWeights(), ConvertNNToLinalg(), FuseKernelRegions())),
     Stage("kernels", _kernels),
     Stage("loops", _loops),

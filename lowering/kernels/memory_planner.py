@@ -72,7 +72,7 @@ def plan_offsets(lifetimes: Sequence[Lifetime], sizes: Sequence[int], alignment:
 
 
 def plan_buffers(lifetimes: Sequence[Lifetime], sizes: Sequence[int], alignment: int) -> MemoryPlan:
-    """Several buffers that hold one tensor at a time, at offset 0, so that a launch never reads a buffer that it writes."""
+    """Several buffers that hold one tensor at a time, at offset 0: a launch never reads a buffer that it writes."""
     order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], lifetimes[i].start))
     buffers: list[list[int]] = []
     for index in order:

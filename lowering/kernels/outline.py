@@ -19,8 +19,11 @@ _NAME_PARTS = 4
 
 @dataclass(frozen=True)
 class OutlineKernels(ModulePass):
-    """Level `linalg` to level `kernels`. Regions with the same body and types share one kernel, before anything costly is
-    done to it. Names say what a kernel was made from and are numbered, so they do not depend on weights or node names."""
+    """Level `linalg` to level `kernels`.
+
+    Regions with the same body and types share one kernel, before anything costly is done to it. Names say what a kernel
+    was made from and are numbered, so they do not depend on weights or node names.
+    """
 
     name = "outline-kernels"
 

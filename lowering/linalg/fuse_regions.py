@@ -37,8 +37,10 @@ from webdnn.lowering.weights_function import entry_function
 
 @dataclass(frozen=True)
 class FuseKernelRegions(ModulePass):
-    """See the module's docstring. `max_buffers` limits operands and results of a region together (WebGPU's default limit
-    of storage buffers of one shader)."""
+    """See the module's docstring.
+
+    `max_buffers` limits operands and results of a region together (WebGPU's default limit of storage buffers of a shader).
+    """
 
     name = "fuse-kernel-regions"
 
@@ -133,10 +135,9 @@ def merge_regions(producer: kernel.RegionOp, consumer: kernel.RegionOp) -> kerne
         for inner, outer in zip(region.body.block.args, region.ins, strict=True):
             values[inner] = values[outer] if outer is value else argument[outer]
         for op in region.body.block.ops:
-            if isinstance(op, kernel.YieldOp):
-                if region is producer:
-                    values[value] = values[op.arguments[0]]
-                    continue
+            if isinstance(op, kernel.YieldOp) and region is producer:
+                values[value] = values[op.arguments[0]]
+                continue
             block.add_op(op.clone(values))
     merged = kernel.RegionOp(operands, [r.type for r in consumer.outs], Region(block))
     merged.location = fuse_locations(producer.location, consumer.location)

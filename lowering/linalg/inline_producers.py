@@ -18,6 +18,7 @@ from xdsl.ir.affine import (
 )
 from xdsl.rewriter import InsertPoint, Rewriter
 
+from webdnn.dialects.nn.base import element_of
 from webdnn.lowering.linalg.structure import (
     compose,
     input_maps,
@@ -53,7 +54,7 @@ def emit_index(b: Builder, expr: AffineExpr) -> SSAValue:
 def _inline_body(
     b: Builder, block: Block, elements: Sequence[SSAValue], indices: Sequence[AffineExpr] | None
 ) -> list[SSAValue]:
-    """Clone a generic's body; `elements` stand for its arguments, `indices` for its loop dimensions (None: the same)."""
+    """Clone a generic's body: `elements` stand for its arguments, `indices` for its loops (None: the same)."""
     values: dict[SSAValue, SSAValue] = dict(zip(block.args, elements, strict=False))
     for op in block.ops:
         if isinstance(op, linalg.YieldOp):
@@ -100,7 +101,7 @@ def fuse_pair(producer: linalg.GenericOp, consumer: linalg.GenericOp) -> linalg.
     count = len(operands)
     operands.extend(consumer.outputs)
     maps.extend(output_maps(consumer))
-    block = Block(arg_types=[v.type.element_type for v in operands])  # pyright: ignore
+    block = Block(arg_types=[element_of(v) for v in operands])
     b = Builder(InsertPoint.at_end(block))
     produced_at: dict[Sequence[AffineExpr], SSAValue] = {}
     elements: list[SSAValue] = []
@@ -129,14 +130,12 @@ def fuse_pair(producer: linalg.GenericOp, consumer: linalg.GenericOp) -> linalg.
 
 
 def inline_pointwise_producers(block: Block) -> None:
-    """Merge every pointwise generic of `block` whose only user is another generic that reads it once or in one place."""
+    """Merge every pointwise generic of `block` whose only user is a generic that reads each of its elements once."""
     for op in list(block.ops):
-        if not isinstance(op, linalg.GenericOp) or not is_pointwise(op):
+        if not is_pointwise(op):
             continue
         user = only_user(op.res[0])
         if not isinstance(user, linalg.GenericOp) or op.res[0] in user.outputs:
-            continue
-        if any(use.operation is not user for use in op.res[0].uses):
             continue
         if not reads_each_once(user, op.res[0]):
             continue

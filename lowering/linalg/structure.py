@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
+from typing import TypeGuard
 
 from xdsl.dialects import linalg, tensor
 from xdsl.ir import Block, Operation, SSAValue
@@ -37,7 +38,7 @@ def is_identity(map: AffineMap) -> bool:
     )
 
 
-def is_pointwise(op: Operation) -> bool:
+def is_pointwise(op: Operation) -> TypeGuard[linalg.GenericOp]:
     """Whether `op` is a generic that makes each element of its one result on its own, in the result's own order."""
     return (
         isinstance(op, linalg.GenericOp)

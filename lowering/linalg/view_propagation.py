@@ -1,9 +1,8 @@
-"""Move `plan.view`s below the pointwise regions that read them, so that a view does not part a kernel from its epilogue."""
+"""Move `plan.view`s below the pointwise regions that read them: a view then does not part a kernel from its epilogue."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 
 from xdsl.builder import Builder
 from xdsl.dialects import linalg, tensor
@@ -21,39 +20,11 @@ from webdnn.lowering.linalg.structure import (
     pointwise_root,
     reads_elements,
 )
-
-Group = tuple[tuple[int, ...], tuple[int, ...]]
-"""Dimensions of one shape and dimensions of another that hold the same elements."""
-
-
-def reassociation(shape: Sequence[int], other: Sequence[int]) -> list[Group] | None:
-    """The smallest groups of adjacent dimensions of two shapes with equal products; None for shapes with zeros.
-
-    >>> reassociation([2, 12], [2, 3, 4])
-    [((0,), (0,)), ((1,), (1, 2))]
-    """
-    if 0 in shape or 0 in other or prod(shape) != prod(other):
-        return None
-    groups: list[Group] = []
-    i = j = 0
-    while i < len(shape) or j < len(other):
-        start_i, start_j = i, j
-        size_i = size_j = 1
-        if i < len(shape):
-            size_i, i = shape[i], i + 1
-        if j < len(other):
-            size_j, j = other[j], j + 1
-        while size_i != size_j:
-            if size_i < size_j:
-                size_i, i = size_i * shape[i], i + 1
-            else:
-                size_j, j = size_j * other[j], j + 1
-        groups.append((tuple(range(start_i, i)), tuple(range(start_j, j))))
-    return groups
+from webdnn.lowering.shapes import Group, reassociation
 
 
 def sink_views(block: Block) -> None:
-    """Rewrite `pointwise(view(x), others)` as `view(pointwise(x, view(others)))` where a region makes `x` for it alone."""
+    """`pointwise(view(x), others)` becomes `view(pointwise(x, view(others)))` where a region makes `x` for it alone."""
     for op in list(block.ops):
         if not isinstance(op, kernel.RegionOp):
             continue
@@ -77,7 +48,7 @@ def sink_views(block: Block) -> None:
 def _operand_exprs(
     map_results: Sequence[AffineExpr], groups: Sequence[Group], other: Sequence[int]
 ) -> tuple[list[AffineExpr], list[int]] | None:
-    """Index expressions and shape of an operand in the other iteration space; None if a group is read in part."""
+    """Index expressions and shape of an operand in the other space; None if a group is read in part."""
     dims = [e.position if isinstance(e, AffineDimExpr) else None for e in map_results]
     if any(not isinstance(e, AffineDimExpr | AffineConstantExpr) for e in map_results):
         return None
