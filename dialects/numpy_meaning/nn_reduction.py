@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 from xdsl.ir import Operation
 
 from webdnn.dialects.dtypes import Array
@@ -57,39 +59,61 @@ def window_slices(
     )
 
 
+FEW_CHANNELS = 16
+"""Below so many channels one product over all places of a filter is faster and more exact than one for each."""
+MOST_COPIED = 1 << 26
+"""The most elements that such a product may copy the input into."""
+
+
 def _conv(op: rd.ConvOp, x: Array, filter: Array) -> Array:
-    """One matrix product for each place of the filter: no copy of the input as large as the filter."""
-    strides, dilations, groups = (
-        int_list(op.strides),
-        int_list(op.dilations),
-        op.groups.value.data,
-    )
-    shape = shape_of(op.res)
-    batch, spatial, channels = shape[0], shape[1:-1], shape[-1]
-    per_group = filter.shape[-2]
-    dtype = x.dtype
+    shape, dtype, groups = shape_of(op.res), x.dtype, op.groups.value.data
     x, filter = widened(x), widened(filter)
-    rows = int(np.prod([batch, *spatial]))
-    depthwise = per_group == 1 and channels == groups
-    result = np.zeros((groups, rows, channels // groups), x.dtype)
-    flat = np.zeros((rows, channels), x.dtype)
-    if 0 in shape or per_group == 0:
+    if 0 in shape or 0 in filter.shape:
         return np.zeros(shape, dtype)
+    rows, depth = prod(shape[:-1]), prod(filter.shape[:-1])
+    few = filter.shape[-2] < FEW_CHANNELS and rows * depth <= MOST_COPIED
+    result = _conv_at_once(op, x, filter) if groups == 1 and few else _conv_by_place(op, x, filter)
+    return result.reshape(shape).astype(dtype)
+
+
+def _conv_at_once(op: rd.ConvOp, x: Array, filter: Array) -> Array:
+    """One matrix product of all windows, copied out, with the filter."""
+    strides, dilations = int_list(op.strides), int_list(op.dilations)
+    kernel, spatial = filter.shape[:-2], shape_of(op.res)[1:-1]
+    by_place = [n * d for n, d in zip(x.strides[1:-1], dilations, strict=True)]
+    by_output = [n * s for n, s in zip(x.strides[1:-1], strides, strict=True)]
+    windows = as_strided(
+        x,
+        (x.shape[0], *spatial, *kernel, x.shape[-1]),
+        (x.strides[0], *by_output, *by_place, x.strides[-1]),
+        writeable=False,
+    )
+    depth = prod(filter.shape[:-1])
+    return windows.reshape(-1, depth) @ filter.reshape(depth, -1)
+
+
+def _conv_by_place(op: rd.ConvOp, x: Array, filter: Array) -> Array:
+    """One matrix product for each place of the filter: no copy of the input as large as the filter."""
+    strides, dilations = int_list(op.strides), int_list(op.dilations)
+    groups, shape = op.groups.value.data, shape_of(op.res)
+    spatial, channels, per_group = shape[1:-1], shape[-1], filter.shape[-2]
+    rows = prod(shape[:-1])
+    is_depthwise = per_group == 1 and channels == groups
+    flat = np.zeros((rows, channels), x.dtype)
+    grouped = np.zeros((groups, rows, channels // groups), x.dtype)
     for place in np.ndindex(*filter.shape[:-2]):
         offsets = [p * d for p, d in zip(place, dilations, strict=True)]
         inner = window_slices(offsets, spatial, strides)
         seen = x[(slice(None), *inner)].reshape(rows, groups * per_group)
         weights = filter[place]
-        if depthwise:
+        if is_depthwise:
             flat += seen * weights[0]
         elif groups == 1:
             flat += seen @ weights
         else:
             by_group = seen.reshape(rows, groups, per_group).transpose(1, 0, 2)
-            result += by_group @ weights.reshape(per_group, groups, -1).transpose(1, 0, 2)
-    if groups > 1 and not depthwise:
-        flat = result.transpose(1, 0, 2)
-    return flat.reshape(shape).astype(dtype)
+            grouped += by_group @ weights.reshape(per_group, groups, -1).transpose(1, 0, 2)
+    return flat if groups == 1 or is_depthwise else grouped.transpose(1, 0, 2)
 
 
 def _reduce(op: rd.ReduceOp, x: Array) -> Array:
