@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from hashlib import sha256
+from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import wasmtime
@@ -16,6 +20,7 @@ from xdsl.dialects.builtin import ModuleOp
 from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wasm.link import PAGE, link
 from webdnn.dialects import kernel
+from webdnn.dialects.errors import WebDNNError
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 
 Array = npt.NDArray[Any]
@@ -93,6 +98,81 @@ class KernelInstance:
     def __call__(self) -> None:
         """Runs the kernel once."""
         self._function(self._store, *self.offsets)
+
+
+class WasmModel:
+    """The wasm back end of a package, loaded into wasmtime.
+
+    Args:
+        folder: the package.
+
+    Raises:
+        WebDNNError: the package has no wasm back end, or wasmtime can run none of its modules.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._manifest = json.loads((folder / "model.json").read_text())
+        if (section := self._manifest["backends"].get("wasm")) is None:
+            raise WebDNNError("the package has no wasm back end", where=str(folder))
+        self._section = section
+        self._store = wasmtime.Store(_engine())
+        pages = section["memory"]["pages"]
+        limits = wasmtime.Limits(pages, pages)
+        self._memory = wasmtime.Memory(self._store, wasmtime.MemoryType(limits))
+        self._exports = self._instantiate(folder)
+        offset = section["weights"]["offset"]
+        for shard in section["weights"]["shards"]:
+            data = (folder / shard["file"]).read_bytes()
+            self._memory.write(self._store, data, offset)
+            offset += len(data)
+
+    def _instantiate(self, folder: Path) -> Any:
+        failures: list[str] = []
+        for entry in self._section["modules"]:
+            try:
+                module = wasmtime.Module(_engine(), (folder / entry["file"]).read_bytes())
+            except wasmtime.WasmtimeError as error:
+                failures.append(f"{entry['file']}: {error}")
+                continue
+            return wasmtime.Instance(self._store, module, [self._memory]).exports(self._store)
+        raise WebDNNError("wasmtime can run none of the wasm modules", why="; ".join(failures))
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Runs the model once; arrays are converted to the dtype of the manifest where they differ."""
+        section = self._section
+        for tensor, place in zip(self._manifest["inputs"], section["inputs"], strict=True):
+            array = np.ascontiguousarray(inputs[tensor["name"]], dtype=_dtype(tensor["dtype"]))
+            self._memory.write(self._store, array.tobytes(), place["offset"])
+        self._exports["run"](self._store)
+        results: dict[str, Array] = {}
+        for tensor, place in zip(self._manifest["outputs"], section["outputs"], strict=True):
+            start = place["offset"]
+            data = bytes(self._memory.read(self._store, start, start + place["bytes"]))
+            array = np.frombuffer(data, _dtype(tensor["dtype"]))
+            results[tensor["name"]] = array.reshape(tensor["shape"]).copy()
+        return results
+
+
+def _dtype(name: str) -> np.dtype[Any]:
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
+
+
+@lru_cache(maxsize=2)
+def _loaded(folder: Path, digest: bytes) -> WasmModel:
+    return WasmModel(folder)
+
+
+def run_wasm(package_dir: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """Run the wasm back end of a package in wasmtime.
+
+    The last packages stay loaded, so that a second run costs no loading.
+
+    Args:
+        package_dir: the folder of the package.
+        inputs: an array for each input of the model, by name.
+    """
+    folder = Path(package_dir).resolve()
+    return _loaded(folder, sha256((folder / "model.json").read_bytes()).digest()).run(inputs)
 
 
 def run_kernel(
