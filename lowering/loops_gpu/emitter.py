@@ -216,11 +216,13 @@ class Emitter:
         if divisor == 1:
             return form, Lin()
         exact, rest = form.divide(divisor)
-        if not rest.terms and rest.const == 0:
-            return exact, Lin()
-        value = self.value(form)
+        if not rest.terms and rest.const < divisor:
+            return exact, rest
+        if any(coefficient < 0 for _, coefficient in rest.terms):
+            exact, rest = Lin(), form  # only the whole form is known not to be negative
+        value = self.value(rest)
         quotient = Lin.of(self.binary(arith.DivUIOp, value, self.constant_index(divisor)))
-        return quotient, Lin.of(value) - quotient * divisor
+        return exact + quotient, Lin.of(value) - quotient * divisor
 
     def delinearize(self, form: Lin, sizes: Sequence[int]) -> list[Lin]:
         """The index of each dimension for a flat row-major position."""
@@ -240,6 +242,14 @@ class Emitter:
         if lhs is None or rhs is None:
             return lhs or rhs
         return self.binary(arith.AndIOp, lhs, rhs)
+
+    def select(self, condition: SSAValue, then: SSAValue, otherwise: SSAValue) -> SSAValue:
+        """`then` where the condition holds, else `otherwise`."""
+        return self.pure(
+            arith.SelectOp,
+            (condition, then, otherwise),
+            lambda: arith.SelectOp(condition, then, otherwise),
+        )
 
     # Memory
 

@@ -162,6 +162,14 @@ class Evaluator:
         self._memo.pop()
         self._reduced.pop()
 
+    @contextmanager
+    def vectors(self, lane: Dim, width: int) -> Generator[None]:
+        """Inside, values that depend on `lane` are vectors."""
+        before = self.lane, self.width
+        self.lane, self.width = lane, width
+        yield
+        self.lane, self.width = before
+
     def scoped(self, body: Callable[[], Sequence[SSAValue]]) -> Callable[[], Sequence[SSAValue]]:
         """The body of a region, in a scope of its own."""
 

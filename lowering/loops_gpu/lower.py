@@ -9,10 +9,12 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.loops_gpu.contraction import lower_contraction
 from webdnn.lowering.loops_gpu.pointwise import lower_pointwise
 from webdnn.lowering.loops_gpu.read_kernel import read_kernel
+from webdnn.lowering.loops_gpu.rows import lower_rows
 from webdnn.lowering.loops_gpu.schedules import schedule_for
-from webdnn.lowering.loops_gpu.strategy import Pointwise, from_attribute
+from webdnn.lowering.loops_gpu.strategy import Contraction, Pointwise, Rows, from_attribute
 
 
 def lower_kernel(func: FuncOp) -> FuncOp:
@@ -26,6 +28,10 @@ def lower_kernel(func: FuncOp) -> FuncOp:
     match schedule_for(outputs) if schedule is None else from_attribute(schedule, name):
         case Pointwise() as strategy:
             lowered = lower_pointwise(func, outputs, strategy)
+        case Rows() as strategy:
+            lowered = lower_rows(func, outputs, strategy)
+        case Contraction() as strategy:
+            lowered = lower_contraction(func, outputs, strategy)
     lowered.location = func.location
     return lowered
 

@@ -43,17 +43,21 @@ def lower_pointwise(func: FuncOp, outputs: Sequence[Output], strategy: Pointwise
 
 
 def vectorizes(group: Sequence[Output], sizes: Sequence[int], width: int = 4) -> bool:
-    """Whether the outputs, which have the same dims, can be computed as vectors along the innermost dim."""
+    """Whether the outputs, which have the same dims, can be vectors along the innermost dim."""
     dims = group[0].dims
     return (
         bool(dims)
-        and all(
-            is_word(o.value.type)
-            and sizes[o.buffer] % width == 0
-            and is_contiguous(o.offset, dims[-1], width)
-            for o in group
-        )
+        and all(is_vector_store(o, dims[-1], sizes, width) for o in group)
         and can_vectorize([o.value for o in group], dims[-1], sizes, width)
+    )
+
+
+def is_vector_store(output: Output, lane: Dim, sizes: Sequence[int], width: int = 4) -> bool:
+    """Whether `width` elements of an output along a dim may be stored as one vector."""
+    return (
+        is_word(output.value.type)
+        and sizes[output.buffer] % width == 0
+        and is_contiguous(output.offset, lane, width)
     )
 
 

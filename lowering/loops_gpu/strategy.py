@@ -22,9 +22,48 @@ class Pointwise:
     vector: int = 4
 
 
-Strategy = Pointwise
+@dataclass(frozen=True)
+class Rows:
+    """The invocations of a workgroup share the reductions of one or several rows, then compute the rows' elements.
 
-_STRATEGIES: dict[str, type[Strategy]] = {"pointwise": Pointwise}
+    Attributes:
+        threads: the number of invocations for a row, a power of two.
+        rows: the number of rows (or vectors of rows) of a workgroup.
+        along: what neighbouring invocations walk along: `"reduced"`, the elements of a reduction, or
+            `"kept"`, the rows themselves (where a reduction goes over an outer dim).
+        vector: 4 or 1; vectors lie along the same.
+    """
+
+    threads: int = 64
+    rows: int = 1
+    along: str = "reduced"
+    vector: int = 4
+
+
+@dataclass(frozen=True)
+class Contraction:
+    """Invocations compute register tiles of a matrix product (or of a convolution as one).
+
+    Attributes:
+        workgroup: the number of invocations along rows and columns.
+        tile: the number of rows and columns of an invocation's register tile; columns are a multiple of 4.
+        k: how much of the summed axis goes through workgroup memory at a time, a multiple of 4.
+        memory: `"workgroup"`, or `"none"` to read both matrices straight from storage.
+    """
+
+    workgroup: tuple[int, ...] = (8, 8)
+    tile: tuple[int, ...] = (4, 4)
+    k: int = 32
+    memory: str = "workgroup"
+
+
+Strategy = Pointwise | Rows | Contraction
+
+_STRATEGIES: dict[str, type[Strategy]] = {
+    "pointwise": Pointwise,
+    "rows": Rows,
+    "contraction": Contraction,
+}
 
 
 def to_attribute(strategy: Strategy) -> ScheduleAttr:

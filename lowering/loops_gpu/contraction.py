@@ -1,0 +1,329 @@
+"""Strategy `contraction`: matrix products, batched ones and convolutions as implicit matrix products.
+
+`sum over k of a(m, k) * b(k, n)`, where m, n and k each stand for several dims of the kernel, and `a` and `b` are any
+expressions. A workgroup computes a block of the outputs, an invocation a register tile of `tile[0]` rows times
+`tile[1]` columns as vectors along n. The blocks of `a` and `b` go through workgroup memory, or come straight from
+storage (`memory = "none"`: software adapters are slow at barriers). What follows the product (bias,
+activation, residual) is computed on the tile before it is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from xdsl.dialects import arith
+from xdsl.ir import SSAValue
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.loops_gpu.combine import needs_init
+from webdnn.lowering.loops_gpu.evaluate import Evaluator, is_word
+from webdnn.lowering.loops_gpu.expression import Apply, Node, Output, Reduction, reductions
+from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
+from webdnn.lowering.loops_gpu.linear import Dim, Lin, volume
+from webdnn.lowering.loops_gpu.pointwise import is_vector_store
+from webdnn.lowering.loops_gpu.strategy import Contraction
+from webdnn.lowering.loops_gpu.tiles import WIDTH, Axis, Place, Source, Tile, zero_of
+
+_Step = Callable[[Place, Sequence[SSAValue]], Sequence[SSAValue]]
+
+
+@dataclass
+class Product:
+    """A kernel read as `sum over k of a(batch, m, k) * b(batch, k, n)`.
+
+    The outputs' innermost dim is the last of `n` if it can be.
+    """
+
+    reduction: Reduction
+    a: Node
+    b: Node
+    batch: tuple[Dim, ...]
+    m: tuple[Dim, ...]
+    n: tuple[Dim, ...]
+
+    @property
+    def k(self) -> tuple[Dim, ...]:
+        return self.reduction.dims
+
+
+def as_product(outputs: Sequence[Output]) -> Product | None:
+    """The product that a kernel computes, or None if it is not one (or has no rows or no columns)."""
+    found = reductions([o.value for o in outputs])
+    if (
+        len(found) != 1
+        or len(found[0].dims) == 0
+        or any(o.dims != outputs[0].dims for o in outputs)
+    ):
+        return None
+    (reduction,) = found
+    factors = _factors(reduction)
+    if factors is None:
+        return None
+    a, b = factors
+    dims = outputs[0].dims
+    only_a = tuple(d for d in dims if d in a.dims and d not in b.dims)
+    only_b = tuple(d for d in dims if d in b.dims and d not in a.dims)
+    if only_a and (not only_b or only_a[-1] is dims[-1]):
+        a, b, only_a, only_b = b, a, only_b, only_a
+    if not only_b:
+        return None
+    batch = tuple(d for d in dims if d not in only_a and d not in only_b)
+    return Product(reduction, a, b, batch, only_a, only_b)
+
+
+def _factors(reduction: Reduction) -> tuple[Node, Node] | None:
+    """`x` and `y` of a reduction whose update is `x * y + accumulator`."""
+    if len(reduction.updates) != 1 or not is_word(reduction.updates[0].type):
+        return None
+    (update,), (accumulator,) = reduction.updates, reduction.accumulators
+    if not isinstance(update, Apply) or not isinstance(update.op, arith.AddfOp | arith.AddiOp):
+        return None
+    others = [n for n in update.operands if n is not accumulator]
+    if len(others) != 1 or not isinstance(product := others[0], Apply):
+        return None
+    if not isinstance(product.op, arith.MulfOp | arith.MuliOp):
+        return None
+    x, y = product.operands
+    return x, y
+
+
+def lower_contraction(func: FuncOp, outputs: Sequence[Output], strategy: Contraction) -> FuncOp:
+    """The kernel by register tiles.
+
+    Raises:
+        WebDNNError: the kernel is not a product, or its schedule is not possible.
+    """
+    product = as_product(outputs)
+    if product is None:
+        raise WebDNNError(
+            "the strategy 'contraction' needs one sum of products",
+            where=func.sym_name.data,
+            hint="strategy 'pointwise' fits every kernel",
+        )
+    return _Lowering(func, outputs, product, strategy).run()
+
+
+class _Lowering:
+    def __init__(
+        self, func: FuncOp, outputs: Sequence[Output], product: Product, strategy: Contraction
+    ) -> None:
+        self.outputs = outputs
+        self.product = product
+        self.tile_m, self.tile_n = strategy.tile
+        self.groups_m, self.groups_n = strategy.workgroup
+        self.staged = strategy.memory == "workgroup"
+        self.vectors_n = ceil_div(self.tile_n, WIDTH)
+        self.m = Axis(product.m, self.tile_m * self.groups_m)
+        self.n = Axis(product.n, self.vectors_n * WIDTH * self.groups_n)
+        self.k = Axis(product.k, self.k_block(strategy), summed=True)
+        self.builder = KernelBuilder(func, [self.groups_n, self.groups_m])
+        self.emit = self.builder.emitter
+        (update,) = product.reduction.updates
+        assert isinstance(update, Apply)
+        is_float = isinstance(update.op, arith.AddfOp)
+        self.add = arith.AddfOp if is_float else arith.AddiOp
+        self.multiply = arith.MulfOp if is_float else arith.MuliOp
+
+    def k_block(self, strategy: Contraction) -> int:
+        """How much of k is taken at a time: without workgroup memory, what divides the innermost dim."""
+        if self.staged:
+            return strategy.k
+        inner = self.product.k[-1].size
+        return next(step for step in (4, 2, 1) if inner % step == 0)
+
+    def run(self) -> FuncOp:
+        builder, emit, product = self.builder, self.emit, self.product
+        batches = volume(product.batch)
+        if batches * self.m.size * self.n.size == 0:
+            builder.empty_grid()
+            return builder.finish()
+        counts = (batches, ceil_div(self.m.size, self.m.block), ceil_div(self.n.size, self.n.block))
+        batch, block_m, block_n = builder.grid_of(*counts)
+        self.in_range: SSAValue | None = None
+        if not builder.grid_is_exact:
+            # Workgroups without a block must come to the barriers too: they compute the last batch again.
+            self.in_range = emit.less(batch, batches)
+            batch = Lin.of(
+                emit.binary(arith.MinUIOp, emit.value(batch), emit.constant_index(batches - 1))
+            )
+        indices = emit.delinearize(batch, [d.size for d in product.batch])
+        self.evaluator = Evaluator(
+            emit, builder.operands, dict(zip(product.batch, indices, strict=True))
+        )
+        self.thread_n, self.thread_m = builder.thread(0), builder.thread(1)
+        self.at_m = Place(block_m * self.m.block, Lin())
+        self.at_n = Place(block_n * self.n.block, Lin())
+        sizes = builder.sizes
+        self.a = Source(self.evaluator, sizes, product.a, self.m, self.k)
+        self.b = Source(self.evaluator, sizes, product.b, self.k, self.n)
+        zero = zero_of(emit, product.reduction.inits[0].type, WIDTH)
+        results = self.over_k([zero] * (self.tile_m * self.vectors_n))
+        self.epilogue(results)
+        return builder.finish()
+
+    # The sum
+
+    def over_k(self, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
+        """The register tile, summed over all of k."""
+        step = self.staged_step() if self.staged else self.direct_step
+        if not self.k.even:
+            blocks = ceil_div(self.k.size, self.k.block)
+            return self.emit.for_loop(
+                0,
+                blocks * self.k.block,
+                self.k.block,
+                running,
+                lambda at, values: step(Place(at, Lin()), values),
+            )
+
+        def nest(outer: tuple[Lin, ...], values: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            # One loop for each dim of k, so that no index needs a division.
+            dim = self.k.dims[len(outer)]
+            innermost = len(outer) == len(self.k.dims) - 1
+
+            def body(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                if innermost:
+                    return step(Place(Lin(), Lin(), (*outer, at)), values)
+                return nest((*outer, at), values)
+
+            return self.emit.for_loop(0, dim.size, self.k.block if innermost else 1, values, body)
+
+        return nest((), running)
+
+    def staged_step(self) -> _Step:
+        """One block of k through workgroup memory."""
+        emit = self.emit
+        invocations = self.groups_m * self.groups_n
+        invocation = self.thread_m * self.groups_n + self.thread_n
+        tile_a = Tile(self.a, invocations, invocation)
+        tile_b = Tile(self.b, invocations, invocation)
+
+        def inner(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            rows = [tile_a.read(self.thread_m * self.tile_m + i, at) for i in range(self.tile_m)]
+            columns = [
+                [tile_b.read(at + kk, self.column(j)) for j in range(self.vectors_n)]
+                for kk in range(WIDTH)
+            ]
+            return self.multiply_add(rows, columns, values)
+
+        def step(at_k: Place, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            fetched_a, fetched_b = tile_a.fetch(self.at_m, at_k), tile_b.fetch(at_k, self.at_n)
+            emit.barrier()  # all have read the block before
+            tile_a.put(fetched_a)
+            tile_b.put(fetched_b)
+            emit.barrier()
+            return emit.for_loop(0, self.k.block, WIDTH, values, inner)
+
+        return step
+
+    def direct_step(self, at_k: Place, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
+        """A few places of k, straight from storage."""
+        step = self.k.block
+        with self.evaluator.scope():
+            first = self.at_m + self.thread_m * self.tile_m
+            if step != WIDTH:
+                rows = [
+                    self.emit.pack([self.a.element(first + i, at_k + kk) for kk in range(step)])
+                    if step > 1
+                    else self.a.element(first + i, at_k)
+                    for i in range(self.tile_m)
+                ]
+            elif self.tile_m % WIDTH == 0:
+                rows = [
+                    row
+                    for i in range(0, self.tile_m, WIDTH)
+                    for row in self.a.square(first + i, at_k)
+                ]
+            else:
+                rows = [self.a.vector(first + i, at_k) for i in range(self.tile_m)]
+            columns: list[list[SSAValue]] = [[] for _ in range(step)]
+            for j in range(self.vectors_n):
+                at_n = self.at_n + self.column(j)
+                if step == WIDTH:
+                    vectors = self.b.square(at_k, at_n)
+                else:
+                    vectors = [self.b.vector(at_k + kk, at_n) for kk in range(step)]
+                for kk, value in enumerate(vectors):
+                    columns[kk].append(value)
+            return self.multiply_add(rows, columns, values)
+
+    def multiply_add(
+        self,
+        rows: Sequence[SSAValue],
+        columns: Sequence[Sequence[SSAValue]],
+        values: Sequence[SSAValue],
+    ) -> list[SSAValue]:
+        """Add to the register tile: `rows[i]` holds some places of k, `columns[k][j]` vectors along n."""
+        emit, result = self.emit, list(values)
+        for kk, vectors in enumerate(columns):
+            for i, row in enumerate(rows):
+                factor = emit.splat(emit.lane(row, kk), WIDTH)
+                for j, vector in enumerate(vectors):
+                    at = i * self.vectors_n + j
+                    term = emit.binary(self.multiply, factor, vector)
+                    result[at] = emit.binary(self.add, term, result[at])
+        return result
+
+    def column(self, vector: int) -> Lin:
+        """Where a vector of this invocation lies in the block: neighbouring invocations have neighbouring vectors."""
+        return self.thread_n * WIDTH + vector * WIDTH * self.groups_n
+
+    # The outputs
+
+    def epilogue(self, results: Sequence[SSAValue]) -> None:
+        """Compute the outputs from the register tile and store them."""
+        emit = self.emit
+        for j in range(self.vectors_n):
+            at_n = self.at_n + self.column(j)
+            columns = emit.less(at_n.flat, self.n.size) if self.n.ragged else None
+
+            def rows(j: int = j, at_n: Place = at_n) -> None:
+                for i in range(self.tile_m):
+                    at_m = self.at_m + (self.thread_m * self.tile_m + i)
+                    inside = emit.less(at_m.flat, self.m.size) if self.m.ragged else None
+                    value = results[i * self.vectors_n + j]
+                    self.builder.when(inside, partial(self.store_vector, at_m, at_n, value))
+
+            self.builder.when(emit.both(self.in_range, columns), rows)
+
+    def store_vector(self, at_m: Place, at_n: Place, value: SSAValue) -> None:
+        """Four elements of a row of each output."""
+        emit, evaluator = self.emit, self.evaluator
+        with evaluator.scope():
+            evaluator.bind(self.m.dims, self.m.indices(emit, at_m))
+            if self.n.has_vectors:
+                evaluator.bind(self.n.dims, self.n.indices(emit, at_n))
+                with evaluator.vectors(self.n.dims[-1], WIDTH):
+                    self.store(value)
+                return
+            for i in range(WIDTH):
+                at = at_n + i
+                inside = emit.less(at.flat, self.n.size) if i and self.n.ragged else None
+                self.builder.when(inside, partial(self.store_lane, at, emit.lane(value, i)))
+
+    def store_lane(self, at_n: Place, value: SSAValue) -> None:
+        """One element of each output."""
+        with self.evaluator.scope():
+            self.evaluator.bind(self.n.dims, self.n.indices(self.emit, at_n))
+            self.store(value)
+
+    def store(self, total: SSAValue) -> None:
+        """The outputs where the evaluator stands, given the sum of products there."""
+        emit, evaluator, reduction = self.emit, self.evaluator, self.product.reduction
+        (init,), width = reduction.inits, evaluator.width
+        if needs_init(self.add, init):
+            total = emit.binary(self.add, total, emit.splat(evaluator.packed(init), width))
+        evaluator.define(reduction, [total], width)
+        values = [emit.splat(evaluator.packed(o.value), width) for o in self.outputs]
+        for output, value in zip(self.outputs, values, strict=True):
+            memory, offset = self.builder.operands[output.buffer], evaluator.form(output.offset)
+            lane = evaluator.lane
+            if lane is None or is_vector_store(output, lane, self.builder.sizes):
+                emit.store(value, memory, offset)
+                continue
+            stride = output.offset.coefficient(lane)
+            for i in range(width):
+                emit.store(emit.lane(value, i), memory, offset + stride * i)

@@ -1,0 +1,209 @@
+"""Blocks of a matrix: fetched from storage as vectors, and staged in workgroup memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType
+from xdsl.ir import Attribute, SSAValue
+
+from webdnn.lowering.loops_gpu.emitter import Emitter
+from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize
+from webdnn.lowering.loops_gpu.expression import Node
+from webdnn.lowering.loops_gpu.linear import Dim, Lin, volume
+
+WIDTH = 4
+"""The number of elements of a vector."""
+
+
+def zero_of(emit: Emitter, type: Attribute, width: int) -> SSAValue:
+    """Zero, as a vector if `width` is not 1."""
+    if isinstance(type, AnyFloat):
+        return emit.splat(emit.constant(FloatAttr(0.0, type)), width)
+    assert isinstance(type, IntegerType)
+    return emit.splat(emit.constant(IntegerAttr(0, type)), width)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place along an axis: `base + offset`.
+
+    Attributes:
+        base: equal in the whole workgroup, a multiple of the axis' block.
+        offset: what is left, less than the block.
+        indices: where each dim of the axis stands at `base`, if that is known already.
+    """
+
+    base: Lin
+    offset: Lin
+    indices: tuple[Lin, ...] | None = None
+
+    def __add__(self, distance: Lin | int) -> Place:
+        return Place(self.base, self.offset + distance, self.indices)
+
+    @property
+    def flat(self) -> Lin:
+        return self.base + self.offset
+
+
+class Axis:
+    """An axis of a matrix (rows, columns, or what is summed over): several dims of the kernel, walked as one.
+
+    Attributes:
+        size: its number of places.
+        block: how many of them a workgroup takes at a time.
+        summed: whether what lies outside must count as zero.
+    """
+
+    def __init__(self, dims: Sequence[Dim], block: int, summed: bool = False) -> None:
+        self.dims = tuple(dims)
+        self.size = volume(dims)
+        self.block = block
+        self.summed = summed
+
+    @property
+    def ragged(self) -> bool:
+        """Whether the last block reaches over the end."""
+        return self.size % self.block != 0
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether vectors that begin at multiples of their width never cross the end of the innermost dim."""
+        return bool(self.dims) and self.dims[-1].size % WIDTH == 0
+
+    @property
+    def even(self) -> bool:
+        """Whether blocks never cross the end of the innermost dim."""
+        return bool(self.dims) and self.dims[-1].size % self.block == 0
+
+    def indices(self, emit: Emitter, place: Place) -> list[Lin]:
+        """Where each dim stands at a place inside of the axis."""
+        sizes = [dim.size for dim in self.dims]
+        if not self.even:
+            return emit.delinearize(place.flat, sizes)
+        # The division is done once for the workgroup, not by each invocation for its own place.
+        base = emit.delinearize(place.base, sizes) if place.indices is None else place.indices
+        return [*base[:-1], base[-1] + place.offset]
+
+    def inside(self, emit: Emitter, place: Place, width: int) -> tuple[Place, SSAValue | None]:
+        """The place, moved to the end of the axis if it is beyond, and whether it was not; None for always."""
+        if not self.ragged:
+            return place, None
+        units, _ = place.flat.divide(width)
+        last = emit.constant_index(self.size // width - 1)
+        clamped = emit.binary(arith.MinUIOp, emit.value(units), last)
+        condition = emit.less(place.flat, self.size) if self.summed else None
+        return Place(Lin(), Lin.of(clamped) * width), condition
+
+
+class Source:
+    """A matrix whose elements are an expression over two axes, read as vectors along its columns."""
+
+    def __init__(
+        self, evaluator: Evaluator, sizes: Sequence[int], node: Node, rows: Axis, columns: Axis
+    ) -> None:
+        self.evaluator = evaluator
+        self.node = node
+        self.rows = rows
+        self.columns = columns
+        self.along_columns = columns.has_vectors and can_vectorize([node], columns.dims[-1], sizes)
+        self.along_rows = (
+            not self.along_columns
+            and rows.has_vectors
+            and rows.dims[-1] in node.dims
+            and can_vectorize([node], rows.dims[-1], sizes)
+        )
+
+    def element(self, row: Place, column: Place, lane: Axis | None = None) -> SSAValue:
+        """One element, or the vector that begins there along the axis `lane`."""
+        emit, evaluator = self.evaluator.emitter, self.evaluator
+        width = 1 if lane is None else WIDTH
+        condition: SSAValue | None = None
+        for axis, place in ((self.rows, row), (self.columns, column)):
+            place, inside = axis.inside(emit, place, WIDTH if axis is lane else 1)
+            condition = emit.both(condition, inside)
+            evaluator.bind(axis.dims, axis.indices(emit, place))
+        if lane is None:
+            value = evaluator.scalar(self.node)
+        else:
+            with evaluator.vectors(lane.dims[-1], WIDTH):
+                value = emit.splat(evaluator.packed(self.node), WIDTH)
+        if condition is None:
+            return value
+        return emit.select(condition, value, zero_of(emit, self.node.type, width))
+
+    def vector(self, row: Place, column: Place) -> SSAValue:
+        """Four elements of a row; `column` is a multiple of four."""
+        if self.columns.has_vectors:
+            return self.element(row, column, self.columns)
+        lanes = [self.element(row, column + i) for i in range(WIDTH)]
+        return self.evaluator.emitter.pack(lanes)
+
+    def square(self, row: Place, column: Place) -> list[SSAValue]:
+        """Four elements of each of four rows; both places are multiples of four."""
+        if not self.along_rows:
+            return [self.vector(row + i, column) for i in range(WIDTH)]
+        emit = self.evaluator.emitter
+        columns = [self.element(row, column + i, self.rows) for i in range(WIDTH)]
+        return [emit.pack([emit.lane(c, i) for c in columns]) for i in range(WIDTH)]
+
+
+class Tile:
+    """A block of a matrix in workgroup memory, row by row."""
+
+    def __init__(self, source: Source, invocations: int, invocation: Lin) -> None:
+        self.source = source
+        self.emit = source.evaluator.emitter
+        self.invocations = invocations
+        self.invocation = invocation
+        self.height = source.rows.block
+        self.pitch = source.columns.block
+        self.memory = self.emit.workgroup_memory(source.node.type, self.height * self.pitch)
+
+        self.squares = source.along_rows
+        self.units = self.height * self.pitch // (WIDTH * WIDTH if self.squares else WIDTH)
+
+    def shares(self) -> list[tuple[Lin, Lin, SSAValue | None]]:
+        """Where in the block the vectors (or squares) lie that this invocation copies, and whether each exists."""
+        emit = self.emit
+        shares: list[tuple[Lin, Lin, SSAValue | None]] = []
+        for first in range(0, self.units, self.invocations):
+            unit, exists = self.invocation + first, None
+            if first + self.invocations > self.units:
+                exists = emit.less(unit, self.units)
+                last = emit.constant_index(self.units - 1)
+                unit = Lin.of(emit.binary(arith.MinUIOp, emit.value(unit), last))
+            # Neighbouring invocations read neighbouring vectors.
+            if self.squares:
+                column, row = emit.divide(unit, self.height // WIDTH)
+                row = row * WIDTH
+            else:
+                row, column = emit.divide(unit, self.pitch // WIDTH)
+            shares.append((row, column * WIDTH, exists))
+        return shares
+
+    def fetch(self, row: Place, column: Place) -> list[list[SSAValue]]:
+        """This invocation's share of the block that begins at the given places, still in registers."""
+        with self.source.evaluator.scope():
+            return [
+                self.source.square(row + r, column + c)
+                if self.squares
+                else [self.source.vector(row + r, column + c)]
+                for r, c, _ in self.shares()
+            ]
+
+    def put(self, fetched: Sequence[Sequence[SSAValue]]) -> None:
+        """Write what was fetched to workgroup memory."""
+        for (r, c, exists), values in zip(self.shares(), fetched, strict=True):
+            self.emit.when(exists, partial(self._put, r, c, values))
+
+    def _put(self, row: Lin, column: Lin, values: Sequence[SSAValue]) -> None:
+        for i, value in enumerate(values):
+            self.emit.store(value, self.memory, (row + i) * self.pitch + column)
+
+    def read(self, row: Lin, column: Lin) -> SSAValue:
+        """Four elements of a row of the block."""
+        return self.emit.read(self.memory, row * self.pitch + column, WIDTH)
