@@ -12,7 +12,7 @@ from rich.console import Console
 from . import compile_cost, side_by_side, start
 from .macs import count_macs
 from .models import MODELS
-from .peers import PEERS
+from .peers import PEERS, Setting
 from .results import ResultTable, write
 
 BROWSER_MODELS = ["resnet50", "vgg16", "inception_v3", "mobilenetv2", "squeezenet", "minilm"]
@@ -53,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
             "--peers", nargs="+", choices=list(PEERS), default=list(PEERS), metavar="PEER"
         )
         sub.add_argument("--backend", choices=["wasm", "webgpu"], default="wasm")
+        sub.add_argument("--gpu", choices=["software", "hardware"], default="software")
         sub.add_argument("--threads", type=int, default=1)
         sub.add_argument("--rounds", type=int, default=rounds)
         sub.add_argument("--timeout", type=float, default=600, help="seconds for one step")
@@ -73,35 +74,24 @@ def _parser() -> argparse.ArgumentParser:
 Outcome = tuple[list[ResultTable], list[dict[str, object]]]
 
 
+def _setting(options: argparse.Namespace) -> Setting:
+    o = options
+    return Setting(o.backend, o.threads, o.gpu, o.rounds, o.timeout)
+
+
 def _run(options: argparse.Namespace, console: Console) -> Outcome:
+    setting = _setting(options)
     results = side_by_side.compare(
-        options.models,
-        options.peers,
-        backend=options.backend,
-        threads=options.threads,
-        rounds=options.rounds,
-        native=options.native,
-        timeout=options.timeout,
-        console=console,
+        options.models, options.peers, setting, native=options.native, console=console
     )
-    table = side_by_side.table(
-        results, options.peers, backend=options.backend, threads=options.threads
-    )
+    table = side_by_side.table(results, options.peers, setting)
     return [table], [asdict(result) for result in results]
 
 
 def _start(options: argparse.Namespace, console: Console) -> Outcome:
-    results = start.measure(
-        options.models,
-        options.peers,
-        backend=options.backend,
-        threads=options.threads,
-        rounds=options.rounds,
-        timeout=options.timeout,
-        console=console,
-    )
-    table = start.table(results, backend=options.backend, threads=options.threads)
-    return [table], [asdict(result) for result in results]
+    setting = _setting(options)
+    results = start.measure(options.models, options.peers, setting, console)
+    return [start.table(results, setting)], [asdict(result) for result in results]
 
 
 def _compile(options: argparse.Namespace, console: Console) -> Outcome:

@@ -8,12 +8,16 @@ import { serve } from "./server.mjs";
 const job = JSON.parse(await readFile(process.argv[2], "utf8"));
 const report = (event) => process.stdout.write(`${JSON.stringify(event)}\n`);
 
-const SOFTWARE_GPU = [
-  "--enable-unsafe-webgpu",
-  "--use-webgpu-adapter=swiftshader",
-  "--enable-features=Vulkan,WebGPU",
-  "--use-vulkan=swiftshader",
-];
+const GPU_FLAGS = {
+  none: [],
+  software: [
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--enable-features=Vulkan,WebGPU",
+    "--use-vulkan=swiftshader",
+  ],
+  hardware: ["--enable-unsafe-webgpu", "--enable-features=Vulkan,WebGPU", "--ignore-gpu-blocklist"],
+};
 
 async function openPage(browser, origin, name, hash = "") {
   const context = await browser.newContext(); // nothing is cached from one context to the next
@@ -75,7 +79,7 @@ async function start(browser, server) {
 const server = await serve(job.mounts);
 const browser = await chromium.launch({
   executablePath: job.chromium,
-  args: ["--no-sandbox", ...(job.softwareGpu ? SOFTWARE_GPU : [])],
+  args: ["--no-sandbox", ...GPU_FLAGS[job.gpu]],
 });
 try {
   report({ event: "browser", version: browser.version() });

@@ -36,9 +36,31 @@ PEERS: dict[str, Peer] = {
 }
 
 
-def browser_job(
-    model: BenchmarkModel, peers: Iterable[str], backend: str, threads: int, rounds: int
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Setting:
+    """What is the same for all peers of one measurement.
+
+    Attributes:
+        backend: `wasm` or `webgpu`
+        threads: of the wasm back ends
+        gpu: `software` or `hardware`: the adapter that WebGPU gets
+        rounds: samples of each peer
+        timeout: seconds that one step in the browser may take
+    """
+
+    backend: str
+    threads: int
+    gpu: str
+    rounds: int
+    timeout: float
+
+    def __str__(self) -> str:
+        if self.backend == "wasm":
+            return f"wasm, {self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"{self.backend}, {self.gpu} GPU"
+
+
+def browser_job(model: BenchmarkModel, peers: Iterable[str], setting: Setting) -> dict[str, Any]:
     """The job of `driver.mjs` for one model, without its mode. Compiles the model if WebDNN is among the peers."""
     names = list(peers)
     ready = prepare(model)
@@ -58,26 +80,26 @@ def browser_job(
         "/onnx": str(ready.onnx_dir),
     }
     if "webdnn" in names:
-        mounts["/package"] = str(_package(model, backend))
+        mounts["/package"] = str(_package(model, setting.backend))
         webdnn_package.ensure_runtime_built()
     runtimes = [
         {
             "name": name,
             "module": f"/page/runtimes/{PEERS[name].adapter}",
-            "backend": backend,
-            "threads": threads,
+            "backend": setting.backend,
+            "threads": setting.threads,
             "url": url,
-            "warmup": 3,
+            "warmup": 3 if setting.backend == "wasm" or setting.gpu == "hardware" else 1,
         }
         for name in names
     ]
     return {
         "mounts": mounts,
         "runtimes": runtimes,
-        "rounds": rounds,
+        "rounds": setting.rounds,
         # threads of one runtime may spin for a while after its run
-        "pause": 0 if threads == 1 else 50,
-        "softwareGpu": backend == "webgpu",
+        "pause": 50 if setting.backend == "wasm" and setting.threads > 1 else 0,
+        "gpu": "none" if setting.backend == "wasm" else setting.gpu,
     }
 
 

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .browser import drive
 from .models import MODELS, BenchmarkModel
 from .native import native_times
-from .peers import PEERS, browser_job
+from .peers import PEERS, Setting, browser_job
 from .results import ResultTable
 from .statistics import Summary, geometric_mean, paired_ratio
 
@@ -28,25 +28,17 @@ class Comparison:
 
 
 def compare(
-    names: list[str],
-    peers: list[str],
-    *,
-    backend: str,
-    threads: int,
-    rounds: int,
-    native: bool,
-    timeout: float,
-    console: Console,
+    names: list[str], peers: list[str], setting: Setting, *, native: bool, console: Console
 ) -> list[Comparison]:
     """Measure the models one after the other."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     results: list[Comparison] = []
     with Progress(*columns, TimeElapsedColumn(), console=console, transient=True) as progress:
         for name in names:
-            task = progress.add_task(f"{name}: preparing", total=rounds)
+            task = progress.add_task(f"{name}: preparing", total=setting.rounds)
             result = Comparison(MODELS[name])
-            job = browser_job(MODELS[name], peers, backend, threads, rounds)
-            for event in drive({**job, "mode": "interleaved"}, timeout):
+            job = browser_job(MODELS[name], peers, setting)
+            for event in drive({**job, "mode": "interleaved"}, setting.timeout):
                 _take(result, event)
                 if event["event"] == "loaded":
                     progress.update(task, description=f"{name}: {event['runtime']} loaded")
@@ -54,7 +46,7 @@ def compare(
                     progress.update(task, advance=1, description=name)
             if native:
                 progress.update(task, description=f"{name}: native")
-                result.times[NATIVE] = native_times(MODELS[name], threads, rounds)
+                result.times[NATIVE] = native_times(MODELS[name], setting.threads, setting.rounds)
             results.append(result)
             progress.remove_task(task)
     return results
@@ -76,16 +68,12 @@ def _take(result: Comparison, event: dict[str, Any]) -> None:
             pass
 
 
-def table(
-    results: list[Comparison], peers: list[str], *, backend: str, threads: int
-) -> ResultTable:
+def table(results: list[Comparison], peers: list[str], setting: Setting) -> ResultTable:
     """One row for each model and runtime. `ratio` is the time of a runtime over that of the first peer."""
     subject = peers[0]
     browser = results[0].browser if results else ""
-    unit = "thread" if threads == 1 else "threads"
-    where = f"{threads} {unit}" if backend == "wasm" else "software GPU"
     columns = ["model", "runtime", "ms", "quartiles", "GFLOP/s", f"/ {subject}", "largest error"]
-    out = ResultTable(f"Time of a run: {backend}, {where}, Chromium {browser}", columns)
+    out = ResultTable(f"Time of a run: {setting}, Chromium {browser}", columns)
     ratios: dict[str, list[float]] = {}
     for result in results:
         shown = [*peers, *([NATIVE] if NATIVE in result.times else [])]

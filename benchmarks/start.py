@@ -7,7 +7,7 @@ from rich.console import Console
 
 from .browser import drive
 from .models import MODELS
-from .peers import PEERS, browser_job
+from .peers import PEERS, Setting, browser_job
 from .results import ResultTable
 from .statistics import Summary
 
@@ -28,23 +28,14 @@ class Start:
     failure: str = ""
 
 
-def measure(
-    names: list[str],
-    peers: list[str],
-    *,
-    backend: str,
-    threads: int,
-    rounds: int,
-    timeout: float,
-    console: Console,
-) -> list[Start]:
+def measure(names: list[str], peers: list[str], setting: Setting, console: Console) -> list[Start]:
     """Measure the models one after the other, the peers in turns."""
     results: list[Start] = []
     for name in names:
         by_peer = {peer: Start(name, peer) for peer in peers}
         with console.status(f"{name}: first results"):
-            job = browser_job(MODELS[name], peers, backend, threads, rounds)
-            for event in drive({**job, "mode": "start"}, timeout):
+            job = browser_job(MODELS[name], peers, setting)
+            for event in drive({**job, "mode": "start"}, setting.timeout):
                 if event["event"] in ("start", "failed"):
                     _take(by_peer[event["runtime"]], event)
         results += by_peer.values()
@@ -62,12 +53,12 @@ def _take(result: Start, event: dict[str, Any]) -> None:
     result.weights = sum(item["sent"] for item in sent if not item["code"])
 
 
-def table(results: list[Start], *, backend: str, threads: int) -> ResultTable:
+def table(results: list[Start], setting: Setting) -> ResultTable:
     """One row for each model and runtime."""
     columns = ["model", "runtime", "first result: ms", "quartiles", "loaded: ms"]
     columns += ["code, gzip: KB", "weights: MB"]
     out = ResultTable(
-        f"From navigation to the first result: {backend}, {threads} thread(s), local server",
+        f"From navigation to the first result: {setting}, local server",
         columns,
     )
     for result in results:
