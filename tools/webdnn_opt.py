@@ -1,18 +1,77 @@
-"""`webdnn-opt`: look at the IR of any level and run passes on it (xDSL's `xdsl-opt` with our dialects and passes)."""
+"""`webdnn-opt`: look at the IR of any level and run passes on it (xDSL's `xdsl-opt` with our dialects and passes).
+
+Beyond `xdsl-opt` it reads `.onnx`, and lowers to a stage by name before the passes of `-p` run.
+"""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import IO
 
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.xdsl_opt_main import xDSLOptMain
+
+from webdnn.dialects.weight_store import attach_weights, weights_of
+from webdnn.frontends.onnx import load
+from webdnn.ir_files import read_weights, stage_of, write_weights
+from webdnn.stages import STAGES, TARGETS, run_stages
+from webdnn.tools.arguments import parse_shapes, run_tool
 
 
 class WebDNNOpt(xDSLOptMain):
-    """`xdsl-opt` that also finds the dialects, passes and targets of `webdnn`."""
+    """`xdsl-opt` that also finds the dialects, passes and targets of `webdnn`, and reads ONNX."""
 
     version_format = "webdnn-opt built from xdsl version {xdsl_version}"
+
+    def register_all_frontends(self) -> None:
+        super().register_all_frontends()
+        read_mlir = self.available_frontends["mlir"]
+
+        def mlir(stream: IO[bytes]) -> ModuleOp:
+            return self._prepared(read_mlir(stream))
+
+        def onnx(stream: IO[bytes]) -> ModuleOp:
+            path = self.args.input_file
+            # external data is looked for beside the file, so its path matters
+            source = Path(path) if path else BytesIO(stream.read()).getvalue()
+            imported = load(source, parse_shapes(self.args.shape))
+            attach_weights(imported.module, imported.weights)
+            return self._prepared(imported.module)
+
+        self.available_frontends["mlir"] = mlir
+        self.available_frontends["onnx"] = onnx
+
+    def register_all_arguments(self, arg_parser: argparse.ArgumentParser) -> None:
+        super().register_all_arguments(arg_parser)
+        group = arg_parser.add_argument_group("webdnn")
+        group.add_argument(
+            "--shape", action="append", default=[], metavar="NAME=1,3,224,224",
+            help="sizes of an input of an ONNX model (may be repeated)",
+        )  # fmt: skip
+        group.add_argument(
+            "--to-stage", choices=[s.name for s in STAGES[:-1]], help="lower to this stage first"
+        )
+        group.add_argument(
+            "--backend", choices=TARGETS, default=TARGETS[0], help="the back end to lower for"
+        )
+        group.add_argument(
+            "--weights", type=Path, help="the .npz or .onnx that weight handles name"
+        )
+        group.add_argument("--save-weights", type=Path, help="write the weights to this .npz")
+
+    def _prepared(self, module: ModuleOp) -> ModuleOp:
+        if self.args.weights is not None:
+            attach_weights(module, read_weights(self.args.weights))
+        if self.args.to_stage is not None:
+            run_stages(module, stage_of(module), self.args.to_stage, self.args.backend)
+        if self.args.save_weights is not None:
+            write_weights(weights_of(module), self.args.save_weights)
+        return module
 
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the tool; its exit code is 1 where the input or a pass is wrong."""
-    WebDNNOpt("Inspect and transform WebDNN IR", args).run()
+    run_tool(lambda: WebDNNOpt("Inspect and transform WebDNN IR", args).run())

@@ -1,0 +1,68 @@
+"""Who may import whom: tools -> webdnn -> {frontends, lowering, codegen} -> dialects -> xdsl, without exception."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+ALLOWED = {
+    "dialects": {"dialects"},
+    "frontends": {"frontends", "dialects"},
+    "lowering": {"lowering", "dialects"},
+    "codegen": {"codegen", "dialects"},
+    "webdnn": {"webdnn", "frontends", "lowering", "codegen", "dialects"},
+    "tools": {"tools", "webdnn", "frontends", "lowering", "codegen", "dialects"},
+}
+"""For each folder, the folders that its files may import from."""
+
+
+def imported_folders(path: Path) -> set[str]:
+    """The folders of this project that a file imports from, however deep in the file."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names.extend(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative imports hide where things come from"
+            names.extend(f"{node.module}.{alias.name}" for alias in node.names)
+    folders: set[str] = set()
+    for name in names:
+        package, _, rest = name.partition(".")
+        if package == "webdnn":
+            part = rest.partition(".")[0]
+            folders.add(part if part in ALLOWED else "webdnn")
+        elif package in ALLOWED:
+            folders.add(f"{package} as a top-level package")
+    return folders
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_imports(folder: str) -> None:
+    wrong = {
+        f"{path.relative_to(ROOT)} imports {name}"
+        for path in (ROOT / folder).rglob("*.py")
+        if not any(parent.is_symlink() for parent in path.parents)
+        for name in imported_folders(path) - ALLOWED[folder]
+    }
+    assert not wrong
+
+
+def test_every_folder_of_python_code_is_a_package() -> None:
+    """pyproject.toml lists the packages by hand: none may be missing."""
+    listed = set(
+        line.strip().strip('",')
+        for line in (ROOT / "pyproject.toml").read_text().splitlines()
+        if line.strip().startswith('"webdnn') and line.strip().endswith(('",', '"'))
+    )
+    found: set[str] = set()
+    for folder in ALLOWED:
+        for init in (ROOT / folder).rglob("__init__.py"):
+            if any(parent.is_symlink() for parent in init.parents):
+                continue
+            parts = init.parent.relative_to(ROOT).parts
+            found.add(".".join(parts if folder == "webdnn" else ("webdnn", *parts)))
+    assert found <= listed

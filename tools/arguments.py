@@ -1,0 +1,41 @@
+"""What the tools' command lines share."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+
+from webdnn.dialects.errors import WebDNNError
+
+
+def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
+    """`["x=1,3,224,224"]` as `{"x": [1, 3, 224, 224]}`.
+
+    Raises:
+        WebDNNError: a value is not of this form.
+    """
+    shapes: dict[str, list[int]] = {}
+    for value in values:
+        name, separator, sizes = value.rpartition("=")
+        try:
+            if not (separator and name):
+                raise ValueError
+            shapes[name] = [int(size) for size in sizes.split(",")] if sizes else []
+            if any(size < 0 for size in shapes[name]):
+                raise ValueError
+        except ValueError:
+            raise WebDNNError(
+                f"--shape {value} is not a shape", hint="write --shape NAME=1,3,224,224"
+            ) from None
+    return shapes
+
+
+def run_tool(main: Callable[[], None]) -> None:
+    """Run a tool; an error for the user becomes one message on standard error and exit code 1."""
+    try:
+        main()
+    except WebDNNError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)

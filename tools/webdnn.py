@@ -1,0 +1,89 @@
+"""`webdnn`: compile models, run packages, time them, and the demonstration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.console import Console
+
+from webdnn.compiler import compile as compile_model
+from webdnn.ir_dump import IRDump
+from webdnn.kernel_cache import KernelCache
+from webdnn.package import Package
+from webdnn.progress import progress_bars
+from webdnn.report import describe_package
+from webdnn.runner import run_files, time_package
+from webdnn.stages import STAGES
+from webdnn.tools.arguments import parse_shapes, run_tool
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+console = Console()
+
+EngineName = Literal["wasmtime", "wgpu"]
+Shapes = Annotated[
+    list[str] | None, typer.Option("--shape", help="NAME=1,3,224,224 (may be repeated)")
+]
+
+
+@app.command()
+def compile(
+    model: Annotated[Path, typer.Argument(help="an ONNX model")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="the package's folder")],
+    target: Annotated[Literal["wasm", "webgpu", "both"], typer.Option(help="back ends")] = "both",
+    shape: Shapes = None,
+    dump_ir: Annotated[
+        Path | None,
+        typer.Option(help="write the IR of each stage, and the weights, to this folder"),
+    ] = None,
+    print_stage: Annotated[
+        list[str] | None,
+        typer.Option(help="print the IR at a stage: " + ", ".join(s.name for s in STAGES[:5])),
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="processes; by default one a core")] = None,
+    cache: Annotated[bool, typer.Option(help="use kernels compiled before")] = True,
+) -> None:
+    """Compile a model to a package."""
+    dump = IRDump(dump_ir, print_stage or [])
+    with progress_bars() as progress:
+        package = compile_model(
+            model,
+            target=target,
+            shapes=parse_shapes(shape or []),
+            hook=dump,
+            cache=KernelCache(enabled=cache),
+            jobs=jobs,
+            progress=progress,
+        )
+        package.save(output)
+    console.print(describe_package(package, output))
+
+
+@app.command()
+def run(
+    package: Annotated[Path, typer.Argument(help="a package's folder")],
+    input: Annotated[list[str], typer.Option("--input", help="NAME=FILE.npy (may be repeated)")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="a folder for NAME.npy")],
+    engine: Annotated[
+        EngineName | None, typer.Option(help="by default the first that fits")
+    ] = None,
+) -> None:
+    """Run a package on arrays from files."""
+    for path in run_files(Package.load(package), input, output, engine):
+        console.print(str(path))
+
+
+@app.command()
+def bench(
+    package: Annotated[Path, typer.Argument(help="a package's folder")],
+    engine: Annotated[EngineName, typer.Option(help="what runs it")] = "wasmtime",
+    repeat: Annotated[int, typer.Option(min=1, help="timed runs")] = 10,
+) -> None:
+    """Time a package on random inputs in an engine of this machine (browsers: see benchmarks/)."""
+    console.print(time_package(Package.load(package), engine, repeat))
+
+
+def main() -> None:
+    """Run the tool."""
+    run_tool(app)

@@ -1,0 +1,95 @@
+"""The last step on its own: IR of any stage to the text or bytes of a target."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from xdsl.dialects import llvm
+from xdsl.dialects.builtin import ModuleOp
+
+from webdnn.codegen.wasm.compile import TRIPLE, compile_assembly, compile_object
+from webdnn.codegen.wasm.link import link
+from webdnn.codegen.wasm.llvm_ir import to_llvmlite
+from webdnn.codegen.wgsl.module import print_wgsl
+from webdnn.compiler import CompileOptions, lower, package_from
+from webdnn.dialects.errors import WebDNNError
+from webdnn.ir_files import read_module, stage_of
+from webdnn.kernel_compiler import WASM_VARIANTS
+from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
+from webdnn.lowering.target_wasm.plan_to_llvm import LowerPlanToLLVM
+from webdnn.stages import Target, context, run_stages, stage_index
+
+EMISSIONS: dict[str, Target] = {
+    "wgsl": "webgpu",
+    "llvm-ir": "wasm",
+    "wasm-assembly": "wasm",
+    "wasm-object": "wasm",
+    "wasm-module": "wasm",
+    "package": "wasm",
+}
+"""What can be emitted, and the target whose stages lead there."""
+
+
+def emit(
+    source: Path,
+    kind: str,
+    output: Path | None,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    weights: Path | None = None,
+    relaxed: bool = False,
+) -> None:
+    """Lower the module of a file as far as needed, and write one of `EMISSIONS` to `output` (None: standard output).
+
+    Raises:
+        WebDNNError: the file is bad, or its stage is behind what the output is made from.
+    """
+    ctx = context()
+    module, store = read_module(source, ctx, shapes=shapes, weights=weights)
+    stage = stage_of(module)
+    if kind == "package":
+        if output is None:
+            raise WebDNNError("a package is a folder", hint="name it with -o")
+        if stage_index(stage) > stage_index("linalg"):
+            raise WebDNNError(
+                f"a package is made from stage linalg or one before it, not from {stage}"
+            )
+        options = CompileOptions()
+        lower(module, stage, "linalg", None, options)
+        package_from(module, store, options, name=source.stem).save(output)
+        return
+    content = _emitted(module, stage, kind, relaxed)
+    if output is not None:
+        output.write_bytes(content)
+    else:
+        sys.stdout.buffer.write(content)
+
+
+def _emitted(module: ModuleOp, stage: str, kind: str, relaxed: bool) -> bytes:
+    if kind == "wgsl":
+        run_stages(module, stage, "target", "webgpu")
+        return print_wgsl(module).encode()
+    ctx = context()
+    if stage != "target":
+        run_stages(module, stage, "loops", "wasm")
+        LowerPlanToLLVM().apply(ctx, module)
+        LowerKernelsToLLVM(relaxed=relaxed).apply(ctx, module)
+    code = ModuleOp([op.clone() for op in module.ops if isinstance(op, llvm.FuncOp)])
+    _, features = WASM_VARIANTS[0 if relaxed else 1]
+    match kind:
+        case "llvm-ir":
+            return str(to_llvmlite(code, triple=TRIPLE)).encode()
+        case "wasm-assembly":
+            return compile_assembly(code, features).encode()
+        case "wasm-object":
+            return compile_object(code, features)
+        case _:
+            names = [
+                op.sym_name.data
+                for op in code.ops
+                if isinstance(op, llvm.FuncOp) and op.body.blocks
+            ]
+            entry = [n for n in ("run", "run_range") if n in names]
+            return link([compile_object(code, features)], exports=entry or names)

@@ -1,0 +1,96 @@
+"""Modules from files and to files, at any stage, with their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.parser import Parser
+from xdsl.utils.exceptions import ParseError, VerifyException
+
+from webdnn.dialects import kernel, plan
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.weight_store import WeightStore, attach_weights
+from webdnn.frontends.onnx import load
+
+
+def stage_of(module: ModuleOp) -> str:
+    """The stage that a module is at, by what it holds."""
+    names: set[str] = set()
+    for op in module.walk():
+        if isinstance(op, kernel.FuncOp):
+            names.add("lowered" if op.is_lowered else "kernel")
+        names.add(op.name.partition(".")[0])
+        if isinstance(op, kernel.RegionOp | plan.ProgramOp):
+            names.add(op.name)
+    if "llvm" in names or any("wgsl.bindings" in op.attributes for op in module.ops):
+        return "target"
+    if "lowered" in names or "plan.program" in names:
+        return "loops"
+    if "kernel" in names:
+        return "kernels"
+    if "kernel.region" in names:
+        return "linalg"
+    return "onnx" if "onnx" in names else "nn"
+
+
+def read_weights(path: Path) -> WeightStore:
+    """The arrays of an `.npz` file, or of an ONNX model.
+
+    Raises:
+        WebDNNError: the file is missing or is neither.
+    """
+    if path.suffix == ".onnx":
+        return load(path).weights
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return WeightStore({key: arrays[key] for key in arrays.files})
+    except (OSError, ValueError, BadZipFile) as error:
+        raise WebDNNError("the weights cannot be read", where=str(path), why=str(error)) from error
+
+
+def write_weights(weights: WeightStore, path: Path) -> None:
+    """Write the arrays as `.npz`."""
+    np.savez(path, **{key: weights[key] for key in weights})  # pyright: ignore[reportArgumentType]
+
+
+def read_module(
+    path: str | Path,
+    ctx: Context,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    weights: Path | None = None,
+) -> tuple[ModuleOp, WeightStore]:
+    """A module at whatever stage the file holds: an ONNX model, or IR as text.
+
+    Args:
+        path: `.onnx`, or `.mlir` of any stage.
+        ctx: knows the dialects.
+        shapes: sizes of a model's inputs.
+        weights: where the arrays are that the handles of an `.mlir` name.
+
+    Raises:
+        WebDNNError: the file is missing, or does not parse or verify.
+    """
+    path = Path(path)
+    if path.suffix != ".mlir":
+        imported = load(path, shapes)
+        module, store = imported.module, imported.weights
+    else:
+        try:
+            text = path.read_text()
+            module = Parser(ctx, text, str(path)).parse_module()
+            module.verify()
+        except OSError as error:
+            raise WebDNNError(
+                "the IR cannot be read", where=str(path), why=error.strerror or ""
+            ) from error
+        except (ParseError, VerifyException) as error:
+            raise WebDNNError("the IR is not valid", where=str(path), why=str(error)) from error
+        store = read_weights(weights) if weights is not None else WeightStore()
+    attach_weights(module, store)
+    return module, store
