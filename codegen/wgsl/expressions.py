@@ -51,7 +51,7 @@ class Expr:
 
         Comparisons are put in parentheses, for `f(a < b, c > d)` reads as a template list.
         """
-        return self.at(Level.ADD)
+        return self.at(Level.ADD) if "<" in self.text else self.text
 
 
 def combine(text: str, level: Level, parts: Iterable[Expr], *, literal: bool = False) -> Expr:
@@ -69,12 +69,13 @@ def binary(symbol: str, lhs: Expr, rhs: Expr) -> Expr:
     """`lhs symbol rhs`, left-associative, with the parentheses that WGSL needs."""
     match symbol:
         case "+" | "-":
-            level, right = Level.ADD, Level.MULTIPLY
+            level, left, right = Level.ADD, Level.ADD, Level.MULTIPLY
         case "*" | "/" | "%":
-            level, right = Level.MULTIPLY, Level.UNARY
+            level, left, right = Level.MULTIPLY, Level.MULTIPLY, Level.UNARY
+        case "<<" | ">>" | "&" | "|" | "^":
+            level, left, right = Level.OTHER, Level.UNARY, Level.UNARY
         case _:
-            level, right = Level.OTHER, Level.ADD
-    left = Level.ADD if level is Level.OTHER else level
+            level, left, right = Level.OTHER, Level.ADD, Level.ADD
     return combine(f"{lhs.at(left)} {symbol} {rhs.at(right)}", level, (lhs, rhs))
 
 

@@ -18,7 +18,7 @@ from xdsl.dialects.builtin import (
     VectorType,
     i1,
 )
-from xdsl.ir import Attribute, Block, BlockArgument, Operation, SSAValue
+from xdsl.ir import Block, BlockArgument, Operation, SSAValue
 
 from webdnn.codegen.wgsl.expressions import Expr, Level, call, combine
 from webdnn.codegen.wgsl.names import Namer
@@ -294,7 +294,7 @@ class FunctionPrinter:
         i = self.names.unique(induction.name_hint or "i")
         self._exprs[induction] = Expr(i)
         advance = f"{i}++" if step.text == "1" else f"{i} += {step.text}"
-        self.line(f"for (var {i} = {_initial(lower)}; {i} < {upper.at(Level.ADD)}; {advance}) {{")
+        self.line(f"for (var {i} = {lower.text}; {i} < {upper.at(Level.ADD)}; {advance}) {{")
         self._nested(op.body.block)
         last = op.body.block.last_op
         assert isinstance(last, scf.YieldOp)
@@ -336,10 +336,6 @@ class FunctionPrinter:
         if isinstance(block.last_op, scf.YieldOp):
             self._assign(names, block.last_op.arguments)
         self._indent -= 1
-
-
-def _initial(expr: Expr) -> str:
-    return expr.text
 
 
 def _annotation(arg: BlockArgument, init: Expr) -> str:
@@ -401,7 +397,7 @@ def print_entry_point(kernel: FuncOp, scope: ModuleScope, labels: Sequence[str] 
         if access is Access.READ_WRITE:
             printer.mark_storage(argument)
         scope.declarations.append(
-            f"@group(0) @binding({i}) var<storage, {access.value}> {variable}: {_array(argument.type)};"
+            f"@group(0) @binding({i}) var<storage, {access.value}> {variable}: {wgsl_type(argument.type)};"
         )
     body = printer.body(kernel.body.block)
     declared = scope.declarations[before:]
@@ -420,7 +416,3 @@ def print_entry_point(kernel: FuncOp, scope: ModuleScope, labels: Sequence[str] 
         *body,
         "}",
     ]
-
-
-def _array(type: Attribute) -> str:
-    return wgsl_type(type)

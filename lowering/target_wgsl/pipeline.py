@@ -9,8 +9,12 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from webdnn.lowering.target_wgsl.bind_operands import WGSLBindOperandsPass
+from webdnn.lowering.target_wgsl.expand_math import WGSLExpandMathPass
 
-WGSL_PASSES: tuple[type[ModulePass], ...] = (WGSLBindOperandsPass,)
+WGSL_PASSES: tuple[type[ModulePass], ...] = (
+    WGSLExpandMathPass,
+    WGSLBindOperandsPass,
+)
 """The passes from GPU `loops` to `target`, in order."""
 
 

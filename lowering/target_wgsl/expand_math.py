@@ -1,0 +1,106 @@
+"""`wgsl-expand-math`: what WGSL lacks or does badly, in what it does well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects import arith, math
+from xdsl.dialects.builtin import Float16Type, ModuleOp, f32
+from xdsl.ir import Operation, SSAValue
+from xdsl.passes import ModulePass
+
+from webdnn.dialects import vector_ext
+from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.target_wgsl.helper_functions import HelperFunctions
+from webdnn.lowering.target_wgsl.integer_functions import CALLED, INLINE
+from webdnn.lowering.target_wgsl.math_functions import FUNCTIONS, is_nan, powf
+from webdnn.lowering.target_wgsl.values import Emitter, Value, element_type, with_element
+
+
+@dataclass(frozen=True)
+class WGSLExpandMathPass(ModulePass):
+    """Replaces `math` operations by calls of helper functions, and a few `arith` ones where they stand.
+
+    A helper function is a `func.func` that the pass adds to the module, one for each function and type. Comparisons that
+    ask for NaN (`ord`, `uno`) become comparisons of bits.
+    """
+
+    name = "wgsl-expand-math"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        helpers = HelperFunctions(op)
+        for kernel in list(op.ops):
+            if isinstance(kernel, FuncOp) and kernel.is_lowered:
+                for inner in list(kernel.body.walk()):
+                    _expand(inner, helpers)
+
+
+def _expand(op: Operation, helpers: HelperFunctions) -> None:
+    kind = type(op)
+    if kind in FUNCTIONS:
+        _call(op, helpers)
+    elif kind is math.FPowIOp:
+        emitter = _emitter_before(op)
+        exponent = emitter.value(op.operands[1]).to_float()
+        call = helpers.call("accurate_powf", powf, [op.operands[0], exponent.ssa])
+        _replace(op, emitter.add(call))
+    elif kind in CALLED:
+        call = helpers.call(op.name.partition(".")[2], CALLED[kind], list(op.operands))
+        _replace(op, _emitter_before(op).add(call))
+    elif kind in INLINE:
+        emitter = _emitter_before(op)
+        _replace(op, INLINE[kind](*[emitter.value(o) for o in op.operands]).ssa)
+    elif isinstance(op, arith.CmpfOp | vector_ext.CmpFOp):
+        _compare(op)
+
+
+def _emitter_before(op: Operation) -> Emitter:
+    block = op.parent_block()
+    assert block is not None
+    return Emitter(block, op)
+
+
+def _replace(op: Operation, value: SSAValue) -> None:
+    value.name_hint = op.results[0].name_hint
+    op.results[0].replace_all_uses_with(value)
+    op.detach()
+    op.erase()
+
+
+def _call(op: Operation, helpers: HelperFunctions) -> None:
+    """A call in f32, whatever the type of the operation is."""
+    emitter = _emitter_before(op)
+    result_type = op.results[0].type
+    half = isinstance(element_type(result_type), Float16Type)
+    wide = with_element(result_type, f32)
+    operands = [emitter.add(arith.ExtFOp(o, wide)) if half else o for o in op.operands]
+    name = "accurate_" + op.name.partition(".")[2]
+    result = emitter.add(helpers.call(name, FUNCTIONS[type(op)], operands))
+    if half:
+        result = emitter.add(arith.TruncFOp(result, result_type))
+    _replace(op, result)
+
+
+def _predicate(op: arith.CmpfOp | vector_ext.CmpFOp) -> str:
+    if isinstance(op, vector_ext.CmpFOp):
+        return op.predicate.data
+    return arith.CMPF_COMPARISON_OPERATIONS[op.predicate.value.data]
+
+
+def _compare(op: arith.CmpfOp | vector_ext.CmpFOp) -> None:
+    predicate = _predicate(op)
+    if predicate in ("true", "false"):
+        emitter = _emitter_before(op)
+        _replace(op, emitter.constant(predicate == "true", op.results[0].type))
+    elif predicate in ("ord", "uno"):
+        emitter = _emitter_before(op)
+        lhs, rhs = (_in_f32(emitter.value(o)) for o in op.operands)
+        nan = is_nan(lhs) if op.operands[0] is op.operands[1] else is_nan(lhs) | is_nan(rhs)
+        _replace(op, (nan if predicate == "uno" else ~nan).ssa)
+
+
+def _in_f32(x: Value) -> Value:
+    if isinstance(element_type(x.type), Float16Type):
+        return Value(x.emitter, x.emitter.add(arith.ExtFOp(x.ssa, with_element(x.type, f32))))
+    return x
