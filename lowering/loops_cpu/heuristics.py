@@ -8,7 +8,7 @@ from math import ceil, inf, prod
 
 from webdnn.lowering.loops_common.affine import Flat
 from webdnn.lowering.loops_common.flatten import FlatStage
-from webdnn.lowering.loops_common.stages import Gather, Group, walk
+from webdnn.lowering.loops_common.stages import Gather, Group, Stage, walk
 from webdnn.lowering.loops_common.tile import Tiling, can_split
 from webdnn.lowering.loops_cpu.schedule import (
     VECTOR_WIDTH,
@@ -230,3 +230,10 @@ def _tile_cost(
             if r_size and v_size:
                 total += one(r_size, v_size) * r_count * v_count
     return total
+
+
+def panel_width(group: Group, stage: Stage, number: int) -> int:
+    """How many columns a panel of packed weights has: those of one register tile."""
+    chosen = choose_stage(flat_stage(group, stage, number), []).tiling
+    width = chosen.tile[chosen.vector] if chosen.vector >= 0 else VECTOR_WIDTH
+    return -(-width // VECTOR_WIDTH) * VECTOR_WIDTH

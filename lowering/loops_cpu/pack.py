@@ -1,0 +1,176 @@
+"""Packs the weights of matrix products and convolutions: `[K..., N]` becomes `[N / n, K..., n]` with zeros behind the last of N.
+
+A register tile then reads one panel of n columns from the first to the last element. The pass works on kernels; what is to be done to
+the weight itself is said by `Packing`, which the host program turns into ops of `@weights`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.dialects.builtin import AffineMapAttr, ArrayAttr, FunctionType, TensorType
+from xdsl.dialects.linalg.ops import GenericOp
+from xdsl.ir import Attribute, SSAValue
+from xdsl.ir.affine import AffineDimExpr, AffineMap
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.loops_common.groups import read_groups
+from webdnn.lowering.loops_common.stages import Read, Stage, walk
+from webdnn.lowering.loops_cpu.heuristics import panel_width
+
+LEAST_DEPTH = 8
+"""Products of fewer terms than this are not worth a panel."""
+
+
+@dataclass(frozen=True)
+class Packing:
+    """How a weight is laid out: axis `axis` is padded with zeros to a multiple of `block` and cut into blocks, whose number is the first
+    axis of the packed weight; the other axes follow in their order, and the place in the block is the last axis.
+
+    In `nn` ops: `pad(shape -> padded)`, `reshape(-> split)`, `transpose(permutation)`.
+    """
+
+    operand: int
+    axis: int
+    block: int
+    shape: tuple[int, ...]
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.shape[self.axis] // self.block)
+
+    @property
+    def padded(self) -> tuple[int, ...]:
+        """The shape after padding."""
+        return self._with(self.blocks * self.block)
+
+    @property
+    def split(self) -> tuple[int, ...]:
+        """The shape after the axis has been cut into blocks: the padded weight, reshaped."""
+        return self._with(self.blocks, self.block)
+
+    @property
+    def permutation(self) -> tuple[int, ...]:
+        """The transpose that makes the split weight the packed one."""
+        rank = len(self.split)
+        place = self.axis + 1
+        return (self.axis, *(i for i in range(rank) if i not in (self.axis, place)), place)
+
+    @property
+    def packed(self) -> tuple[int, ...]:
+        """The shape of the packed weight."""
+        return tuple(self.split[i] for i in self.permutation)
+
+    def _with(self, *sizes: int) -> tuple[int, ...]:
+        return (*self.shape[: self.axis], *sizes, *self.shape[self.axis + 1 :])
+
+    def apply(self, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """The packed weight."""
+        pad = [(0, p - n) for n, p in zip(self.shape, self.padded, strict=True)]
+        return np.ascontiguousarray(
+            np.pad(weight, pad).reshape(self.split).transpose(self.permutation)
+        )
+
+
+def choose_packings(func: FuncOp, weights: Sequence[int], *, scratch_elements: int) -> list[Packing]:
+    """Which of the operands `weights` of a kernel are worth packing, and how.
+
+    Args:
+        weights: numbers of the operands that hold weights.
+    """
+    if func.schedule is not None:
+        return []
+    found: list[Packing] = []
+    for group in read_groups(func, scratch_elements=scratch_elements):
+        for number, stage in enumerate(group.stages):
+            if group.outer or not stage.is_reduction or not stage.outputs:
+                continue
+            for operand in weights:
+                axis = _panel_axis(stage, operand)
+                if axis is None or any(p.operand == operand for p in found):
+                    continue
+                block = panel_width(group, stage, number)
+                type = func.function_type.inputs.data[operand]
+                assert isinstance(type, TensorType)
+                if _readers(func, operand) is not None:
+                    found.append(Packing(operand, axis, block, type.get_shape()))
+    return found
+
+
+def _panel_axis(stage: Stage, operand: int) -> int | None:
+    """The axis of a weight along which the columns of a product lie, if the stage is a product with it."""
+    last = stage.outputs[0].index[-1] if stage.outputs[0].index else None
+    if not isinstance(last, AffineDimExpr):
+        return None
+    reads = [n for n in walk(stage.updates) if isinstance(n, Read)]
+    mine = [n for n in reads if n.buffer.argument == operand]
+    others = [n for n in reads if n.buffer.argument != operand]
+    if len(mine) != 1 or any(last.position in e.used_dims() for n in others for e in n.index):
+        return None
+    axes = [i for i, e in enumerate(mine[0].index) if last.position in e.used_dims()]
+    if len(axes) != 1 or mine[0].index[axes[0]] != last:
+        return None
+    reduced = {d for e in mine[0].index for d in e.used_dims() if d >= stage.num_parallel}
+    if not others or prod(stage.sizes[d] for d in reduced) < LEAST_DEPTH:
+        return None
+    return axes[0]
+
+
+def _readers(func: FuncOp, operand: int) -> list[tuple[GenericOp, int]] | None:
+    """The generics that read an operand as an input, and where in their inputs; None if anything else reads it."""
+    found: list[tuple[GenericOp, int]] = []
+    for use in func.body.block.args[operand].uses:
+        op = use.operation
+        if not isinstance(op, GenericOp) or use.index >= len(op.inputs):
+            return None
+        found.append((op, use.index))
+    return found
+
+
+def pack_operand(func: FuncOp, packing: Packing) -> None:
+    """Make a kernel read an operand in its packed form.
+
+    Raises:
+        WebDNNError: the operand is read by something else than a `linalg.generic` as an input.
+    """
+    readers = _readers(func, packing.operand)
+    if readers is None:
+        raise WebDNNError(
+            f"operand {packing.operand} of a kernel cannot be packed",
+            where=func.sym_name.data,
+            why="something else than the input of a linalg.generic reads it",
+        )
+    argument = func.body.block.args[packing.operand]
+    type = argument.type
+    assert isinstance(type, TensorType)
+    packed = TensorType(cast(Attribute, type.element_type), packing.packed)
+    for op, place in readers:
+        maps = list(op.indexing_maps)
+        old = maps[place].data
+        results = list(old.results)
+        n = results.pop(packing.axis)
+        new = AffineMap(
+            old.num_dims, 0, (n // packing.block, *results, n % packing.block)
+        )
+        maps[place] = AffineMapAttr(new)
+        op.properties["indexing_maps"] = ArrayAttr(maps)
+    _retype(func, argument, packing.operand, packed)
+
+
+def _retype(func: FuncOp, argument: SSAValue, number: int, type: Attribute) -> None:
+    from xdsl.rewriter import Rewriter
+
+    Rewriter.replace_value_with_new_type(argument, type)
+    inputs = list(func.function_type.inputs)
+    inputs[number] = type
+    func.properties["function_type"] = FunctionType.from_lists(
+        inputs, list(func.function_type.outputs)
+    )
+
+
