@@ -18,6 +18,8 @@ from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass, LowerKernelsToCPULoopsPass
 from webdnn.lowering.loops_gpu.lower import LowerKernelsToGPULoopsPass
 from webdnn.lowering.loops_gpu.schedules import AssignGPUSchedulesPass
+from webdnn.lowering.nn.decompose_rows import DecomposeRows
+from webdnn.lowering.nn.fold_channel_affine import FoldScaleIntoConv
 from webdnn.lowering.nn.hoist_weights import HoistWeights
 from webdnn.lowering.nn.sink_transposes import SinkTransposes
 from webdnn.lowering.nn_to_linalg.convert import ConvertNNToLinalg
@@ -64,7 +66,7 @@ def _target(target: Target) -> Sequence[ModulePass]:
 
 STAGES: tuple[Stage, ...] = (
     Stage("onnx", lambda _: ()),
-    Stage("nn", lambda _: (ConvertOnnxToNN(), SinkTransposes())),
+    Stage("nn", lambda _: (ConvertOnnxToNN(), SinkTransposes(), DecomposeRows())),
     Stage("linalg", lambda _: (HoistWeights(), ConvertNNToLinalg(), FuseKernelRegions())),
     Stage("kernels", _kernels),
     Stage("loops", _loops),

@@ -22,10 +22,12 @@ _DIALECTS: dict[str, str] = {
 }
 
 _PASSES: dict[str, str] = {
+    "decompose-rows": "webdnn.lowering.nn.decompose_rows:DecomposeRows",
     "sink-transposes": "webdnn.lowering.nn.sink_transposes:SinkTransposes",
     "fuse-kernel-regions": "webdnn.lowering.linalg.fuse_regions:FuseKernelRegions",
     "outline-kernels": "webdnn.lowering.kernels.outline:OutlineKernels",
     "plan-memory": "webdnn.lowering.kernels.plan_memory:PlanMemory",
+    "fold-scale-into-conv": "webdnn.lowering.nn.fold_channel_affine:FoldScaleIntoConv",
     "convert-onnx-to-nn": "webdnn.lowering.onnx_to_nn.convert:ConvertOnnxToNN",
     "assign-cpu-schedules": "webdnn.lowering.loops_cpu.lower:AssignCPUSchedulesPass",
     "lower-kernels-to-cpu-loops": "webdnn.lowering.loops_cpu.lower:LowerKernelsToCPULoopsPass",
