@@ -66,7 +66,9 @@ def _target(target: Target) -> Sequence[ModulePass]:
 
 STAGES: tuple[Stage, ...] = (
     Stage("onnx", lambda _: ()),
-    Stage("nn", lambda _: (ConvertOnnxToNN(), SinkTransposes(), DecomposeRows())),
+    Stage(
+        "nn", lambda _: (ConvertOnnxToNN(), SinkTransposes(), FoldScaleIntoConv(), DecomposeRows())
+    ),
     Stage("linalg", lambda _: (HoistWeights(), ConvertNNToLinalg(), FuseKernelRegions())),
     Stage("kernels", _kernels),
     Stage("loops", _loops),
