@@ -1,6 +1,6 @@
 """What the ONNX operators with subgraphs do: If, Loop, Scan and SequenceMap, over a function that runs a region.
 
-The `onnx` package's own Loop stacks scan outputs of rank 0 or more than 1 wrongly and its Scan lacks version 8, so these are ours.
+The `onnx` package's own Loop stacks scan outputs of ranks other than 1 wrongly, and its Scan lacks version 8.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The `onnx` dialect, generated from the operator schemas that the `onnx` package carries.
 
-`onnx.Conv` and every other operator class is an attribute of this module, by the name of its op without `onnx.`; classes of
-other domains are found with `op_class`.
+Every operator class is an attribute of this module, by the name of its op without `onnx.`: `onnx.Conv`, `onnx.Conv_1`. Those
+of other domains are found with `op_class`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ INPUT_DTYPES = "webdnn.input_dtypes"
 OUTPUT_DTYPES = "webdnn.output_dtypes"
 """Attribute of `@main`: the outputs' element types as packages spell them, a list of strings."""
 INPUT_SYMBOLS = "webdnn.input_symbols"
-"""Attribute of `@main`: for each input its dimensions' symbols, a list of lists of strings; `""` where there is none."""
+"""Attribute of `@main`: the symbols of each input's dimensions, a list of lists of strings (`""`: none)."""
 OUTPUT_SYMBOLS = "webdnn.output_symbols"
-"""Attribute of `@main`: for each output its dimensions' symbols, a list of lists of strings."""
+"""Attribute of `@main`: the symbols of each output's dimensions, a list of lists of strings."""
 OPSETS = "onnx.opset_import"
 """Attribute of the module: the version of each domain, a dictionary (`{"ai.onnx" = 23 : i64}`)."""
 MODEL_NAME = "webdnn.model_name"

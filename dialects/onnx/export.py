@@ -18,7 +18,7 @@ from xdsl.dialects.builtin import (
     StringAttr,
 )
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.ir import Block, Operation, SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import (
@@ -144,7 +144,7 @@ def to_node_proto(op: OnnxOp, weights: Weights | None = None) -> NodeProto:
 
 
 def to_model_proto(module: ModuleOp, weights: Weights) -> ModelProto:
-    """The ONNX model of a module that holds `func.func @main` of `onnx` ops; the data of all used weights is copied into it.
+    """The ONNX model of a module that holds `func.func @main` of `onnx` ops, with a copy of all weights that it uses.
 
     Raises:
         WebDNNError: the module holds something else than `onnx` ops.

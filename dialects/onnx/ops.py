@@ -11,6 +11,7 @@ from functools import cache
 from typing import Any, ClassVar, cast
 
 import onnx
+from onnx import AttributeProto
 from onnx.defs import OpSchema
 from xdsl.dialects.builtin import NoneType, StringAttr
 from xdsl.ir import Attribute, Operation, OpTraits, Region, SSAValue
@@ -29,8 +30,21 @@ from xdsl.utils.exceptions import VerifyException
 
 from webdnn.dialects.onnx.attributes import kind_of, python_value
 
-_VARIADIC = OpSchema.FormalParameterOption.Variadic
 _GRAPH = OpSchema.AttrType.GRAPH
+_KINDS: dict[OpSchema.AttrType, int] = {
+    OpSchema.AttrType.INT: AttributeProto.INT,
+    OpSchema.AttrType.INTS: AttributeProto.INTS,
+    OpSchema.AttrType.FLOAT: AttributeProto.FLOAT,
+    OpSchema.AttrType.FLOATS: AttributeProto.FLOATS,
+    OpSchema.AttrType.STRING: AttributeProto.STRING,
+    OpSchema.AttrType.STRINGS: AttributeProto.STRINGS,
+    OpSchema.AttrType.TENSOR: AttributeProto.TENSOR,
+    # A sparse tensor is made dense at import.
+    OpSchema.AttrType.SPARSE_TENSOR: AttributeProto.TENSOR,
+    OpSchema.AttrType.TYPE_PROTO: AttributeProto.TYPE_PROTO,
+    OpSchema.AttrType.GRAPH: AttributeProto.GRAPH,
+}
+"""What kind of attribute a schema's kind of attribute is."""
 _RANDOM = (
     "Bernoulli",
     "Multinomial",
@@ -141,7 +155,7 @@ class OnnxOp(Operation):
         if (attr := self.attributes.get(name)) is not None:
             return python_value(attr)
         default = self.schema.attributes[name].default_value
-        if default.type == onnx.AttributeProto.UNDEFINED:
+        if default.type == AttributeProto.UNDEFINED:
             return None
         value: Any = onnx.helper.get_attribute_value(default)
         return value.decode() if isinstance(value, bytes) else value
@@ -215,8 +229,10 @@ class OnnxOp(Operation):
                 continue
             if name not in known:
                 self._fail(f"has no attribute '{name}'")
-            if known[name].type.value != kind_of(attr):
-                self._fail(f"the attribute '{name}' must be of the kind {known[name].type.name}")
+            kind = _KINDS[known[name].type]
+            if kind != kind_of(attr):
+                kind_name = AttributeProto.AttributeType.Name(kind)
+                self._fail(f"the attribute '{name}' must be of the kind {kind_name}")
         for name, definition in known.items():
             if not definition.required:
                 continue

@@ -1,8 +1,9 @@
 """The types of ONNX values in MLIR's terms, both ways, and their numpy element types.
 
-Tensors are builtin `tensor` types: `f32`, `f64`, `f16`, `bf16`, the small floats and `complex`; signless `i8` to `i64` are
-ONNX's signed integers, `ui8` to `ui64` its unsigned ones; `i1` is bool and `!onnx.string` is string. An unknown
-dimension is `?`, an unknown rank `tensor<*x...>`. Sequences, optionals, maps and sparse tensors are types of this dialect.
+Tensors are builtin `tensor` types: `f32`, `f64`, `f16`, `bf16`, the small floats and `complex`; signless `i8` to `i64`
+are ONNX's signed integers, `ui8` to `ui64` its unsigned ones; `i1` is bool and `!onnx.string` is string. An unknown
+dimension is `?`, an unknown rank `tensor<*x...>`. Sequences, optionals, maps and sparse tensors are types of this
+dialect.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ def bind_shapes(
         shapes: sizes by the name of an input.
 
     Raises:
-        WebDNNError: there is no such input, the rank is wrong, a size contradicts a fixed one, or a symbol gets two sizes.
+        WebDNNError: there is no such input, the rank is wrong, a size contradicts a fixed one, or a symbol gets two
+            sizes.
     """
     unknown = [name for name in shapes if name not in inputs]
     if unknown:

@@ -49,7 +49,7 @@ from webdnn.dialects.onnx.types import dtype_name, type_from_proto, type_of_arra
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.frontends.onnx.graphs import all_graphs, describe
 from webdnn.frontends.onnx.inference import Types, types_of
-from webdnn.frontends.onnx.tensors import inline_array
+from webdnn.frontends.onnx.tensor_data import TensorReader
 from webdnn.frontends.onnx.validate import opsets_of
 
 Array = npt.NDArray[Any]
@@ -84,6 +84,7 @@ class _Builder:
         self.weights = weights
         self.opsets = opsets_of(model)
         self.none: NoneOp | None = None
+        self.reader = TensorReader()
 
     def module(self) -> ModuleOp:
         graph = self.model.graph
@@ -131,7 +132,7 @@ class _Builder:
         """Append the initializers and nodes of a graph to a block, and their values to the scope."""
         for tensor in graph.initializer:
             if tensor.name not in self.arrays:
-                scope[tensor.name] = self._weight(block, tensor.name, inline_array(tensor))
+                scope[tensor.name] = self._weight(block, tensor.name, self.reader.array(tensor))
         for node in graph.node:
             self._node(block, node, scope, types)
 
@@ -144,7 +145,7 @@ class _Builder:
 
     def _node(self, block: Block, node: NodeProto, scope: Scope, types: Types) -> None:
         if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
-            scope[node.output[0]] = self._weight(block, node.output[0], _constant(node))
+            scope[node.output[0]] = self._weight(block, node.output[0], self._constant(node))
             return
         domain = "" if node.domain == "ai.onnx" else node.domain
         cls = op_class(node.op_type, self.opsets.get(domain, 0), domain)
@@ -174,6 +175,24 @@ class _Builder:
                 result.name_hint = name_hint(name)
                 scope[name] = result
         block.add_op(op)
+
+    def _constant(self, node: NodeProto) -> Array:
+        """The value of a Constant node; its scalars and lists are those of the attribute that it has."""
+        (proto,) = (a for a in node.attribute if a.name.startswith(("value", "sparse_value")))
+        if proto.name == "value":
+            return self.reader.array(proto.t)
+        value: Any = onnx.helper.get_attribute_value(proto)
+        if proto.name == "sparse_value":
+            return self.reader.dense(proto.sparse_tensor)
+        if proto.name in ("value_int", "value_ints"):
+            return np.array(value, np.int64)
+        if proto.name in ("value_float", "value_floats"):
+            return np.array(value, np.float32)
+        if proto.name in ("value_string", "value_strings"):
+            strings = value if proto.name == "value_strings" else [value]
+            texts = np.array([s.decode("utf-8", "surrogateescape") for s in strings], object)
+            return texts if proto.name == "value_strings" else texts.reshape(())
+        raise WebDNNError(f"the Constant node '{describe(node)}' has no value that can be read")
 
     def _operand(self, name: str, scope: Scope) -> SSAValue:
         if name:
@@ -213,23 +232,6 @@ def name_hint(name: str) -> str | None:
     if not text:
         return None
     return f"v{text}" if text[0].isdigit() else text
-
-
-def _constant(node: NodeProto) -> Array:
-    """The value of a Constant node; its scalars and lists are those of the attribute that it has."""
-    (proto,) = (a for a in node.attribute if a.name.startswith(("value", "sparse_value")))
-    if proto.name == "value":
-        return inline_array(proto.t)
-    value: Any = onnx.helper.get_attribute_value(proto)
-    if proto.name in ("value_int", "value_ints"):
-        return np.array(value, np.int64)
-    if proto.name in ("value_float", "value_floats"):
-        return np.array(value, np.float32)
-    if proto.name in ("value_string", "value_strings"):
-        strings = value if proto.name == "value_strings" else [value]
-        texts = np.array([s.decode("utf-8", "surrogateescape") for s in strings], object)
-        return texts if proto.name == "value_strings" else texts.reshape(())
-    raise WebDNNError(f"the Constant node '{describe(node)}' has no value that can be read")
 
 
 def _without_trailing(names: Sequence[str]) -> list[str]:

@@ -15,8 +15,8 @@ Types: TypeAlias = dict[str, TypeProto]
 def infer(model: ModelProto) -> ModelProto:
     """The model with the types that inference finds in its `value_info`.
 
-    Intermediate and output shapes that the file states are not trusted, because they are often those of other sizes than
-    the ones that were bound: they only fill what inference leaves open.
+    Intermediate and output shapes that the file states are not trusted, because they are often those of other sizes
+    than the ones that were bound: they only fill what inference leaves open.
     """
     bare = ModelProto()
     bare.CopyFrom(model)

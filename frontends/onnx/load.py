@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
-from onnx import ModelProto
+import onnx.inliner
+from onnx import GraphProto, ModelProto
 from xdsl.dialects.builtin import ModuleOp
 
 from webdnn.dialects.errors import WebDNNError
@@ -31,9 +32,10 @@ from webdnn.frontends.onnx.validate import (
 class ImportedModel:
     """A model as IR.
 
-    `module` holds one `func.func @main` of `onnx` ops. The function's attributes name its inputs and outputs (the constants
-    of `webdnn.dialects.onnx`: INPUT_NAMES, INPUT_DTYPES, INPUT_SYMBOLS and the same for outputs). Arguments are the model's
-    inputs without its initializers; each op's location is the name of its node. `onnx.weight` ops name keys of `weights`.
+    `module` holds one `func.func @main` of `onnx` ops. Its arguments are the model's inputs without its initializers.
+    The function's attributes name them and the outputs (the constants of `webdnn.dialects.onnx`: INPUT_NAMES,
+    INPUT_DTYPES, INPUT_SYMBOLS and the same for outputs). Each op's location is the name of its node. `onnx.weight` ops
+    name keys of `weights`.
     """
 
     module: ModuleOp
@@ -48,16 +50,18 @@ def load(
 ) -> ImportedModel:
     """Import an ONNX model.
 
-    Model-local functions are inlined. The model is converted to the newest opset of the `onnx` package where its converter
-    can do it for all nodes; else it keeps its opset, and its ops are of the versions of that opset.
+    Model-local functions are inlined. The model is converted to the newest opset of the `onnx` package where its
+    converter can do it for all nodes; else it keeps its opset, and its ops are of the versions of that opset.
 
     Args:
-        model: a path (external data is looked for beside it), the bytes of a file, or a ModelProto (which is not changed).
+        model: a path (external data is looked for beside it), the bytes of a file, or a ModelProto, which is not
+            changed.
         shapes: sizes of inputs, by name; they bind the model's symbolic dimensions, wherever the same symbol stands.
         inline: operators that ONNX defines as functions of others (`"LayerNormalization"`) to replace by these.
 
     Raises:
-        WebDNNError: the model is missing, broken, or uses operators that ONNX does not define; or `shapes` do not fit it.
+        WebDNNError: the model is missing, broken, or uses operators that ONNX does not define; or `shapes` do not
+            fit it.
     """
     source = read(model)
     proto = source.model
@@ -67,14 +71,14 @@ def load(
     check_operators(proto, opsets)
     check_names(proto.graph)
     sort_nodes(proto.graph)
-    initializers = {tensor.name for tensor in proto.graph.initializer}
-    initializers |= {tensor.values.name for tensor in proto.graph.sparse_initializer}
-    inputs = [value.name for value in proto.graph.input if value.name not in initializers]
-    arrays = detach_weights(proto.graph, source.folder)
+    inputs = _inputs_of(proto.graph)
+    arrays = detach_weights(proto.graph, source.reader)
     # From IR version 4 on an initializer need not be an input: what was detached may be either.
     proto.ir_version = max(proto.ir_version, 4)
     check_model(proto)
-    proto = _inline_functions(proto)
+    if proto.functions:
+        proto = _inline_functions(proto)
+        arrays |= detach_weights(proto.graph, source.reader)
     bind_shapes(proto.graph, inputs, shapes or {})
     proto = upgrade(proto)
     if inline:
@@ -87,9 +91,14 @@ def load(
     return ImportedModel(build(proto, arrays, weights), weights)
 
 
+def _inputs_of(graph: GraphProto) -> list[str]:
+    """The names of the inputs that a caller gives: those that are not initializers."""
+    initializers = {tensor.name for tensor in graph.initializer}
+    initializers |= {tensor.values.name for tensor in graph.sparse_initializer}
+    return [value.name for value in graph.input if value.name not in initializers]
+
+
 def _inline_functions(model: ModelProto) -> ModelProto:
-    if not model.functions:
-        return model
     try:
         return onnx.inliner.inline_local_functions(model, convert_version=True)
     except (RuntimeError, onnx.version_converter.ConvertError) as error:

@@ -18,7 +18,7 @@ def upgrade(model: ModelProto) -> ModelProto:
     """The same model in the newest opset, or `model` itself where the converter cannot convert all of its nodes.
 
     Raises:
-        WebDNNError: the opset is older than `OLDEST_OPSET` and cannot be converted, or is newer than the `onnx` package.
+        WebDNNError: the opset is older than `OLDEST_OPSET` and cannot be converted, or newer than the `onnx` package.
     """
     opset = opsets_of(model).get("")
     newest = onnx.defs.onnx_opset_version()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,63 +10,73 @@ from google.protobuf.message import DecodeError, EncodeError
 from onnx import ModelProto
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.onnx.tensor_data import TensorReader
+from webdnn.frontends.onnx.wire import cut
 
 
 @dataclass(frozen=True)
 class Source:
-    """A model that was read; `model` belongs to the importer, which changes it."""
+    """A model that was read.
+
+    Attributes:
+        model: the model without the data of its big tensors; it belongs to the importer, which changes it.
+        reader: gives the data of its tensors.
+    """
 
     model: ModelProto
-    name: str
-    """What messages call the model: its path, or how it was given."""
-    folder: Path | None
-    """Where its external data lies; None where the model did not come from a file."""
+    reader: TensorReader
 
 
 def read(model: str | Path | bytes | ModelProto) -> Source:
-    """Read a model without its external data.
+    """Read a model; the data of its tensors is not read yet.
 
     Raises:
         WebDNNError: there is no such file, it cannot be read, or it is not an ONNX model.
     """
     if isinstance(model, ModelProto):
-        copy = ModelProto()
-        copy.CopyFrom(model)
-        return _check(Source(copy, "the given ModelProto", None))
+        try:
+            data = model.SerializeToString()
+        except (EncodeError, ValueError):
+            raise WebDNNError(
+                "the given ModelProto is too big to be serialized",
+                why="protobuf ends at 2 GiB",
+                hint="save it with external data and give the path",
+            ) from None
+        return _parse(memoryview(data), "the given ModelProto", None)
     if isinstance(model, bytes):
-        return _check(Source(_parse(model, "the given bytes"), "the given bytes", None))
+        return _parse(memoryview(model), "the given bytes", None)
     path = Path(model)
-    name = str(path)
     if not path.exists():
-        raise WebDNNError("there is no such model file", where=name)
+        raise WebDNNError("there is no such model file", where=str(path))
     if path.is_dir():
         raise WebDNNError(
-            "the model is a folder, not a file", where=name, hint="name the .onnx file in it"
+            "the model is a folder, not a file", where=str(path), hint="name the .onnx file in it"
         )
+    return _parse(_map(path), str(path), path.resolve().parent)
+
+
+def _map(path: Path) -> memoryview:
     try:
-        content = path.read_bytes()
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:  # An empty file cannot be mapped.
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
     except OSError as error:
         raise WebDNNError(
-            "the model file cannot be read", where=name, why=str(error.strerror)
+            "the model file cannot be read", where=str(path), why=error.strerror or str(error)
         ) from None
-    return _check(Source(_parse(content, name), name, path.resolve().parent))
 
 
-def _parse(content: bytes, name: str) -> ModelProto:
-    model = ModelProto()
+def _parse(data: memoryview, name: str, folder: Path | None) -> Source:
     try:
-        model.ParseFromString(content)
-    except (DecodeError, EncodeError):
+        skeleton, blobs = cut(data)
+        model = ModelProto.FromString(skeleton)
+    except (DecodeError, ValueError):
         raise _not_onnx(name) from None
-    return model
-
-
-def _check(source: Source) -> Source:
     # Protobuf accepts nearly any short input as a message of unknown fields; a model has these two.
-    model = source.model
     if model.ir_version == 0 or not model.HasField("graph"):
-        raise _not_onnx(source.name)
-    return source
+        raise _not_onnx(name)
+    return Source(model, TensorReader(folder, blobs))
 
 
 def _not_onnx(name: str) -> WebDNNError:

@@ -1,0 +1,167 @@
+"""Reads the data of tensors from the three places where it can be: in the model, cut out of it, or in another file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnx import SparseTensorProto, TensorProto
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.onnx.wire import BLOB_KEY
+
+Array = npt.NDArray[Any]
+
+_PACKED_BITS: dict[int, int] = {
+    TensorProto.INT4: 4,
+    TensorProto.UINT4: 4,
+    TensorProto.FLOAT4E2M1: 4,
+    TensorProto.INT2: 2,
+    TensorProto.UINT2: 2,
+}
+"""The bits of an element of the types of which a byte holds several."""
+
+
+def element_count(tensor: TensorProto) -> int:
+    """How many elements a tensor has."""
+    count = 1
+    for size in tensor.dims:
+        count *= size
+    return count
+
+
+def is_external(tensor: TensorProto) -> bool:
+    """Whether the data of a tensor is outside of it."""
+    return tensor.data_location == TensorProto.EXTERNAL
+
+
+@dataclass(frozen=True)
+class TensorReader:
+    """Gives the arrays of tensors, as views of memory-mapped files where the bytes allow it.
+
+    Attributes:
+        folder: where external data lies; None where the model did not come from a file.
+        blobs: the data that was cut out of the model.
+    """
+
+    folder: Path | None = None
+    blobs: Sequence[memoryview] = ()
+
+    def array(self, tensor: TensorProto) -> Array:
+        """The array of a tensor.
+
+        Raises:
+            WebDNNError: external data is missing, too short or outside the folder, or the data does not fit the shape.
+        """
+        if any(size < 0 for size in tensor.dims):
+            raise _does_not_fit(tensor, f"its shape is {list(tensor.dims)}")
+        if not is_external(tensor):
+            return _inline(tensor)
+        entries = {entry.key: entry.value for entry in tensor.external_data}
+        number = entries.get(BLOB_KEY, "")
+        if number.isdigit() and int(number) < len(self.blobs):
+            return _view(tensor, np.frombuffer(self.blobs[int(number)], np.uint8))
+        return self._external(tensor, entries)
+
+    def dense(self, sparse: SparseTensorProto) -> Array:
+        """The dense array of a sparse tensor."""
+        values, indices = self.array(sparse.values), self.array(sparse.indices)
+        dense = np.zeros(tuple(sparse.dims), values.dtype)
+        try:
+            if indices.ndim == 1:
+                dense.reshape(-1)[indices] = values
+            else:
+                dense[tuple(indices.T)] = values
+        except (IndexError, ValueError) as error:
+            raise _does_not_fit(sparse.values, str(error)) from None
+        return dense
+
+    def _external(self, tensor: TensorProto, entries: dict[str, str]) -> Array:
+        location, name = entries.get("location", ""), _name(tensor)
+        if self.folder is None:
+            raise WebDNNError(
+                f"the data of '{name}' is in another file, '{location}', and the model came without a folder",
+                where=name,
+                hint="give the path of the model file, with its data beside it",
+            )
+        path = (self.folder / location).resolve()
+        if not location or not path.is_relative_to(self.folder):
+            raise WebDNNError(
+                f"the external data file '{location}' is outside the model's folder",
+                where=name,
+                why="a model may only read files that lie beside it",
+                hint="move the data into the model's folder",
+            )
+        if not path.is_file():
+            raise WebDNNError(
+                f"the external data file '{location}' is missing",
+                where=name,
+                hint=f"put it into {self.folder}",
+            )
+        length = _byte_count(tensor)
+        try:
+            offset = int(entries.get("offset") or 0)
+            declared = int(entries.get("length") or length)
+        except ValueError:
+            raise _does_not_fit(tensor, "the offset or length is not a number") from None
+        have = path.stat().st_size - offset
+        if offset < 0 or have < length:
+            raise WebDNNError(
+                f"the external data file '{location}' is too short",
+                where=name,
+                why=f"the tensor needs {length} bytes at {offset}, and there are {max(0, have)}",
+            )
+        if declared != length:
+            raise _does_not_fit(
+                tensor, f"it needs {length} bytes, and the model says that it has {declared}"
+            )
+        if length == 0:
+            return np.empty(tuple(tensor.dims), _dtype(tensor))
+        return _view(tensor, np.memmap(path, np.uint8, "r", offset, (length,)))
+
+
+def _inline(tensor: TensorProto) -> Array:
+    try:
+        return onnx.numpy_helper.to_array(tensor)
+    except (ValueError, TypeError, KeyError) as error:
+        raise _does_not_fit(tensor, str(error)) from None
+
+
+def _view(tensor: TensorProto, data: npt.NDArray[np.uint8]) -> Array:
+    """The array of a tensor over its raw data, without a copy where each element has its own bytes."""
+    if len(data) != _byte_count(tensor):
+        raise _does_not_fit(tensor, f"it needs {_byte_count(tensor)} bytes and has {len(data)}")
+    if tensor.data_type in _PACKED_BITS:
+        copy = TensorProto(data_type=tensor.data_type, dims=tensor.dims, raw_data=data.tobytes())
+        return onnx.numpy_helper.to_array(copy)
+    return data.view(_dtype(tensor)).reshape(tuple(tensor.dims))
+
+
+def _dtype(tensor: TensorProto) -> np.dtype[Any]:
+    try:
+        if tensor.data_type == TensorProto.STRING:
+            raise KeyError
+        return np.dtype(onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type))
+    except KeyError:
+        raise _does_not_fit(tensor, "this element type has no raw data") from None
+
+
+def _byte_count(tensor: TensorProto) -> int:
+    count = element_count(tensor)
+    bits = _PACKED_BITS.get(tensor.data_type)
+    return count * _dtype(tensor).itemsize if bits is None else (count * bits + 7) // 8
+
+
+def _name(tensor: TensorProto) -> str:
+    return tensor.name or "a Constant node"
+
+
+def _does_not_fit(tensor: TensorProto, why: str) -> WebDNNError:
+    return WebDNNError(
+        "the data of a tensor does not fit its type and shape", where=_name(tensor), why=why
+    )
