@@ -1,7 +1,7 @@
 """The `onnx` dialect, generated from the operator schemas that the `onnx` package carries.
 
-Every operator class is an attribute of this module, by the name of its op without `onnx.`: `onnx.Conv`, `onnx.Conv_1`. Those
-of other domains are found with `op_class`.
+Every operator class is an attribute of this module, by the name of its op without `onnx.`: `onnx.Conv`, `onnx.Conv_1`.
+Those of other domains are found with `op_class`.
 """
 
 from __future__ import annotations

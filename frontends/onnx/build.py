@@ -55,6 +55,9 @@ from webdnn.frontends.onnx.validate import opsets_of
 Array = npt.NDArray[Any]
 Scope = ChainMap[str, SSAValue]
 
+HINT_LENGTH = 60
+"""The longest name of a value in the printed IR, not counting the number that makes it unique."""
+
 
 def build(model: ModelProto, arrays: Mapping[str, Array], weights: WeightStore) -> ModuleOp:
     """The module of a model.
@@ -227,8 +230,12 @@ class _Builder:
 
 
 def name_hint(name: str) -> str | None:
-    """A value's name in MLIR's alphabet, or None where nothing is left of it."""
-    text = re.sub(r"[^A-Za-z0-9_$]+", "_", name).strip("_")
+    """A value's name in MLIR's alphabet, or None where nothing is left of it.
+
+    Numbers at the end go, because xDSL makes names unique with them; of a long name the end stays, which says most.
+    """
+    text = re.sub(r"[^A-Za-z0-9_$]+", "_", name)
+    text = re.sub(r"(_\d+)+$", "", text)[-HINT_LENGTH:].strip("_")
     if not text:
         return None
     return f"v{text}" if text[0].isdigit() else text
