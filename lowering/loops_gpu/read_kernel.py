@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-from xdsl.dialects import arith, linalg, tensor
+from xdsl.dialects import arith, tensor
 from xdsl.dialects.builtin import FloatAttr, IndexType, IntegerAttr, TensorType
+from xdsl.dialects.linalg.attrs import IteratorType
+from xdsl.dialects.linalg.ops import FillOp, GenericOp, IndexOp, YieldOp
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, SSAValue
 from xdsl.ir.affine import (
     AffineBinaryOpExpr,
@@ -145,9 +147,9 @@ class _Reader:
             return Load(_element_type(value), value.index, row_major(indices, _shape(value)))
         op = value.owner
         match op:
-            case linalg.FillOp():
+            case FillOp():
                 return self._scalar(op.inputs[0])
-            case linalg.GenericOp():
+            case GenericOp():
                 return self._generic_result(op, op.results.index(value), indices)
             case tensor.ConcatOp():
                 return self._concat(op, indices)
@@ -187,7 +189,7 @@ class _Reader:
             node = Choose(node.type, position, bound, part, node)
         return node
 
-    def _generic_result(self, op: linalg.GenericOp, result: int, indices: Sequence[Lin]) -> Node:
+    def _generic_result(self, op: GenericOp, result: int, indices: Sequence[Lin]) -> Node:
         maps = [attr.data for attr in op.indexing_maps]
         iterators = [attr.data for attr in op.iterator_types]
         output_map = maps[len(op.inputs) + result]
@@ -201,7 +203,7 @@ class _Reader:
         for d, size in enumerate(sizes):
             if size == 1:
                 loops[d] = Lin()
-            elif loops[d] is None and iterators[d] == linalg.IteratorType.PARALLEL:
+            elif loops[d] is None and iterators[d] == IteratorType.PARALLEL:
                 raise self._fail("a parallel loop of a linalg.generic is absent from an output map")
         key = (op, tuple(_key([Lin.of(-1) if lin is None else lin])[0] for lin in loops))
         if (results := self._generics.get(key)) is None:
@@ -210,7 +212,7 @@ class _Reader:
 
     def _generic(
         self,
-        op: linalg.GenericOp,
+        op: GenericOp,
         maps: Sequence[AffineMap],
         known: Sequence[Lin | None],
         sizes: Sequence[int],
@@ -224,7 +226,7 @@ class _Reader:
                 reduced.append(dim)
                 lin = Lin.of(dim)
             loops.append(lin)
-        is_reduction = any(a.data != linalg.IteratorType.PARALLEL for a in op.iterator_types)
+        is_reduction = any(a.data != IteratorType.PARALLEL for a in op.iterator_types)
         block = op.body.block
         count = len(op.inputs)
         read_at = [[self._affine(e, loops) for e in m.results] for m in maps]
@@ -270,9 +272,9 @@ class _Reader:
 
         for op in block.ops:
             match op:
-                case linalg.YieldOp():
+                case YieldOp():
                     return [value(v) for v in op.arguments]
-                case linalg.IndexOp():
+                case IndexOp():
                     values[op.result] = Index.of(loops[op.dim.value.data])
                 case arith.ConstantOp():
                     values[op.result] = self._scalar(op.result)
@@ -317,7 +319,7 @@ class _Argument(Protocol):
     def __call__(self, index: int, /) -> Node: ...
 
 
-def _loop_sizes(op: linalg.GenericOp, maps: Sequence[AffineMap], count: int) -> list[int]:
+def _loop_sizes(op: GenericOp, maps: Sequence[AffineMap], count: int) -> list[int]:
     sizes = [-1] * count
     for operand, map in zip((*op.inputs, *op.outputs), maps, strict=True):
         for expr, size in zip(map.results, _shape(operand), strict=True):

@@ -92,7 +92,8 @@ class Axis:
         """The place, moved to the end of the axis if it is beyond, and whether it was not; None for always."""
         if not self.ragged:
             return place, None
-        units, _ = place.flat.divide(width)
+        units, rest = place.flat.divide(width)
+        assert rest == Lin(), "a vector begins at a multiple of its width"
         last = emit.constant_index(self.size // width - 1)
         clamped = emit.binary(arith.MinUIOp, emit.value(units), last)
         condition = emit.less(place.flat, self.size) if self.summed else None

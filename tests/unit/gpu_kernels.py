@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from xdsl.dialects.builtin import IntegerType, ModuleOp, TensorType, f16, f32, i1
-from xdsl.ir import Attribute, Block, SSAValue
+from xdsl.builder import Builder
+from xdsl.dialects import tensor
+from xdsl.dialects.builtin import IndexType, IntegerType, ModuleOp, TensorType, f16, f32, i1
+from xdsl.dialects.linalg.ops import IndexOp
+from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from webdnn.dialects.kernel import FuncOp, ReturnOp, ScheduleAttr
+from webdnn.dialects.numpy_meaning.kernel import run_kernel as run_meaning
 from webdnn.engines.wgpu import run_kernel
 from webdnn.lowering.loops_gpu.lower import lower_kernel
-from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder
+from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, scalar_constant
 
 Array = npt.NDArray[Any]
 
@@ -23,6 +28,29 @@ ELEMENTS: dict[str, Attribute] = {
     "bool": i1,
     **{f"{sign}int{n}": IntegerType(n) for n in (8, 16, 32) for sign in ("", "u")},
 }
+
+
+class Scalars:
+    """Appends scalar ops to the body of a generic: `s(arith.AddfOp, x, y)`."""
+
+    def __init__(self, builder: Builder) -> None:
+        self.builder = builder
+
+    def __call__(self, op: Any, *args: Any) -> SSAValue:
+        return self.builder.insert(op(*args)).results[0]
+
+    def constant(self, value: float, type: Attribute = f32) -> SSAValue:
+        return scalar_constant(self.builder, value, type)
+
+    def constant_index(self, value: int) -> SSAValue:
+        return self.constant(value, IndexType())
+
+    def index(self, dim: int) -> SSAValue:
+        return self(IndexOp, dim)
+
+    def extract(self, source: SSAValue, indices: Sequence[SSAValue]) -> SSAValue:
+        assert isinstance(source.type, TensorType)
+        return self(tensor.ExtractOp, source, list(indices), source.type.element_type)
 
 
 def tensor_type(array: Array) -> TensorType[Attribute]:
@@ -42,7 +70,6 @@ def make_kernel(
     results = [results] if isinstance(results, SSAValue) else list(results)
     region.builder.insert(ReturnOp(*results))
     block = region.block
-    from xdsl.ir import Region
 
     func = FuncOp(
         "k",
@@ -54,13 +81,37 @@ def make_kernel(
     return func
 
 
-def run_on_gpu(func: FuncOp, arrays: Sequence[Array]) -> list[Array]:
-    """The outputs of a kernel of level `kernels`, lowered to WGSL and run by wgpu."""
-    shapes = [t.get_shape() for t in func.function_type.outputs]  # pyright: ignore
-    module = ModuleOp([lower_kernel(func.clone())])
+def check(
+    func: FuncOp,
+    arrays: Sequence[Array],
+    expected: Sequence[Array] | None = None,
+    tolerance: float = 1e-5,
+) -> FuncOp:
+    """Compare a kernel on level `kernels`, its GPU loops in numpy, and its WGSL run by wgpu.
+
+    Args:
+        expected: what the kernel must give, if that is known from elsewhere.
+
+    Returns:
+        the lowered kernel.
+    """
+    func.verify()
+    reference = run_meaning(func, arrays)
+    for actual, wanted in zip(reference, expected or [], strict=expected is not None):
+        assert_close(actual, wanted, tolerance)
+    lowered = lower_kernel(func.clone())
+    module = ModuleOp([lowered])
     module.verify()
-    outputs = run_kernel(module, "k", arrays)
-    return [o.reshape(s) for o, s in zip(outputs, shapes, strict=True)]
+    import os
+
+    for run in (
+        (partial(run_meaning, lowered, arrays),)
+        if os.environ.get("NOGPU")
+        else (partial(run_meaning, lowered, arrays), partial(run_kernel, module, "k", arrays))
+    ):
+        for actual, wanted in zip(run(), reference, strict=True):
+            assert_close(actual.reshape(wanted.shape), wanted, tolerance)
+    return lowered
 
 
 def assert_close(actual: Array, expected: Array, tolerance: float = 1e-5) -> None:
@@ -71,6 +122,10 @@ def assert_close(actual: Array, expected: Array, tolerance: float = 1e-5) -> Non
     if expected.dtype.kind != "f":
         np.testing.assert_array_equal(actual, expected)
         return
+    wanted, got = np.isfinite(expected), np.isfinite(actual)
+    np.testing.assert_array_equal(got, wanted)
+    np.testing.assert_array_equal(actual[~wanted], expected[~wanted])
+    expected, actual = np.where(wanted, expected, 0), np.where(wanted, actual, 0)
     scale = max(float(np.abs(expected).max()), 1e-30)
     error = float(np.abs(actual.astype(np.float64) - expected).max()) / scale
     assert error <= tolerance, f"relative error {error}"
