@@ -13,6 +13,7 @@ from xdsl.universe import Universe
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.lowering.kernels.outline import OutlineKernels
+from webdnn.lowering.kernels.pack_weights import PackWeights
 from webdnn.lowering.kernels.plan_memory import PlanMemory
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass, LowerKernelsToCPULoopsPass
@@ -49,7 +50,7 @@ class Stage:
 
 def _kernels(target: Target) -> Sequence[ModulePass]:
     if target == "wasm":
-        return (OutlineKernels(), AssignCPUSchedulesPass())
+        return (OutlineKernels(), PackWeights(), AssignCPUSchedulesPass())
     return (OutlineKernels(), AssignGPUSchedulesPass())
 
 
