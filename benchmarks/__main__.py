@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from rich.console import Console
 
-from . import compile_cost, side_by_side, start
+from . import compile_cost, kernels, side_by_side, start
 from .macs import count_macs
 from .models import MODELS
 from .peers import PEERS, Setting
@@ -48,10 +48,12 @@ def _parser() -> argparse.ArgumentParser:
         )
         return sub
 
-    def browser_options(sub: argparse.ArgumentParser, rounds: int) -> None:
+    def peer_option(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "--peers", nargs="+", choices=list(PEERS), default=list(PEERS), metavar="PEER"
         )
+
+    def browser_options(sub: argparse.ArgumentParser, rounds: int) -> None:
         sub.add_argument("--backend", choices=["wasm", "webgpu"], default="wasm")
         sub.add_argument("--gpu", choices=["software", "hardware"], default="software")
         sub.add_argument("--threads", type=int, default=1)
@@ -60,10 +62,17 @@ def _parser() -> argparse.ArgumentParser:
 
     text = "the time of a run: all peers in one page of one browser, in turns"
     sub = command("run", _run, text, BROWSER_MODELS)
+    peer_option(sub)
     browser_options(sub, 20)
     sub.add_argument("--native", action="store_true", help="native ONNX Runtime too")
     text = "the time from navigation to the first result, and the bytes downloaded"
-    browser_options(command("start", _start, text, BROWSER_MODELS), 5)
+    sub = command("start", _start, text, BROWSER_MODELS)
+    peer_option(sub)
+    browser_options(sub, 5)
+    text = "the time of each kernel of WebDNN's package, with GFLOP/s and GB/s"
+    sub = command("kernels", _kernels, text, ["resnet50"])
+    browser_options(sub, 10)
+    sub.add_argument("--top", type=int, default=25, help="how many kernels to show")
     text = "the time and memory of the compiler: cold, warm, and when only the weights changed"
     sub = command("compile", _compile, text, BROWSER_MODELS)
     sub.add_argument("--target", choices=["wasm", "webgpu", "both"], default="both")
@@ -92,6 +101,13 @@ def _start(options: argparse.Namespace, console: Console) -> Outcome:
     setting = _setting(options)
     results = start.measure(options.models, options.peers, setting, console)
     return [start.table(results, setting)], [asdict(result) for result in results]
+
+
+def _kernels(options: argparse.Namespace, console: Console) -> Outcome:
+    setting = _setting(options)
+    profiles = [kernels.profile(name, setting, console) for name in options.models]
+    tables = [kernels.table(profile, setting, options.top) for profile in profiles]
+    return tables, [asdict(profile) for profile in profiles]
 
 
 def _compile(options: argparse.Namespace, console: Console) -> Outcome:

@@ -3,10 +3,11 @@
 import hashlib
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+
+import platformdirs
 
 
 def cache_dir() -> Path:
@@ -14,15 +15,7 @@ def cache_dir() -> Path:
 
     `WEBDNN_CACHE_DIR` if it is set, otherwise `webdnn` in the platform's cache directory.
     """
-    if override := os.environ.get("WEBDNN_CACHE_DIR"):
-        return Path(override)
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA", str(Path.home() / "AppData" / "Local")))
-    elif sys.platform == "darwin":
-        base = Path.home() / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return base / "webdnn"
+    return Path(os.environ.get("WEBDNN_CACHE_DIR") or platformdirs.user_cache_path("webdnn"))
 
 
 def cached_dir(kind: str, key: str, make: Callable[[Path], None]) -> Path:

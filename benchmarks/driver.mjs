@@ -31,10 +31,9 @@ async function openPage(browser, origin, name, hash = "") {
   return { context, page };
 }
 
-/** All runtimes in one page, in turns. */
-async function interleaved(browser, server) {
-  const { page } = await openPage(browser, server.origin, "interleaved");
-  let names = [];
+/** Loads the runtimes of the job into one page; the names of those that could be loaded. */
+async function loadAll(page) {
+  const names = [];
   for (const runtime of job.runtimes) {
     try {
       const result = await page.evaluate((options) => globalThis.benchmark.load(options), runtime);
@@ -44,6 +43,13 @@ async function interleaved(browser, server) {
       report({ event: "failed", runtime: runtime.name, message: error.message });
     }
   }
+  return names;
+}
+
+/** All runtimes in one page, in turns. */
+async function interleaved(browser, server) {
+  const { page } = await openPage(browser, server.origin, "interleaved");
+  let names = await loadAll(page);
   for (let i = 0; i < job.rounds && names.length > 0; i++) {
     const order = names.map((_, k) => names[(k + i) % names.length]);
     const call = ([names, pause]) => globalThis.benchmark.round(names, pause);
@@ -51,6 +57,17 @@ async function interleaved(browser, server) {
     for (const [runtime, message] of Object.entries(failures)) report({ event: "failed", runtime, message });
     names = names.filter((name) => !(name in failures));
     report({ event: "round", times });
+  }
+}
+
+/** The times of single launches. */
+async function profile(browser, server) {
+  const { page } = await openPage(browser, server.origin, "interleaved");
+  for (const name of await loadAll(page)) {
+    for (let i = 0; i < job.rounds; i++) {
+      const result = await page.evaluate((name) => globalThis.benchmark.profile(name), name);
+      report({ event: "profile", runtime: name, ...result });
+    }
   }
 }
 
@@ -83,7 +100,7 @@ const browser = await chromium.launch({
 });
 try {
   report({ event: "browser", version: browser.version() });
-  await { interleaved, start }[job.mode](browser, server);
+  await { interleaved, profile, start }[job.mode](browser, server);
 } finally {
   await browser.close();
   server.close();

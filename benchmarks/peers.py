@@ -60,9 +60,15 @@ class Setting:
         return f"{self.backend}, {self.gpu} GPU"
 
 
-def browser_job(model: BenchmarkModel, peers: Iterable[str], setting: Setting) -> dict[str, Any]:
-    """The job of `driver.mjs` for one model, without its mode. Compiles the model if WebDNN is among the peers."""
+def browser_job(
+    model: BenchmarkModel, peers: Iterable[str], setting: Setting
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """The job of `driver.mjs` for one model, without its mode, and what went wrong with peers that cannot take part.
+
+    Compiles the model if WebDNN is among the peers.
+    """
     names = list(peers)
+    failures: dict[str, str] = {}
     ready = prepare(model)
     url = {
         "case": "/case",
@@ -80,8 +86,12 @@ def browser_job(model: BenchmarkModel, peers: Iterable[str], setting: Setting) -
         "/onnx": str(ready.onnx_dir),
     }
     if "webdnn" in names:
-        mounts["/package"] = str(_package(model, setting.backend))
         webdnn_package.ensure_runtime_built()
+        try:
+            mounts["/package"] = str(_package(model, setting.backend))
+        except RuntimeError as error:
+            names.remove("webdnn")
+            failures["webdnn"] = str(error)
     runtimes = [
         {
             "name": name,
@@ -93,7 +103,7 @@ def browser_job(model: BenchmarkModel, peers: Iterable[str], setting: Setting) -
         }
         for name in names
     ]
-    return {
+    job = {
         "mounts": mounts,
         "runtimes": runtimes,
         "rounds": setting.rounds,
@@ -101,6 +111,7 @@ def browser_job(model: BenchmarkModel, peers: Iterable[str], setting: Setting) -
         "pause": 50 if setting.backend == "wasm" and setting.threads > 1 else 0,
         "gpu": "none" if setting.backend == "wasm" else setting.gpu,
     }
+    return job, failures
 
 
 def _package(model: BenchmarkModel, backend: str) -> Path:

@@ -37,7 +37,7 @@ def compare(
         for name in names:
             task = progress.add_task(f"{name}: preparing", total=setting.rounds)
             result = Comparison(MODELS[name])
-            job = browser_job(MODELS[name], peers, setting)
+            job, result.failures = browser_job(MODELS[name], peers, setting)
             for event in drive({**job, "mode": "interleaved"}, setting.timeout):
                 _take(result, event)
                 if event["event"] == "loaded":

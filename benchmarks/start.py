@@ -34,7 +34,9 @@ def measure(names: list[str], peers: list[str], setting: Setting, console: Conso
     for name in names:
         by_peer = {peer: Start(name, peer) for peer in peers}
         with console.status(f"{name}: first results"):
-            job = browser_job(MODELS[name], peers, setting)
+            job, failures = browser_job(MODELS[name], peers, setting)
+            for peer, message in failures.items():
+                by_peer[peer].failure = message
             for event in drive({**job, "mode": "start"}, setting.timeout):
                 if event["event"] in ("start", "failed"):
                     _take(by_peer[event["runtime"]], event)

@@ -43,7 +43,8 @@ def compile_package(
     """
     shutil.rmtree(directory, ignore_errors=True)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "webdnn.tools.webdnn", "compile", str(model)]
+    entry = "from webdnn.tools.webdnn import main; main()"
+    command = [sys.executable, "-c", entry, "compile", str(model)]
     command += ["--target", target, "-o", str(directory)]
     environment = dict(os.environ)
     if compiler_cache is not None:
@@ -60,7 +61,8 @@ def compile_package(
         if process.returncode != 0:
             log.seek(0)
             text = log.read().decode(errors="replace").strip()
-            raise RuntimeError(f"`{' '.join(command)}` failed:\n{text[-4000:]}")
+            shown = f"webdnn {' '.join(command[3:])}"
+            raise RuntimeError(f"`{shown}` failed:\n{text[-4000:]}")
     return CompileCost(seconds, memory.peak)
 
 

@@ -33,4 +33,14 @@ async function round(names, pause) {
   return { times, failures };
 }
 
-globalThis.benchmark = { load, round };
+/** Times one whole run, and then each launch of another. */
+async function profile(name) {
+  const runtime = loaded.get(name);
+  const start = performance.now();
+  await runtime.run();
+  const whole = performance.now() - start;
+  const { method, launches } = await runtime.profile();
+  return { whole, profile: { method, launches } };
+}
+
+globalThis.benchmark = { load, round, profile };
