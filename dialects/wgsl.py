@@ -1,7 +1,8 @@
 """The `wgsl` dialect: what WGSL can say and the upstream dialects cannot.
 
-A kernel of level `target` is still a `kernel.func` of `scf`, `arith`, `math`, `vector`, `memref` and `gpu` ops; this
-dialect adds how its operands are bound and the few ops that have no upstream spelling in xDSL.
+A kernel of level `target` is still a `kernel.func` of `scf`, `arith`, `math`, `vector`, `memref`
+and `gpu` ops; this dialect adds how its operands are bound and the few ops that have no upstream
+spelling in xDSL.
 """
 
 from __future__ import annotations

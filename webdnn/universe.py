@@ -38,6 +38,7 @@ _PASSES: dict[str, str] = {
     "lower-kernels-to-llvm": ("webdnn.lowering.target_wasm.kernels_to_llvm:LowerKernelsToLLVM"),
     "assign-gpu-schedules": "webdnn.lowering.loops_gpu.schedules:AssignGPUSchedulesPass",
     "lower-kernels-to-gpu-loops": "webdnn.lowering.loops_gpu.lower:LowerKernelsToGPULoopsPass",
+    "wgsl-widen-types": "webdnn.lowering.target_wgsl.widen_types:WGSLWidenTypesPass",
     "wgsl-expand-math": "webdnn.lowering.target_wgsl.expand_math:WGSLExpandMathPass",
     "wgsl-bind-operands": "webdnn.lowering.target_wgsl.bind_operands:WGSLBindOperandsPass",
     "lower-to-wgsl": "webdnn.lowering.target_wgsl.pipeline:LowerToWGSLPass",

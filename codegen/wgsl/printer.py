@@ -1,7 +1,8 @@
 """One kernel (or helper function) of level `target` to WGSL statements.
 
-Structured control flow stays structured. A pure value that is used once, in its own block, is printed where it is used;
-every other value is a `let` with the IR's name. Loads from memory that the kernel also writes never move over a write.
+Structured control flow stays structured. A pure value that is used once, in its own block, is
+printed where it is used; every other value is a `let` with the IR's name. Loads from memory that
+the kernel also writes never move over a write.
 """
 
 from __future__ import annotations

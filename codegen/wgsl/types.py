@@ -1,7 +1,7 @@
 """Types and literals of WGSL.
 
-Signless integers of the IR are `i32` in WGSL, and so is `index`; an operation that reads them as unsigned says so where
-it is printed.
+Signless integers of the IR are `i32` in WGSL, and so is `index`; an operation that reads them as
+unsigned says so where it is printed.
 """
 
 from __future__ import annotations

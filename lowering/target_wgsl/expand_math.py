@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import Float16Type, ModuleOp, f32
+from xdsl.dialects.builtin import Float16Type, ModuleOp, f32, i1, i32
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
@@ -22,8 +23,8 @@ from webdnn.lowering.target_wgsl.values import Emitter, Value, element_type, wit
 class WGSLExpandMathPass(ModulePass):
     """Replaces `math` operations by calls of helper functions, and a few `arith` ones where they stand.
 
-    A helper function is a `func.func` that the pass adds to the module, one for each function and type. Comparisons that
-    ask for NaN (`ord`, `uno`) become comparisons of bits.
+    A helper function is a `func.func` that the pass adds to the module, one for each function and
+    type. Comparisons that ask for NaN (`ord`, `uno`) become comparisons of bits.
     """
 
     name = "wgsl-expand-math"
@@ -53,6 +54,31 @@ def _expand(op: Operation, helpers: HelperFunctions) -> None:
         _replace(op, INLINE[kind](*[emitter.value(o) for o in op.operands]).ssa)
     elif isinstance(op, arith.CmpfOp | vector_ext.CmpFOp):
         _compare(op)
+    elif kind in _ON_TRUTH_VALUES and op.results[0].type == i1:
+        _replace(op, _emitter_before(op).add(_ON_TRUTH_VALUES[kind](*op.operands)))
+    elif isinstance(op, arith.CmpiOp) and op.lhs.type == i1 and op.predicate.value.data > 1:
+        _order_truth_values(op)
+
+
+_ON_TRUTH_VALUES: dict[type[Operation], Callable[[SSAValue, SSAValue], Operation]] = {
+    arith.AddiOp: arith.XOrIOp,
+    arith.SubiOp: arith.XOrIOp,
+    arith.MuliOp: arith.AndIOp,
+    arith.MinUIOp: arith.AndIOp,
+    arith.MaxUIOp: arith.OrIOp,
+    arith.MinSIOp: arith.OrIOp,
+    arith.MaxSIOp: arith.AndIOp,
+}
+"""Arithmetic on one bit as logic (of a signed bit, true is -1)."""
+
+
+def _order_truth_values(op: arith.CmpiOp) -> None:
+    """Only equality compares truth values in WGSL; any order compares them as integers."""
+    emitter = _emitter_before(op)
+    signed = arith.CMPI_COMPARISON_OPERATIONS[op.predicate.value.data].startswith("s")
+    extend = arith.ExtSIOp if signed else arith.ExtUIOp
+    lhs, rhs = (emitter.add(extend(o, i32)) for o in op.operands)
+    _replace(op, emitter.add(arith.CmpiOp(lhs, rhs, op.predicate.value.data)))
 
 
 def _emitter_before(op: Operation) -> Emitter:

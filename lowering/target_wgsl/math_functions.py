@@ -1,10 +1,11 @@
 """Mathematical functions in f32 out of arithmetic that every WebGPU device does well.
 
-WGSL promises little of its built-in functions: an absolute error of 2^-11 for `sin`, 4096 ulp for `atan`, 2^-21 for `log`
-near 1, and `tanh` overflows on some devices. What is here is accurate to about 2e-7 relative, with the special cases of
-IEEE 754, and is built from addition, multiplication, division, `sqrt`, `exp` (3 + 2|x| ulp) and operations on bits. The
-polynomials are minimax fits of our own; infinities and NaN are told by their bits, since shader compilers may assume that
-there are none.
+WGSL promises little of its built-in functions: an absolute error of 2^-11 for `sin`, 4096 ulp for
+`atan`, 2^-21 for `log` near 1, and `tanh` overflows on some devices. What is here is accurate to
+about 2e-7 relative, with the special cases of IEEE 754, and is built from addition, multiplication,
+division, `sqrt`, `exp` (3 + 2|x| ulp) and operations on bits. The polynomials are minimax fits of
+our own; infinities and NaN are told by their bits, since shader compilers may assume that there are
+none.
 
 Each function takes f32 values (scalars or vectors) and emits its result.
 """
@@ -288,8 +289,10 @@ def powf(x: Value, y: Value) -> Value:
     e, log_m = _log_parts(a)
     log2_m = log_m * _LOG2_E
     # x^y = 2^(y e + y log2(m)). The upper 12 bits of y times e is exact, and so is its difference to the integer n.
-    upper = (y.bits() & -0x1000).from_bits()
-    rest = (y - upper).fma(e, y * log2_m)
+    # Beyond 4e9 the result does not depend on y (but for infinities, which the bound keeps out).
+    bounded = y.maximum(-4e9).minimum(4e9)
+    upper = (bounded.bits() & -0x1000).from_bits()
+    rest = (bounded - upper).fma(e, bounded * log2_m)
     n = (upper * e + rest).maximum(-200.0).minimum(200.0).apply(math.RoundEvenOp)
     fraction = (upper * e - n) + rest
     fraction = fraction.maximum(-1.0).minimum(1.0)
@@ -373,4 +376,4 @@ FUNCTIONS: dict[type[Operation], Callable[..., Value]] = {
     math.TanOp: tan,
     math.TanhOp: tanh,
 }
-"""The operations that become calls of helper functions; `exp`, `exp2`, `sqrt`, `rsqrt` and the roundings are built in."""
+"""The operations that become calls; `exp`, `exp2`, `sqrt`, `rsqrt` and the roundings are built in."""

@@ -10,8 +10,10 @@ from xdsl.passes import ModulePass
 
 from webdnn.lowering.target_wgsl.bind_operands import WGSLBindOperandsPass
 from webdnn.lowering.target_wgsl.expand_math import WGSLExpandMathPass
+from webdnn.lowering.target_wgsl.widen_types import WGSLWidenTypesPass
 
 WGSL_PASSES: tuple[type[ModulePass], ...] = (
+    WGSLWidenTypesPass,
     WGSLExpandMathPass,
     WGSLBindOperandsPass,
 )

@@ -20,6 +20,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from webdnn.dialects import vector_ext
 
+
 def element_type(type: Attribute) -> Attribute:
     """The element type of a vector type, or the type itself."""
     return type.element_type if isinstance(type, VectorType) else type
@@ -224,10 +225,10 @@ class Value:
 
     def fma(self, factor: Value | int | float, addend: Value | int | float) -> Value:
         """`self * factor + addend`."""
-        factor, addend = self._coerce(factor), self._coerce(addend)
+        operands = self.ssa, self._coerce(factor), self._coerce(addend)
         if isinstance(self.type, VectorType):
-            return self._emit(vector.FMAOp(self.ssa, factor, addend))
-        return self._emit(math.FmaOp(self.ssa, factor, addend))
+            return self._emit(vector.FMAOp(*operands))
+        return self._emit(math.FmaOp(*operands))
 
     def apply(self, operation: Callable[[SSAValue], Operation]) -> Value:
         """A unary operation, for example `x.apply(math.SqrtOp)`."""
@@ -250,14 +251,12 @@ class Value:
 
     def to_float(self) -> Value:
         """Signed integer to f32."""
-        type = with_element(self.type, f32)
         if isinstance(self.type, VectorType):
-            return self._emit(vector_ext.SIToFPOp(self.ssa, type))
-        return self._emit(arith.SIToFPOp(self.ssa, type))
+            return self._emit(vector_ext.SIToFPOp(self.ssa, with_element(self.type, f32)))
+        return self._emit(arith.SIToFPOp(self.ssa, f32))
 
     def to_integer(self) -> Value:
         """f32 to i32, toward zero."""
-        type = with_element(self.type, i32)
         if isinstance(self.type, VectorType):
-            return self._emit(vector_ext.FPToSIOp(self.ssa, type))
-        return self._emit(arith.FPToSIOp(self.ssa, type))
+            return self._emit(vector_ext.FPToSIOp(self.ssa, with_element(self.type, i32)))
+        return self._emit(arith.FPToSIOp(self.ssa, i32))

@@ -11,7 +11,23 @@ import pytest
 from wgsl_kernels import Array, relative_error, run_elementwise
 
 SPECIAL = np.array(
-    [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, np.inf, -np.inf, np.nan, 1e-30, -1e-30, 3e38, -3e38, 1e4, 88.0],
+    [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.5,
+        -0.5,
+        np.inf,
+        -np.inf,
+        np.nan,
+        1e-30,
+        -1e-30,
+        3e38,
+        -3e38,
+        1e4,
+        88.0,
+    ],
     np.float32,
 )
 

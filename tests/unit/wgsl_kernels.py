@@ -88,4 +88,6 @@ def relative_error(actual: Array, expected: Array) -> float:
     """The largest error relative to the expected value, where that is finite and not subnormal."""
     exact = expected.astype(np.float64)
     counted = np.isfinite(exact) & (np.abs(exact) > 1.2e-38)
-    return float(np.max(np.abs(actual[counted] - exact[counted]) / np.abs(exact[counted]), initial=0))
+    return float(
+        np.max(np.abs(actual[counted] - exact[counted]) / np.abs(exact[counted]), initial=0)
+    )
