@@ -23,6 +23,7 @@ from webdnn.lowering.nn.decompose_rows import DecomposeRows
 from webdnn.lowering.nn.fold_channel_affine import FoldScaleIntoConv
 from webdnn.lowering.nn.hoist_weights import HoistWeights
 from webdnn.lowering.nn.sink_transposes import SinkTransposes
+from webdnn.lowering.nn.split_large_weights import SplitLargeWeights
 from webdnn.lowering.nn_to_linalg.convert import ConvertNNToLinalg
 from webdnn.lowering.onnx_to_nn.convert import ConvertOnnxToNN
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
@@ -68,7 +69,14 @@ def _target(target: Target) -> Sequence[ModulePass]:
 STAGES: tuple[Stage, ...] = (
     Stage("onnx", lambda _: ()),
     Stage(
-        "nn", lambda _: (ConvertOnnxToNN(), SinkTransposes(), FoldScaleIntoConv(), DecomposeRows())
+        "nn",
+        lambda _: (
+            ConvertOnnxToNN(),
+            SinkTransposes(),
+            FoldScaleIntoConv(),
+            DecomposeRows(),
+            SplitLargeWeights(),
+        ),
     ),
     Stage("linalg", lambda _: (HoistWeights(), ConvertNNToLinalg(), FuseKernelRegions())),
     Stage("kernels", _kernels),

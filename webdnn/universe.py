@@ -22,6 +22,7 @@ _DIALECTS: dict[str, str] = {
 }
 
 _PASSES: dict[str, str] = {
+    "split-large-weights": "webdnn.lowering.nn.split_large_weights:SplitLargeWeights",
     "pack-weights": "webdnn.lowering.kernels.pack_weights:PackWeights",
     "decompose-rows": "webdnn.lowering.nn.decompose_rows:DecomposeRows",
     "sink-transposes": "webdnn.lowering.nn.sink_transposes:SinkTransposes",
