@@ -7,7 +7,7 @@ from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType
 from xdsl.ir import Attribute, Operation
 
 from webdnn.lowering.loops_gpu.evaluate import is_word
-from webdnn.lowering.loops_gpu.expression import Accumulator, Apply, Constant, Node, Reduction, walk
+from webdnn.lowering.loops_gpu.expression import Apply, Constant, Node, Reduction, walk
 
 CombineOp = type[arith.SignlessIntegerBinaryOperation | arith.FloatingPointLikeBinaryOperation]
 
@@ -48,7 +48,7 @@ def combiner(reduction: Reduction) -> list[CombineOp] | None:
         if op not in _ADDITIVE and op not in _IDEMPOTENT:
             return None
         others = [n for n in update.operands if n is not accumulator]
-        if len(others) != 1 or any(isinstance(n, Accumulator) for n in walk(others)):
+        if len(others) != 1 or any(n in reduction.accumulators for n in walk(others)):
             return None
         ops.append(op)  # pyright: ignore[reportArgumentType]
     return ops

@@ -172,7 +172,11 @@ class _Lowering:
         if not self.k.even:
             blocks = ceil_div(self.k.size, self.k.block)
             return self.emit.for_loop(
-                0, blocks, 1, running, lambda at, values: step(Place(at * self.k.block, Lin()), values)
+                0,
+                blocks,
+                1,
+                running,
+                lambda at, values: step(Place(at * self.k.block, Lin()), values),
             )
 
         def nest(outer: tuple[Lin, ...], values: Sequence[SSAValue]) -> Sequence[SSAValue]:

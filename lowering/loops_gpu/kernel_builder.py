@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 from xdsl.dialects import gpu
 from xdsl.dialects.builtin import MemRefType, TensorType
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from webdnn.dialects.kernel import FuncOp, ReturnOp
 from webdnn.lowering.loops_gpu.emitter import Emitter
@@ -27,6 +28,15 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
+def operand_sizes(func: FuncOp) -> list[int]:
+    """The number of elements of each operand of a kernel on level `kernels`, outputs last."""
+    sizes: list[int] = []
+    for type in (*func.function_type.inputs, *func.function_type.outputs):
+        assert isinstance(type, TensorType)
+        sizes.append(prod(type.get_shape()))
+    return sizes
+
+
 class KernelBuilder:
     """Builds the lowered form of one kernel.
 
@@ -39,20 +49,17 @@ class KernelBuilder:
 
     def __init__(self, func: FuncOp, workgroup: Sequence[int]) -> None:
         tensors = (*func.function_type.inputs, *func.function_type.outputs)
-        types: list[MemRefType] = []
-        for type in tensors:
+        self.sizes = operand_sizes(func)
+        types: list[MemRefType[Attribute]] = []
+        for type, size in zip(tensors, self.sizes, strict=True):
             assert isinstance(type, TensorType)
-            count = 1
-            for size in type.get_shape():
-                count *= size
-            types.append(MemRefType(type.element_type, [count]))
+            types.append(MemRefType(type.element_type, [size]))
         self._func = func
         self._types = types
         self._block = Block(arg_types=types)
         self._grid: tuple[int, int, int] | None = None
         self.workgroup = (*workgroup, *(1 for _ in range(3 - len(workgroup))))
         self.operands: tuple[SSAValue, ...] = self._block.args
-        self.sizes = [type.get_shape()[0] for type in types]
         self.emitter = Emitter(self._block)
 
     def finish(self) -> FuncOp:

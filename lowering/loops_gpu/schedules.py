@@ -14,23 +14,130 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from webdnn.dialects.kernel import FuncOp
-from webdnn.lowering.loops_gpu.expression import Output
+from webdnn.lowering.loops_gpu.contraction import Product, as_product
+from webdnn.lowering.loops_gpu.evaluate import can_vectorize
+from webdnn.lowering.loops_gpu.expression import Load, Output, walk
+from webdnn.lowering.loops_gpu.kernel_builder import MAX_INVOCATIONS, ceil_div, operand_sizes
+from webdnn.lowering.loops_gpu.linear import volume
 from webdnn.lowering.loops_gpu.read_kernel import read_kernel
-from webdnn.lowering.loops_gpu.strategy import Pointwise, Strategy, to_attribute
+from webdnn.lowering.loops_gpu.rows import RowKernel, as_row_kernel, vectorizes_kept
+from webdnn.lowering.loops_gpu.strategy import (
+    Contraction,
+    Pointwise,
+    Rows,
+    Strategy,
+    to_attribute,
+)
 
+_INVOCATIONS = 64
+"""A workgroup of two warps of 32, or of one wavefront of 64."""
 
-def schedule_for(outputs: Sequence[Output]) -> Strategy:
-    """The schedule that the heuristic gives a kernel."""
-    return Pointwise()
+_ENOUGH_GROUPS = 64
+"""With fewer workgroups than this a GPU of today has multiprocessors without work."""
+
+_ENOUGH_INVOCATIONS = 16384
+"""Below this number of invocations a reduction is worth cutting further."""
+
+_TILE_BYTES = 16384
+"""WebGPU's default limit of workgroup memory."""
 
 
 @dataclass(frozen=True)
 class AssignGPUSchedulesPass(ModulePass):
-    """Gives each kernel of level `kernels` that has no schedule one."""
+    """Gives each kernel of level `kernels` that has no schedule one.
+
+    Attributes:
+        memory: where contractions read their tiles from: `workgroup`, which suits GPUs, or `none`, which
+            suits adapters that run shaders on a CPU.
+    """
 
     name = "assign-gpu-schedules"
+
+    memory: str = "workgroup"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for func in op.walk():
             if isinstance(func, FuncOp) and not func.is_lowered and func.schedule is None:
-                func.schedule = to_attribute(schedule_for(read_kernel(func)))
+                func.schedule = to_attribute(schedule_for(func, read_kernel(func), self.memory))
+
+
+def schedule_for(func: FuncOp, outputs: Sequence[Output], memory: str = "workgroup") -> Strategy:
+    """The schedule that the heuristic gives a kernel whose outputs `read_kernel` gave."""
+    sizes = operand_sizes(func)
+    product = as_product(outputs)
+    if product is not None and volume(product.m) >= 4 and volume(product.k) >= 8:
+        return _contraction(product, memory)
+    rows = as_row_kernel(outputs)
+    if rows is not None and volume(rows.kept) > 0:
+        # A statistic that many elements share must not be computed anew for each of them.
+        shared = any(len(o.dims) > len(rows.kept) for o in outputs)
+        if shared or rows.extent >= 32:
+            return _rows(rows, outputs, sizes)
+    return Pointwise()
+
+
+def _power_of_two(at_most: int) -> int:
+    """The greatest power of two that is not greater, at least 1."""
+    return 1 << max(at_most.bit_length() - 1, 0)
+
+
+def _contraction(product: Product, memory: str) -> Contraction:
+    batch, m, n = volume(product.batch), volume(product.m), volume(product.n)
+    columns = min(_power_of_two(ceil_div(n, 4) * 2 - 1), 8)
+    rows = _INVOCATIONS // columns
+    tile = 4
+    while tile > 1 and batch * ceil_div(m, rows * tile) * ceil_div(n, columns * 4) < _ENOUGH_GROUPS:
+        tile //= 2
+    while rows > 4 and rows * tile >= 2 * m:
+        rows //= 2
+    return Contraction(
+        (rows, columns), (tile, 4), _block_of_k(product, rows * tile, columns * 4), memory
+    )
+
+
+def _block_of_k(product: Product, rows: int, columns: int) -> int:
+    """How much of k to stage: what divides it, so that nothing needs a guard, and fits workgroup memory."""
+    inner, whole = product.k[-1].size, volume(product.k)
+    fitting = [k for k in (32, 16, 8) if (rows + columns) * k * 4 <= _TILE_BYTES]
+    for size in (inner, whole):
+        for k in fitting:
+            if size % k == 0:
+                return k
+    return fitting[min(1, len(fitting) - 1)]
+
+
+def _rows(kernel: RowKernel, outputs: Sequence[Output], sizes: Sequence[int]) -> Rows:
+    count, extent = volume(kernel.kept), kernel.extent
+    if _walks_kept(kernel):
+        vector = vectorizes_kept(kernel, outputs, sizes)
+        places = count // 4 if vector else count
+        # Vectors of two rows are 32 bytes, what a GPU fetches at the least.
+        rows = _power_of_two(min(places, 16))
+        while rows > (2 if vector else 8) and places // rows < 32:
+            rows //= 2
+        threads = _power_of_two(
+            max(1, min(MAX_INVOCATIONS // rows, ceil_div(_ENOUGH_INVOCATIONS, places), extent // 4))
+        )
+        if rows * threads < _INVOCATIONS:
+            rows = _power_of_two(min(_INVOCATIONS // threads, places))
+        return Rows(threads, rows, "kept", 4 if vector else 1)
+    vector = all(can_vectorize(r.updates, r.dims[-1], sizes) for r, _ in kernel.reduced if r.dims)
+    steps = extent // 4 if vector else extent
+    limit = MAX_INVOCATIONS if count < _ENOUGH_GROUPS else _INVOCATIONS
+    threads = _power_of_two(max(1, min(limit, steps // 2)))
+    rows = _power_of_two(max(1, min(_INVOCATIONS // threads, count)))
+    return Rows(threads, rows, "reduced", 4 if vector else 1)
+
+
+def _walks_kept(kernel: RowKernel) -> bool:
+    """Whether the loads of the reductions lie side by side along the rows rather than along what is reduced."""
+    if not kernel.kept:
+        return False
+    score = 0
+    for reduction, _ in kernel.reduced:
+        for node in walk(reduction.updates):
+            if isinstance(node, Load) and reduction.dims and reduction.dims[-1] in node.dims:
+                size = volume(node.dims)  # what is small comes from the cache anyway
+                score += size * (node.offset.coefficient(kernel.kept[-1]) == 1)
+                score -= size * (node.offset.coefficient(reduction.dims[-1]) == 1)
+    return score > 0
