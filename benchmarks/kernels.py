@@ -62,13 +62,14 @@ def profile(name: str, setting: Setting, console: Console) -> Profile:
     costs = node_costs(onnx.load(MODELS[name].path(), load_external_data=False))
     launches = samples[0]["launches"]
     times = np.array([[launch["milliseconds"] for launch in s["launches"]] for s in samples])
-    kernels = _by_kernel(launches, np.median(times, axis=0).tolist(), costs)
+    kernels = attribute(launches, np.median(times, axis=0).tolist(), costs)
     return Profile(name, samples[0]["method"], float(np.median(whole)), kernels)
 
 
-def _by_kernel(
+def attribute(
     launches: list[dict[str, Any]], times: list[float], costs: dict[str, NodeCost]
 ) -> list[KernelTime]:
+    """Sum up launches by kernel, the slowest first; `costs` are those of the ONNX nodes in the launches' labels."""
     longest: dict[str, int] = {}
     for index, launch in enumerate(launches):
         for node in launch["label"]:

@@ -49,10 +49,11 @@ def count_macs(model: onnx.ModelProto) -> int:
 
 def fused_bytes(costs: dict[str, NodeCost], names: Iterable[str]) -> int:
     """The bytes that a kernel which computes these nodes at once reads and writes at least."""
-    inside = [costs[name] for name in names if name in costs]
+    own = set(names)
+    inside = [cost for name, cost in costs.items() if name in own]
     reads = {value: size for cost in inside for value, size in cost.reads.items()}
     writes = {value: size for cost in inside for value, size in cost.writes.items()}
-    outside = [cost for name, cost in costs.items() if name not in set(names)]
+    outside = [cost for name, cost in costs.items() if name not in own]
     wanted = {value for cost in outside for value in cost.reads}
     read = sum(size for value, size in reads.items() if value not in writes)
     # what nobody reads is an output of the model

@@ -2,6 +2,9 @@
 
 import { loadCase, relativeError } from "./case.js";
 
+/** The largest error, relative to the output's range, with which a time still counts. */
+const TOLERANCE = 1e-4;
+
 const loaded = new Map();
 let model;
 
@@ -11,6 +14,7 @@ async function load({ name, module, backend, threads, url, warmup }) {
   const { load } = await import(module);
   const runtime = await load({ backend, threads, url, inputs: model.inputs, inputsLast: model.inputsLast });
   const error = relativeError(await runtime.run(), model.expected);
+  if (!(error <= TOLERANCE)) throw new Error(`wrong result: relative error ${error}`);
   for (let i = 1; i < warmup; i++) await runtime.run();
   loaded.set(name, runtime);
   return { error };

@@ -1,0 +1,115 @@
+"""The parts of the benchmarks that can be wrong without anybody noticing: ratios, costs, what is attributed to what."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from benchmarks.kernels import attribute
+from benchmarks.macs import fused_bytes, node_costs
+from benchmarks.results import ResultTable
+from benchmarks.statistics import Summary, geometric_mean, paired_ratio
+from benchmarks.tfjs_program import write_program
+
+
+def _conv_relu_model() -> onnx.ModelProto:
+    weight = np.arange(4 * 3 * 3 * 3, dtype=np.float32).reshape(4, 3, 3, 3)
+    nodes = [
+        helper.make_node(
+            "Conv",
+            ["x", "w"],
+            ["y"],
+            name="conv",
+            kernel_shape=[3, 3],
+            pads=[1, 1, 1, 1],
+            strides=[2, 2],
+            dilations=[1, 1],
+            group=1,
+        ),
+        helper.make_node(
+            "BatchNormalization", ["y", "g", "b", "m", "v"], ["n"], name="norm", epsilon=0.0
+        ),
+        helper.make_node("Relu", ["n"], ["z"], name="relu"),
+    ]
+    statistics = {"g": 2.0, "b": 1.0, "m": 3.0, "v": 4.0}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 3, 8, 6))],
+        [helper.make_tensor_value_info("z", TensorProto.FLOAT, (1, 4, 4, 3))],
+        [
+            numpy_helper.from_array(weight, "w"),
+            *(
+                numpy_helper.from_array(np.full(4, value, np.float32), name)
+                for name, value in statistics.items()
+            ),
+        ],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)])
+
+
+def test_a_ratio_is_taken_within_the_rounds() -> None:
+    # the machine became three times slower half way; the ratio stayed at 2
+    assert paired_ratio([2, 2, 6, 6], [1, 1, 3, 3]) == 2
+    assert geometric_mean([1, 4]) == pytest.approx(2)
+    assert Summary.of([4, 1, 3, 2, 5]) == Summary(3, 2, 4, 5)
+
+
+def test_costs_of_nodes_and_of_fused_nodes() -> None:
+    costs = node_costs(_conv_relu_model())
+    assert costs["conv"].macs == (4 * 4 * 3) * (3 * 3 * 3)
+    image, filters, result, statistics = 3 * 8 * 6 * 4, 4 * 27 * 4, 4 * 4 * 3 * 4, 4 * 4 * 4
+    assert fused_bytes(costs, ["conv"]) == image + filters + result
+    # what passes from one to the next inside of a kernel is not moved
+    assert fused_bytes(costs, ["conv", "norm", "relu"]) == image + filters + statistics + result
+
+
+def test_a_node_of_several_launches_counts_for_the_longest() -> None:
+    costs = node_costs(_conv_relu_model())
+    launches = [
+        {"kernel": "transform", "label": ["conv"]},
+        {"kernel": "product", "label": ["conv", "relu"]},
+        {"kernel": "transform", "label": []},
+    ]
+    first, second = attribute(launches, [1.0, 5.0, 2.0], costs)
+    assert (first.kernel, first.launches, first.milliseconds) == ("product", 1, 5.0)
+    assert (second.kernel, second.launches, second.milliseconds) == ("transform", 2, 3.0)
+    assert (first.macs, second.macs) == (costs["conv"].macs, 0)
+    assert second.moved == 0
+
+
+def test_tensorflow_program_folds_batch_norm_and_activation(tmp_path: Path) -> None:
+    onnx.save(_conv_relu_model(), tmp_path / "model.onnx")
+    write_program(tmp_path / "model.onnx", tmp_path)
+    program = json.loads((tmp_path / "program.json").read_text())
+    (step,) = program["steps"]
+    assert (step["op"], step["attributes"]["activation"]) == ("conv2d", "relu")
+    assert step["attributes"]["pad"] == [[0, 0], [1, 1], [1, 1], [0, 0]]
+    assert program["inputs"] == [{"name": "x", "channelsLast": True}]
+    assert program["outputs"] == ["z"] == [step["output"]]
+    filters, bias = program["weights"]
+    assert filters["shape"] == [3, 3, 3, 4]
+    data = np.fromfile(tmp_path / "weights.bin", np.float32)
+    np.testing.assert_array_equal(data[bias["offset"] // 4 :], np.full(4, -2.0))
+    weight = np.arange(108, dtype=np.float32).reshape(4, 3, 3, 3).transpose(2, 3, 1, 0)
+    np.testing.assert_array_equal(data[: bias["offset"] // 4], weight.ravel())
+
+
+def test_tensorflow_program_refuses_what_it_does_not_know(tmp_path: Path) -> None:
+    graph = helper.make_graph(
+        [helper.make_node("Sin", ["x"], ["y"], name="wave")],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, (2,))],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (2,))],
+    )
+    onnx.save(helper.make_model(graph), tmp_path / "model.onnx")
+    with pytest.raises(NotImplementedError, match="wave: Sin"):
+        write_program(tmp_path / "model.onnx", tmp_path)
+
+
+def test_markdown_of_a_table() -> None:
+    table = ResultTable("Title", ["a", "b"], [["1", "2"]], ["a note"])
+    assert table.markdown() == "### Title\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |\n\na note\n"
