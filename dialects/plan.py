@@ -57,6 +57,13 @@ WEIGHTS_FUNCTION = "weights"
 ENTRY = "main"
 """The name of the host program."""
 
+ARENA_BUFFERS = "arena_buffers"
+"""Attribute of a `plan.program`: the bytes of each arena buffer."""
+WEIGHT_BYTES = "weight_bytes"
+"""Attribute of a `plan.program`: the bytes of all weights together."""
+WEIGHT_OFFSETS = "weight_offsets"
+"""Attribute of a `plan.program`: the offset of each result of `@weights`."""
+
 
 @irdl_op_definition
 class WeightOp(IRDLOperation):

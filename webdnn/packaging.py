@@ -16,7 +16,6 @@ from webdnn.codegen.wasm.link import link
 from webdnn.codegen.wgsl.module import Shader, location_names
 from webdnn.dialects import plan
 from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
-from webdnn.lowering.kernels.plan_memory import ARENA_BUFFERS, WEIGHT_BYTES, WEIGHT_OFFSETS
 from webdnn.lowering.target_wasm.layout import memory_layout, stack_for
 from webdnn.lowering.target_wasm.plan_to_llvm import program_module
 from webdnn.package import SHARD_BYTES, describe_file
@@ -45,15 +44,15 @@ class Program:
 
     @property
     def arena_buffers(self) -> list[int]:
-        return self._ints(ARENA_BUFFERS)
+        return self._ints(plan.ARENA_BUFFERS)
 
     @property
     def weight_offsets(self) -> list[int]:
-        return self._ints(WEIGHT_OFFSETS)
+        return self._ints(plan.WEIGHT_OFFSETS)
 
     @property
     def weight_bytes(self) -> int:
-        attr = self.op.attributes[WEIGHT_BYTES]
+        attr = self.op.attributes[plan.WEIGHT_BYTES]
         assert isinstance(attr, IntegerAttr)
         return attr.value.data
 

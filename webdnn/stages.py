@@ -22,6 +22,7 @@ from webdnn.lowering.loops_gpu.schedules import AssignGPUSchedulesPass
 from webdnn.lowering.nn.decompose_rows import DecomposeRows
 from webdnn.lowering.nn.fold_channel_affine import FoldScaleIntoConv
 from webdnn.lowering.nn.hoist_weights import HoistWeights
+from webdnn.lowering.nn.recognize_normalize import RecognizeNormalize
 from webdnn.lowering.nn.sink_transposes import SinkTransposes
 from webdnn.lowering.nn.split_large_weights import SplitLargeWeights
 from webdnn.lowering.nn_to_linalg.convert import ConvertNNToLinalg
@@ -74,6 +75,7 @@ STAGES: tuple[Stage, ...] = (
             ConvertOnnxToNN(),
             SinkTransposes(),
             FoldScaleIntoConv(),
+            RecognizeNormalize(),
             DecomposeRows(),
             SplitLargeWeights(),
         ),

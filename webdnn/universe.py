@@ -22,6 +22,7 @@ _DIALECTS: dict[str, str] = {
 }
 
 _PASSES: dict[str, str] = {
+    "recognize-normalize": "webdnn.lowering.nn.recognize_normalize:RecognizeNormalize",
     "split-large-weights": "webdnn.lowering.nn.split_large_weights:SplitLargeWeights",
     "pack-weights": "webdnn.lowering.kernels.pack_weights:PackWeights",
     "decompose-rows": "webdnn.lowering.nn.decompose_rows:DecomposeRows",
@@ -40,7 +41,14 @@ _PASSES: dict[str, str] = {
     "assign-gpu-schedules": "webdnn.lowering.loops_gpu.schedules:AssignGPUSchedulesPass",
     "lower-kernels-to-gpu-loops": "webdnn.lowering.loops_gpu.lower:LowerKernelsToGPULoopsPass",
     "wgsl-widen-types": "webdnn.lowering.target_wgsl.widen_types:WGSLWidenTypesPass",
+    "wgsl-split-vectors": "webdnn.lowering.target_wgsl.split_vectors:WGSLSplitVectorsPass",
+    "wgsl-vectorize-memory": "webdnn.lowering.target_wgsl.vectorize_memory:WGSLVectorizeMemoryPass",
+    "wgsl-scalarize-accesses": "webdnn.lowering.target_wgsl.scalarize_accesses:WGSLScalarizeAccessesPass",
     "wgsl-expand-math": "webdnn.lowering.target_wgsl.expand_math:WGSLExpandMathPass",
+    "wgsl-fold-grid": "webdnn.lowering.target_wgsl.fold_grid:WGSLFoldGridPass",
+    "wgsl-erase-unused": "webdnn.lowering.target_wgsl.erase_unused:WGSLEraseUnusedPass",
+    "verify-wgsl-limits": "webdnn.lowering.target_wgsl.verify_limits:VerifyWGSLLimitsPass",
+    "wgsl-narrow-i64": "webdnn.lowering.target_wgsl.narrow_i64:WGSLNarrowI64Pass",
     "wgsl-bind-operands": "webdnn.lowering.target_wgsl.bind_operands:WGSLBindOperandsPass",
     "lower-to-wgsl": "webdnn.lowering.target_wgsl.pipeline:LowerToWGSLPass",
 }

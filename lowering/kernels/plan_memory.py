@@ -29,12 +29,6 @@ from webdnn.lowering.kernels.lifetimes import storage_of, tensor_lifetimes
 from webdnn.lowering.kernels.memory_planner import MemoryPlan, align_up, plan_buffers, plan_offsets
 from webdnn.lowering.weights_function import WeightsFunction, find_function
 
-ARENA_BUFFERS = "arena_buffers"
-"""Attribute of a `plan.program`: the bytes of each arena buffer."""
-WEIGHT_BYTES = "weight_bytes"
-"""Attribute of a `plan.program`: the bytes of all weights together."""
-WEIGHT_OFFSETS = "weight_offsets"
-"""Attribute of a `plan.program`: the offset of each result of `@weights`."""
 WASM_ALIGNMENT = 64
 """A cache line: vectors never straddle two of them at the start of a tensor."""
 WEBGPU_ALIGNMENT = 256
@@ -115,9 +109,9 @@ class PlanMemory(ModulePass):
                 into = plan.LaunchIntoOp(launch.kernel.string_value(), arguments)
                 into.location = launch.location
                 body.add_op(into)
-        program.attributes[ARENA_BUFFERS] = _ints(memory.buffers)
-        program.attributes[WEIGHT_OFFSETS] = _ints(offsets)
-        program.attributes[WEIGHT_BYTES] = IntegerAttr(weight_bytes, i64)
+        program.attributes[plan.ARENA_BUFFERS] = _ints(memory.buffers)
+        program.attributes[plan.WEIGHT_OFFSETS] = _ints(offsets)
+        program.attributes[plan.WEIGHT_BYTES] = IntegerAttr(weight_bytes, i64)
         Rewriter.insert_op(program, InsertPoint.before(main))
         Rewriter.erase_op(main)
 
