@@ -39,6 +39,7 @@ class Emitter:
     def __init__(self, block: Block) -> None:
         self._scopes = [_Scope(block, False)]
         self._depths: dict[Block, int] = {block: 0}
+        self.workgroup_bytes = 0
 
     # Placing ops
 
@@ -291,6 +292,7 @@ class Emitter:
         """Memory that the invocations of a workgroup share."""
         op = memref.AllocaOp.get(type, shape=[count], memory_space=StringAttr("workgroup"))
         self._scopes[0].block.add_op(op)
+        self.workgroup_bytes += count * 4  # WGSL stores no type in less than a word
         return op.memref
 
     def barrier(self) -> None:

@@ -9,6 +9,7 @@ from xdsl.dialects import gpu
 from xdsl.dialects.builtin import MemRefType, TensorType
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
+from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, ReturnOp
 from webdnn.lowering.loops_gpu.emitter import Emitter
 from webdnn.lowering.loops_gpu.linear import Lin
@@ -66,6 +67,7 @@ class KernelBuilder:
         """The lowered kernel."""
         self._block.add_op(ReturnOp())
         old = self._func
+        self._check_limits()
         assert self._grid is not None
         return FuncOp(
             old.sym_name.data,
@@ -76,6 +78,19 @@ class KernelBuilder:
             grid=self._grid,
             workgroup=self.workgroup,
             attributes=old.attributes,
+        )
+
+    def _check_limits(self) -> None:
+        invocations = prod(self.workgroup)
+        memory = self.emitter.workgroup_bytes
+        if invocations > MAX_INVOCATIONS:
+            what = f"a workgroup of {invocations} invocations; WebGPU allows {MAX_INVOCATIONS}"
+        elif memory > MAX_WORKGROUP_BYTES:
+            what = f"{memory} bytes of workgroup memory; WebGPU allows {MAX_WORKGROUP_BYTES}"
+        else:
+            return
+        raise WebDNNError(
+            f"the schedule asks for {what}", where=self._func.sym_name.data, hint="smaller tiles"
         )
 
     def thread(self, axis: int) -> Lin:

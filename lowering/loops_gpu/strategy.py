@@ -21,6 +21,13 @@ class Pointwise:
     workgroup: int = 64
     vector: int = 4
 
+    def problem(self) -> str | None:
+        """What is wrong with the entries, if anything."""
+        return _first(
+            (self.workgroup >= 1, "workgroup is a positive number"),
+            (self.vector in (1, 4), "vector is 1 or 4"),
+        )
+
 
 @dataclass(frozen=True)
 class Rows:
@@ -39,6 +46,15 @@ class Rows:
     along: str = "reduced"
     vector: int = 4
 
+    def problem(self) -> str | None:
+        """What is wrong with the entries, if anything."""
+        return _first(
+            (self.threads >= 1 and self.threads.bit_count() == 1, "threads is a power of two"),
+            (self.rows >= 1, "rows is a positive number"),
+            (self.along in ("reduced", "kept"), "along is 'reduced' or 'kept'"),
+            (self.vector in (1, 4), "vector is 1 or 4"),
+        )
+
 
 @dataclass(frozen=True)
 class Contraction:
@@ -55,6 +71,20 @@ class Contraction:
     tile: tuple[int, ...] = (4, 4)
     k: int = 32
     memory: str = "workgroup"
+
+    def problem(self) -> str | None:
+        """What is wrong with the entries, if anything."""
+        return _first(
+            (len(self.workgroup) == 2 and min(self.workgroup) >= 1, "workgroup is two numbers"),
+            (len(self.tile) == 2 and min(self.tile) >= 1, "tile is two numbers"),
+            (self.tile[-1] % 4 == 0, "the columns of a tile are a multiple of 4"),
+            (self.k >= 4 and self.k % 4 == 0, "k is a multiple of 4"),
+            (self.memory in ("workgroup", "none"), "memory is 'workgroup' or 'none'"),
+        )
+
+
+def _first(*rules: tuple[bool, str]) -> str | None:
+    return next((text for holds, text in rules if not holds), None)
 
 
 Strategy = Pointwise | Rows | Contraction
@@ -102,4 +132,7 @@ def from_attribute(schedule: ScheduleAttr, kernel: str) -> Strategy:
                 f"the schedule's {key!r} is {value!r}; expected something like {defaults[key]!r}",
                 where=kernel,
             )
-    return cls(**entries)
+    strategy = cls(**entries)
+    if (problem := strategy.problem()) is not None:
+        raise WebDNNError(f"impossible schedule: {problem}", where=kernel)
+    return strategy

@@ -15,7 +15,7 @@ from xdsl.ir.affine import AffineExpr
 
 from tests.unit.gpu_kernels import Array, Scalars, check, make_kernel
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.kernel import FuncOp, ScheduleAttr
 from webdnn.lowering.loops_gpu.lower import lower_kernel
 from webdnn.lowering.loops_gpu.read_kernel import read_kernel
 from webdnn.lowering.loops_gpu.schedules import schedule_for
@@ -479,11 +479,27 @@ def test_matrix_times_vector() -> None:
     check(product_kernel(1, 44, 130), [x, w], [x @ w])
 
 
-def test_unknown_schedule() -> None:
+@pytest.mark.parametrize(
+    "schedule,message",
+    [
+        ({"strategy": "magic"}, "no strategy 'magic'"),
+        ({"strategy": "pointwise", "size": 3}, "no entry 'size'"),
+        ({"strategy": "pointwise", "vector": [4]}, "expected something like 4"),
+        ({"strategy": "pointwise", "vector": 3}, "vector is 1 or 4"),
+        ({"strategy": "pointwise", "workgroup": 512}, "512 invocations"),
+        ({"strategy": "contraction", "tile": [16, 16], "k": 64}, "bytes of workgroup memory"),
+        ({"strategy": "contraction", "k": 6}, "k is a multiple of 4"),
+    ],
+)
+def test_impossible_schedules(schedule: dict[str, Any], message: str) -> None:
     func = product_kernel(8, 8, 8)
-    for schedule in ({"strategy": "magic"}, {"strategy": "pointwise", "size": 3}):
-        with pytest.raises(WebDNNError, match="strategy"):
-            lower_kernel(make_kernel([floats(4)], lambda r: r.args[0], schedule))
-    with pytest.raises(WebDNNError, match="sum of products"):
-        lower_kernel(make_kernel([floats(4)], lambda r: r.args[0], {"strategy": "contraction"}))
-    assert func.schedule is None
+    func.schedule = ScheduleAttr.of(schedule)
+    with pytest.raises(WebDNNError, match=message):
+        lower_kernel(func)
+
+
+def test_strategies_that_do_not_fit_the_kernel() -> None:
+    for strategy, message in (("contraction", "sum of products"), ("rows", "reductions")):
+        kernel = make_kernel([floats(4)], lambda r: r.args[0], {"strategy": strategy})
+        with pytest.raises(WebDNNError, match=message):
+            lower_kernel(kernel)
