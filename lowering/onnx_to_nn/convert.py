@@ -100,6 +100,9 @@ class _Conversion:
         except Unsupported as failure:
             self.failures.append((name, op.op_type, failure))
             return
+        except WebDNNError as error:
+            self.failures.append((name, op.op_type, Unsupported(error.what, error.hint)))
+            return
         except VerifyException as error:
             raise WebDNNError(
                 f"node '{name}' ({op.op_type}) does not fit its operands",
@@ -120,13 +123,13 @@ class _Conversion:
                 return folded
         if lowering is None:
             raise _no_lowering(node.op)
-        results = lowering(node, self.builder)
+        results = lowering.function(node, self.builder)
         return [results] if isinstance(results, SSAValue) else list(results)
 
 
 def _no_lowering(op: OnnxOp) -> Unsupported:
     domain = f" of domain '{op.domain}'" if op.domain else ""
-    return Unsupported(f"WebDNN has no lowering for the operator {op.op_type}{domain}")
+    return Unsupported(f"there is no lowering for this operator{domain}")
 
 
 def _check_inputs(function: FuncOp) -> None:
@@ -170,11 +173,17 @@ def _strings(attr: Attribute | None) -> list[str]:
 
 def _failure_error(failures: list[tuple[str, str, Unsupported]]) -> WebDNNError:
     count = len(failures)
+    groups: dict[tuple[str, str], list[str]] = {}
+    for name, op_type, failure in failures:
+        groups.setdefault((op_type, failure.reason), []).append(name)
     hints = list(dict.fromkeys(f.hint for _, _, f in failures if f.hint))
     hints.append("or add a lowering for it: docs/adding-an-operator.md")
     return WebDNNError(
         f"{count} node{'s' if count > 1 else ''} of the model cannot be compiled",
-        where=[f"'{name}' ({op_type}): {f.reason}" for name, op_type, f in failures],
+        where=[
+            f"{op_type} ({reason}): " + ", ".join(f"'{n}'" for n in names)
+            for (op_type, reason), names in groups.items()
+        ],
         hint="; ".join(hints),
     )
 

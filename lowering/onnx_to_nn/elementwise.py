@@ -115,7 +115,7 @@ def identity(node: Node, b: NNBuilder) -> list[SSAValue | list[SSAValue] | None]
     return [node.operands[0]]
 
 
-@onnx_lowering("Dropout")
+@onnx_lowering("Dropout", static=[2])
 def dropout(node: Node, b: NNBuilder) -> list[SSAValue]:
     """At inference it gives its operand; `training_mode` draws random numbers."""
     if node.has(2) and bool(node.known(2)):
@@ -196,10 +196,11 @@ def clip(node: Node, b: NNBuilder) -> SSAValue:
 
 
 def cast_to(x: SSAValue, element: Attribute, node: Node, b: NNBuilder) -> SSAValue:
-    """A cast; to the 8-bit floats only where the operand is known (they are storage formats and no arithmetic type)."""
+    """A cast; from and to the small storage formats (float8, int4) only of what is computed from weights."""
     for type in (element, element_of(x)):
         dtype = numpy_dtype(type)
-        if (dtype.itemsize < 2 or dtype.kind == "c") and dtype.kind not in "biu":
+        is_stored_only = (dtype.itemsize < 2 or dtype.kind == "c") and dtype.kind not in "biu"
+        if is_stored_only and not b.is_constant(x):
             raise Unsupported(f"there is no run-time arithmetic on elements of type {type}")
     return b.cast(x, element)
 

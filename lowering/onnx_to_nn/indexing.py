@@ -36,7 +36,7 @@ def gather_nd(node: Node, b: NNBuilder) -> SSAValue:
     return b.insert(dm.GatherNDOp(node[0], node[1], node.int("batch_dims")))
 
 
-@onnx_lowering("OneHot")
+@onnx_lowering("OneHot", static=[1])
 def one_hot(node: Node, b: NNBuilder) -> SSAValue:
     """`depth` classes; an index outside -depth to depth - 1 has none of them on."""
     depth = int(node.known(1).item())

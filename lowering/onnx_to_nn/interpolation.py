@@ -50,14 +50,13 @@ def interpolation_matrix(
     kernel, reach = (_triangle, 1) if mode == "linear" else (_cubic(cubic), 2)
     positions = positions.astype(np.float64)
     stretch = max(1.0, 1.0 / scale) if antialias else 1.0
-    exclude_outside = exclude_outside or antialias
     matrix = np.zeros((len(positions), size))
     width = int(np.ceil(reach * stretch))
     for row, position in enumerate(positions):
         at = np.arange(int(np.floor(position)) - width + 1, int(np.floor(position)) + width + 1)
         weights = kernel((at - position) / stretch)
-        if exclude_outside:
-            weights = np.where((at >= 0) & (at < size), weights, 0)
+        if exclude_outside or antialias:
+            weights = np.where((at >= 0) & (at < size), weights, 0) if exclude_outside else weights
             total = weights.sum()
             weights = weights / total if total else weights
         elif mode == "linear":

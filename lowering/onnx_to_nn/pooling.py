@@ -143,7 +143,7 @@ def global_lp_pool(node: Node, b: NNBuilder) -> SSAValue:
     return _root(b.reduce("sum", power, _spatial(node)), p, b)
 
 
-@onnx_lowering("MaxUnpool")
+@onnx_lowering("MaxUnpool", static=[2])
 def max_unpool(node: Node, b: NNBuilder) -> SSAValue:
     """Each result element is the value whose index names it: looked for among the windows of its image.
 

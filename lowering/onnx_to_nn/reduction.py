@@ -71,7 +71,7 @@ def _lowering(reduction: Reduction) -> Callable[[Node, NNBuilder], SSAValue]:
 
 
 for _name, _reduction in REDUCTIONS.items():
-    onnx_lowering(_name)(_lowering(_reduction))
+    onnx_lowering(_name, static=[1])(_lowering(_reduction))
 
 
 @onnx_lowering("ArgMax", "ArgMin")
@@ -113,7 +113,7 @@ def running(
     return x
 
 
-@onnx_lowering("CumSum", "CumProd")
+@onnx_lowering("CumSum", "CumProd", static=[1])
 def cumulative(node: Node, b: NNBuilder) -> SSAValue:
     is_sum = node.op.op_type == "CumSum"
     axis = int(node.known(1).item()) % node.rank()

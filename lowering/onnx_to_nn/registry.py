@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
+from typing import Any
 
+import onnx
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.onnx import OnnxOp
@@ -26,40 +30,66 @@ FAMILIES = (
     "normalisation",
     "matmul",
     "resize",
+    "quantisation",
+    "attention",
+    "recurrent",
+    "einsum",
+    "sorting",
+    "scatter",
+    "sequences",
+    "signal",
+    "sampling",
 )
 """The modules of this package that hold lowerings."""
 
-_LOWERINGS: dict[tuple[str, str], list[tuple[int, Lowering]]] = {}
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered lowering."""
+
+    since: int
+    function: Lowering
+    static: tuple[int, ...]
+
+
+_LOWERINGS: dict[tuple[str, str], list[Entry]] = {}
 
 
 def onnx_lowering(
-    *op_types: str, since: int = 1, domain: str = ""
+    *op_types: str, since: int = 1, domain: str = "", static: Sequence[int] = ()
 ) -> Callable[[Lowering], Lowering]:
-    """Register a function as the lowering of operators from version `since` of their domain on.
+    """Register a function as the lowering of operators.
 
     The function gets the node and a builder and gives the lowered result, or a list of them. It raises `Unsupported`
     where the node cannot be expressed.
+
+    Args:
+        op_types: the operators.
+        since: the first version that this is the lowering of.
+        domain: their domain.
+        static: the operands whose values must be known at compile time (`node.known(i)`).
     """
 
     def register(function: Lowering) -> Lowering:
         for op_type in op_types:
             versions = _LOWERINGS.setdefault((domain, op_type), [])
-            versions.append((since, function))
-            versions.sort(key=lambda entry: -entry[0])
+            versions.append(Entry(since, function, tuple(static)))
+            versions.sort(key=lambda entry: -entry.since)
         return function
 
     return register
 
 
-def find_lowering(op: type[OnnxOp] | OnnxOp) -> Lowering | None:
+def find_lowering(op: type[OnnxOp] | OnnxOp) -> Entry | None:
     """The lowering of an op's version, or None where there is none."""
     load_families()
-    for since, function in _LOWERINGS.get((op.domain, op.op_type), ()):
-        if since <= op.since_version:
-            return function
+    for entry in _LOWERINGS.get((op.domain, op.op_type), ()):
+        if entry.since <= op.since_version:
+            return entry
     return None
 
 
+@cache
 def load_families() -> None:
     """Import all families, which registers their lowerings."""
     for family in FAMILIES:
@@ -70,3 +100,24 @@ def lowered_operators() -> list[tuple[str, str]]:
     """(domain, operator) of everything that has a lowering, sorted."""
     load_families()
     return sorted(_LOWERINGS)
+
+
+def _is_function(schema: Any) -> bool:
+    # The type stubs of the onnx package lack these two.
+    return bool(schema.has_function or schema.has_context_dependent_function)
+
+
+@cache
+def inlined_operators() -> tuple[str, ...]:
+    """The operators without a lowering that ONNX defines as functions of others: the front end is to inline these."""
+    load_families()
+    return tuple(
+        sorted(
+            schema.name
+            for schema in onnx.defs.get_all_schemas()
+            if schema.domain == ""
+            and not schema.deprecated
+            and _is_function(schema)
+            and ("", schema.name) not in _LOWERINGS
+        )
+    )

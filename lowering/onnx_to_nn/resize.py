@@ -129,7 +129,7 @@ def by_matrix(x: SSAValue, axis: int, matrix: Array, b: NNBuilder) -> SSAValue:
     return b.transpose(result, [order.index(d) for d in range(rank)])
 
 
-@onnx_lowering("Resize", since=10)
+@onnx_lowering("Resize", since=10, static=[1, 2, 3])
 def resize(node: Node, b: NNBuilder) -> SSAValue:
     rank = node.rank()
     axes = [a % rank for a in node.ints("axes") or range(rank)]
@@ -146,7 +146,7 @@ def resize(node: Node, b: NNBuilder) -> SSAValue:
     return _resampled(node, dims, rounding, transform, b)
 
 
-@onnx_lowering("Upsample", since=7)
+@onnx_lowering("Upsample", since=7, static=[1])
 def upsample(node: Node, b: NNBuilder) -> SSAValue:
     scales = np.array(node.attr("scales"), np.float32) if node.version < 9 else node.known(1)
     dims = _dimensions(node, list(range(node.rank())), "asymmetric", scales, None, None)

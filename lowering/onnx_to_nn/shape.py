@@ -17,7 +17,7 @@ from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
 
-@onnx_lowering("Reshape", since=5)
+@onnx_lowering("Reshape", since=5, static=[1])
 def reshape(node: Node, b: NNBuilder) -> SSAValue:
     """A 0 keeps the operand's size unless `allowzero`; a -1 is what is left."""
     shape, old = node.known_ints(1), node.shape()
@@ -32,7 +32,7 @@ def flatten(node: Node, b: NNBuilder) -> SSAValue:
     return b.reshape(node[0], [int(np.prod(shape[:axis])), int(np.prod(shape[axis:]))])
 
 
-@onnx_lowering("Squeeze")
+@onnx_lowering("Squeeze", static=[1])
 def squeeze(node: Node, b: NNBuilder) -> SSAValue:
     axes, shape = node.ints_or_input("axes", 1), node.shape()
     if axes is None:
@@ -41,7 +41,7 @@ def squeeze(node: Node, b: NNBuilder) -> SSAValue:
     return b.reshape(node[0], [n for d, n in enumerate(shape) if d not in gone])
 
 
-@onnx_lowering("Unsqueeze")
+@onnx_lowering("Unsqueeze", static=[1])
 def unsqueeze(node: Node, b: NNBuilder) -> SSAValue:
     axes, shape = node.ints_or_input("axes", 1) or [], list(node.shape())
     rank = len(shape) + len(axes)
@@ -61,7 +61,7 @@ def concat(node: Node, b: NNBuilder) -> SSAValue:
     return b.concat(node.tensors, node.axis())
 
 
-@onnx_lowering("Split")
+@onnx_lowering("Split", static=[1])
 def split(node: Node, b: NNBuilder) -> list[SSAValue]:
     axis = node.axis()
     size, count = node.shape()[axis], node.result_count
@@ -78,7 +78,7 @@ def split_into(x: SSAValue, axis: int, sizes: Sequence[int], b: NNBuilder) -> li
     return [b.slice_axis(x, axis, int(at), n) for at, n in zip(starts, sizes, strict=False)]
 
 
-@onnx_lowering("Slice")
+@onnx_lowering("Slice", static=[1, 2, 3, 4])
 def slice_(node: Node, b: NNBuilder) -> SSAValue:
     """By numpy's rules: negative bounds count from the end, those outside are clamped."""
     shape = node.shape()
@@ -99,7 +99,7 @@ def slice_(node: Node, b: NNBuilder) -> SSAValue:
     return b.slice(node[0], first, sizes, step_of)
 
 
-@onnx_lowering("Pad")
+@onnx_lowering("Pad", static=[1, 3])
 def pad(node: Node, b: NNBuilder) -> SSAValue:
     rank = node.rank()
     pads = node.ints_or_input("pads", 1)
@@ -140,7 +140,7 @@ def _pad_with(
     return b(ew.SelectOp, b(ew.EqualOp, inside, 1), padded, one)
 
 
-@onnx_lowering("Expand")
+@onnx_lowering("Expand", static=[1])
 def expand(node: Node, b: NNBuilder) -> SSAValue:
     shape, old = node.known_ints(1), node.shape()
     rank = max(len(shape), len(old))
@@ -150,7 +150,7 @@ def expand(node: Node, b: NNBuilder) -> SSAValue:
     return b.broadcast(node[0], target)
 
 
-@onnx_lowering("Tile", since=6)
+@onnx_lowering("Tile", since=6, static=[1])
 def tile(node: Node, b: NNBuilder) -> SSAValue:
     """Each dimension becomes (repeats, size) by a broadcast, and the two are merged."""
     repeats, shape = node.known_ints(1), node.shape()
@@ -174,7 +174,7 @@ def size_operator(node: Node, b: NNBuilder) -> SSAValue:
     return b.constant(np.array(size_of(node[0]), np.int64))
 
 
-@onnx_lowering("ConstantOfShape")
+@onnx_lowering("ConstantOfShape", static=[0])
 def constant_of_shape(node: Node, b: NNBuilder) -> SSAValue:
     value = node.attr("value", np.zeros(1, np.float32))
     return b.broadcast(b.constant(np.asarray(value).reshape(())), node.known_ints(0))
@@ -191,7 +191,7 @@ def eye_like(node: Node, b: NNBuilder) -> SSAValue:
     return b.cast(b(ew.EqualOp, b(ew.AddOp, rows, node.int("k")), columns), element)
 
 
-@onnx_lowering("Trilu")
+@onnx_lowering("Trilu", static=[1])
 def trilu(node: Node, b: NNBuilder) -> SSAValue:
     x, k = node[0], int(node.known(1).item()) if node.has(1) else 0
     plane = node.shape()[-2:]
@@ -222,11 +222,12 @@ def space_to_depth(node: Node, b: NNBuilder) -> SSAValue:
     n, c, h, w = node.shape()
     s = node.int("blocksize")
     x = b.reshape(node[0], [n, c, h // s, s, w // s, s])
-    x = b.transpose(x, [0, 3, 5, 1, 2, 4])
+    is_depth_first = node.str("mode", "DCR") == "DCR"
+    x = b.transpose(x, [0, 3, 5, 1, 2, 4] if is_depth_first else [0, 1, 3, 5, 2, 4])
     return b.reshape(x, [n, c * s * s, h // s, w // s])
 
 
-@onnx_lowering("CenterCropPad")
+@onnx_lowering("CenterCropPad", static=[1])
 def center_crop_pad(node: Node, b: NNBuilder) -> SSAValue:
     shape, target = list(node.shape()), node.known_ints(1)
     axes = [a % len(shape) for a in (node.ints("axes") or range(len(shape)))]

@@ -1,0 +1,210 @@
+"""Scaled dot product attention, rotary embeddings and gated units of transformers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from xdsl.dialects.builtin import i64
+from xdsl.ir import Attribute, SSAValue
+
+from webdnn.dialects.dtypes import Array, element_of_onnx, is_bool, numpy_dtype
+from webdnn.dialects.nn import data_movement as dm
+from webdnn.dialects.nn import elementwise as ew
+from webdnn.dialects.nn import reduction as rd
+from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.node import Node
+from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
+
+
+def split_heads(x: SSAValue, heads: int, b: NNBuilder) -> SSAValue:
+    """From `batch, sequence, heads * size` to `batch, heads, sequence, size`."""
+    batch, sequence, hidden = shape_of(x)
+    return b.transpose(b.reshape(x, [batch, sequence, heads, hidden // heads]), [0, 2, 1, 3])
+
+
+def merge_heads(x: SSAValue, b: NNBuilder) -> SSAValue:
+    """The inverse of `split_heads`."""
+    batch, heads, sequence, size = shape_of(x)
+    return b.reshape(b.transpose(x, [0, 2, 1, 3]), [batch, sequence, heads * size])
+
+
+def lowest(element: Attribute) -> float:
+    """The least finite value of a float type: what a masked score becomes, so that no infinity is computed with."""
+    name = numpy_dtype(element).name
+    return {"float16": -65504.0, "bfloat16": -3.3895313892515355e38}.get(
+        name, float(np.finfo(np.float32).min) if name == "float32" else float(np.finfo(float).min)
+    )
+
+
+@dataclass
+class Mask:
+    """Which keys a query may attend to: a constant part, parts known at run time, and a bias that is added."""
+
+    static: Array | None = None
+    dynamic: SSAValue | None = None
+    bias: SSAValue | None = None
+
+    def restrict(self, allowed: Array) -> None:
+        self.static = allowed if self.static is None else self.static & allowed
+
+    def restrict_at_run_time(self, allowed: SSAValue, b: NNBuilder) -> None:
+        both = self.dynamic is not None
+        self.dynamic = b(ew.AndOp, self.dynamic, allowed) if self.dynamic and both else allowed
+
+    def allowed(self, b: NNBuilder) -> SSAValue | None:
+        static = None
+        if self.static is not None and not self.static.all():
+            static = b.constant(self.static)
+        if static is None or self.dynamic is None:
+            return self.dynamic if static is None else static
+        return b(ew.AndOp, self.dynamic, static)
+
+    def attendable(self, b: NNBuilder) -> SSAValue | None:
+        """Whether a query has any key at all; None where it always has."""
+        parts: list[SSAValue] = []
+        allowed = self.allowed(b)
+        rows_are_whole = self.static is None or bool(self.static.any(-1).all())
+        if allowed is not None and (self.dynamic is not None or not rows_are_whole):
+            parts.append(allowed)
+        if self.bias is not None:
+            floor = b.constant(lowest(element_of(self.bias)), element_of(self.bias))
+            parts.append(b(ew.LessEqualOp, floor, self.bias))
+            if allowed is not None and allowed not in parts:
+                parts.append(allowed)
+        if not parts:
+            return None
+        every = parts[0] if len(parts) == 1 else b(ew.AndOp, parts[0], parts[1])
+        return b.reduce("or", every, [len(shape_of(every)) - 1])
+
+
+def _mask_of(node: Node, queries: int, keys: int, b: NNBuilder) -> Mask:
+    mask = Mask()
+    past = node.shape(4)[2] if node.has(4) else 0
+    lengths = node.optional(6)
+    left, right = node.int("left_window_size", -1), node.int("right_window_size", -1)
+    # Key j is `distance` after the query i: j - i.
+    distance = np.arange(keys)[None, :] - np.arange(queries)[:, None]
+    bounds: list[tuple[Array, bool]] = []
+    if node.int("is_causal"):
+        bounds.append((distance, True))
+    if right >= 0:
+        bounds.append((distance - right, True))
+    if left >= 0:
+        bounds.append((distance + left, False))
+    if lengths is None or node.has(4):
+        for bound, is_upper in bounds:
+            mask.restrict(bound <= past if is_upper else bound >= past)
+    else:
+        offset = b.reshape(b(ew.SubOp, lengths, queries), [-1, 1, 1, 1])
+        for bound, is_upper in bounds:
+            limit = b.constant(bound.astype(np.int64))
+            pair = (limit, offset) if is_upper else (offset, limit)
+            mask.restrict_at_run_time(b(ew.LessEqualOp, *pair), b)
+    if lengths is not None:
+        valid = b(ew.LessOp, b.iota([1, 1, 1, keys], 3, i64), b.reshape(lengths, [-1, 1, 1, 1]))
+        mask.restrict_at_run_time(valid, b)
+    given = node.optional(3)
+    if given is None:
+        return mask
+    missing = keys - shape_of(given)[-1]
+    if missing > 0:
+        given = b.pad(
+            given, [0] * len(shape_of(given)), [*[0] * (len(shape_of(given)) - 1), missing]
+        )
+        mask.restrict(np.arange(keys)[None, :] < keys - missing)
+    if is_bool(element_of(given)):
+        mask.restrict_at_run_time(given, b)
+    else:
+        mask.bias = given
+    return mask
+
+
+@onnx_lowering("Attention")
+def attention(node: Node, b: NNBuilder) -> Sequence[SSAValue | None]:
+    q, k, v = node[0], node[1], node[2]
+    is_flat = len(shape_of(q)) == 3
+    if is_flat:
+        kv_heads = node.int("kv_num_heads")
+        q = split_heads(q, node.int("q_num_heads"), b)
+        k, v = split_heads(k, kv_heads, b), split_heads(v, kv_heads, b)
+    element = element_of(q)
+    if node.has(4):
+        k, v = b.concat([node[4], k], 2), b.concat([node[5], v], 2)
+    batch, heads, queries, size = shape_of(q)
+    kv_heads, keys = shape_of(k)[1:3]
+    given = node.attr("scale")
+    scale = 1.0 / math.sqrt(size) if given is None else float(given)
+    # Query heads that share a key head are more rows of one product.
+    rows = b.reshape(b(ew.MulOp, q, scale), [batch, kv_heads, -1, size])
+    scores = b.reshape(b.matmul(rows, b.transpose(k, [0, 1, 3, 2])), [batch, heads, queries, keys])
+    mode, shown = node.int("qk_matmul_output_mode"), scores
+    softcap = node.float("softcap")
+    if softcap > 0:
+        scores = b(ew.MulOp, b(ew.TanhOp, b(ew.MulOp, scores, 1.0 / softcap)), softcap)
+        shown = scores if mode == 1 else shown
+    mask = _mask_of(node, queries, keys, b)
+    scores = _masked(scores, mask, b, -math.inf if mode == 2 and node.wants(3) else lowest(element))
+    shown = scores if mode == 2 else shown
+    precision = node.int("softmax_precision")
+    wide = b.cast(scores, element_of_onnx(precision)) if precision else scores
+    weights = b.insert(rd.SoftmaxOp(wide, 3))
+    attendable = mask.attendable(b)
+    if attendable is not None:
+        weights = b(ew.SelectOp, attendable, weights, 0.0)
+    weights = b.cast(weights, element)
+    shown = weights if mode == 3 else shown
+    values = b.matmul(b.reshape(weights, [batch, kv_heads, -1, keys]), v)
+    result = b.reshape(values, [batch, heads, queries, shape_of(v)[-1]])
+    return [merge_heads(result, b) if is_flat else result, k, v, shown]
+
+
+def _masked(scores: SSAValue, mask: Mask, b: NNBuilder, least: float) -> SSAValue:
+    if mask.bias is not None:
+        scores = b(ew.AddOp, scores, b.cast(mask.bias, element_of(scores)))
+    allowed = mask.allowed(b)
+    return scores if allowed is None else b(ew.SelectOp, allowed, scores, least)
+
+
+@onnx_lowering("RotaryEmbedding")
+def rotary_embedding(node: Node, b: NNBuilder) -> SSAValue:
+    """Pairs of elements turned by the angles of their position; works on `batch, sequence, heads, size`."""
+    x, cos, sin = node[0], node[1], node[2]
+    is_flat = node.rank() == 3
+    if is_flat:
+        batch, sequence, hidden = node.shape()
+        heads = node.int("num_heads")
+        if not heads:
+            raise Unsupported("its input has 3 dimensions, and num_heads is missing")
+        x = b.reshape(x, [batch, sequence, heads, hidden // heads])
+    else:
+        x = b.transpose(x, [0, 2, 1, 3])
+    size = shape_of(x)[-1]
+    turned = node.int("rotary_embedding_dim") or size
+    if node.has(3):
+        cos, sin = (b.insert(dm.GatherOp(v, node[3], 0)) for v in (cos, sin))
+    cos, sin = (b.reshape(v, [*shape_of(v)[:-1], 1, shape_of(v)[-1]]) for v in (cos, sin))
+    half, rest = turned // 2, b.slice_axis(x, 3, turned, size - turned)
+    step, second = (2, 1) if node.int("interleaved") else (1, half)
+    first_part, second_part = (b.slice_axis(x, 3, at, half, step) for at in (0, second))
+    real = b(ew.SubOp, b(ew.MulOp, cos, first_part), b(ew.MulOp, sin, second_part))
+    imaginary = b(ew.AddOp, b(ew.MulOp, sin, first_part), b(ew.MulOp, cos, second_part))
+    if node.int("interleaved"):
+        pairs = [b.reshape(v, [*shape_of(v), 1]) for v in (real, imaginary)]
+        result = b.reshape(b.concat(pairs, 4), [*shape_of(real)[:-1], turned])
+    else:
+        result = b.concat([real, imaginary], 3)
+    if size > turned:
+        result = b.concat([result, rest], 3)
+    return b.reshape(result, node.shape()) if is_flat else b.transpose(result, [0, 2, 1, 3])
+
+
+@onnx_lowering("SwiGLU")
+def swiglu(node: Node, b: NNBuilder) -> SSAValue:
+    gate, alpha = node[0], node.float("alpha", 1.0)
+    inner = gate if alpha == 1.0 else b(ew.MulOp, gate, alpha)
+    return b(ew.MulOp, b(ew.MulOp, gate, b(ew.SigmoidOp, inner)), node[1])
