@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects import func
-from xdsl.dialects.builtin import ArrayAttr, FusedLoc, ModuleOp, NameLoc
-from xdsl.ir import Attribute
+from xdsl.dialects.builtin import ModuleOp
 
 from webdnn.codegen.wgsl.printer import ModuleScope, print_entry_point, print_function
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.locations import location_names
 from webdnn.dialects.wgsl import bindings_of
 
 
@@ -42,15 +42,6 @@ class Shader:
 
     source: str
     kernels: tuple[KernelInfo, ...]
-
-
-def location_names(location: Attribute) -> Iterator[str]:
-    """The names in a location: `Conv_3` and `Relu_4` of `loc(fused["Conv_3", "Relu_4"])`."""
-    if isinstance(location, NameLoc):
-        yield location.desc.data
-    elif isinstance(location, FusedLoc) and isinstance(location.locations, ArrayAttr):
-        for part in location.locations.data:
-            yield from location_names(part)
 
 
 def kernel_info(kernel: FuncOp, entry_point: str | None = None) -> KernelInfo:

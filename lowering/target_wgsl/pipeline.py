@@ -9,23 +9,50 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from webdnn.lowering.target_wgsl.bind_operands import WGSLBindOperandsPass
+from webdnn.lowering.target_wgsl.erase_unused import WGSLEraseUnusedPass
 from webdnn.lowering.target_wgsl.expand_math import WGSLExpandMathPass
+from webdnn.lowering.target_wgsl.fold_grid import WGSLFoldGridPass
+from webdnn.lowering.target_wgsl.narrow_i64 import WGSLNarrowI64Pass
+from webdnn.lowering.target_wgsl.scalarize_accesses import WGSLScalarizeAccessesPass
+from webdnn.lowering.target_wgsl.split_vectors import WGSLSplitVectorsPass
+from webdnn.lowering.target_wgsl.vectorize_memory import WGSLVectorizeMemoryPass
+from webdnn.lowering.target_wgsl.verify_limits import VerifyWGSLLimitsPass
 from webdnn.lowering.target_wgsl.widen_types import WGSLWidenTypesPass
 
-WGSL_PASSES: tuple[type[ModulePass], ...] = (
-    WGSLWidenTypesPass,
-    WGSLExpandMathPass,
-    WGSLBindOperandsPass,
-)
-"""The passes from GPU `loops` to `target`, in order."""
+_LARGEST_BINDING = 2**31 - 4
+
+
+def wgsl_passes(*, shader_f16: bool = False) -> tuple[ModulePass, ...]:
+    """The passes from GPU `loops` to `target`, in order.
+
+    A binding may be larger than the 128 MiB that every device allows, since a package says what
+    limits it needs; no device allows more than 2 GiB.
+    """
+    return (
+        WGSLNarrowI64Pass(),
+        WGSLWidenTypesPass(shader_f16),
+        WGSLSplitVectorsPass(),
+        WGSLVectorizeMemoryPass(),
+        WGSLScalarizeAccessesPass(),
+        WGSLExpandMathPass(),
+        WGSLFoldGridPass(),
+        WGSLEraseUnusedPass(),
+        WGSLBindOperandsPass(),
+        VerifyWGSLLimitsPass(binding_bytes=_LARGEST_BINDING),
+    )
 
 
 @dataclass(frozen=True)
 class LowerToWGSLPass(ModulePass):
-    """All of `WGSL_PASSES`."""
+    """All passes of `wgsl_passes`.
+
+    Args:
+        shader_f16: keep `f16`, for devices with the WebGPU feature `shader-f16`.
+    """
 
     name = "lower-to-wgsl"
+    shader_f16: bool = False
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        for step in WGSL_PASSES:
-            step().apply(ctx, op)
+        for step in wgsl_passes(shader_f16=self.shader_f16):
+            step.apply(ctx, op)
