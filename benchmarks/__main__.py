@@ -12,6 +12,7 @@ from rich.console import Console
 from . import compile_cost, kernels, side_by_side, start
 from .macs import count_macs
 from .models import MODELS
+from .peaks import measure_peaks
 from .peers import PEERS, Setting
 from .results import ResultTable, write
 
@@ -106,8 +107,10 @@ def _start(options: argparse.Namespace, console: Console) -> Outcome:
 def _kernels(options: argparse.Namespace, console: Console) -> Outcome:
     setting = _setting(options)
     profiles = [kernels.profile(name, setting, console) for name in options.models]
-    tables = [kernels.table(profile, setting, options.top) for profile in profiles]
-    return tables, [asdict(profile) for profile in profiles]
+    peaks = measure_peaks(options.timeout) if options.backend == "wasm" else None
+    tables = [kernels.table(profile, setting, peaks, options.top) for profile in profiles]
+    data: list[dict[str, object]] = [asdict(profile) for profile in profiles]
+    return tables, data if peaks is None else [*data, {"peaks": asdict(peaks)}]
 
 
 def _compile(options: argparse.Namespace, console: Console) -> Outcome:

@@ -19,30 +19,37 @@ class Costs:
     """`cold`: nothing cached; `warm`: the same model again; `new_weights`: every float weight is another."""
 
     model: str
-    cold: CompileCost
-    warm: CompileCost
-    new_weights: CompileCost
-    package_bytes: int
+    cold: CompileCost | None = None
+    warm: CompileCost | None = None
+    new_weights: CompileCost | None = None
+    package_bytes: int = 0
+    failure: str = ""
 
 
 def measure(names: list[str], target: str, console: Console) -> list[Costs]:
     """Compile each model three times, in a cache of its own."""
     results: list[Costs] = []
     for name in names:
-        path = MODELS[name].path()
-        with tempfile.TemporaryDirectory(prefix="webdnn-compile-") as temporary:
-            cache, package = Path(temporary) / "cache", Path(temporary) / "package"
-            costs: list[CompileCost] = []
-            for label in ("cold", "warm"):
-                with console.status(f"{name}: {label}"):
-                    costs.append(compile_package(path, package, target, cache))
-            size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
-            with console.status(f"{name}: new weights"):
-                retrained = retrain(path, Path(temporary) / "retrained")
-                costs.append(compile_package(retrained, package, target, cache))
-        cold, warm, new_weights = costs
-        results.append(Costs(name, cold, warm, new_weights, size))
+        try:
+            results.append(_measure(name, target, console))
+        except RuntimeError as error:
+            results.append(Costs(name, failure=str(error)))
     return results
+
+
+def _measure(name: str, target: str, console: Console) -> Costs:
+    path = MODELS[name].path()
+    with tempfile.TemporaryDirectory(prefix="webdnn-compile-") as temporary:
+        cache, package = Path(temporary) / "cache", Path(temporary) / "package"
+
+        def compiled(label: str, model: Path) -> CompileCost:
+            with console.status(f"{name}: {label}"):
+                return compile_package(model, package, target, cache)
+
+        cold, warm = compiled("cold", path), compiled("warm", path)
+        size = sum(file.stat().st_size for file in package.rglob("*") if file.is_file())
+        new_weights = compiled("new weights", retrain(path, Path(temporary) / "retrained"))
+    return Costs(name, cold, warm, new_weights, size)
 
 
 def retrain(path: Path, directory: Path) -> Path:
@@ -71,7 +78,9 @@ def table(results: list[Costs], target: str) -> ResultTable:
     out = ResultTable(f"webdnn compile --target {target}", [*columns, "package: MB"])
     for result in results:
         costs = (result.cold, result.warm, result.new_weights)
-        row = [result.model, *(f"{cost.seconds:.1f}" for cost in costs)]
-        row += [f"{cost.peak_bytes / 2**20:.0f}" for cost in costs]
+        row = [result.model, *(f"{cost.seconds:.1f}" if cost else "failed" for cost in costs)]
+        row += [f"{cost.peak_bytes / 2**20:.0f}" if cost else "" for cost in costs]
+        if result.failure:
+            out.notes.append(f"{result.model}: {result.failure}")
         out.rows.append([*row, f"{result.package_bytes / 1e6:.1f}"])
     return out

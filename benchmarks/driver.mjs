@@ -71,6 +71,12 @@ async function profile(browser, server) {
   }
 }
 
+/** The limits of the engine. */
+async function peaks(browser, server) {
+  const { page } = await openPage(browser, server.origin, "peaks");
+  report({ event: "peaks", ...(await page.evaluate((options) => globalThis.peaks(options), job.peaks)) });
+}
+
 /** A fresh page for each sample. */
 async function start(browser, server) {
   const failed = new Set();
@@ -100,7 +106,7 @@ const browser = await chromium.launch({
 });
 try {
   report({ event: "browser", version: browser.version() });
-  await { interleaved, profile, start }[job.mode](browser, server);
+  await { interleaved, peaks, profile, start }[job.mode](browser, server);
 } finally {
   await browser.close();
   server.close();

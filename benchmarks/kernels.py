@@ -15,6 +15,7 @@ from rich.console import Console
 from .browser import drive
 from .macs import NodeCost, fused_bytes, node_costs
 from .models import MODELS
+from .peaks import Peaks
 from .peers import Setting, browser_job
 from .results import ResultTable
 
@@ -87,10 +88,13 @@ def attribute(
     return sorted(kernels.values(), key=lambda kernel: -kernel.milliseconds)
 
 
-def table(result: Profile, setting: Setting, top: int) -> ResultTable:
-    """The slowest `top` kernels, and the sum of all."""
+def table(result: Profile, setting: Setting, peaks: Peaks | None, top: int) -> ResultTable:
+    """The slowest `top` kernels, and the sum of all.
+
+    With `peaks` there is a column for the roofline: the least time that the work of a kernel needs, over the time that it took.
+    """
     total = sum(kernel.milliseconds for kernel in result.kernels)
-    columns = ["kernel", "launches", "ms", "share", "GFLOP/s", "GB/s", "first node"]
+    columns = ["kernel", "launches", "ms", "share", "GFLOP/s", "GB/s", "of roofline", "first node"]
     out = ResultTable(f"Kernels of {result.model}: {setting}, timed by {result.method}", columns)
     for kernel in result.kernels[:top]:
         out.rows.append(
@@ -101,17 +105,35 @@ def table(result: Profile, setting: Setting, top: int) -> ResultTable:
                 f"{100 * kernel.milliseconds / total:.1f}%",
                 _rate(2 * kernel.macs, kernel.milliseconds),
                 _rate(kernel.moved, kernel.milliseconds),
+                _share_of_roofline(kernel, peaks),
                 kernel.nodes[0] if kernel.nodes else "",
             ]
         )
     macs = sum(kernel.macs for kernel in result.kernels)
     launches = sum(kernel.launches for kernel in result.kernels)
     speed = _rate(2 * macs, total)
-    out.rows.append(["all kernels", str(launches), f"{total:.2f}", "", speed, "", ""])
-    out.rows.append(
-        ["a whole run", "", f"{result.whole:.2f}", "", _rate(2 * macs, result.whole), "", ""]
-    )
+    out.rows.append(["all kernels", str(launches), f"{total:.2f}", "", speed, "", "", ""])
+    speed = _rate(2 * macs, result.whole)
+    out.rows.append(["a whole run", "", f"{result.whole:.2f}", "", speed, "", "", ""])
+    if peaks is not None:
+        rates = ", ".join(
+            f"{rate:.0f} up to {_size(size)}" for size, rate in peaks.bandwidth.items()
+        )
+        out.notes.append(f"Peak: {peaks.gflops:.1f} GFLOP/s; reading memory, GB/s: {rates}.")
     return out
+
+
+def _share_of_roofline(kernel: KernelTime, peaks: Peaks | None) -> str:
+    if peaks is None or kernel.moved == 0 or kernel.milliseconds == 0:
+        return ""
+    # the launches of a kernel are alike; each has to move its own part
+    operations, moved = 2 * kernel.macs // kernel.launches, kernel.moved // kernel.launches
+    least = peaks.milliseconds(operations, moved) * kernel.launches
+    return f"{100 * least / kernel.milliseconds:.0f}%"
+
+
+def _size(count: int) -> str:
+    return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
 
 
 def _rate(count: float, milliseconds: float) -> str:
