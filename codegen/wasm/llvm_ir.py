@@ -98,7 +98,18 @@ def _freeze(op: llvm_ext.FreezeOp, builder: ir.IRBuilder, values: Values) -> Any
     return instruction
 
 
+def _alloca(op: Operation, builder: ir.IRBuilder, values: Values) -> ir.Value:
+    """With an opaque pointer, as every other address has: memory holds elements and vectors of them alike."""
+    assert isinstance(op, llvm.AllocaOp)
+    slot = builder.alloca(convert_type(op.elem_type), size=values[op.size])
+    if op.alignment:
+        slot.align = op.alignment.value.data  # pyright: ignore[reportAttributeAccessIssue]
+    slot.type = ir.PointerType()
+    return slot
+
+
 _CONVERSIONS: dict[type[Operation], Conversion] = {
+    llvm.AllocaOp: _alloca,
     llvm.ConstantOp: _constant,
     llvm.GEPOp: _gep,
     llvm_ext.ExtractElementOp: _extract_element,
