@@ -182,12 +182,20 @@ class Emitter:
     # memory
 
     def load(
-        self, buffer: SSAValue, address: Lin, width: int, *, read_only: bool
+        self,
+        buffer: SSAValue,
+        address: Lin,
+        width: int,
+        *,
+        level: int | None = 0,
+        version: Hashable = None,
     ) -> SSAValue:
         """One element (`width` 1) or a vector of consecutive elements.
 
         Args:
-            read_only: whether no op of the kernel writes to the buffer, so that the load may be shared and moved out of loops.
+            level: the outermost open block in which the buffer already holds what is read; the load may be shared and moved out of
+                loops as far as that. None if it must stay where it is.
+            version: what the buffer holds, for one that is written more than once: loads of two versions are not shared.
         """
         assert isinstance(buffer.type, MemRefType)
         element_type = buffer.type.element_type
@@ -198,10 +206,12 @@ class Emitter:
                 return memref.LoadOp.get(buffer, [at])
             return vector.LoadOp(buffer, [at], VectorType(element_type, [width]))
 
-        if not read_only:
+        if level is None:
             return self.emit(build()).results[0]
         guard = max((i for i, lv in enumerate(self._levels) if lv.guarded), default=0)
-        return self.pure(("load", width), (buffer, at), build, least_level=guard)
+        return self.pure(
+            ("load", width, version), (buffer, at), build, least_level=max(level, guard)
+        )
 
     def store(self, value: SSAValue, buffer: SSAValue, address: Lin) -> None:
         """Store an element, or a vector to consecutive elements."""

@@ -10,12 +10,14 @@ from xdsl.dialects import arith, vector
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType, VectorType
 from xdsl.dialects.vector import CombiningKindAttr, CombiningKindFlag
 from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir.affine import AffineBinaryOpKind, AffineConstantExpr, AffineDimExpr
 
+from webdnn.lowering.loops_common.affine import Flat, used_dims
 from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.flatten import FlatStage
+from webdnn.lowering.loops_common.flatten import FlatStage, Load, Pick, Position
 from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.stages import Acc, Apply, Node, walk
-from webdnn.lowering.loops_common.values import PointEvaluator
+from webdnn.lowering.loops_common.stages import Acc, Apply, Gather, Node, walk
+from webdnn.lowering.loops_common.values import PointEvaluator, Scope
 
 COMBINING: dict[type[Operation], tuple[CombiningKindFlag, float | None]] = {
     arith.AddfOp: (CombiningKindFlag.ADD, 0),
@@ -62,18 +64,71 @@ class Tiling:
 
 @dataclass
 class _Chunk:
-    """Neighbouring points along the vectorised dimension: `width` of them from `start` on."""
+    """Neighbouring points along the vectorised dimension: `valid` of them from `start` on, in `width` lanes."""
 
     start: int
     width: int
+    valid: int
 
 
-def chunks_of(size: int, width: int) -> list[_Chunk]:
-    """Vectors of `width`, and single points for the rest."""
-    whole = size - size % width
-    return [_Chunk(s, width) for s in range(0, whole, width)] + [
-        _Chunk(s, 1) for s in range(whole, size)
-    ]
+@dataclass
+class _Point:
+    """A position along the parallel dimensions, and how many neighbours it stands for."""
+
+    at: list[Lin]
+    width: int = 1
+    valid: int = 1
+
+
+def _chunks_of(size: int, width: int, *, padded: bool) -> list[_Chunk]:
+    """Whole vectors, and for the rest a vector with lanes that nobody needs, or single points."""
+    whole, rest = size - size % width, size % width
+    chunks = [_Chunk(s, width, width) for s in range(0, whole, width)]
+    if padded and rest:
+        return [*chunks, _Chunk(whole, width, rest)]
+    return chunks + [_Chunk(s, 1, 1) for s in range(whole, size)]
+
+
+def is_packed(at: Flat, d: int, width: int) -> bool:
+    """Whether an address is contiguous in blocks of whole vectors along d: `(d floordiv n) * c + d mod n`."""
+    if d in at.coefficients:
+        return False
+    mine = [(e, c) for e, c in at.others if d in used_dims(e)]
+    if len(mine) != 2:
+        return False
+    for expr, c in mine:
+        block = expr.rhs
+        if expr.lhs != AffineDimExpr(d) or not isinstance(block, AffineConstantExpr):
+            return False
+        if block.value % width or (expr.kind is AffineBinaryOpKind.Mod and c != 1):
+            return False
+    return {e.kind for e, _ in mine} == {AffineBinaryOpKind.Mod, AffineBinaryOpKind.FloorDiv}
+
+
+def packed_block(at: Flat, d: int) -> int:
+    """The size of the blocks of an address that `is_packed` along d."""
+    (block,) = {
+        e.rhs.value
+        for e, _ in at.others
+        if d in used_dims(e) and isinstance(e.rhs, AffineConstantExpr)
+    }
+    return block
+
+
+def padded_loads(stage: FlatStage, d: int, width: int) -> list[Load] | None:
+    """The loads of a reduction that depend on d, if all of them are packed along d, so that lanes beyond its end may be computed."""
+    if not stage.is_reduction or not 0 <= d < stage.num_parallel:
+        return None
+    found: list[Load] = []
+    for node in walk(stage.updates):
+        if isinstance(node, Gather | Position | Pick):
+            return None
+        if isinstance(node, Load):
+            if is_packed(node.at, d, width):
+                found.append(node)
+            elif d in node.at.coefficients or d in node.at.nonlinear_dims:
+                return None
+    return found or None
 
 
 def combiner(update: Node, number: int) -> Apply | None:
@@ -100,7 +155,7 @@ class TileEmitter:
     """Emits tiles of one stage.
 
     Args:
-        emitter: where the ops go.
+        emitter: where the ops go; its innermost block is the one that the stage's loops begin in.
         stage: the stage.
         tiling: how it is cut.
         origin: the position of the group's tile along each dimension (zero along dimensions that are not shared).
@@ -112,12 +167,23 @@ class TileEmitter:
         self.emitter = emitter
         self.stage = stage
         self.tiling = tiling
-        self.origin = origin
+        padded = padded_loads(stage, tiling.vector, tiling.width)
+        self.is_padded = padded is not None
+        self.scope = Scope(
+            emitter,
+            origin,
+            emitter.depth,
+            frozenset(id(s.buffer) for s in stage.stores),
+            frozenset(id(load) for load in padded or ()),
+        )
+        self._zeros = [Lin()] * (len(stage.sizes) - stage.num_parallel)
 
     def _evaluator(
-        self, point: Sequence[Lin], width: int, accumulators: Sequence[SSAValue] = ()
+        self, point: _Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue] = ()
     ) -> PointEvaluator:
-        return PointEvaluator(self.emitter, point, width, self.origin, accumulators)
+        return PointEvaluator(
+            self.scope, [*point.at, *reduced], point.width, point.valid, accumulators
+        )
 
     def emit(self, base: Sequence[Lin], sizes: Sequence[int]) -> None:
         """Emit the tile at `base`.
@@ -126,58 +192,59 @@ class TileEmitter:
             base: the first point along each parallel dimension.
             sizes: the number of points along each parallel dimension.
         """
-        stage, tiling = self.stage, self.tiling
-        parallel = range(stage.num_parallel)
-        ranges: list[list[_Chunk]] = [
-            chunks_of(sizes[d], tiling.width)
-            if d == tiling.vector
-            else [_Chunk(i, 1) for i in range(sizes[d])]
-            for d in parallel
-        ]
-        points: list[tuple[list[Lin], int]] = []
-        for chunks in product(*ranges):
-            point = [base[d] + c.start for d, c in enumerate(chunks)]
-            width = 1
-            if 0 <= tiling.vector < stage.num_parallel:
-                width = chunks[tiling.vector].width
-                if width > 1:
-                    point[tiling.vector] += Lin(lane=1)
-            points.append((point, width))
-        zeros = [Lin()] * (len(stage.sizes) - stage.num_parallel)
-        if not stage.is_reduction:
-            for point, width in points:
-                self._store(point + zeros, width, [])
+        points = self._points(base, sizes)
+        if not self.stage.is_reduction:
+            for point in points:
+                self._store(point, [])
             return
-        if tiling.vector >= stage.num_parallel:
-            finals = self._reduce_across_lanes([p for p, _ in points])
+        if self.tiling.vector >= self.stage.num_parallel:
+            finals = self._reduce_across_lanes(points)
         else:
-            starts = [self._inits(point + zeros, width) for point, width in points]
-            finals = self._reduce(points, starts)
-        for (point, width), final in zip(points, finals, strict=True):
-            self._store(point + zeros, width, final)
+            finals = self._reduce(points, [self._inits(point) for point in points])
+        for point, final in zip(points, finals, strict=True):
+            self._store(point, final)
 
-    def _store(self, point: Sequence[Lin], width: int, accumulators: Sequence[SSAValue]) -> None:
-        evaluator = self._evaluator(point, width, accumulators)
+    def _points(self, base: Sequence[Lin], sizes: Sequence[int]) -> list[_Point]:
+        tiling = self.tiling
+        ranges: list[list[_Chunk]] = [
+            _chunks_of(sizes[d], tiling.width, padded=self.is_padded)
+            if d == tiling.vector
+            else [_Chunk(i, 1, 1) for i in range(sizes[d])]
+            for d in range(self.stage.num_parallel)
+        ]
+        points: list[_Point] = []
+        for chunks in product(*ranges):
+            point = _Point([base[d] + c.start for d, c in enumerate(chunks)])
+            if 0 <= tiling.vector < self.stage.num_parallel:
+                chunk = chunks[tiling.vector]
+                point.width, point.valid = chunk.width, chunk.valid
+                if chunk.width > 1:
+                    point.at[tiling.vector] += Lin(lane=1)
+            points.append(point)
+        return points
+
+    def _store(self, point: _Point, accumulators: Sequence[SSAValue]) -> None:
+        evaluator = self._evaluator(point, self._zeros, accumulators)
         for store in self.stage.stores:
             evaluator.write(evaluator.vector(store.value), store.buffer, store.at)
 
-    def _inits(self, point: Sequence[Lin], width: int) -> list[SSAValue]:
-        evaluator = self._evaluator(point, width)
+    def _inits(self, point: _Point) -> list[SSAValue]:
+        evaluator = self._evaluator(point, self._zeros)
         return [evaluator.vector(node) for node in self.stage.inits]
 
     # reductions with the lanes along a parallel dimension, or without lanes
 
     def _reduce(
-        self, points: list[tuple[list[Lin], int]], starts: list[list[SSAValue]]
+        self, points: list[_Point], starts: list[list[SSAValue]]
     ) -> list[list[SSAValue]]:
         count = len(self.stage.updates)
         flat = [v for start in starts for v in start]
 
         def update(reduced: Sequence[Lin], accs: list[SSAValue]) -> list[SSAValue]:
             result: list[SSAValue] = []
-            for i, (point, width) in enumerate(points):
+            for i, point in enumerate(points):
                 mine = accs[i * count : (i + 1) * count]
-                result += self._update([*point, *reduced], width, mine)
+                result += self._update(point, reduced, mine)
             return result
 
         dims = list(range(self.stage.num_parallel, len(self.stage.sizes)))
@@ -212,9 +279,9 @@ class TileEmitter:
         return accs
 
     def _update(
-        self, point: Sequence[Lin], width: int, accumulators: Sequence[SSAValue]
+        self, point: _Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue]
     ) -> list[SSAValue]:
-        evaluator = self._evaluator(point, width, accumulators)
+        evaluator = self._evaluator(point, reduced, accumulators)
         return [self._fused(evaluator, node) for node in self.stage.updates]
 
     def _fused(self, evaluator: PointEvaluator, node: Node) -> SSAValue:
@@ -237,89 +304,106 @@ class TileEmitter:
 
     # reductions with the lanes along a reduced dimension
 
-    def _reduce_across_lanes(self, points: list[list[Lin]]) -> list[list[SSAValue]]:
+    def _reduce_across_lanes(self, points: list[_Point]) -> list[list[SSAValue]]:
         """Partial results in the lanes of vectors (several vectors where the dimension is unrolled), combined at the end."""
-        stage, tiling, emitter = self.stage, self.tiling, self.emitter
-        v, width = tiling.vector, tiling.width
-        size = stage.sizes[v]
-        count = len(stage.updates)
-        dims = [d for d in range(stage.num_parallel, len(stage.sizes)) if d != v]
-        unroll = max(1, min(tiling.tile[v], size) // width)
+        width, size = self.tiling.width, self.stage.sizes[self.tiling.vector]
+        count = len(self.stage.updates)
+        scalars = [self._inits(point) for point in points]
+        parts: list[list[list[SSAValue]]] = [[] for _ in points]
+        if size >= width:
+            parts = self._vector_parts(points, scalars)
+        if size % width:
+            scalars = self._scalar_rest(points, scalars)
+        return [
+            [self._combine(i, [part[i] for part in mine], final[i]) for i in range(count)]
+            for mine, final in zip(parts, scalars, strict=True)
+        ]
+
+    def _reduced_at(self, others: Sequence[Lin], at: Lin) -> list[Lin]:
+        """The position along the reduced dimensions, with `at` along the vectorised one."""
+        result = list(others)
+        result.insert(self.tiling.vector - self.stage.num_parallel, at)
+        return result
+
+    def _other_dims(self) -> list[int]:
+        dims = range(self.stage.num_parallel, len(self.stage.sizes))
+        return [d for d in dims if d != self.tiling.vector]
+
+    def _vector_parts(
+        self, points: list[_Point], inits: list[list[SSAValue]]
+    ) -> list[list[list[SSAValue]]]:
+        """For each point, some partial results of each accumulator: vectors over all whole vectors of the dimension."""
+        emitter, width = self.emitter, self.tiling.width
+        size = self.stage.sizes[self.tiling.vector]
+        count = len(self.stage.updates)
+        unroll = max(1, min(self.tiling.tile[self.tiling.vector], size) // width)
         whole = size // (unroll * width)
-        zeros = [Lin()] * (len(stage.sizes) - stage.num_parallel)
-        scalars = [self._inits(point + zeros, 1) for point in points]
-        per_point = unroll * count
+        wide = [_Point(p.at, width, width) for p in points]
+        starts = [
+            self._partial(i, inits[p][i])
+            for p in range(len(points))
+            for _ in range(unroll)
+            for i in range(count)
+        ]
 
-        def place(reduced: Sequence[Lin], at: Lin) -> list[Lin]:
-            result = list(reduced)
-            result.insert(v - stage.num_parallel, at)
-            return result
-
-        def partial(number: int, init: SSAValue) -> SSAValue:
-            found = combiner(stage.updates[number], number)
-            assert found is not None
-            neutral = COMBINING[type(found.op)][1]
-            start = init if neutral is None else emitter.constant(_constant(neutral, found.type))
-            return emitter.broadcast(start, width)
-
-        vectors = [partial(i, scalars[p][i]) for p in range(len(points)) for _ in range(unroll) for i in range(count)]
-
-        def update_vectors(reduced: Sequence[Lin], accs: list[SSAValue]) -> list[SSAValue]:
-            """The innermost loop: over whole vectors."""
-
+        def update(reduced: Sequence[Lin], accs: list[SSAValue]) -> list[SSAValue]:
             def step(at: Lin, values: list[SSAValue], part: int) -> None:
-                for p, point in enumerate(points):
-                    first = p * per_point + part * count
-                    full = [*point, *place(reduced, at + Lin(lane=1))]
+                for p, point in enumerate(wide):
+                    first = (p * unroll + part) * count
+                    full = self._reduced_at(reduced, at + Lin(lane=1))
                     values[first : first + count] = self._update(
-                        full, width, values[first : first + count]
+                        point, full, values[first : first + count]
                     )
 
+            done = 0
             if whole > 1:
                 iv, inner = emitter.begin_for(accs)
                 for part in range(unroll):
                     step(iv * (unroll * width) + part * width, inner, part)
                 accs = emitter.end_for(whole, accs, inner)
-            done = whole * unroll * width if whole > 1 else 0
+                done = whole * unroll * width
             accs = list(accs)
-            part = 0
-            while done + width <= size:
-                step(Lin.of(done), accs, part % unroll)
-                done += width
-                part += 1
+            for part, at in enumerate(range(done, size - width + 1, width)):
+                step(Lin.of(at), accs, part % unroll)
             return accs
 
-        if size >= width:
-            vectors = self._loops(dims, [], vectors, update_vectors)
-        rest = size % width
-        flat = [s for start in scalars for s in start]
-        if rest:
+        flat = self._loops(self._other_dims(), [], starts, update)
+        return [
+            [flat[(p * unroll + u) * count :][:count] for u in range(unroll)]
+            for p in range(len(points))
+        ]
 
-            def update_scalars(reduced: Sequence[Lin], accs: list[SSAValue]) -> list[SSAValue]:
-                for i in range(size - rest, size):
-                    result: list[SSAValue] = []
-                    for p, point in enumerate(points):
-                        full = [*point, *place(reduced, Lin.of(i))]
-                        mine = accs[p * count : (p + 1) * count]
-                        result += self._update(full, 1, mine)
-                    accs = result
-                return accs
+    def _partial(self, number: int, init: SSAValue) -> SSAValue:
+        """What a partial result starts with."""
+        found = combiner(self.stage.updates[number], number)
+        assert found is not None
+        neutral = COMBINING[type(found.op)][1]
+        start = init if neutral is None else self.emitter.constant(_constant(neutral, found.type))
+        return self.emitter.broadcast(start, self.tiling.width)
 
-            flat = self._loops(dims, [], flat, update_scalars)
-        finals: list[list[SSAValue]] = []
-        for p in range(len(points)):
-            final: list[SSAValue] = []
-            for i in range(count):
-                scalar = flat[p * count + i]
-                if size >= width:
-                    parts = [vectors[p * per_point + part * count + i] for part in range(unroll)]
-                    scalar = self._combine(i, parts, scalar)
-                final.append(scalar)
-            finals.append(final)
-        return finals
+    def _scalar_rest(
+        self, points: list[_Point], inits: list[list[SSAValue]]
+    ) -> list[list[SSAValue]]:
+        """The accumulators after the points behind the last whole vector of the dimension."""
+        size = self.stage.sizes[self.tiling.vector]
+        count = len(self.stage.updates)
+
+        def update(reduced: Sequence[Lin], accs: list[SSAValue]) -> list[SSAValue]:
+            for i in range(size - size % self.tiling.width, size):
+                result: list[SSAValue] = []
+                for p, point in enumerate(points):
+                    full = self._reduced_at(reduced, Lin.of(i))
+                    result += self._update(point, full, accs[p * count : (p + 1) * count])
+                accs = result
+            return accs
+
+        flat = self._loops(self._other_dims(), [], [s for mine in inits for s in mine], update)
+        return [flat[p * count : (p + 1) * count] for p in range(len(points))]
 
     def _combine(self, number: int, parts: list[SSAValue], scalar: SSAValue) -> SSAValue:
         """All lanes of all partial results, and a scalar, as one scalar."""
+        if not parts:
+            return scalar
         emitter = self.emitter
         found = combiner(self.stage.updates[number], number)
         assert found is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from xdsl.dialects import arith, scf, vector
 from xdsl.dialects.builtin import (
@@ -45,29 +46,49 @@ _CASTS: dict[type[Operation], type[vector_ext.SIToFPOp | vector_ext.TruncIOp]] =
 }  # pyright: ignore[reportAssignmentType]
 
 
+@dataclass(eq=False)
+class Scope:
+    """What all points of a stage have in common.
+
+    Attributes:
+        emitter: where the ops go; what does not depend on the point is shared by all points through it.
+        origin: the position of the group's tile along each dimension, for the dimensions that scratch memory holds in part.
+        level: the open block that the stage's loops begin in: tensors that it does not write itself are complete there.
+        written: the buffers that the stage writes, by `id`.
+        padded: loads that may be done for lanes beyond the last point, by `id`.
+    """
+
+    emitter: Emitter
+    origin: Sequence[Lin]
+    level: int = 0
+    written: frozenset[int] = frozenset()
+    padded: frozenset[int] = frozenset()
+
+
 class PointEvaluator:
     """Evaluates expressions at one point.
 
     Args:
-        emitter: where the ops go; what does not depend on the point is shared by all points through it.
+        scope: the stage's.
         point: the position along each dimension; that of the vectorised dimension counts its lanes.
         width: the number of lanes, 1 for scalars.
-        origin: the position of the tile's first point along the dimensions that scratch memory holds in part.
+        valid: how many of the lanes are points of the stage, the first ones.
         accumulators: the values of the accumulators.
     """
 
     def __init__(
         self,
-        emitter: Emitter,
+        scope: Scope,
         point: Sequence[Lin],
         width: int,
-        origin: Sequence[Lin],
+        valid: int | None = None,
         accumulators: Sequence[SSAValue] = (),
     ) -> None:
-        self.emitter = emitter
+        self.scope = scope
+        self.emitter = scope.emitter
         self.point = point
         self.width = width
-        self.origin = origin
+        self.valid = width if valid is None else valid
         self.accumulators = accumulators
         self._memo: dict[int, Value] = {}
 
@@ -89,7 +110,7 @@ class PointEvaluator:
         """The address of an access."""
         if not buffer.is_scratch:
             return self.flat(flat)
-        local = [p + o * -1 for p, o in zip(self.point, self.origin, strict=True)]
+        local = [p + o * -1 for p, o in zip(self.point, self.scope.origin, strict=True)]
         return self.flat(flat, local)
 
     def _affine(self, expr: AffineExpr, point: Sequence[Lin]) -> Idx:
@@ -178,7 +199,8 @@ class PointEvaluator:
             case Acc():
                 return self.accumulators[node.number]
             case Load():
-                return self.read(node.buffer, self.address(node.buffer, node.at))
+                address = self.address(node.buffer, node.at)
+                return self.read(node.buffer, address, padded=id(node) in self.scope.padded)
             case Gather():
                 total: Idx = Lin()
                 for index, stride in zip(node.index, node.buffer.strides, strict=True):
@@ -211,32 +233,41 @@ class PointEvaluator:
             return Lin.of(value)
         return value
 
-    def read(self, buffer: Buffer, address: Idx) -> SSAValue:
-        """Elements of a buffer: one for all lanes, neighbours, or one by one."""
-        assert buffer.value is not None
-        emitter, memref, shared = self.emitter, buffer.value, buffer.read_only
+    def read(self, buffer: Buffer, address: Idx, *, padded: bool = False) -> SSAValue:
+        """Elements of a buffer: one for all lanes, neighbours, or one by one.
+
+        Args:
+            padded: whether memory goes on behind the last valid lane.
+        """
         if isinstance(address, Lin):
             if self.width == 1 or address.lane == 0:
-                return emitter.load(memref, address, 1, read_only=shared)
-            if address.lane == 1:
-                return emitter.load(memref, address, self.width, read_only=shared)
+                return self._load(buffer, address, 1)
+            if address.lane == 1 and (padded or self.valid == self.width):
+                return self._load(buffer, address, self.width)
         elif self.width == 1 or all(_same(a, address[0]) for a in address[1:]):
-            return emitter.load(memref, address[0], 1, read_only=shared)
-        return emitter.from_lanes(
-            [
-                emitter.load(memref, _lane(address, lane), 1, read_only=shared)
-                for lane in range(self.width)
-            ]
+            return self._load(buffer, address[0], 1)
+        lanes = [self._load(buffer, _lane(address, lane), 1) for lane in range(self.valid)]
+        return self.emitter.from_lanes(lanes + lanes[:1] * (self.width - self.valid))
+
+    def _load(self, buffer: Buffer, address: Lin, width: int) -> SSAValue:
+        assert buffer.value is not None
+        if buffer.read_only:
+            return self.emitter.load(buffer.value, address, width)
+        if id(buffer) in self.scope.written:
+            return self.emitter.load(buffer.value, address, width, level=None)
+        return self.emitter.load(
+            buffer.value, address, width, level=self.scope.level, version=self.scope
         )
 
     def write(self, value: SSAValue, buffer: Buffer, flat: Flat) -> None:
-        """Store a value of all lanes."""
+        """Store the valid lanes of a value."""
         assert buffer.value is not None
         address = self.address(buffer, flat)
-        if self.width == 1 or (isinstance(address, Lin) and address.lane == 1):
+        contiguous = isinstance(address, Lin) and address.lane == 1
+        if self.width == 1 or (contiguous and self.valid == self.width):
             self.emitter.store(value, buffer.value, _lane(address, 0))
             return
-        for lane in range(self.width):
+        for lane in range(self.valid):
             scalar = self.emitter.extract(value, lane)
             self.emitter.store(scalar, buffer.value, _lane(address, lane))
 
@@ -363,7 +394,8 @@ class PointEvaluator:
     def _pick(self, node: Pick) -> Value:
         at = self.flat(node.at)
         if isinstance(at, tuple) or at.lane:
-            return self.emitter.from_lanes([self._in_lane(lane, node) for lane in range(self.width)])
+            lanes = [self._in_lane(lane, node) for lane in range(self.valid)]
+            return self.emitter.from_lanes(lanes + lanes[:1] * (self.width - self.valid))
         if at.is_const:
             case = next(i for i, end in enumerate(node.ends) if at.const < end)
             return self.value(node.cases[case])
@@ -374,8 +406,7 @@ class PointEvaluator:
         scalars = [
             self.emitter.extract(a, lane) if is_vector(a) else a for a in self.accumulators
         ]
-        inner = PointEvaluator(self.emitter, point, 1, self.origin, scalars)
-        return inner.vector(node)
+        return PointEvaluator(self.scope, point, 1, None, scalars).vector(node)
 
     def _pick_from(self, node: Pick, at: Lin, first: int) -> SSAValue:
         emitter = self.emitter
