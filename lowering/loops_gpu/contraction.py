@@ -114,12 +114,14 @@ class _Lowering:
         self.product = product
         self.tile_m, self.tile_n = strategy.tile
         self.groups_m, self.groups_n = strategy.workgroup
+        self.split = strategy.split
+        self.first_row = Lin()
         self.staged = strategy.memory == "workgroup"
         self.vectors_n = ceil_div(self.tile_n, WIDTH)
         self.m = Axis(product.m, self.tile_m * self.groups_m)
         self.n = Axis(product.n, self.vectors_n * WIDTH * self.groups_n)
-        self.k = Axis(product.k, self.k_block(strategy), summed=True)
-        self.builder = KernelBuilder(func, [self.groups_n, self.groups_m])
+        self.k = Axis(product.k, self.k_block(strategy), self.split, summed=True)
+        self.builder = KernelBuilder(func, [self.groups_n, self.groups_m, self.split])
         self.emit = self.builder.emitter
         (update,) = product.reduction.updates
         assert isinstance(update, Apply)
@@ -153,7 +155,7 @@ class _Lowering:
         self.evaluator = Evaluator(
             emit, builder.operands, dict(zip(product.batch, indices, strict=True))
         )
-        self.thread_n, self.thread_m = builder.thread(0), builder.thread(1)
+        self.thread_n, self.thread_m, self.part = (builder.thread(axis) for axis in range(3))
         self.at_m = Place(block_m * self.m.block, Lin())
         self.at_n = Place(block_n * self.n.block, Lin())
         sizes = builder.sizes
@@ -161,6 +163,8 @@ class _Lowering:
         self.b = Source(self.evaluator, sizes, product.b, self.k, self.n)
         zero = zero_of(emit, product.reduction.inits[0].type, WIDTH)
         results = self.over_k([zero] * (self.tile_m * self.vectors_n))
+        if self.split > 1:
+            results = self.add_parts(results)
         self.epilogue(results)
         return builder.finish()
 
@@ -169,15 +173,13 @@ class _Lowering:
     def over_k(self, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
         """The register tile, summed over all of k."""
         step = self.staged_step() if self.staged else self.direct_step
-        if not self.k.even:
-            blocks = ceil_div(self.k.size, self.k.block)
-            return self.emit.for_loop(
-                0,
-                blocks,
-                1,
-                running,
-                lambda at, values: step(Place(at * self.k.block, Lin()), values),
-            )
+        block = self.k.block
+        if self.k.dims[-1].size % self.k.step:
+
+            def flat(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                return step(Place((at * self.split + self.part) * block, Lin()), values)
+
+            return self.emit.for_loop(0, ceil_div(self.k.size, self.k.step), 1, running, flat)
 
         def nest(outer: tuple[Lin, ...], values: Sequence[SSAValue]) -> Sequence[SSAValue]:
             # One loop for each dim of k, so that no index needs a division.
@@ -186,10 +188,10 @@ class _Lowering:
 
             def body(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
                 if innermost:
-                    return step(Place(Lin(), Lin(), (*outer, at)), values)
+                    return step(Place(Lin(), Lin(), (*outer, at + self.part * block)), values)
                 return nest((*outer, at), values)
 
-            return self.emit.for_loop(0, dim.size, self.k.block if innermost else 1, values, body)
+            return self.emit.for_loop(0, dim.size, self.k.step if innermost else 1, values, body)
 
         return nest((), running)
 
@@ -198,8 +200,12 @@ class _Lowering:
         emit = self.emit
         invocations = self.groups_m * self.groups_n
         invocation = self.thread_m * self.groups_n + self.thread_n
-        tile_a = Tile(self.a, invocations, invocation)
-        tile_b = Tile(self.b, invocations, invocation)
+        sizes = self.m.block * self.k.block, self.n.block * self.k.block
+        memories, starts = self.tile_memory(sizes)
+        tile_a, tile_b = (
+            Tile(source, memory, start, invocations, invocation)
+            for source, memory, start in zip((self.a, self.b), memories, starts, strict=True)
+        )
 
         def inner(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
             rows = [tile_a.read(self.thread_m * self.tile_m + i, at) for i in range(self.tile_m)]
@@ -218,6 +224,42 @@ class _Lowering:
             return emit.for_loop(0, self.k.block, WIDTH, values, inner)
 
         return step
+
+    def tile_memory(self, sizes: tuple[int, int]) -> tuple[list[SSAValue], list[Lin]]:
+        """Workgroup memory for the blocks of both matrices, and where this invocation's blocks begin in it."""
+        type = self.product.a.type
+        if self.split == 1:
+            return [self.emit.workgroup_memory(type, size) for size in sizes], [Lin(), Lin()]
+        # One memory for all blocks, because the parts are added up in it afterwards.
+        block = sum(sizes)
+        count = max(block, self.tile_m * self.vectors_n * WIDTH * self.groups_m * self.groups_n)
+        self.memory = self.emit.workgroup_memory(type, count * self.split)
+        return [self.memory, self.memory], [self.part * block, self.part * block + sizes[0]]
+
+    def add_parts(self, results: Sequence[SSAValue]) -> list[SSAValue]:
+        """The sums of the parts; each part gets the rows of the register tile that it will store."""
+        emit = self.emit
+        invocations = self.groups_m * self.groups_n
+        invocation = self.thread_m * self.groups_n + self.thread_n
+
+        def place(vector: Lin | int, part: Lin | int) -> Lin:
+            return ((Lin.of(vector) * self.split + part) * invocations + invocation) * WIDTH
+
+        emit.barrier()  # all have read the last blocks
+        for i, value in enumerate(results):
+            emit.store(value, self.memory, place(i, self.part))
+        emit.barrier()
+        self.tile_m //= self.split
+        self.first_row = self.part * self.tile_m
+        sums: list[SSAValue] = []
+        for i in range(self.tile_m * self.vectors_n):
+            vector = self.first_row * self.vectors_n + i
+            values = [emit.read(self.memory, place(vector, p), WIDTH) for p in range(self.split)]
+            total = values[0]
+            for value in values[1:]:
+                total = emit.binary(self.add, total, value)
+            sums.append(total)
+        return sums
 
     def direct_step(self, at_k: Place, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
         """A few places of k, straight from storage."""
@@ -282,7 +324,8 @@ class _Lowering:
 
             def rows(j: int = j, at_n: Place = at_n) -> None:
                 for i in range(self.tile_m):
-                    at_m = self.at_m + (self.thread_m * self.tile_m + i)
+                    row = self.thread_m * (self.tile_m * self.split) + self.first_row + i
+                    at_m = self.at_m + row
                     inside = emit.less(at_m.flat, self.m.size) if self.m.ragged else None
                     value = results[i * self.vectors_n + j]
                     self.builder.when(inside, partial(self.store_vector, at_m, at_n, value))

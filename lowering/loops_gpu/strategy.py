@@ -65,12 +65,15 @@ class Contraction:
         tile: the number of rows and columns of an invocation's register tile; columns are a multiple of 4.
         k: how much of the summed axis goes through workgroup memory at a time, a multiple of 4.
         memory: `"workgroup"`, or `"none"` to read both matrices straight from storage.
+        split: how many groups of invocations share the sum of a block, each taking every `split`-th part of it:
+            more invocations for products with few results. A divisor of the tile's rows.
     """
 
     workgroup: tuple[int, ...] = (8, 8)
     tile: tuple[int, ...] = (4, 4)
     k: int = 32
     memory: str = "workgroup"
+    split: int = 1
 
     def problem(self) -> str | None:
         """What is wrong with the entries, if anything."""
@@ -80,6 +83,8 @@ class Contraction:
             (self.tile[-1] % 4 == 0, "the columns of a tile are a multiple of 4"),
             (self.k >= 4 and self.k % 4 == 0, "k is a multiple of 4"),
             (self.memory in ("workgroup", "none"), "memory is 'workgroup' or 'none'"),
+            (self.split >= 1 and self.tile[0] % self.split == 0, "split divides the tile's rows"),
+            (self.split == 1 or self.memory == "workgroup", "split needs workgroup memory"),
         )
 
 

@@ -54,20 +54,24 @@ class Axis:
 
     Attributes:
         size: its number of places.
-        block: how many of them a workgroup takes at a time.
+        block: how many of them are in a block.
+        blocks: how many blocks a workgroup takes at a time.
         summed: whether what lies outside must count as zero.
     """
 
-    def __init__(self, dims: Sequence[Dim], block: int, summed: bool = False) -> None:
+    def __init__(
+        self, dims: Sequence[Dim], block: int, blocks: int = 1, summed: bool = False
+    ) -> None:
         self.dims = tuple(dims)
         self.size = volume(dims)
         self.block = block
+        self.step = block * blocks
         self.summed = summed
 
     @property
     def ragged(self) -> bool:
-        """Whether the last block reaches over the end."""
-        return self.size % self.block != 0
+        """Whether the last blocks reach over the end."""
+        return self.size % self.step != 0
 
     @property
     def has_vectors(self) -> bool:
@@ -153,16 +157,27 @@ class Source:
 
 
 class Tile:
-    """A block of a matrix in workgroup memory, row by row."""
+    """A block of a matrix in workgroup memory, row by row.
 
-    def __init__(self, source: Source, invocations: int, invocation: Lin) -> None:
+    Args:
+        source: the matrix.
+        memory: workgroup memory.
+        start: where in it the block begins.
+        invocations: the number of invocations that fill it together.
+        invocation: the number of this one among them.
+    """
+
+    def __init__(
+        self, source: Source, memory: SSAValue, start: Lin, invocations: int, invocation: Lin
+    ) -> None:
         self.source = source
         self.emit = source.evaluator.emitter
         self.invocations = invocations
         self.invocation = invocation
         self.height = source.rows.block
         self.pitch = source.columns.block
-        self.memory = self.emit.workgroup_memory(source.node.type, self.height * self.pitch)
+        self.memory = memory
+        self.start = start
 
         self.squares = source.along_rows
         self.units = self.height * self.pitch // (WIDTH * WIDTH if self.squares else WIDTH)
@@ -203,8 +218,8 @@ class Tile:
 
     def _put(self, row: Lin, column: Lin, values: Sequence[SSAValue]) -> None:
         for i, value in enumerate(values):
-            self.emit.store(value, self.memory, (row + i) * self.pitch + column)
+            self.emit.store(value, self.memory, self.start + (row + i) * self.pitch + column)
 
     def read(self, row: Lin, column: Lin) -> SSAValue:
         """Four elements of a row of the block."""
-        return self.emit.read(self.memory, row * self.pitch + column, WIDTH)
+        return self.emit.read(self.memory, self.start + row * self.pitch + column, WIDTH)

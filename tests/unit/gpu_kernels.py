@@ -102,13 +102,7 @@ def check(
     lowered = lower_kernel(func.clone())
     module = ModuleOp([lowered])
     module.verify()
-    import os
-
-    for run in (
-        (partial(run_meaning, lowered, arrays),)
-        if os.environ.get("NOGPU")
-        else (partial(run_meaning, lowered, arrays), partial(run_kernel, module, "k", arrays))
-    ):
+    for run in (partial(run_meaning, lowered, arrays), partial(run_kernel, module, "k", arrays)):
         for actual, wanted in zip(run(), reference, strict=True):
             assert_close(actual.reshape(wanted.shape), wanted, tolerance)
     return lowered

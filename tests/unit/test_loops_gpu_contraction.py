@@ -71,6 +71,9 @@ def test_matmul(
         {"tile": [2, 12], "workgroup": [16, 2], "k": 4},
         {"tile": [4, 4], "workgroup": [16, 16], "k": 16},
         {"tile": [3, 4], "memory": "none"},
+        {"tile": [4, 4], "split": 4, "k": 8},
+        {"tile": [4, 8], "split": 2, "k": 4, "workgroup": [4, 4]},
+        {"tile": [2, 4], "split": 2, "k": 12},
     ],
 )
 def test_matmul_schedules(schedule: dict[str, Any]) -> None:
