@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +10,15 @@ import typer
 from rich.console import Console
 
 from webdnn.compiler import compile as compile_model
+from webdnn.demo.server import make_server
+from webdnn.demo.style_transfer import (
+    compile_demo,
+    describe,
+    photo_path,
+    square,
+    style_photo,
+    write_picture,
+)
 from webdnn.ir_dump import IRDump
 from webdnn.kernel_cache import KernelCache
 from webdnn.package import Package
@@ -82,6 +92,35 @@ def bench(
 ) -> None:
     """Time a package on random inputs in an engine of this machine (browsers: see benchmarks/)."""
     console.print(time_package(Package.load(package), engine, repeat))
+
+
+@app.command()
+def demo(
+    photo: Annotated[Path | None, typer.Option(help="a picture; by default a cat")] = None,
+    style: Annotated[int, typer.Option(help="0 to 25")] = 19,
+    size: Annotated[int, typer.Option(min=32, help="edge of the square, in pixels")] = 256,
+    output: Annotated[Path, typer.Option("-o", "--output", help="where results go")] = Path(
+        "demo-output"
+    ),
+    serve: Annotated[bool, typer.Option("--serve", help="open the page for browsers")] = False,
+    port: Annotated[int, typer.Option(help="of the page")] = 8000,
+) -> None:
+    """Compile a style-transfer network, run it on a photo on both back ends, and show it in a page."""
+    picture = photo or photo_path()
+    pixels = square(picture, size)
+    with progress_bars() as progress:
+        package = compile_demo(size, progress)
+    folder = package.save(output / "package")
+    styled, timings = style_photo(package, pixels, style)
+    write_picture(pixels, output / "photo.png")
+    write_picture(styled, output / f"style-{style}.png")
+    console.print(describe(package, timings))
+    console.print(f"the styled picture is {output / f'style-{style}.png'}, the package {folder}")
+    if serve:
+        server = make_server(folder, output / "photo.png", port)
+        console.print(f"open http://127.0.0.1:{server.server_port}/?style={style} (ctrl-c ends)")
+        with server, suppress(KeyboardInterrupt):
+            server.serve_forever()
 
 
 def main() -> None:

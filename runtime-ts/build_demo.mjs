@@ -1,0 +1,19 @@
+// Builds the demonstration page from examples/style-transfer into webdnn/demo/page, where `webdnn demo --serve` finds it.
+import { copyFile, mkdir } from "node:fs/promises";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const source = fileURLToPath(new URL("../examples/style-transfer/", import.meta.url));
+const target = fileURLToPath(new URL("../webdnn/demo/page/", import.meta.url));
+
+await mkdir(target, { recursive: true });
+await build({
+  entryPoints: [`${source}main.ts`],
+  outfile: `${target}main.js`,
+  bundle: true,
+  format: "esm",
+  platform: "browser",
+  target: "es2022",
+  minify: true,
+});
+for (const name of ["index.html", "style.css"]) await copyFile(source + name, target + name);

@@ -1,0 +1,1 @@
+"""The demonstration: a trained style-transfer network, compiled and run on a photograph."""

@@ -1,0 +1,90 @@
+"""Serves a demonstration page and its package on this machine."""
+
+from __future__ import annotations
+
+import gzip
+import mimetypes
+from functools import lru_cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path, PurePosixPath
+from urllib.parse import unquote, urlsplit
+
+from webdnn.dialects.errors import WebDNNError
+
+PAGE = Path(__file__).parent / "page"
+"""The built page: `npm run build` in runtime-ts makes it from examples/style-transfer."""
+
+_HEADERS = {
+    # threads and precise clocks need a page that is isolated from other origins
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Embedder-Policy": "require-corp",
+    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob:",
+    "Cache-Control": "no-cache",
+}
+_TYPES = {".wgsl": "text/plain", ".wasm": "application/wasm", ".js": "text/javascript"}
+_UNCOMPRESSED = {".png", ".jpg", ".jpeg"}
+
+
+def make_server(
+    package: Path, photo: Path, port: int, host: str = "127.0.0.1"
+) -> ThreadingHTTPServer:
+    """A server of the page with the package under `/package/` and the picture as `/photo.png`; not yet running.
+
+    Raises:
+        WebDNNError: the page is not built, or the port is taken.
+    """
+    if not (PAGE / "main.js").is_file():
+        raise WebDNNError(
+            "the demonstration page is not built",
+            hint="run `npm run build` in runtime-ts (./dev demo does)",
+        )
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            path = _resolve(urlsplit(self.path).path, package, photo)
+            if path is None:
+                self.send_error(404)
+                return
+            compress = "gzip" in self.headers.get("Accept-Encoding", "")
+            compress = compress and path.suffix not in _UNCOMPRESSED
+            stat = path.stat()
+            content = _content(path, compress, stat.st_mtime_ns)
+            self.send_response(200)
+            type = _TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0]
+            self.send_header("Content-Type", type or "application/octet-stream")
+            self.send_header("Content-Length", str(len(content)))
+            if compress:
+                self.send_header("Content-Encoding", "gzip")
+            for name, value in _HEADERS.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Requests are not news."""
+
+    try:
+        return ThreadingHTTPServer((host, port), Handler)
+    except OSError as error:
+        raise WebDNNError(
+            f"port {port} cannot be used", why=str(error), hint="choose another with --port"
+        ) from error
+
+
+def _resolve(url: str, package: Path, photo: Path) -> Path | None:
+    """The file of a request, or None; nothing outside the two folders can be named."""
+    parts = PurePosixPath(unquote(url)).parts[1:] or ("index.html",)
+    if parts == ("photo.png",):
+        return photo
+    root, rest = (package, parts[1:]) if parts[0] == "package" else (PAGE, parts)
+    path = root.joinpath(*rest).resolve()
+    inside = path.is_relative_to(root.resolve())
+    return path if inside and path.is_file() else None
+
+
+@lru_cache(maxsize=64)
+def _content(path: Path, compress: bool, modified: int) -> bytes:
+    content = path.read_bytes()
+    return gzip.compress(content, mtime=0) if compress else content
