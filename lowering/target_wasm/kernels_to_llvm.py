@@ -13,6 +13,7 @@ from xdsl.passes import ModulePass
 from webdnn.dialects import kernel
 from webdnn.lowering.target_wasm import arithmetic, control_flow, math_ops, memory, vectors
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
+from webdnn.lowering.target_wasm.expand_math import expand
 from webdnn.lowering.target_wasm.types import PTR
 
 MAY_ALIAS = "may_alias"
@@ -54,7 +55,7 @@ def lower_kernel(func: kernel.FuncOp, *, relaxed: bool) -> llvm.FuncOp:
 
 @dataclass(frozen=True)
 class LowerKernelsToLLVM(ModulePass):
-    """Lowers all kernels of a module, and leaves all else as it is.
+    """Lowers all kernels of a module, and leaves all else as it is. Elementary functions are expanded first.
 
     `relaxed`: vector multiply-adds are done by relaxed SIMD.
     """
@@ -66,6 +67,7 @@ class LowerKernelsToLLVM(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for func in list(op.ops):
             if isinstance(func, kernel.FuncOp) and func.is_lowered:
+                expand(func)
                 lowered = lower_kernel(func, relaxed=self.relaxed)
                 block = op.body.block
                 block.insert_op_before(lowered, func)

@@ -1,0 +1,92 @@
+"""`expand-math`: elementary functions become arithmetic. WebAssembly has neither them nor a library that has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects import arith, math
+from xdsl.dialects.builtin import ModuleOp
+from xdsl.ir import Attribute, Operation
+from xdsl.passes import ModulePass
+
+from webdnn.dialects import kernel
+from webdnn.lowering.target_wasm.elementary import (
+    error_function,
+    exponential,
+    logarithm,
+    power,
+    rounding,
+    trigonometric,
+)
+from webdnn.lowering.target_wasm.elementary.builder import Builder, Num
+
+UNARY: dict[type[Operation], Callable[[Num], Num]] = {
+    math.AcosOp: trigonometric.acos,
+    math.AcoshOp: logarithm.acosh,
+    math.AsinOp: trigonometric.asin,
+    math.AsinhOp: logarithm.asinh,
+    math.AtanOp: trigonometric.atan,
+    math.AtanhOp: logarithm.atanh,
+    math.CbrtOp: power.cbrt,
+    math.CosOp: trigonometric.cos,
+    math.CoshOp: exponential.cosh,
+    math.ErfOp: error_function.erf,
+    math.Exp2Op: exponential.exp2,
+    math.ExpM1Op: exponential.expm1,
+    math.ExpOp: exponential.exp,
+    math.Log10Op: logarithm.log10,
+    math.Log1pOp: logarithm.log1p,
+    math.Log2Op: logarithm.log2,
+    math.LogOp: logarithm.log,
+    math.RoundOp: rounding.round_half_away,
+    math.RsqrtOp: power.rsqrt,
+    math.SinOp: trigonometric.sin,
+    math.SinhOp: exponential.sinh,
+    math.TanOp: trigonometric.tan,
+    math.TanhOp: exponential.tanh,
+}
+"""What each unary op is expanded to."""
+
+BINARY: dict[type[Operation], Callable[[Num, Num], Num]] = {
+    math.Atan2Op: trigonometric.atan2,
+    math.IPowIOp: power.integer_power,
+    math.PowFOp: power.pow,
+}
+"""What each binary op is expanded to."""
+
+
+def expand(func: kernel.FuncOp) -> None:
+    """Expands all ops of UNARY and BINARY in a kernel."""
+    constants: dict[tuple[Attribute, Attribute], arith.ConstantOp] = {}
+    for op in list(func.body.walk()):
+        if type(op) not in UNARY and type(op) not in BINARY:
+            continue
+        build = Builder(constants)
+        operands = [build.of(v) for v in op.operands]
+        unary = UNARY.get(type(op))
+        result = unary(operands[0]) if unary else BINARY[type(op)](*operands)
+        block = op.parent
+        assert block is not None
+        block.insert_ops_before(build.ops, op)
+        op.results[0].replace_all_uses_with(result.value)
+        block.erase_op(op)
+    first = func.body.block.first_op
+    assert first is not None
+    func.body.block.insert_ops_before(list(constants.values()), first)
+
+
+@dataclass(frozen=True)
+class ExpandMath(ModulePass):
+    """Expands the elementary functions in all kernels of level `loops`, of scalars and of vectors.
+
+    What is left of `math` are instructions of WebAssembly: sqrt, floor, ceil, trunc, roundeven, absf, copysign.
+    """
+
+    name = "expand-math"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        for func in op.ops:
+            if isinstance(func, kernel.FuncOp) and func.is_lowered:
+                expand(func)
