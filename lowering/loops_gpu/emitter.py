@@ -39,6 +39,7 @@ class Emitter:
     def __init__(self, block: Block) -> None:
         self._scopes = [_Scope(block, False)]
         self._depths: dict[Block, int] = {block: 0}
+        self._limits: dict[SSAValue, int] = {}
         self.workgroup_bytes = 0
 
     # Placing ops
@@ -115,14 +116,25 @@ class Emitter:
             return inits
         if distance.is_const and distance.const <= step:
             return body(lower, inits)
+        if distance.is_const and step > 1:
+            # Counting in steps of one keeps it plain that addresses are multiples of the step.
+            return self.for_loop(
+                0,
+                -(-distance.const // step),
+                1,
+                inits,
+                lambda count, values: body(lower + count * step, values),
+            )
         bounds = [self.value(lower), self.value(upper), self.constant_index(step)]
         # A loop whose trip count is not known may run zero times: loads must not leave it.
         guarded = not (lower.is_const and upper.is_const)
-        region = self._nested(
-            [index, *(v.type for v in inits)],
-            guarded,
-            lambda args: body(Lin.of(args[0]), args[1:]),
-        )
+
+        def run(args: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            if upper.is_const:
+                self.limit(args[0], upper.const - 1)
+            return body(Lin.of(args[0]), args[1:])
+
+        region = self._nested([index, *(v.type for v in inits)], guarded, run)
         op = scf.ForOp(bounds[0], bounds[1], bounds[2], inits, region)
         self.append(op)
         return op.results
@@ -219,11 +231,28 @@ class Emitter:
         exact, rest = form.divide(divisor)
         if not rest.terms and rest.const < divisor:
             return exact, rest
+        if (most := self._most(rest)) is not None and most < divisor:
+            return exact, rest
         if any(coefficient < 0 for _, coefficient in rest.terms):
             exact, rest = Lin(), form  # only the whole form is known not to be negative
         value = self.value(rest)
         quotient = Lin.of(self.binary(arith.DivUIOp, value, self.constant_index(divisor)))
         return exact + quotient, Lin.of(value) - quotient * divisor
+
+    def limit(self, value: SSAValue, most: int) -> None:
+        """Say that an index is at least 0 and at most `most`."""
+        self._limits[value] = most
+
+    def _most(self, form: Lin) -> int | None:
+        """The greatest value of a form whose atoms have limits and no negative coefficient."""
+        most = form.const
+        for atom, coefficient in form.terms:
+            assert isinstance(atom, SSAValue)
+            limit = self._limits.get(atom)
+            if limit is None or coefficient < 0:
+                return None
+            most += coefficient * limit
+        return most
 
     def delinearize(self, form: Lin, sizes: Sequence[int]) -> list[Lin]:
         """The index of each dimension for a flat row-major position."""

@@ -97,14 +97,18 @@ class KernelBuilder:
         """The id of this invocation in its workgroup along one axis."""
         if self.workgroup[axis] == 1:
             return Lin()
-        return Lin.of(self.emitter.identifier(gpu.ThreadIdOp, axis))
+        thread = self.emitter.identifier(gpu.ThreadIdOp, axis)
+        self.emitter.limit(thread, self.workgroup[axis] - 1)
+        return Lin.of(thread)
 
     def block(self, axis: int) -> Lin:
         """The id of this workgroup along one axis of the grid."""
         assert self._grid is not None
         if self._grid[axis] == 1:
             return Lin()
-        return Lin.of(self.emitter.identifier(gpu.BlockIdOp, axis))
+        block = self.emitter.identifier(gpu.BlockIdOp, axis)
+        self.emitter.limit(block, self._grid[axis] - 1)
+        return Lin.of(block)
 
     def empty_grid(self) -> None:
         """Say that there is nothing to run."""
