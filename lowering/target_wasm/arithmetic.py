@@ -19,7 +19,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from webdnn.dialects import llvm_ext, vector_ext
 from webdnn.lowering.target_wasm import index_arithmetic
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
-from webdnn.lowering.target_wasm.half import bits_of
+from webdnn.lowering.target_wasm.half_bits import bits_of
 from webdnn.lowering.target_wasm.index_arithmetic import is_index
 from webdnn.lowering.target_wasm.types import convert_type, element_of, mangled
 

@@ -13,6 +13,7 @@ from xdsl.passes import ModulePass
 from webdnn.dialects import kernel
 from webdnn.lowering.target_wasm import arithmetic, control_flow, math_ops, memory, vectors
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
+from webdnn.lowering.target_wasm.expand_half import expand_half
 from webdnn.lowering.target_wasm.expand_math import expand
 from webdnn.lowering.target_wasm.types import PTR
 
@@ -55,7 +56,8 @@ def lower_kernel(func: kernel.FuncOp, *, relaxed: bool) -> llvm.FuncOp:
 
 @dataclass(frozen=True)
 class LowerKernelsToLLVM(ModulePass):
-    """Lowers all kernels of a module, and leaves all else as it is. Elementary functions are expanded first.
+    """Lowers all kernels of a module, and leaves all else as it is. 16-bit floats and elementary
+    functions are expanded first.
 
     `relaxed`: vector multiply-adds are done by relaxed SIMD.
     """
@@ -67,6 +69,7 @@ class LowerKernelsToLLVM(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for func in list(op.ops):
             if isinstance(func, kernel.FuncOp) and func.is_lowered:
+                expand_half(func)
                 expand(func)
                 lowered = lower_kernel(func, relaxed=self.relaxed)
                 block = op.body.block

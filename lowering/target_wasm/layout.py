@@ -56,7 +56,7 @@ def kernel_stack_bytes(func: kernel.FuncOp) -> int:
 
 
 def stack_for(kernels: Iterable[int]) -> int:
-    """The stack of a program whose kernels take these many bytes: they run one after the other, so it is the greatest."""
+    """The stack of a program whose kernels take these many bytes: as they run in turn, the most."""
     return _aligned(_CALL_BYTES + max(kernels, default=0))
 
 

@@ -17,6 +17,7 @@ from xdsl.dialects.builtin import (
     VectorType,
     f32,
     f64,
+    i16,
     i32,
     i64,
 )
@@ -124,6 +125,11 @@ class Num:
     @property
     def type(self) -> Attribute:
         return self.value.type
+
+    @property
+    def element(self) -> Attribute:
+        """The type of a lane."""
+        return element_of(self.type)
 
     @property
     def is_vector(self) -> bool:
@@ -238,6 +244,14 @@ class Num:
     def truncate_to_i32(self) -> Num:
         """The low half of a 64-bit integer."""
         return self._convert(arith.TruncIOp, vector_ext.TruncIOp, i32)
+
+    def truncate_to_i16(self) -> Num:
+        """The low 16 bits of an integer."""
+        return self._convert(arith.TruncIOp, vector_ext.TruncIOp, i16)
+
+    def extend_to_i32(self) -> Num:
+        """A 16-bit integer without its sign, in 32 bits."""
+        return self._convert(arith.ExtUIOp, vector_ext.ExtUIOp, i32)
 
     def extend_to_i64(self) -> Num:
         """A 32-bit integer without its sign, or a truth value, in 64 bits."""

@@ -1,10 +1,11 @@
-"""16-bit floats: WebAssembly has none, so they are 16-bit integers that are widened before and rounded after use."""
+"""Constants of 16-bit float types as the integers that hold their bits."""
 
 from __future__ import annotations
 
 import struct
 from typing import cast
 
+import numpy as np
 from xdsl.dialects.builtin import (
     BFloat16Type,
     DenseIntOrFPElementsAttr,
@@ -23,7 +24,8 @@ def _bits(value: float, type: Attribute) -> int:
         (wide,) = struct.unpack("<i", struct.pack("<f", value))
         rounded = wide + 0x7FFF + ((wide >> 16) & 1) if value == value else wide | 0x400000
         return (rounded >> 16) & 0xFFFF
-    return struct.unpack("<H", struct.pack("<e", value))[0]
+    with np.errstate(over="ignore"):
+        return int(np.float16(value).view(np.uint16))
 
 
 def bits_of(value: Attribute) -> Attribute:
