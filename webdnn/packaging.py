@@ -135,7 +135,12 @@ def wasm_section(
     for variant, (name, features) in enumerate(WASM_VARIANTS):
         host = compile_object(program_module(program.op, layout), features)
         objects = [host, *(k.objects[variant] for k in kernels)]
-        module = link(objects, stack_size=layout.stack_bytes, memory_pages=layout.pages)
+        module = link(
+            objects,
+            stack_size=layout.stack_bytes,
+            memory_pages=layout.pages,
+            data_limit=layout.weights_offset,
+        )
         file = f"wasm/{name}.wasm"
         files[file] = module
         modules.append({**describe_file(file, module), "features": list(features)})

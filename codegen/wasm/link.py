@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from webdnn.codegen.wasm.module_reader import data_end
 from webdnn.dialects.errors import WebDNNError
 
 PAGE = 65536
@@ -31,6 +32,7 @@ def link(
     exports: Sequence[str] = ("run", "run_range"),
     stack_size: int = PAGE,
     memory_pages: int | None = None,
+    data_limit: int | None = None,
     names: bool = True,
 ) -> bytes:
     """Link objects to a module that imports `env.memory` and nothing else. The same input gives the same bytes.
@@ -42,10 +44,11 @@ def link(
         exports: the functions to export.
         stack_size: bytes of stack, a multiple of 16.
         memory_pages: the size of the memory, initial and maximum; by default what stack and data need.
+        data_limit: the address that constants in memory must stay below.
         names: keep the names of functions, for profilers and stack traces.
 
     Raises:
-        WebDNNError: the module would need more than 4 GiB, or the linker fails.
+        WebDNNError: the module would need more than 4 GiB, its constants have no room, or the linker fails.
     """
     if memory_pages is not None and memory_pages > MAX_PAGES:
         raise WebDNNError(
@@ -83,4 +86,10 @@ def link(
         )
         if done.returncode:
             raise WebDNNError("wasm-ld failed", why=done.stderr.strip()[:2000])
-        return (Path(folder) / "module.wasm").read_bytes()
+        module = (Path(folder) / "module.wasm").read_bytes()
+    if data_limit is not None and (end := data_end(module)) > data_limit:
+        raise WebDNNError(
+            "the constants of the wasm module have no room before the weights",
+            why=f"they end at {end}, and the weights begin at {data_limit}",
+        )
+    return module
