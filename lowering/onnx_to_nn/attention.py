@@ -208,3 +208,76 @@ def swiglu(node: Node, b: NNBuilder) -> SSAValue:
     gate, alpha = node[0], node.float("alpha", 1.0)
     inner = gate if alpha == 1.0 else b(ew.MulOp, gate, alpha)
     return b(ew.MulOp, b(ew.MulOp, gate, b(ew.SigmoidOp, inner)), node[1])
+
+
+@onnx_lowering("CausalConvWithState")
+def causal_conv_with_state(node: Node, b: NNBuilder) -> Sequence[SSAValue]:
+    """A depthwise convolution over time that sees the last `kernel - 1` elements of the call before."""
+    x, weight = node[0], node[1]
+    batch, channels, _ = node.shape()
+    kernel = node.shape(1)[-1]
+    if node.has(3):
+        x = b.concat([node[3], x], 2)
+    else:
+        x = b.pad(x, [0, 0, kernel - 1], [0, 0, 0])
+    length = shape_of(x)[2]
+    y = b.insert(rd.ConvOp(b.channels_last(x), b.transpose(weight, [2, 1, 0]), [1], [1], channels))
+    if node.has(2):
+        y = b(ew.AddOp, y, node[2])
+    y = b.channels_first(y)
+    if node.str("activation", "none") in ("silu", "swish"):
+        y = b(ew.MulOp, y, b(ew.SigmoidOp, y))
+    state = b.slice(x, [0, 0, length - kernel + 1], [batch, channels, kernel - 1])
+    return [y, state]
+
+
+@onnx_lowering("LinearAttention")
+def linear_attention(node: Node, b: NNBuilder) -> Sequence[SSAValue]:
+    """A state of `key size x value size` for each head, unrolled over time.
+
+    With the decay g and the rate beta: S = exp(g) S + beta k (v - S^T k)^T, without what the update rule leaves out.
+    """
+    q_heads, kv_heads = node.int("q_num_heads"), node.int("kv_num_heads")
+    element, rule = node.element(), node.str("update_rule", "gated_delta")
+    q = split_heads(node[0], q_heads, b)
+    k, v = (split_heads(node[i], kv_heads, b) for i in (1, 2))
+    batch, _, steps, size = shape_of(q)
+    values = shape_of(v)[3]
+    scale = node.float("scale") or 1.0 / math.sqrt(size)
+    gated, delta = "gated" in rule, "delta" in rule
+    wide = element_of(node[3]) if node.has(3) else element
+    q, k, v = (b.cast(x, wide) for x in (q, k, v))
+
+    def per_head(index: int) -> SSAValue:
+        """`batch, sequence, heads (* size)` as `batch, heads, sequence, size or 1`."""
+        x = b.cast(node[index], wide)
+        if shape_of(x)[2] < kv_heads:
+            x = b.broadcast(x, [batch, steps, kv_heads])
+        return split_heads(x, kv_heads, b)
+
+    decay = b(ew.ExpOp, per_head(4)) if gated else None
+    rate = per_head(5) if delta and node.has(5) else None
+    shape = [batch, kv_heads, size, values]
+    state = node[3] if node.has(3) else b.filled(0.0, shape, wide)
+
+    def at(x: SSAValue, t: int) -> SSAValue:
+        return b.slice_axis(x, 2, t, 1)
+
+    def column(x: SSAValue) -> SSAValue:
+        return b.transpose(x, [0, 1, 3, 2])
+
+    outputs: list[SSAValue] = []
+    for t in range(steps):
+        key, value = at(k, t), at(v, t)
+        if decay is not None:
+            state = b(ew.MulOp, state, column(at(decay, t)))
+        if delta:
+            value = b(ew.SubOp, value, b.matmul(key, state))
+        if rate is not None:
+            value = b(ew.MulOp, value, at(rate, t))
+        state = b(ew.AddOp, state, b(ew.MulOp, column(key), value))
+        query = b.reshape(at(q, t), [batch, kv_heads, q_heads // kv_heads, size])
+        out = b(ew.MulOp, b.matmul(query, state), scale)
+        outputs.append(b.reshape(out, [batch, q_heads, 1, values]))
+    result = b.cast(b.concat(outputs, 2), element)
+    return [merge_heads(result, b), state]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -13,7 +14,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.onnx import INPUT_NAMES, INPUT_SYMBOLS, NoneOp, OnnxOp, WeightOp
+from webdnn.dialects.onnx import INPUT_NAMES, INPUT_SYMBOLS, NoneOp, OnnxOp, WeightOp, YieldOp
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Unsupported
@@ -96,9 +97,11 @@ class _Conversion:
             return
         operands: list[Value] = [None if is_absent(v) else self.values[v] for v in op.operands]
         try:
-            results = self.lower_node(Node(op, operands, self.builder))
+            results = self.lower_node(Node(op, operands, self.builder, self.lower_region))
         except Unsupported as failure:
             self.failures.append((name, op.op_type, failure))
+            return
+        except _FailureInside:
             return
         except WebDNNError as error:
             self.failures.append((name, op.op_type, Unsupported(error.what, error.hint)))
@@ -115,6 +118,21 @@ class _Conversion:
             if isinstance(new, SSAValue) and new.name_hint is None:
                 new.name_hint = old.name_hint
 
+    def lower_region(self, region: Region, arguments: Sequence[Value]) -> list[Value]:
+        """Lower a region's ops here; its values are set anew each time, as a loop body runs many times."""
+        location, name, failures = self.builder.location, self.builder.name, len(self.failures)
+        for argument, value in zip(region.block.args, arguments, strict=True):
+            self.values[argument] = value
+        last = region.block.last_op
+        assert isinstance(last, YieldOp)
+        for op in region.block.ops:
+            if op is not last:
+                self.lower(op)
+        self.builder.location, self.builder.name = location, name
+        if len(self.failures) > failures or not all(v in self.values for v in last.operands):
+            raise _FailureInside
+        return [self.values[v] for v in last.operands]
+
     def lower_node(self, node: Node) -> list[Value]:
         lowering = find_lowering(node.op)
         if is_foldable(node, self.builder):
@@ -125,6 +143,10 @@ class _Conversion:
             raise _no_lowering(node.op)
         results = lowering.function(node, self.builder)
         return [results] if isinstance(results, SSAValue) else list(results)
+
+
+class _FailureInside(Exception):
+    """A node in a region failed, which has been noted."""
 
 
 def _no_lowering(op: OnnxOp) -> Unsupported:

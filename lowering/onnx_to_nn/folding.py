@@ -17,7 +17,8 @@ SHAPE_ONLY = {"Shape", "Size"}
 """Operators that read nothing but the shape of their operand."""
 NEVER = {
     "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli",
-    "If", "Loop", "Scan", "SequenceMap",
+    "If", "Loop", "Scan", "SequenceMap", "SequenceEmpty", "SequenceConstruct", "SplitToSequence", "Optional",
+    "OptionalHasElement", "OptionalGetElement",
 }  # fmt: skip
 """Operators that give something else each time, or that have subgraphs."""
 

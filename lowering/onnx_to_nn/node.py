@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from xdsl.dialects.builtin import NameLoc, NoneType
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Attribute, Operation, Region, SSAValue
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.nn.base import element_of, shape_of
@@ -17,6 +17,10 @@ from webdnn.lowering.onnx_to_nn.errors import Unsupported
 
 Value = SSAValue | list[SSAValue] | None
 """What stands for an ONNX value: a tensor, a sequence of tensors (their number is known), or an absent optional."""
+
+
+LowerRegion = Callable[[Region, Sequence[Value]], list[Value]]
+"""Lowers the ops of a region at the current place, for values of its arguments, and gives what it yields."""
 
 
 def node_name(op: Operation) -> str:
@@ -36,11 +40,18 @@ class Node:
         name: its name in the model.
     """
 
-    def __init__(self, op: OnnxOp, operands: Sequence[Value], builder: NNBuilder) -> None:
+    def __init__(
+        self,
+        op: OnnxOp,
+        operands: Sequence[Value],
+        builder: NNBuilder,
+        lower_region: LowerRegion,
+    ) -> None:
         self.op = op
         self.operands = operands
         self.name = node_name(op)
         self._builder = builder
+        self._lower_region = lower_region
 
     @property
     def version(self) -> int:
@@ -149,6 +160,12 @@ class Node:
         rank = self.rank() if rank is None else rank
         axis = self.int(name, default)
         return axis + rank if axis < 0 else axis
+
+    # Subgraphs
+
+    def run_region(self, name: str, arguments: Sequence[Value]) -> list[Value]:
+        """Lower the subgraph `name` here, with values for its inputs; gives its outputs."""
+        return self._lower_region(self.op.region_named(name), arguments)
 
     # Results
 

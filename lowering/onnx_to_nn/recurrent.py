@@ -108,7 +108,10 @@ class Recurrence:
         self.hidden = shape_of(node[2])[-1]
         self.direction = node.str("direction", "forward")
         self.count = 2 if self.direction == "bidirectional" else 1
-        names = node.attr("activations") or list(defaults) * self.count
+        names = [
+            n.decode() if isinstance(n, bytes) else str(n)
+            for n in node.attr("activations") or list(defaults) * self.count
+        ]
         alphas = list(node.attr("activation_alpha") or [])
         betas = list(node.attr("activation_beta") or [])
         self.activations: list[Activation] = []

@@ -36,6 +36,7 @@ FAMILIES = (
     "einsum",
     "sorting",
     "scatter",
+    "control_flow",
     "sequences",
     "signal",
     "sampling",

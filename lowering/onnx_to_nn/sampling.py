@@ -1,1 +1,307 @@
-"""(being written)"""
+"""Reading images at computed positions: GridSample and RoiAlign; and the inverse of cutting windows, Col2Im."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from xdsl.dialects.builtin import i64
+from xdsl.ir import SSAValue
+
+from webdnn.dialects.dtypes import Array
+from webdnn.dialects.nn import data_movement as dm
+from webdnn.dialects.nn import elementwise as ew
+from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.node import Node
+from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
+
+Tap = tuple[SSAValue, SSAValue | None]
+"""An integral position (a float) along one dimension, and its weight; None stands for 1."""
+
+
+def _reflected(position: SSAValue, low: float, high: float, b: NNBuilder) -> SSAValue:
+    """A position mirrored at both bounds until it is between them."""
+    span = high - low
+    if span <= 0:
+        return b(ew.MulOp, position, 0.0)
+    away = b(ew.AbsOp, b(ew.SubOp, position, low))
+    phase = b(ew.FloorModOp, away, 2 * span)
+    return b(ew.AddOp, b(ew.MinOp, phase, b(ew.SubOp, 2 * span, phase)), low)
+
+
+def _linear_taps(position: SSAValue, b: NNBuilder) -> list[Tap]:
+    low = b(ew.FloorOp, position)
+    fraction = b(ew.SubOp, position, low)
+    return [(low, b(ew.SubOp, 1.0, fraction)), (b(ew.AddOp, low, 1.0), fraction)]
+
+
+def _cubic_taps(position: SSAValue, b: NNBuilder) -> list[Tap]:
+    """The cubic convolution kernel with the parameter -0.75."""
+    a = -0.75
+    low = b(ew.FloorOp, position)
+    t = b(ew.SubOp, position, low)
+
+    def poly(x: SSAValue, *factors: float) -> SSAValue:
+        total = b.constant(factors[0], element_of(x))
+        for factor in factors[1:]:
+            total = b(ew.AddOp, b(ew.MulOp, total, x), factor)
+        return total
+
+    near, far = (a + 2, -(a + 3), 0.0, 1.0), (a, -5 * a, 8 * a, -4 * a)
+    rest = b(ew.SubOp, 1.0, t)
+    return [
+        (b(ew.SubOp, low, 1.0), poly(b(ew.AddOp, t, 1.0), *far)),
+        (low, poly(t, *near)),
+        (b(ew.AddOp, low, 1.0), poly(rest, *near)),
+        (b(ew.AddOp, low, 2.0), poly(b(ew.AddOp, rest, 1.0), *far)),
+    ]
+
+
+def sample(
+    image: SSAValue,
+    sizes: Sequence[int],
+    taps: Sequence[list[Tap]],
+    fold: Callable[[SSAValue, int], SSAValue] | None,
+    b: NNBuilder,
+) -> SSAValue:
+    """Weighted sums of image elements.
+
+    Args:
+        image: `batch, product of sizes, channels`.
+        sizes: the spatial sizes.
+        taps: for each spatial dimension the places to read, each of the shape `batch, points`.
+        fold: brings an integral position of a dimension back inside; without it elements outside count as 0.
+        b: the builder.
+
+    Returns:
+        `batch, points, channels`.
+    """
+    total: SSAValue | None = None
+    for places in itertools.product(*taps):
+        index: SSAValue | None = None
+        weight: SSAValue | None = None
+        inside: SSAValue | None = None
+        for d, ((position, part), size) in enumerate(zip(places, sizes, strict=True)):
+            if fold is not None:
+                position = fold(position, d)
+            else:
+                fits = b(
+                    ew.AndOp,
+                    b(ew.LessEqualOp, 0.0, position),
+                    b(ew.LessEqualOp, position, size - 1),
+                )
+                inside = fits if inside is None else b(ew.AndOp, inside, fits)
+            at = b.cast(b(ew.MinOp, b(ew.MaxOp, position, 0.0), size - 1), i64)
+            index = at if index is None else b(ew.AddOp, b(ew.MulOp, index, size), at)
+            if part is not None:
+                weight = part if weight is None else b(ew.MulOp, weight, part)
+        assert index is not None
+        column = [*shape_of(index), 1]
+        value = b.insert(dm.GatherNDOp(image, b.reshape(index, column), 1))
+        if weight is not None:
+            value = b(ew.MulOp, value, b.reshape(weight, column))
+        if inside is not None:
+            value = b(ew.SelectOp, b.reshape(inside, column), value, 0.0)
+        total = value if total is None else b(ew.AddOp, total, value)
+    assert total is not None
+    return total
+
+
+@onnx_lowering("GridSample")
+def grid_sample(node: Node, b: NNBuilder) -> SSAValue:
+    x, grid = node[0], node[1]
+    batch, channels, *sizes = node.shape()
+    outputs = node.shape(1)[1:-1]
+    points = int(np.prod(outputs, dtype=np.int64))
+    mode = {"bilinear": "linear", "bicubic": "cubic"}.get(
+        node.str("mode", "linear"), node.str("mode", "linear")
+    )
+    padding, aligned = node.str("padding_mode", "zeros"), bool(node.int("align_corners"))
+    image = b.reshape(b.channels_last(x), [batch, int(np.prod(sizes)), channels])
+    flat = b.reshape(grid, [batch, points, len(sizes)])
+
+    def bounds(d: int) -> tuple[float, float]:
+        return (0.0, sizes[d] - 1.0) if aligned else (-0.5, sizes[d] - 0.5)
+
+    def fold(position: SSAValue, d: int) -> SSAValue:
+        """How a position outside is brought back, for padding by border or reflection."""
+        if padding == "reflection":
+            position = _reflected(position, *bounds(d), b)
+        return b(ew.MinOp, b(ew.MaxOp, position, 0.0), sizes[d] - 1.0)
+
+    taps: list[list[Tap]] = []
+    for d, size in enumerate(sizes):
+        # The grid names the last dimension first.
+        at = b.reshape(b.slice_axis(flat, 2, len(sizes) - 1 - d, 1), [batch, points])
+        if aligned:
+            at = b(ew.MulOp, b(ew.AddOp, at, 1.0), (size - 1) / 2)
+        else:
+            at = b(ew.MulOp, b(ew.SubOp, b(ew.MulOp, b(ew.AddOp, at, 1.0), float(size)), 1.0), 0.5)
+        if mode == "cubic":
+            taps.append(_cubic_taps(at, b))
+            continue
+        if padding != "zeros":
+            at = fold(at, d)
+        taps.append(_linear_taps(at, b) if mode == "linear" else [(b(ew.RoundOp, at), None)])
+    result = sample(image, sizes, taps, None if padding == "zeros" else fold, b)
+    return b.channels_first(b.reshape(result, [batch, *outputs, channels]))
+
+
+@onnx_lowering("AffineGrid", static=[1])
+def affine_grid(node: Node, b: NNBuilder) -> SSAValue:
+    """The corners and all between them, times the matrices `theta`."""
+    theta, (batch, _, *sizes) = node[0], node.known_ints(1)
+    aligned = bool(node.int("align_corners"))
+    lines: list[Array] = []
+    for size in sizes:
+        step = 2.0 / (max(size - 1, 1) if aligned else size)
+        start = -1.0 if aligned else -1.0 + step / 2
+        lines.append(start + step * np.arange(size))
+    # The grid names the last dimension first, and 1 is for the translation.
+    points = np.stack([*np.meshgrid(*lines, indexing="ij")[::-1], np.ones(sizes)], -1)
+    base = b.constant(points.reshape(-1, len(sizes) + 1), element_of(theta))
+    result = b.matmul(base, b.transpose(theta, [0, 2, 1]))
+    return b.reshape(result, [batch, *sizes, len(sizes)])
+
+
+@onnx_lowering("RoiAlign", static=[1, 2])
+def roi_align(node: Node, b: NNBuilder) -> SSAValue:
+    """Regions that are known at compile time: how many points each is sampled at depends on its size."""
+    x, rois, batches = node[0], node.known(1).astype(np.float64), node.known_ints(2)
+    _, channels, height, width = node.shape()
+    rows, columns = node.int("output_height", 1), node.int("output_width", 1)
+    ratio, scale = node.int("sampling_ratio"), node.float("spatial_scale", 1.0)
+    mode = node.str("mode", "avg")
+    half = node.str("coordinate_transformation_mode", "half_pixel") == "half_pixel"
+    if node.version < 16:
+        half = False
+    flat = b.reshape(b.channels_last(x), [-1, channels])
+    results: list[SSAValue] = []
+    for roi, batch in zip(rois, batches, strict=True):
+        left, top, right, bottom = roi * scale - (0.5 if half else 0.0)
+        w, h = (
+            (right - left, bottom - top) if half else (max(right - left, 1), max(bottom - top, 1))
+        )
+        axes = [
+            _roi_axis(top, h, rows, height, ratio),
+            _roi_axis(left, w, columns, width, ratio),
+        ]
+        total: SSAValue | None = None
+        counts = [a[0][0].shape[1] for a in axes]
+        for (row, row_weight), (column, column_weight) in itertools.product(*axes):
+            at = batch * height * width + row.reshape(-1, 1) * width + column.reshape(1, -1)
+            weight = row_weight.reshape(-1, 1) * column_weight.reshape(1, -1)
+            value = b.insert(dm.GatherOp(flat, b.constant(at.astype(np.int64)), 0))
+            value = b(ew.MulOp, value, b.constant(weight[..., None], element_of(x)))
+            combine = ew.AddOp if mode == "avg" else ew.MaxOp
+            total = value if total is None else b(combine, total, value)
+        assert total is not None
+        grid = b.reshape(total, [rows, counts[0], columns, counts[1], channels])
+        pooled = (
+            b.mean(grid, [1, 3], False) if mode == "avg" else b.reduce("max", grid, [1, 3], False)
+        )
+        results.append(b.reshape(b.transpose(pooled, [2, 0, 1]), [1, channels, rows, columns]))
+    if not results:
+        return b.filled(0.0, [0, channels, rows, columns], element_of(x))
+    return b.concat(results, 0)
+
+
+def _roi_axis(
+    start: float, extent: float, bins: int, size: int, ratio: int
+) -> list[tuple[Array, Array]]:
+    """The two neighbours of each sampled point of each bin along one dimension, and their weights: `[bins, points]`."""
+    step = extent / bins
+    count = ratio if ratio > 0 else max(int(np.ceil(step)), 1)
+    at = start + (np.arange(bins)[:, None] + (np.arange(count) + 0.5) / count) * step
+    valid = (at >= -1.0) & (at <= size)
+    at = at.clip(0, None)
+    low = np.minimum(np.floor(at), size - 1).astype(np.int64)
+    high = np.minimum(low + 1, size - 1)
+    fraction = np.where(low >= size - 1, 0.0, at - low)
+    return [(low, np.where(valid, 1 - fraction, 0.0)), (high, np.where(valid, fraction, 0.0))]
+
+
+@onnx_lowering("Col2Im", static=[1, 2])
+def col2im(node: Node, b: NNBuilder) -> SSAValue:
+    """Every place of the block is one image with gaps; all of them are added up."""
+    sizes, block = node.known_ints(1), node.known_ints(2)
+    rank = len(sizes)
+    strides = node.ints("strides", [1] * rank) or []
+    dilations = node.ints("dilations", [1] * rank) or []
+    pads = node.ints("pads", [0] * 2 * rank) or []
+    batch, depth, _ = node.shape()
+    channels = depth // int(np.prod(block))
+    padded = [n + pads[d] + pads[d + rank] for d, n in enumerate(sizes)]
+    steps = [
+        (n - (k - 1) * dil - 1) // s + 1
+        for n, k, dil, s in zip(padded, block, dilations, strides, strict=True)
+    ]
+    x = b.reshape(node[0], [batch, channels, int(np.prod(block)), *steps])
+    total: SSAValue | None = None
+    for number, place in enumerate(np.ndindex(*block)):
+        part = b.reshape(b.slice_axis(x, 2, number, 1), [batch, channels, *steps])
+        low = [p * d for p, d in zip(place, dilations, strict=True)]
+        high = [
+            n - lo - (c - 1) * s - 1
+            for n, lo, c, s in zip(padded, low, steps, strides, strict=True)
+        ]
+        part = b.pad(part, [0, 0, *low], [0, 0, *high], interior=[0, 0, *(s - 1 for s in strides)])
+        total = part if total is None else b(ew.AddOp, total, part)
+    if total is None:
+        raise Unsupported("its block is empty")
+    starts = [0, 0, *pads[:rank]]
+    return b.slice(total, starts, [batch, channels, *sizes])
+
+
+@onnx_lowering("ReverseSequence")
+def reverse_sequence(node: Node, b: NNBuilder) -> SSAValue:
+    """The first `length` elements of each sequence in reverse; lengths may be known at run time only."""
+    time, batch = node.int("time_axis"), node.int("batch_axis", 1)
+    shape, rank = node.shape(), node.rank()
+    along, across = [1] * rank, [1] * rank
+    along[time], across[batch] = shape[time], shape[batch]
+    at = b.iota(along, time, i64)
+    length = b.reshape(node[1], across)
+    turned = b(ew.SubOp, b(ew.SubOp, length, 1), at)
+    index = b(ew.SelectOp, b(ew.LessOp, at, length), turned, at)
+    return b.insert(dm.GatherElementsOp(node[0], b.broadcast(index, shape), time))
+
+
+@onnx_lowering("Compress", static=[1])
+def compress(node: Node, b: NNBuilder) -> SSAValue:
+    chosen = np.flatnonzero(node.known(1)).astype(np.int64)
+    x = node[0]
+    if node.attr("axis") is None:
+        x, axis = b.reshape(x, [-1]), 0
+    else:
+        axis = node.axis()
+    return b.insert(dm.GatherOp(x, b.constant(chosen), axis))
+
+
+@onnx_lowering("Det")
+def det(node: Node, b: NNBuilder) -> SSAValue:
+    """By expansion along the first row (Laplace), for the small matrices that models have."""
+    size = node.shape()[-1]
+    if size > 5:
+        raise Unsupported(f"the determinant of a matrix of size {size} (5 is the most)")
+    rank = node.rank()
+
+    def minor(rows: tuple[int, ...], columns: tuple[int, ...]) -> SSAValue:
+        first = b.slice_axis(b.slice_axis(node[0], rank - 2, rows[0], 1), rank - 1, columns[0], 1)
+        entry = b.reshape(first, node.shape()[:-2])
+        return entry if len(rows) == 1 else b(ew.MulOp, entry, expansion(rows[1:], columns[1:]))
+
+    def expansion(rows: tuple[int, ...], columns: tuple[int, ...]) -> SSAValue:
+        total: SSAValue | None = None
+        for i, column in enumerate(columns):
+            rest = columns[:i] + columns[i + 1 :]
+            term = minor(rows, (column, *rest))
+            sign = ew.SubOp if i % 2 else ew.AddOp
+            total = term if total is None else b(sign, total, term)
+        assert total is not None
+        return total
+
+    return expansion(tuple(range(size)), tuple(range(size)))

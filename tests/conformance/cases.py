@@ -14,6 +14,7 @@ from onnx.backend.test.loader import load_model_tests
 
 from webdnn.dialects.onnx import op_class
 from webdnn.dialects.onnx.attributes import tensor_to_proto
+from webdnn.lowering.onnx_to_nn.folding import SHAPE_ONLY
 from webdnn.lowering.onnx_to_nn.registry import find_lowering
 
 FOLDER = Path(__file__).parent
@@ -59,11 +60,14 @@ def bound(model: onnx.ModelProto, inputs: Sequence[Any]) -> tuple[onnx.ModelProt
     """
     static: set[str] = set()
     opsets = {i.domain: i.version for i in model.opset_import}
-    for node in model.graph.node:
+    for node in reversed(model.graph.node):
         op = op_class(node.op_type, opsets.get(node.domain, 1), node.domain)
         entry = None if op is None else find_lowering(op)
         if entry is not None:
             static.update(node.input[i] for i in entry.static if i < len(node.input))
+        # What such a value is computed from has to be known too, but for what only its shape is asked of.
+        if static.intersection(node.output) and node.op_type not in SHAPE_ONLY:
+            static.update(node.input)
     names = [v.name for v in model.graph.input]
     values = dict(zip(names, inputs, strict=False))
     constants = {n: v for n, v in values.items() if n in static and isinstance(v, np.ndarray)}
