@@ -91,7 +91,7 @@ def attribute(
 def table(result: Profile, setting: Setting, peaks: Peaks | None, top: int) -> ResultTable:
     """The slowest `top` kernels, and the sum of all.
 
-    With `peaks` there is a column for the roofline: the least time that the work of a kernel needs, over the time that it took.
+    With `peaks` there is a column for the roofline: the least time that the work of a kernel needs, over its time.
     """
     total = sum(kernel.milliseconds for kernel in result.kernels)
     columns = ["kernel", "launches", "ms", "share", "GFLOP/s", "GB/s", "of roofline", "first node"]
