@@ -216,10 +216,8 @@ def causal_conv_with_state(node: Node, b: NNBuilder) -> Sequence[SSAValue]:
     x, weight = node[0], node[1]
     batch, channels, _ = node.shape()
     kernel = node.shape(1)[-1]
-    if node.has(3):
-        x = b.concat([node[3], x], 2)
-    else:
-        x = b.pad(x, [0, 0, kernel - 1], [0, 0, 0])
+    past = node.optional(3)
+    x = b.pad(x, [0, 0, kernel - 1], [0, 0, 0]) if past is None else b.concat([past, x], 2)
     length = shape_of(x)[2]
     y = b.insert(rd.ConvOp(b.channels_last(x), b.transpose(weight, [2, 1, 0]), [1], [1], channels))
     if node.has(2):

@@ -46,7 +46,7 @@ def stacked(values: list[SSAValue], axis: int, b: NNBuilder) -> SSAValue:
     return b.concat([b.reshape(v, [*shape[:axis], 1, *shape[axis:]]) for v in values], axis)
 
 
-@onnx_lowering("Loop")
+@onnx_lowering("Loop", static=[0, 1])
 def loop(node: Node, b: NNBuilder) -> list[Value]:
     """Unrolled, where the number of iterations and the conditions are known."""
     carried: list[Value] = [node.operands[i] for i in range(2, len(node.operands))]

@@ -41,7 +41,7 @@ def saturated(
     x: SSAValue, zero_point: SSAValue | None, element: Attribute, b: NNBuilder
 ) -> SSAValue:
     """A float rounded (halves to even), moved by the zero point and held within the range of `element`."""
-    if not is_integer(element) or element.bitwidth < 8:
+    if numpy_dtype(element).kind not in "iu":
         raise Unsupported(f"quantisation to {element} at run time")
     limits = np.iinfo(numpy_dtype(element))
     x = b(ew.RoundOp, x)
