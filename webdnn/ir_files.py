@@ -23,15 +23,15 @@ def stage_of(module: ModuleOp) -> str:
     names: set[str] = set()
     for op in module.walk():
         if isinstance(op, kernel.FuncOp):
-            names.add("lowered" if op.is_lowered else "kernel")
+            names.add("kernel.func lowered" if op.is_lowered else "kernel.func")
         names.add(op.name.partition(".")[0])
         if isinstance(op, kernel.RegionOp | plan.ProgramOp):
             names.add(op.name)
     if "llvm" in names or any("wgsl.bindings" in op.attributes for op in module.ops):
         return "target"
-    if "lowered" in names or "plan.program" in names:
+    if "kernel.func lowered" in names or "plan.program" in names:
         return "loops"
-    if "kernel" in names:
+    if "kernel.func" in names:
         return "kernels"
     if "kernel.region" in names:
         return "linalg"

@@ -18,7 +18,7 @@ _HEADERS = {
     # threads and precise clocks need a page that is isolated from other origins
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
-    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob:",
+    "Content-Security-Policy": "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; img-src 'self' blob: data:",
     "Cache-Control": "no-cache",
 }
 _TYPES = {".wgsl": "text/plain", ".wasm": "application/wasm", ".js": "text/javascript"}
