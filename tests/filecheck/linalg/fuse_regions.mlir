@@ -1,0 +1,76 @@
+// RUN: webdnn-opt %s -p hoist-weights,convert-nn-to-linalg,fuse-kernel-regions --split-input-file | filecheck %s
+
+// Bias, activation and residual become the epilogue of a product: one region, one elementwise generic behind the reduction.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<8x16xf32>, %r: tensor<8x4xf32>) -> tensor<8x4xf32> {
+  %w = nn.weight "w" : tensor<16x4xf32>
+  %b = nn.weight "b" : tensor<4xf32>
+  %0 = nn.matmul %x, %w : tensor<8x16xf32>, tensor<16x4xf32> -> tensor<8x4xf32>
+  %1 = nn.add %0, %b : tensor<8x4xf32>, tensor<4xf32> -> tensor<8x4xf32>
+  %2 = nn.add %1, %r : tensor<8x4xf32>, tensor<8x4xf32> -> tensor<8x4xf32>
+  %3 = nn.relu %2 : tensor<8x4xf32> -> tensor<8x4xf32>
+  func.return %3 : tensor<8x4xf32>
+}
+// CHECK: kernel.region {{.*}} attributes {hint = "matmul_add_add_relu"}
+// CHECK: %[[P:.*]] = linalg.generic {{.*}}"reduction"
+// CHECK: linalg.generic {{.*}} ins(%[[P]], %{{.*}}, %{{.*}} :
+// CHECK: arith.addf
+// CHECK: arith.addf
+// CHECK: arith.maximumf
+// CHECK-NOT: linalg.generic
+// CHECK: func.return
+
+// -----
+
+// A producer is taken into a reduction that reads each element once ...
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<8x16xf32>) -> tensor<8xf32> {
+  %0 = nn.mul %x, %x : tensor<8x16xf32>, tensor<8x16xf32> -> tensor<8x16xf32>
+  %1 = nn.reduce "sum" %0 axes [1 : i64] keep 0 : i64 : tensor<8x16xf32> -> tensor<8xf32>
+  func.return %1 : tensor<8xf32>
+}
+// CHECK: kernel.region {{.*}} attributes {hint = "mul_reduce"}
+// CHECK: linalg.generic {{.*}}"reduction"
+// CHECK: arith.mulf
+// CHECK-NEXT: arith.addf
+
+// -----
+
+// ... and not into a product, which would compute it many times.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<8x16xf32>, %y: tensor<16x4xf32>) -> tensor<8x4xf32> {
+  %0 = nn.sigmoid %x : tensor<8x16xf32> -> tensor<8x16xf32>
+  %1 = nn.matmul %0, %y : tensor<8x16xf32>, tensor<16x4xf32> -> tensor<8x4xf32>
+  func.return %1 : tensor<8x4xf32>
+}
+// CHECK: attributes {hint = "sigmoid"}
+// CHECK: attributes {hint = "matmul"}
+
+// -----
+
+// What two ops read stays.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<8xf32>) -> (tensor<8xf32>, tensor<8xf32>) {
+  %0 = nn.exp %x : tensor<8xf32> -> tensor<8xf32>
+  %1 = nn.sin %0 : tensor<8xf32> -> tensor<8xf32>
+  %2 = nn.cos %0 : tensor<8xf32> -> tensor<8xf32>
+  func.return %1, %2 : tensor<8xf32>, tensor<8xf32>
+}
+// CHECK: attributes {hint = "exp"}
+// CHECK: attributes {hint = "sin"}
+// CHECK: attributes {hint = "cos"}
+
+// -----
+
+// A view between a grouped convolution and its epilogue moves behind the epilogue.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<1x5x5x8xf32>) -> tensor<1x3x3x6xf32> {
+  %f = nn.weight "f" : tensor<3x3x4x6xf32>
+  %b = nn.weight "b" : tensor<6xf32>
+  %0 = nn.conv %x, %f strides [1 : i64, 1 : i64] dilations [1 : i64, 1 : i64] groups 2 : i64 : tensor<1x5x5x8xf32>, tensor<3x3x4x6xf32> -> tensor<1x3x3x6xf32>
+  %1 = nn.add %0, %b : tensor<1x3x3x6xf32>, tensor<6xf32> -> tensor<1x3x3x6xf32>
+  func.return %1 : tensor<1x3x3x6xf32>
+}
+// CHECK: plan.view %{{.*}} : tensor<6xf32> to tensor<2x3xf32>
+// CHECK: %[[R:.*]] = kernel.region {{.*}} -> tensor<1x3x3x2x3xf32> attributes {hint = "conv_add"}
+// CHECK: plan.view %[[R]] : tensor<1x3x3x2x3xf32> to tensor<1x3x3x6xf32>
