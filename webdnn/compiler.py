@@ -20,6 +20,7 @@ from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.kernel_cache import KernelCache
 from webdnn.kernel_compiler import CompiledKernel, compile_kernels
+from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.weights_function import WeightsFunction
 from webdnn.package import FORMAT, FORMAT_VERSION, Package
 from webdnn.packaging import Program, planned_program, wasm_section, webgpu_section
@@ -99,7 +100,7 @@ def compile(
     for stage in options.passes:
         stage_index(stage)
     with options.progress("import", None):
-        imported = load(model, shapes)
+        imported = load(model, shapes, inline=inlined_operators())
     module, weights = imported.module, imported.weights
     attach_weights(module, weights)
     _reached("onnx", None, module, options)
