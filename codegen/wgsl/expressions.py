@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -19,6 +20,7 @@ class Level(IntEnum):
 
 
 _NOTHING: frozenset[str] = frozenset()
+_ATOM = re.compile(r"\w+(\.[xyzw])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Expr:
             write.
         literal: whether it is built from literals alone; WGSL evaluates such expressions at compile
             time and refuses overflow.
+        splat: of a vector with equal elements, the element: WGSL adds and multiplies vectors and
+            scalars, which is shorter.
     """
 
     text: str
@@ -40,6 +44,14 @@ class Expr:
     reads: frozenset[str] = field(default=_NOTHING)
     volatile: bool = False
     literal: bool = False
+    splat: Expr | None = None
+
+    @property
+    def is_atom(self) -> bool:
+        """Whether it is a name, a literal or a component of a name: free to repeat."""
+        return self.literal or (
+            self.level is Level.PRIMARY and _ATOM.fullmatch(self.text) is not None
+        )
 
     def at(self, level: Level) -> str:
         """The text as an operand that must bind at least as tightly as `level`."""
@@ -77,6 +89,20 @@ def binary(symbol: str, lhs: Expr, rhs: Expr) -> Expr:
         case _:
             level, left, right = Level.OTHER, Level.ADD, Level.ADD
     return combine(f"{lhs.at(left)} {symbol} {rhs.at(right)}", level, (lhs, rhs))
+
+
+def arithmetic(symbol: str, lhs: Expr, rhs: Expr) -> Expr:
+    """`+`, `-`, `*` or `/`, where one operand may be a splat that is written as its element."""
+    if lhs.splat is not None and rhs.splat is None:
+        lhs = lhs.splat
+    elif rhs.splat is not None and lhs.splat is None:
+        rhs = rhs.splat
+    if symbol in "+*":
+        # Both commute exactly; on the left an operand needs no parentheses, and a variable is updated by `+=`.
+        own = Level.ADD if symbol == "+" else Level.MULTIPLY
+        if lhs.level is not own and (rhs.level is own or (rhs.is_atom and rhs.reads)):
+            lhs, rhs = rhs, lhs
+    return binary(symbol, lhs, rhs)
 
 
 def call(function: str, *arguments: Expr) -> Expr:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from xdsl.dialects import arith, math, vector
 from xdsl.dialects.builtin import IndexType, IntegerType, VectorType, i1
 from xdsl.ir import Attribute, Operation
 
-from webdnn.codegen.wgsl.expressions import Expr, Level, binary, call, combine, unary
+from webdnn.codegen.wgsl.expressions import Expr, Level, arithmetic, binary, call, combine, unary
 from webdnn.codegen.wgsl.types import wgsl_type
 from webdnn.dialects import vector_ext, wgsl
 from webdnn.dialects.errors import WebDNNError
@@ -55,12 +56,16 @@ def _infix(symbol: str) -> Builder:
     return lambda op, args: binary(symbol, args[0], args[1])
 
 
+def _arithmetic(symbol: str) -> Builder:
+    return lambda op, args: arithmetic(symbol, args[0], args[1])
+
+
 def _additive(op: Operation, args: Arguments) -> Expr:
     """`a + b`, and `a - 3` where b is the literal -3."""
     lhs, rhs = args
     if rhs.literal and rhs.text.startswith("-"):
         return binary("-", lhs, Expr(rhs.text[1:], literal=True))
-    return binary("+", lhs, rhs)
+    return arithmetic("+", lhs, rhs)
 
 
 def _function(name: str) -> Builder:
@@ -208,7 +213,10 @@ def _truncate(op: Operation, args: Arguments) -> Expr:
 def _splat(op: Operation, args: Arguments) -> Expr:
     if isinstance(op.operands[0].type, VectorType):
         return args[0]
-    return call(wgsl_type(op.results[0].type), args[0])
+    (element,) = args
+    return replace(
+        call(wgsl_type(op.results[0].type), element), literal=element.literal, splat=element
+    )
 
 
 def _extract(op: Operation, args: Arguments) -> Expr:
@@ -257,9 +265,9 @@ def _shuffle(op: Operation, args: Arguments) -> Expr:
 
 _BUILDERS: dict[type[Operation], Builder] = {
     arith.AddiOp: _additive,
-    arith.SubiOp: _infix("-"),
-    arith.MuliOp: _infix("*"),
-    arith.DivSIOp: _infix("/"),
+    arith.SubiOp: _arithmetic("-"),
+    arith.MuliOp: _arithmetic("*"),
+    arith.DivSIOp: _arithmetic("/"),
     arith.RemSIOp: _infix("%"),
     arith.DivUIOp: _unsigned_infix("/"),
     arith.RemUIOp: _unsigned_infix("%"),
@@ -276,10 +284,10 @@ _BUILDERS: dict[type[Operation], Builder] = {
     arith.CmpiOp: _compare_integers,
     arith.CmpfOp: _compare_floats,
     arith.SelectOp: _select,
-    arith.AddfOp: _infix("+"),
-    arith.SubfOp: _infix("-"),
-    arith.MulfOp: _infix("*"),
-    arith.DivfOp: _infix("/"),
+    arith.AddfOp: _arithmetic("+"),
+    arith.SubfOp: _arithmetic("-"),
+    arith.MulfOp: _arithmetic("*"),
+    arith.DivfOp: _arithmetic("/"),
     arith.NegfOp: lambda op, args: unary("-", args[0]),
     arith.MaximumfOp: _function("max"),
     arith.MinimumfOp: _function("min"),

@@ -8,12 +8,15 @@ the kernel also writes never move over a write.
 from __future__ import annotations
 
 import math as pymath
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from xdsl.dialects import arith, func, gpu, memref, scf, vector
 from xdsl.dialects.builtin import (
     FloatAttr,
+    IndexType,
+    IntegerType,
     MemRefType,
     StringAttr,
     VectorType,
@@ -36,6 +39,9 @@ from webdnn.dialects.wgsl import WORKGROUP_SPACE, Access, bindings_of
 
 _LONGEST = 100
 """An expression longer than this gets a name."""
+
+_WHOLE_LINES = (memref.StoreOp, scf.YieldOp, func.ReturnOp)
+"""What takes a line of its own for each operand, so that a long expression may stand there."""
 
 _IDS: dict[type[Operation], tuple[str, str]] = {
     gpu.BlockIdOp: ("workgroup_id", "workgroup_id"),
@@ -123,10 +129,10 @@ class FunctionPrinter:
         if (builder := builder_of(op)) is not None:
             args = [self._use(o) for o in op.operands]
             if isinstance(op, REPEATS_OPERANDS):
-                args = [
-                    a if a.level is Level.PRIMARY and a.text.isidentifier() else self._let(a, "v")
-                    for a in args
-                ]
+                args = [a if a.is_atom else self._let(a, "v") for a in args]
+            if isinstance(op, vector.BroadcastOp) and args[0].is_atom:
+                self._exprs[op.vector] = builder(op, args)
+                return
             if args and all(a.literal for a in args):
                 # A constant expression may overflow, which WGSL refuses; a `let` is no constant expression.
                 args = [self._let(args[0], "c"), *args[1:]]
@@ -180,9 +186,9 @@ class FunctionPrinter:
     def _named(self, value: SSAValue) -> Expr:
         """The value as an expression that may be evaluated many times: a name or a literal."""
         expr = self._use(value)
-        if expr.literal or (expr.level is Level.PRIMARY and expr.text.isidentifier()):
+        if expr.is_atom:
             return expr
-        return self._let(expr, value.name_hint or "v")
+        return self._let(expr, _wish(value))
 
     def _let(self, expr: Expr, wish: str) -> Expr:
         name = self.names.unique(wish)
@@ -191,12 +197,12 @@ class FunctionPrinter:
 
     def _define(self, op: Operation, expr: Expr) -> None:
         result = op.results[0]
-        use = result.get_user_of_unique_use()
-        if use is not None and use.parent is op.parent and len(expr.text) <= _LONGEST:
+        user = result.get_user_of_unique_use()
+        if user is not None and user.parent is op.parent and _may_be_inlined(expr, user):
             self._exprs[result] = expr
             self._pending[result] = None
         elif result.first_use is not None:
-            self._exprs[result] = self._let(expr, result.name_hint or "v")
+            self._exprs[result] = self._let(expr, _wish(result))
 
     def _flush(self, *, volatile: bool = False) -> None:
         """Print the pending values (only those that read writable memory, where `volatile`)."""
@@ -205,7 +211,7 @@ class FunctionPrinter:
             if volatile and not expr.volatile:
                 continue
             del self._pending[value]
-            self._exprs[value] = self._let(expr, value.name_hint or "v")
+            self._exprs[value] = self._let(expr, _wish(value))
 
     def _constant(self, op: arith.ConstantOp) -> Expr:
         type = op.result.type
@@ -287,11 +293,13 @@ class FunctionPrinter:
         induction, *carried = op.body.block.args
         inits = [self._use(v) for v in op.iter_args]
         self._flush()
-        for arg, result, init in zip(carried, op.res, inits, strict=True):
-            name = self.names.unique(arg.name_hint or result.name_hint or "carried")
-            self.line(f"var {name}{_annotation(arg, init)} = {init.text};")
-            self._exprs[arg] = Expr(name, reads=frozenset((name,)))
-            self._exprs[result] = Expr(name)
+        for arg, result, old, init in zip(carried, op.res, op.iter_args, inits, strict=True):
+            if self._is_free_variable(old, op):
+                name = init.text
+            else:
+                name = self.names.unique(arg.name_hint or result.name_hint or "acc")
+                self.line(f"var {name}{_annotation(arg, init)} = {init.text};")
+            self._exprs[arg] = self._exprs[result] = Expr(name, reads=frozenset((name,)))
         i = self.names.unique(induction.name_hint or "i")
         self._exprs[induction] = Expr(i)
         advance = f"{i}++" if step.text == "1" else f"{i} += {step.text}"
@@ -302,6 +310,18 @@ class FunctionPrinter:
         self._assign([self._exprs[a].text for a in carried], last.arguments)
         self._indent -= 1
         self.line("}")
+
+    def _is_free_variable(self, value: SSAValue, loop: scf.ForOp) -> bool:
+        """Whether a loop may go on with the variable of its initial value, since nothing else reads that.
+
+        That is so for a value which the loop around it carries, and for one that an earlier loop
+        beside it has computed.
+        """
+        if value.get_user_of_unique_use() is not loop:
+            return False
+        if isinstance(value, BlockArgument):
+            return value.block is loop.parent and isinstance(loop.parent_op(), scf.ForOp)
+        return isinstance(value.owner, scf.ForOp) and value.owner.parent is loop.parent
 
     def _assign(self, names: Sequence[str], values: Iterable[SSAValue]) -> None:
         """Assign all at once: a value that reads a variable assigned before it is computed first."""
@@ -339,6 +359,30 @@ class FunctionPrinter:
         self._indent -= 1
 
 
+def _wish(value: SSAValue) -> str:
+    """What to call a value: as the IR does, else after what it is."""
+    if value.name_hint is not None:
+        return value.name_hint
+    match value.owner:
+        case gpu.ThreadIdOp() as op:
+            return f"t{op.dimension.data.value}"
+        case gpu.BlockIdOp() as op:
+            return f"b{op.dimension.data.value}"
+        case _:
+            pass
+    match element_type(value.type):
+        case IndexType():
+            return "n"
+        case IntegerType() as type:
+            return "p" if type.width.data == 1 else "k"
+        case _:
+            return "v"
+
+
+def _may_be_inlined(expr: Expr, user: Operation) -> bool:
+    return len(expr.text) <= _LONGEST or isinstance(user, _WHOLE_LINES)
+
+
 def _annotation(arg: BlockArgument, init: Expr) -> str:
     """The type of a variable whose initial value is a scalar literal is spelled out."""
     if init.literal and not isinstance(arg.type, VectorType):
@@ -347,25 +391,25 @@ def _annotation(arg: BlockArgument, init: Expr) -> str:
 
 
 def _assignment(name: str, text: str) -> str:
-    """`x += y` for `x = x + y`."""
-    for symbol in "+-*":
+    """`x += y` for `x = x + y`, where that is the same: no further sum may follow."""
+    for symbol, breaks in (("+", "+-"), ("-", "+-"), ("*", "+-*/%")):
         prefix = f"{name} {symbol} "
-        if text.startswith(prefix) and _is_single_term(text[len(prefix) :]):
+        if text.startswith(prefix) and not _has_operator(text[len(prefix) :], breaks):
             return f"{name} {symbol}= {text[len(prefix) :]};"
     return f"{name} = {text};"
 
 
-def _is_single_term(text: str) -> bool:
-    """Whether no binary operator stands outside of parentheses (so that `x - a + b` is not read as `x -= a + b`)."""
+def _has_operator(text: str, symbols: str) -> bool:
+    """Whether one of the binary operators stands outside of parentheses."""
     depth = 0
-    for character in text:
+    for before, character in zip(" " + text, text, strict=False):
         if character in "([":
             depth += 1
         elif character in ")]":
             depth -= 1
-        elif depth == 0 and character == " ":
-            return False
-    return True
+        elif depth == 0 and before == " " and character in symbols:
+            return True
+    return False
 
 
 def print_function(op: func.FuncOp, scope: ModuleScope) -> list[str]:
@@ -390,10 +434,13 @@ def print_entry_point(kernel: FuncOp, scope: ModuleScope, labels: Sequence[str] 
         raise WebDNNError(f"the kernel {name} has no workgroup size", where=labels)
     printer = FunctionPrinter(scope)
     before = len(scope.declarations)
+    counts: Counter[Access] = Counter()
     for i, (argument, access) in enumerate(
         zip(kernel.body.block.args, bindings_of(kernel), strict=True)
     ):
-        variable = scope.names.unique(argument.name_hint or f"operand{i}")
+        default = ("in" if access is Access.READ else "out") + str(counts[access])
+        counts[access] += 1
+        variable = scope.names.unique(argument.name_hint or default)
         printer.bind(argument, variable)
         if access is Access.READ_WRITE:
             printer.mark_storage(argument)

@@ -66,7 +66,7 @@ class Divisibility:
                 return 1
 
     def quotient(self, value: SSAValue, number: int) -> SSAValue:
-        """`value / number`, which must be exact, computed beside `value`; products and sums are divided in place."""
+        """`value / number` for a power of two that divides it; products and sums are divided in place."""
         key = (value, number)
         if key not in self._quotients:
             result = self._quotient(value, number)
@@ -98,8 +98,9 @@ class Divisibility:
         ):
             if_true, if_false = (self.quotient(o, number) for o in owner.operands[1:])
             return emitter.add(arith.SelectOp(owner.cond, if_true, if_false))
-        # The quotient is exact, so rounding toward zero is as good as any; negative indices are never accessed.
-        return emitter.add(arith.DivUIOp(value, emitter.constant(number, value.type)))
+        # The quotient is exact, so a shift gives it, whatever the sign is.
+        shift = number.bit_length() - 1
+        return emitter.add(arith.ShRSIOp(value, emitter.constant(shift, value.type)))
 
 
 def _emitter_after(value: SSAValue) -> Emitter:
