@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from webdnn.codegen.wasm.module_reader import data_end
@@ -20,10 +20,19 @@ MAX_PAGES = 65536
 
 @cache
 def linker() -> tuple[str, ...]:
-    """The command of the linker: a `wasm-ld` on the path, else the one that the `ziglang` package carries."""
+    """The command of the linker: a `wasm-ld` on the path, else the one that the `ziglang` package carries.
+
+    Raises:
+        WebDNNError: there is neither.
+    """
     if found := shutil.which("wasm-ld"):
         return (found,)
-    return (sys.executable, "-m", "ziglang", "wasm-ld")
+    spec = find_spec("ziglang")
+    for folder in spec.submodule_search_locations or () if spec else ():
+        # The program itself: to start it through Python takes twice as long.
+        if zig := shutil.which("zig", path=folder):
+            return (zig, "wasm-ld")
+    raise WebDNNError("there is no wasm-ld", hint="pip install ziglang, or install LLVM's lld")
 
 
 def link(
