@@ -17,7 +17,12 @@ from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.loops_gpu.contraction import Product, as_product
 from webdnn.lowering.loops_gpu.evaluate import can_vectorize
 from webdnn.lowering.loops_gpu.expression import Load, Output, walk
-from webdnn.lowering.loops_gpu.kernel_builder import MAX_INVOCATIONS, ceil_div, operand_sizes
+from webdnn.lowering.loops_gpu.kernel_builder import (
+    MAX_INVOCATIONS,
+    MAX_WORKGROUP_BYTES,
+    ceil_div,
+    operand_sizes,
+)
 from webdnn.lowering.loops_gpu.linear import volume
 from webdnn.lowering.loops_gpu.read_kernel import read_kernel
 from webdnn.lowering.loops_gpu.rows import RowKernel, as_row_kernel, vectorizes_kept
@@ -38,8 +43,8 @@ _ENOUGH_GROUPS = 64
 _ENOUGH_INVOCATIONS = 16384
 """Below this number of invocations a reduction is worth cutting further."""
 
-_TILE_BYTES = 16384
-"""WebGPU's default limit of workgroup memory."""
+_TILE_BYTES = 8192
+"""Half of WebGPU's workgroup memory, so that a multiprocessor can hold several workgroups."""
 
 
 @dataclass(frozen=True)
@@ -83,25 +88,36 @@ def _power_of_two(at_most: int) -> int:
 
 def _contraction(product: Product, memory: str) -> Contraction:
     batch, m, n = volume(product.batch), volume(product.m), volume(product.n)
+
+    def groups(block_m: int, block_n: int) -> int:
+        return batch * ceil_div(m, block_m) * ceil_div(n, block_n)
+
     columns = min(_power_of_two(ceil_div(n, 4) * 2 - 1), 8)
     rows = _INVOCATIONS // columns
-    tile = 4
-    while tile > 1 and batch * ceil_div(m, rows * tile) * ceil_div(n, columns * 4) < _ENOUGH_GROUPS:
-        tile //= 2
-    while rows > 4 and rows * tile >= 2 * m:
+    tile_m, tile_n, split = 4, 4, 1
+    if columns == 8 and groups(rows * 8, columns * 8) >= 4 * _ENOUGH_GROUPS:
+        tile_m = tile_n = 8  # half of the traffic of 4 by 4, where the workgroups are still enough
+    while rows > 4 and rows * tile_m >= 2 * m:
         rows //= 2
-    return Contraction(
-        (rows, columns), (tile, 4), _block_of_k(product, rows * tile, columns * 4), memory
-    )
+    while groups(rows * tile_m, columns * tile_n) * split < _ENOUGH_GROUPS:
+        if memory == "workgroup" and split < 4 and volume(product.k) >= 256 * split:
+            split *= 2
+        elif tile_m > split:
+            tile_m //= 2
+        else:
+            break
+    block = _block_of_k(product, rows * tile_m, columns * tile_n, split)
+    return Contraction((rows, columns), (tile_m, tile_n), block, memory, split)
 
 
-def _block_of_k(product: Product, rows: int, columns: int) -> int:
-    """How much of k to stage: what divides it, so that nothing needs a guard, and fits workgroup memory."""
+def _block_of_k(product: Product, rows: int, columns: int, split: int) -> int:
+    """How much of k to stage: what divides it, so that nothing needs a guard, and leaves room for other workgroups."""
     inner, whole = product.k[-1].size, volume(product.k)
-    fitting = [k for k in (32, 16, 8) if (rows + columns) * k * 4 <= _TILE_BYTES]
+    limit = _TILE_BYTES if split == 1 else MAX_WORKGROUP_BYTES
+    fitting = [k for k in (32, 16, 8, 4) if (rows + columns) * k * 4 * split <= limit]
     for size in (inner, whole):
         for k in fitting:
-            if size % k == 0:
+            if k >= 8 and size % (k * split) == 0:
                 return k
     return fitting[min(1, len(fitting) - 1)]
 
