@@ -7,11 +7,13 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from io import StringIO
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.parser import Parser
 from xdsl.passes import ModulePass
+from xdsl.printer import Printer
 
 from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wgsl.module import Shader, print_shaders
@@ -37,6 +39,13 @@ class WasmKernel:
 
 
 CompiledKernel = WasmKernel | Shader
+
+
+def _text(func: kernel.FuncOp) -> str:
+    """A module of the kernel alone. In generic form: upstream cannot parse its print of a generic with two results."""
+    stream = StringIO()
+    Printer(stream, print_generic_format=True).print_op(ModuleOp([func.clone()]))
+    return stream.getvalue()
 
 
 def _parse(ctx: Context, text: str) -> ModuleOp:
@@ -104,7 +113,7 @@ def compile_kernels(
         jobs: how many processes; by default one a core.
         on_done: called once for each kernel that is done.
     """
-    texts = [str(ModuleOp([k.clone()])) for k in kernels]
+    texts = [_text(k) for k in kernels]
     keys = [cache.key(target, text, repr(extra)) for text in texts]
     results: dict[int, CompiledKernel] = {}
     for index, key in enumerate(keys):
