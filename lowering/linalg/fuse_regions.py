@@ -12,9 +12,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects import linalg
-from xdsl.dialects.builtin import FusedLoc, LocationAttr, ModuleOp, NoneAttr, StringAttr, UnknownLoc
-from xdsl.ir import Block, Region, SSAValue
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    FusedLoc,
+    LocationAttr,
+    ModuleOp,
+    NoneAttr,
+    StringAttr,
+    UnknownLoc,
+)
+from xdsl.dialects.linalg import ops as linalg
+from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
@@ -39,7 +47,8 @@ from webdnn.lowering.weights_function import entry_function
 class FuseKernelRegions(ModulePass):
     """See the module's docstring.
 
-    `max_buffers` limits operands and results of a region together (WebGPU's default limit of storage buffers of a shader).
+    `max_buffers` limits operands and results of a region together (WebGPU's default limit of storage buffers of a
+    shader).
     """
 
     name = "fuse-kernel-regions"
@@ -161,8 +170,10 @@ def fuse_locations(*locations: LocationAttr) -> LocationAttr:
     """The locations of ops that became one, without duplicates."""
     parts: list[LocationAttr] = []
     for location in locations:
-        inner = location.locations.data if isinstance(location, FusedLoc) else [location]
+        inner = [location]
+        if isinstance(location, FusedLoc) and isinstance(location.locations, ArrayAttr):
+            inner = [loc for loc in location.locations.data if isinstance(loc, LocationAttr)]
         parts.extend(p for p in inner if p not in parts and not isinstance(p, UnknownLoc))
     if not parts:
         return UnknownLoc()
-    return parts[0] if len(parts) == 1 else FusedLoc(parts, NoneAttr())
+    return parts[0] if len(parts) == 1 else FusedLoc(ArrayAttr[Attribute](parts), NoneAttr())

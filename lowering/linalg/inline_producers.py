@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xdsl.builder import Builder
-from xdsl.dialects import arith, linalg
+from xdsl.dialects import arith
 from xdsl.dialects.builtin import AffineMapAttr, IndexType, IntegerAttr
+from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.ir.affine import (
     AffineBinaryOpExpr,
@@ -59,7 +60,7 @@ def _inline_body(
     for op in block.ops:
         if isinstance(op, linalg.YieldOp):
             return [values[v] for v in op.operands]
-        if isinstance(op, linalg.IndexOp) and indices is not None:
+        if indices is not None and isinstance(op, linalg.IndexOp):
             values[op.result] = emit_index(b, indices[op.dim.value.data])
             continue
         clone = op.clone(values)
@@ -132,7 +133,7 @@ def fuse_pair(producer: linalg.GenericOp, consumer: linalg.GenericOp) -> linalg.
 def inline_pointwise_producers(block: Block) -> None:
     """Merge every pointwise generic of `block` whose only user is a generic that reads each of its elements once."""
     for op in list(block.ops):
-        if not is_pointwise(op):
+        if not isinstance(op, linalg.GenericOp) or not is_pointwise(op):
             continue
         user = only_user(op.res[0])
         if not isinstance(user, linalg.GenericOp) or op.res[0] in user.outputs:

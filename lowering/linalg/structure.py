@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from math import prod
 from typing import TypeGuard
 
-from xdsl.dialects import linalg, tensor
+from xdsl.dialects import tensor
+from xdsl.dialects.linalg import ops as linalg
+from xdsl.dialects.linalg.attrs import IteratorType
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr, AffineMap
 
@@ -26,9 +28,7 @@ def output_maps(op: linalg.GenericOp) -> list[AffineMap]:
 
 def iterator_letters(op: linalg.GenericOp) -> str:
     """One letter a loop: `p` parallel, `r` reduction."""
-    return "".join(
-        "p" if it.data == linalg.IteratorType.PARALLEL else "r" for it in op.iterator_types
-    )
+    return "".join("p" if it.data == IteratorType.PARALLEL else "r" for it in op.iterator_types)
 
 
 def is_identity(map: AffineMap) -> bool:

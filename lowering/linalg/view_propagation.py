@@ -1,12 +1,14 @@
-"""Move `plan.view`s below the pointwise regions that read them: a view then does not part a kernel from its epilogue."""
+"""Move `plan.view`s below the pointwise regions that read them: a view then parts no kernel from its epilogue."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from xdsl.builder import Builder
-from xdsl.dialects import linalg, tensor
+from xdsl.dialects import tensor
 from xdsl.dialects.builtin import AffineMapAttr, TensorType
+from xdsl.dialects.linalg import ops as linalg
+from xdsl.dialects.linalg.attrs import IteratorTypeAttr
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr, AffineMap
 from xdsl.rewriter import InsertPoint, Rewriter
@@ -124,7 +126,7 @@ def _rebuild(
         [empty.tensor],
         root.body.clone(),
         [*maps, AffineMapAttr(AffineMap.identity(rank))],
-        [linalg.IteratorTypeAttr.parallel()] * rank,
+        [IteratorTypeAttr.parallel()] * rank,
         [result_type],
     )
     block.add_ops([empty, generic, kernel.YieldOp(generic.res[0])])

@@ -1,4 +1,4 @@
-"""`decompose-rows`: softmax and normalisation whose rows are long or not contiguous become reductions and elementwise ops.
+"""`decompose-rows`: softmax and normalisation over long or scattered rows become reductions and elementwise ops.
 
 What stays is computed by one kernel that holds a row in fast memory.
 """

@@ -1,7 +1,7 @@
 """`recognize-normalize`: find normalisations that a model spells out in elementwise ops and means.
 
-Exporters write layer, instance and group normalisation as `d = x - mean(x); d / sqrt(mean(d * d) + epsilon)`. Said as one op, it is
-one kernel that reads a row once.
+Exporters write layer, instance and group normalisation as `d = x - mean(x); d / sqrt(mean(d * d) + epsilon)`. Said as
+one op, it is one kernel that reads a row once.
 """
 
 from __future__ import annotations

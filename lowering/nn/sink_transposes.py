@@ -1,8 +1,8 @@
 """`sink-transposes`: choose channels-last for all that lies between convolutions.
 
-The ONNX lowering puts a transpose before and one behind each channels-last op. This pass moves transposes down, through every op
-that can work on permuted dimensions, until they meet their inverse and vanish. One walk in program order does it, because an
-op's operands have been moved as far as they go when the op is reached.
+The ONNX lowering puts a transpose before and one behind each channels-last op. This pass moves transposes down,
+through every op that can work on permuted dimensions, until they meet their inverse and vanish. One walk in program
+order does it, because an op's operands have been moved as far as they go when the op is reached.
 """
 
 from __future__ import annotations
@@ -152,7 +152,7 @@ class _Sinker:
             self.substitute(op, self.insert(dm.TransposeOp(x, permutation), op))
 
     def visit_reshape(self, op: dm.ReshapeOp) -> None:
-        """Join two reshapes; drop one that does nothing; move a transpose through one that keeps its dimensions apart."""
+        """Join two reshapes; drop one that does nothing; move a transpose through one that does not mix its parts."""
         if isinstance(op.x.owner, dm.ReshapeOp) and op.x not in self.static:
             op.operands[0] = op.x.owner.x
         if shape_of(op.x) == shape_of(op.res):

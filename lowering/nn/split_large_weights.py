@@ -1,7 +1,7 @@
 """`split-large-weights`: products with a matrix that does not fit one WebGPU binding become several products.
 
-By default a binding holds 128 MiB (`maxStorageBufferBindingSize`); VGG16's first dense matrix has 411 MB. The matrix is cut by columns, and
-the results are joined. An adapter with a greater limit then need not be asked for it.
+By default a binding holds 128 MiB (`maxStorageBufferBindingSize`); VGG16's first dense matrix has 411 MB. The matrix
+is cut by columns, and the results are joined. An adapter with a greater limit then need not be asked for it.
 """
 
 from __future__ import annotations

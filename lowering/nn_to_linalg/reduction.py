@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from math import prod
 
 from xdsl.builder import Builder
-from xdsl.dialects import arith, linalg, math
+from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import AnyFloat, IndexType, IntegerType, i64
+from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import Attribute, SSAValue
 from xdsl.ir.affine import AffineExpr
 
@@ -96,9 +97,9 @@ def lower_matmul(op: red.MatmulOp, r: RegionBuilder) -> RegionOp:
 def lower_conv(op: red.ConvOp, r: RegionBuilder) -> RegionOp:
     """Loops: n, spatial..., m, window..., c.
 
-    A depthwise convolution has no m and no c: n, spatial..., channel, window...; its filter comes as [window..., C]. The
-    filter of another grouped one comes as [window..., C / groups, groups, M / groups], and `x` as
-    [N, spatial..., groups, C / groups].
+    A depthwise convolution has no m and no c: n, spatial..., channel, window...; its filter comes as [window..., C].
+    The filter of another grouped one comes as [window..., C / groups, groups, M / groups], and `x` as [N, spatial...,
+    groups, C / groups].
     """
     x, filter = r.args
     element = element_of(x)

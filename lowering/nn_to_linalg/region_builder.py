@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from xdsl.builder import Builder
-from xdsl.dialects import arith, linalg, tensor
+from xdsl.dialects import arith, tensor
 from xdsl.dialects.builtin import (
     AffineMapAttr,
     AnyFloat,
@@ -16,6 +16,8 @@ from xdsl.dialects.builtin import (
     Signedness,
     TensorType,
 )
+from xdsl.dialects.linalg import ops as linalg
+from xdsl.dialects.linalg.attrs import IteratorTypeAttr
 from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.ir.affine import AffineExpr, AffineMap
 from xdsl.rewriter import InsertPoint
@@ -111,8 +113,8 @@ class RegionBuilder:
         results = body(inner, block.args)
         inner.insert(linalg.YieldOp(*([results] if isinstance(results, SSAValue) else results)))
         kinds = {
-            "p": linalg.IteratorTypeAttr.parallel(),
-            "r": linalg.IteratorTypeAttr.reduction(),
+            "p": IteratorTypeAttr.parallel(),
+            "r": IteratorTypeAttr.reduction(),
         }
         maps = [AffineMapAttr(AffineMap(len(iterators), 0, tuple(e))) for _, e in operands]
         op = self.builder.insert(

@@ -145,8 +145,8 @@ def _floor_mod(b: Builder, element: Attribute, args: Sequence[SSAValue]) -> SSAV
         b,
         arith.XOrIOp(compare(b, "lt", remainder, zero, False), compare(b, "lt", y, zero, False)),
     )
-    add = arith.AddfOp if isinstance(element, AnyFloat) else arith.AddiOp
-    fixed = _insert(b, add(remainder, y))
+    is_float = isinstance(element, AnyFloat)
+    fixed = _insert(b, arith.AddfOp(remainder, y) if is_float else arith.AddiOp(remainder, y))
     return select(b, _insert(b, arith.AndIOp(nonzero, signs_differ)), fixed, remainder)
 
 

@@ -74,8 +74,8 @@ def square(path: Path, edge: int) -> npt.NDArray[np.float32]:
             fitted = ImageOps.fit(ImageOps.exif_transpose(picture).convert("RGB"), (edge, edge))
     except (OSError, UnidentifiedImageError) as error:
         raise WebDNNError("the photo cannot be read", where=str(path), why=str(error)) from error
-    pixels = np.asarray(fitted, np.float32) / 255
-    return np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])
+    pixels = np.asarray(fitted).transpose(2, 0, 1)[None]
+    return (pixels / 255).astype(np.float32)
 
 
 def write_picture(values: npt.NDArray[Any], path: Path) -> None:
