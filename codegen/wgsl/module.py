@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects import func
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import Float16Type, MemRefType, ModuleOp
+from xdsl.ir import Attribute
 
+from webdnn.codegen.wgsl.operations import element_type
 from webdnn.codegen.wgsl.printer import ModuleScope, print_entry_point, print_function
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
@@ -55,9 +57,21 @@ def kernel_info(kernel: FuncOp, entry_point: str | None = None) -> KernelInfo:
         raise WebDNNError(
             f"the grid and the workgroup size of the kernel {name} have three dimensions"
         )
-    return KernelInfo(
-        name, entry_point or name, tuple(b.value for b in bindings_of(kernel)), grid, size
-    )
+    bindings = tuple(b.value for b in bindings_of(kernel))
+    features = ("shader-f16",) if _uses_f16(kernel) else ()
+    return KernelInfo(name, entry_point or name, bindings, grid, size, features)
+
+
+def _uses_f16(op: FuncOp | func.FuncOp) -> bool:
+    """Whether values or memory of a function are halves."""
+
+    def is_half(type: Attribute) -> bool:
+        if isinstance(type, MemRefType):
+            return is_half(type.element_type)
+        return isinstance(element_type(type), Float16Type)
+
+    values = [*op.body.block.args, *(r for inner in op.body.walk() for r in inner.results)]
+    return any(is_half(v.type) for v in values)
 
 
 def _source(kernels: Sequence[FuncOp], helpers: dict[str, func.FuncOp]) -> Shader:
@@ -75,6 +89,8 @@ def _source(kernels: Sequence[FuncOp], helpers: dict[str, func.FuncOp]) -> Shade
         infos.append(kernel_info(kernel, scope.functions[kernel.sym_name.data]))
     if scope.declarations:
         parts.insert(0, scope.declarations)
+    if any(_uses_f16(f) for f in (*used, *kernels)):
+        parts.insert(0, ["enable f16;"])
     return Shader("\n\n".join("\n".join(part) for part in parts) + "\n", tuple(infos))
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from xdsl.dialects import arith, func, gpu, memref, scf, vector
 from xdsl.dialects.builtin import (
+    Float16Type,
     FloatAttr,
     IndexType,
     IntegerType,
@@ -223,15 +224,19 @@ class FunctionPrinter:
                     texts.append(float_literal(element, element_type(type)))
                 else:
                     literal = False
-                    texts.append(f"bitcast<f32>({self.scope.runtime_bits(element)})")
+                    text = f"bitcast<f32>({self.scope.runtime_bits(element)})"
+                    is_half = isinstance(element_type(type), Float16Type)
+                    texts.append(f"f16({text})" if is_half else text)
             elif element_type(type) == i1:
                 texts.append("true" if element else "false")
             else:
                 texts.append(str(element))
         if isinstance(type, VectorType):
-            return Expr(f"{wgsl_type(type)}({', '.join(texts)})", literal=literal)
-        level = Level.UNARY if texts[0].startswith("-") else Level.PRIMARY
-        return Expr(texts[0], level, literal=literal)
+            text = f"{wgsl_type(type)}({', '.join(texts)})"
+            if len(texts) > 1:
+                return Expr(text, literal=literal)
+            return Expr(text, literal=literal, splat=_literal(texts[0], literal))
+        return _literal(texts[0], literal)
 
     def _invocation_id(self, op: gpu.BlockIdOp | gpu.ThreadIdOp | gpu.GlobalIdOp) -> Expr:
         wish, builtin = _IDS[type(op)]
@@ -357,6 +362,11 @@ class FunctionPrinter:
         if isinstance(block.last_op, scf.YieldOp):
             self._assign(names, block.last_op.arguments)
         self._indent -= 1
+
+
+def _literal(text: str, literal: bool) -> Expr:
+    level = Level.UNARY if text.startswith("-") else Level.PRIMARY
+    return Expr(text, level, literal=literal)
 
 
 def _wish(value: SSAValue) -> str:

@@ -12,7 +12,7 @@ kernel.func @k(%x: memref<64xf32>, %out: memref<64xf32>) attributes {num_outputs
   memref.store %r, %out[%i] : memref<64xf32>
   kernel.return
 }
-// CHECK:      func.func private @accurate_erf(%x : f32) -> f32
+// CHECK:      func.func private @accurate_erf(%x: f32) -> f32
 // CHECK-NOT:  func.func
 // CHECK:      kernel.func @k
 // CHECK:      %a = func.call @accurate_erf(%v) : (f32) -> f32

@@ -14,11 +14,11 @@ kernel.func @k(%x: memref<384xf32>, %out: memref<384xf32>) attributes {num_outpu
   vector.store %s, %out[%c0] : memref<384xf32>, vector<6xf32>
   kernel.return
 }
-// CHECK:      scf.for %i = %c0 to %c384 step %c6 iter_args(%acc_0 = %zero_0, %acc_1 = %zero_1) -> (vector<4xf32>, vector<2xf32>)
-// CHECK:        %v_0 = vector.load %x[%i] : memref<384xf32>, vector<4xf32>
-// CHECK:        %v_1 = vector.load %x[%{{.*}}] : memref<384xf32>, vector<2xf32>
-// CHECK:        %n_0 = arith.addf %acc_0, %v_0 : vector<4xf32>
-// CHECK:        %n_1 = arith.addf %acc_1, %v_1 : vector<2xf32>
-// CHECK:        scf.yield %n_0, %n_1
-// CHECK:      vector.store %{{.*}}, %out[%c0] : memref<384xf32>, vector<4xf32>
-// CHECK:      vector.store %{{.*}} : memref<384xf32>, vector<2xf32>
+// CHECK:      %s, %s_1 = scf.for %i = %c0 to %c384 step %c6 iter_args(%acc = %zero, %acc_1 = %zero_1) -> (vector<4xf32>, vector<2xf32>)
+// CHECK:        %v = vector.load %x[%i] : memref<384xf32>, vector<4xf32>
+// CHECK-NEXT:   %v_1 = vector.load %x[%{{.*}}] : memref<384xf32>, vector<2xf32>
+// CHECK-NEXT:   %n = arith.addf %acc, %v : vector<4xf32>
+// CHECK-NEXT:   %n_1 = arith.addf %acc_1, %v_1 : vector<2xf32>
+// CHECK-NEXT:   scf.yield %n, %n_1
+// CHECK:      vector.store %s, %out[%c0] : memref<384xf32>, vector<4xf32>
+// CHECK-NEXT: vector.store %s_1, %out[%{{.*}}] : memref<384xf32>, vector<2xf32>
