@@ -31,7 +31,7 @@ kernel.func @scale_by_sum(%x: tensor<5x16xf32>) -> tensor<5x16xf32> attributes {
 // CHECK:         [[memory:%.+]] = memref.alloca() : memref<2xf32, "workgroup">
 // CHECK-NEXT:    memref.store {{%.+}}, [[memory]]
 // CHECK-NEXT:    "gpu.barrier"()
-// CHECK-NEXT:    scf.if
+// CHECK:         scf.if
 // CHECK-NEXT:      memref.load [[memory]]
 // CHECK-NEXT:      memref.load [[memory]]
 // CHECK-NEXT:      arith.addf
