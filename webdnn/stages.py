@@ -24,6 +24,7 @@ from webdnn.lowering.nn.fold_channel_affine import FoldScaleIntoConv
 from webdnn.lowering.nn.hoist_weights import HoistWeights
 from webdnn.lowering.nn.recognize_normalize import RecognizeNormalize
 from webdnn.lowering.nn.sink_transposes import SinkTransposes
+from webdnn.lowering.nn.split_concats import SplitConcats
 from webdnn.lowering.nn.split_large_weights import SplitLargeWeights
 from webdnn.lowering.nn_to_linalg.convert import ConvertNNToLinalg
 from webdnn.lowering.onnx_to_nn.convert import ConvertOnnxToNN
@@ -78,6 +79,7 @@ STAGES: tuple[Stage, ...] = (
             RecognizeNormalize(),
             DecomposeRows(),
             SplitLargeWeights(),
+            SplitConcats(),
         ),
     ),
     Stage("linalg", lambda _: (HoistWeights(), ConvertNNToLinalg(), FuseKernelRegions())),

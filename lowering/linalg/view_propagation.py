@@ -79,7 +79,7 @@ def _sink(view: plan.ViewOp, region: kernel.RegionOp, root: linalg.GenericOp) ->
     groups = reassociation(shape, other)
     if groups is None:
         return False
-    arguments = dict(zip(region.body.block.args, region.ins, strict=True))
+    arguments: dict[SSAValue, SSAValue] = dict(zip(region.body.block.args, region.ins, strict=True))
     operands: list[tuple[SSAValue, list[AffineExpr], list[int]]] = []
     for value, map in zip(root.inputs, input_maps(root), strict=True):
         if value not in arguments or (arguments[value] is view.res and not is_identity(map)):

@@ -152,7 +152,8 @@ def _floor_mod(b: Builder, element: Attribute, args: Sequence[SSAValue]) -> SSAV
 
 def _pow(b: Builder, element: Attribute, args: Sequence[SSAValue]) -> SSAValue:
     if isinstance(element, AnyFloat):
-        return _insert(b, math.PowFOp(*args))
+        base, exponent = args
+        return _insert(b, math.PowFOp(base, exponent))
     # square and multiply: exact modulo 2^width; a negative exponent gives 0 unless the base is 1 or -1
     base, exponent = args
     assert isinstance(base.type, IntegerType)
