@@ -23,10 +23,11 @@ from webdnn.lowering.target_wasm.types import convert_type, element_of, lanes
 
 
 def shuffle(emitter: Emitter, x: SSAValue, y: SSAValue, mask: Sequence[int]) -> SSAValue:
-    """The lanes of `x` and `y`, one after the other, that `mask` names."""
+    """The lanes of `x` and `y`, one after the other, that `mask` names; -1 names any lane."""
     assert isinstance(x.type, VectorType)
     type = VectorType(x.type.element_type, [len(mask)])
-    return emitter.add(llvm.ShuffleVectorOp(x, y, DenseArrayBase.from_list(i32, mask), type))
+    named = [max(lane, 0) for lane in mask]
+    return emitter.add(llvm.ShuffleVectorOp(x, y, DenseArrayBase.from_list(i32, named), type))
 
 
 def splat(emitter: Emitter, scalar: SSAValue, type: VectorType[Any]) -> SSAValue:
