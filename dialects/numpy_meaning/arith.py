@@ -1,4 +1,5 @@
-"""The numpy meaning of `arith`, and of `vector_ext`, which is `arith` on vectors: on arrays of any shape, element by element."""
+"""The numpy meaning of `arith`, and of `vector_ext`, which is `arith` on vectors: on arrays of any shape,
+element by element."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Operation
 
 from webdnn.dialects import vector_ext
-from webdnn.dialects.dtypes import Array, numpy_dtype
+from webdnn.dialects.dtypes import numpy_dtype
 
 Meaning = Callable[..., Any]
 """From the op and the arrays of its operands to the array of its result."""
@@ -34,12 +35,19 @@ def dtype_of(type: Attribute) -> np.dtype[Any]:
 
 
 def _binary(function: Callable[[Any, Any], Any]) -> Meaning:
-    return lambda _, a, b: function(a, b)
+    def run(_: Operation, a: Any, b: Any) -> Any:
+        return function(a, b)
+
+    return run
 
 
 def _logical(on_bools: Callable[[Any, Any], Any], function: Callable[[Any, Any], Any]) -> Meaning:
     """An integer op that means something else on truth values, which are integers of one bit."""
-    return lambda _, a, b: on_bools(a, b) if a.dtype == np.bool_ else function(a, b)
+
+    def run(_: Operation, a: Any, b: Any) -> Any:
+        return on_bools(a, b) if a.dtype == np.bool_ else function(a, b)
+
+    return run
 
 
 def _unsigned(a: Any) -> Any:
@@ -158,7 +166,8 @@ def _truncate(op: Operation, a: Any) -> Any:
 
 
 def _to_integer(op: Operation, a: Any, signed: bool) -> Any:
-    """Toward zero; what does not fit becomes the nearest that does, and NaN becomes 0, as WebAssembly's saturating casts do."""
+    """Toward zero; what does not fit becomes the nearest that does, and NaN becomes 0, as WebAssembly's
+    saturating casts do."""
     dtype = dtype_of(op.results[0].type)
     if dtype == np.bool_:
         return np.trunc(a) != 0
@@ -169,6 +178,22 @@ def _to_integer(op: Operation, a: Any, signed: bool) -> Any:
     exact = np.where(low, info.dtype.type(info.min), exact)
     exact = np.where(high, info.dtype.type(info.max), exact)
     return np.asarray(exact).view(dtype)
+
+
+def _to_signed(op: Operation, a: Any) -> Any:
+    return _to_integer(op, a, True)
+
+
+def _to_unsigned(op: Operation, a: Any) -> Any:
+    return _to_integer(op, a, False)
+
+
+def _from_signed(op: Operation, a: Any) -> Any:
+    return _cast(op, -np.asarray(a, np.int8) if a.dtype == np.bool_ else a)
+
+
+def _negate(_: Operation, a: Any) -> Any:
+    return np.negative(a)
 
 
 def _bitcast(op: Operation, a: Any) -> Any:
@@ -189,7 +214,7 @@ def constant(op: arith.ConstantOp) -> Any:
     return np.broadcast_to(values, shape) if values.size == 1 else values.reshape(shape)
 
 
-ARITH_MEANING: dict[type[Operation], Meaning] = {
+_ARITH: dict[type[Operation], Meaning] = {
     arith.ConstantOp: constant,
     arith.AddiOp: _logical(np.logical_xor, np.add),
     arith.SubiOp: _logical(np.logical_xor, np.subtract),
@@ -215,7 +240,7 @@ ARITH_MEANING: dict[type[Operation], Meaning] = {
     arith.SubfOp: _binary(np.subtract),
     arith.MulfOp: _binary(np.multiply),
     arith.DivfOp: _binary(np.divide),
-    arith.NegfOp: lambda _, a: np.negative(a),
+    arith.NegfOp: _negate,
     arith.MaximumfOp: _binary(np.maximum),
     arith.MinimumfOp: _binary(np.minimum),
     arith.MaxnumfOp: _binary(np.fmax),
@@ -224,10 +249,10 @@ ARITH_MEANING: dict[type[Operation], Meaning] = {
     arith.CmpfOp: _cmpf,
     arith.SelectOp: _select,
     arith.IndexCastOp: _cast,
-    arith.SIToFPOp: lambda op, a: _cast(op, -np.asarray(a, np.int8) if a.dtype == np.bool_ else a),
+    arith.SIToFPOp: _from_signed,
     arith.UIToFPOp: _cast_unsigned,
-    arith.FPToSIOp: lambda op, a: _to_integer(op, a, True),
-    arith.FPToUIOp: lambda op, a: _to_integer(op, a, False),
+    arith.FPToSIOp: _to_signed,
+    arith.FPToUIOp: _to_unsigned,
     arith.ExtFOp: _cast,
     arith.TruncFOp: _cast,
     arith.ExtSIOp: _ext_signed,
@@ -236,15 +261,18 @@ ARITH_MEANING: dict[type[Operation], Meaning] = {
     arith.BitcastOp: _bitcast,
 }
 
-ARITH_MEANING |= {
+_VECTOR_EXT: dict[type[Operation], Meaning] = {
     vector_ext.CmpIOp: _cmpi,
     vector_ext.CmpFOp: _cmpf,
     vector_ext.SelectOp: _select,
-    vector_ext.SIToFPOp: ARITH_MEANING[arith.SIToFPOp],
+    vector_ext.SIToFPOp: _from_signed,
     vector_ext.UIToFPOp: _cast_unsigned,
-    vector_ext.FPToSIOp: ARITH_MEANING[arith.FPToSIOp],
-    vector_ext.FPToUIOp: ARITH_MEANING[arith.FPToUIOp],
+    vector_ext.FPToSIOp: _to_signed,
+    vector_ext.FPToUIOp: _to_unsigned,
     vector_ext.ExtSIOp: _ext_signed,
     vector_ext.ExtUIOp: _cast_unsigned,
     vector_ext.TruncIOp: _truncate,
 }
+
+ARITH_MEANING: dict[type[Operation], Meaning] = {**_ARITH, **_VECTOR_EXT}
+"""What each op computes."""

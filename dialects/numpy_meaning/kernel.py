@@ -1,4 +1,5 @@
-"""The numpy meaning of kernels: of ops on tensors (levels `linalg` and `kernels`) and of loops (level `loops`)."""
+"""The numpy meaning of kernels: of ops on tensors (levels `linalg` and `kernels`) and of loops (level
+`loops`)."""
 
 from __future__ import annotations
 
@@ -75,7 +76,7 @@ def run_kernel(func: FuncOp, inputs: Sequence[Array]) -> list[Array]:
     """
     if not func.is_lowered:
         return run_tensor_block(func.body.block, list(inputs))
-    memories = [np.array(a, order="C").reshape(-1) for a in inputs]
+    memories: list[Array] = [np.array(a, order="C").reshape(-1) for a in inputs]
     for arg in func.body.block.args[len(inputs) :]:
         assert isinstance(arg.type, MemRefType)
         memories.append(np.zeros(arg.type.get_shape(), dtype_of(arg.type.element_type)))
@@ -97,7 +98,8 @@ class KernelFunctions(InterpreterFunctions):
 
 
 class TensorFunctions(InterpreterFunctions):
-    """Structured ops on tensors, `arith` and `math` on arrays, for `xdsl.interpreter.Interpreter`; register with `override=True`."""
+    """Structured ops on tensors, `arith` and `math` on arrays, for `xdsl.interpreter.Interpreter`;
+    register with `override=True`."""
 
     @classmethod
     def _impls(cls) -> Any:
@@ -138,7 +140,8 @@ class TensorFunctions(InterpreterFunctions):
 
 
 def register_kernel_meanings(interpreter: Interpreter) -> None:
-    """Give an interpreter the meaning of all that levels `linalg`, `kernels` and `loops` hold below the host program."""
+    """Give an interpreter the meaning of all that levels `linalg`, `kernels` and `loops` hold below the
+    host program."""
     interpreter.register_implementations(TensorFunctions(), override=True)
     interpreter.register_implementations(KernelFunctions(), override=True)
 
@@ -150,5 +153,3 @@ __all__ = [
     "run_kernel",
     "run_tensor_block",
 ]
-
-

@@ -1,4 +1,5 @@
-"""The numpy meaning of structured ops on tensors: whole iteration spaces at once, in pieces that fit in the cache."""
+"""The numpy meaning of structured ops on tensors: whole iteration spaces at once, in pieces that fit in
+the cache."""
 
 from __future__ import annotations
 
@@ -124,7 +125,8 @@ def _evaluate(expr: AffineExpr, space: _Space) -> Any:
 
 
 def _view(array: Array, map: AffineMap, space: _Space) -> Array:
-    """What an operand holds at each point of a box, with extent 1 along dimensions that it does not depend on.
+    """What an operand holds at each point of a box, with extent 1 along dimensions that it does not depend
+    on.
 
     A view that can be written through, where the map is linear.
     """
@@ -166,7 +168,9 @@ class _Generic:
         self.op = op
         self.maps = [m.data for m in op.indexing_maps]
         self.num_inputs = len(op.inputs)
-        self.inputs = [np.ascontiguousarray(a) if np.ndim(a) else a for a in operands[: self.num_inputs]]
+        self.inputs = [
+            np.ascontiguousarray(a) if np.ndim(a) else a for a in operands[: self.num_inputs]
+        ]
         self.results: list[Array] = [np.array(a) for a in operands[self.num_inputs :]]
         self.reduced = [
             d for d, t in enumerate(op.iterator_types) if t.data != IteratorType.PARALLEL
@@ -264,10 +268,14 @@ class _Generic:
         view = _view(result, map, box)
         value = np.asarray(value)
         # along dimensions that the map ignores there is one element, which the last point writes
-        last = tuple(
-            slice(-1, None) if n == 1 and m > 1 else slice(None)
-            for n, m in zip(view.shape, value.shape, strict=True)
-        ) if value.ndim == view.ndim else ...
+        last = (
+            tuple(
+                slice(-1, None) if n == 1 and m > 1 else slice(None)
+                for n, m in zip(view.shape, value.shape, strict=True)
+            )
+            if value.ndim == view.ndim
+            else ...
+        )
         view[...] = value[last]
 
     def _elementwise(self, space: _Space) -> None:
@@ -278,7 +286,8 @@ class _Generic:
     # reductions
 
     def _combiners(self) -> list[tuple[Any, SSAValue]] | None:
-        """For each result, the function that combines it with the value of each point, where there is such a function."""
+        """For each result, the function that combines it with the value of each point, where there is such
+        a function."""
         found: list[tuple[Any, SSAValue]] = []
         accs = list(self.block.args[self.num_inputs :])
         if any(len(list(a.uses)) != 1 for a in accs):
@@ -303,10 +312,10 @@ class _Generic:
                 n if d in self.reduced or term.ndim == 0 else term.shape[d]
                 for d, n in enumerate(space.sizes)
             ]
-            full = [
-                space.sizes[d] if d in self.reduced else n for d, n in enumerate(full)
-            ]
-            part = function.reduce(np.broadcast_to(term, full), axis=axes, keepdims=True, dtype=term.dtype)
+            full = [space.sizes[d] if d in self.reduced else n for d, n in enumerate(full)]
+            part = function.reduce(
+                np.broadcast_to(term, full), axis=axes, keepdims=True, dtype=term.dtype
+            )
             self._store(i, function(self._current(i, space), part), space)
 
     def _current(self, number: int, space: _Space) -> Array:
@@ -314,7 +323,8 @@ class _Generic:
         if result.ndim == 0:
             return result
         box = replace(
-            space, sizes=tuple(1 if d in self.reduced else n for d, n in enumerate(space.sizes)),
+            space,
+            sizes=tuple(1 if d in self.reduced else n for d, n in enumerate(space.sizes)),
             starts=tuple(0 if d in self.reduced else s for d, s in enumerate(space.starts)),
         )
         return _view(result, self.maps[self.num_inputs + number], box)

@@ -1,9 +1,10 @@
 """The numpy meaning of level `loops`: all iterations of a parallel loop at once, in lockstep.
 
-Every scalar is an array with an element (a lane) for each iteration of the `scf.parallel` loops around it, or for each GPU
-invocation; a vector has its own dimension behind. What is the same in all lanes stays a single element. `scf.for` steps through its
-iterations with all lanes; where lanes disagree about a condition or a bound, those that do not take part are masked.
-A barrier has nothing to do: no lane is ever ahead of another.
+Every scalar is an array with an element (a lane) for each iteration of the `scf.parallel` loops around it,
+or for each GPU invocation; a vector has its own dimension behind. What is the same in all lanes stays a
+single element. `scf.for` steps through its iterations with all lanes; where lanes disagree about a
+condition or a bound, those that do not take part are masked. A barrier has nothing to do: no lane is ever
+ahead of another.
 """
 
 from __future__ import annotations
@@ -52,7 +53,8 @@ class _Lanes:
 
 
 class LoopsError(Exception):
-    """IR of level `loops` that reads or writes outside of its memory, or holds an op that has no meaning there."""
+    """IR of level `loops` that reads or writes outside of its memory, or holds an op that has no meaning
+    there."""
 
 
 class _Execution:
@@ -187,8 +189,7 @@ class _Execution:
                 self.set(arg, value)
             new = self.block(body)
             carried = [
-                _where(active, n, c, v)
-                for n, c, v in zip(new, carried, op.results, strict=True)
+                _where(active, n, c, v) for n, c, v in zip(new, carried, op.results, strict=True)
             ]
             iv = iv + step
         lanes.mask = before
@@ -238,7 +239,8 @@ class _Execution:
         return np.zeros(self.lanes[-1].count, np.intp) if group is None else group
 
     def _place(self, memory: _Memory, index: Any, width: int) -> tuple[Any, ...]:
-        """The numpy index of elements of a memory: lanes first, `width` neighbours behind (0 for a scalar)."""
+        """The numpy index of elements of a memory: lanes first, `width` neighbours behind (0 for a
+        scalar)."""
         index = np.asarray(index)
         mask = self.lanes[-1].mask
         size = memory.data.shape[-1]
@@ -246,9 +248,6 @@ class _Execution:
         if mask is not None:
             index = np.where(mask, index, 0)
         if index.size and (index.min() < 0 or index.max() + last >= size):
-            if mask is None or not mask.any() or size <= last:
-                if mask is not None and not mask.any():
-                    return self._rows(memory, index, width)
             raise LoopsError(
                 f"an access from {index.min()} to {index.max() + last} leaves a memref of {size}"
             )
@@ -324,7 +323,7 @@ def _fma(run: _Execution, op: vector.FMAOp) -> None:
 def _position(op: vector.ExtractOp | vector.InsertOp) -> int:
     if op.dynamic_position or len(op.static_position) != 1:
         raise LoopsError(f"{op.name} takes one constant position")
-    return cast(int, op.static_position.get_values()[0])
+    return op.static_position.get_values()[0]
 
 
 def _extract(run: _Execution, op: vector.ExtractOp) -> None:
@@ -424,7 +423,8 @@ def _numbers(attr: Any) -> list[int]:
 
 
 def run_loops(func: FuncOp, memories: Sequence[Array]) -> None:
-    """Runs a kernel of level `loops` on flat arrays, one for each operand, outputs last; the outputs are written to.
+    """Runs a kernel of level `loops` on flat arrays, one for each operand, outputs last; the outputs are
+    written to.
 
     Raises:
         LoopsError: an access leaves its memory, or an op has no meaning on this level.

@@ -16,7 +16,8 @@ from xdsl.ir.affine import (
 
 @dataclass
 class Flat:
-    """`sum(coefficients[d] * dim d) + sum(c * expr for expr, c in others) + const`; the others are divisions and remainders."""
+    """`sum(coefficients[d] * dim d) + sum(c * expr for expr, c in others) + const`; the others are
+    divisions and remainders."""
 
     coefficients: dict[int, int] = field(default_factory=dict[int, int])
     others: list[tuple[AffineBinaryOpExpr, int]] = field(

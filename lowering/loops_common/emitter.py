@@ -74,7 +74,8 @@ class Emitter:
         *,
         least_level: int = 0,
     ) -> SSAValue:
-        """The result of a pure op: an equal one that is in reach, or a new one in the outermost block that it can stand in.
+        """The result of a pure op: an equal one that is in reach, or a new one in the outermost block that
+        it can stand in.
 
         Args:
             key: what identifies the op beside its operands (its class, properties and result type).
@@ -97,11 +98,8 @@ class Emitter:
         """An op of the template's kind on other operands."""
         properties = template.properties
         key = (type(template), tuple(sorted(properties.items())), result_type)
-        if isinstance(template, _TRAPPING):
-            # a division by zero traps, so it must not run where it did not before
-            least = self.depth
-        else:
-            least = 0
+        # a division by zero traps, so it must not run where it did not before
+        least = self.depth if isinstance(template, _TRAPPING) else 0
         return self.pure(
             key,
             operands,
@@ -130,8 +128,8 @@ class Emitter:
     def materialize(self, lin: Lin) -> SSAValue:
         """A uniform linear expression as a value.
 
-        It is summed from the outermost block inwards, so that each block adds only what is new in it, and the constant comes
-        last, where a target folds it into the access.
+        It is summed from the outermost block inwards, so that each block adds only what is new in it, and
+        the constant comes last, where a target folds it into the access.
         """
         assert lin.is_uniform
         by_level: dict[int, list[tuple[SSAValue, int]]] = {}
@@ -193,9 +191,10 @@ class Emitter:
         """One element (`width` 1) or a vector of consecutive elements.
 
         Args:
-            level: the outermost open block in which the buffer already holds what is read; the load may be shared and moved out of
-                loops as far as that. None if it must stay where it is.
-            version: what the buffer holds, for one that is written more than once: loads of two versions are not shared.
+            level: the outermost open block in which the buffer already holds what is read; the load may be
+                shared and moved out of loops as far as that. None if it must stay where it is.
+            version: what the buffer holds, for one that is written more than once: loads of two versions
+                are not shared.
         """
         assert isinstance(buffer.type, MemRefType)
         element_type = buffer.type.element_type
@@ -221,7 +220,9 @@ class Emitter:
         else:
             self.emit(memref.StoreOp.get(value, buffer, [at]))
 
-    def alloca(self, element_type: Attribute, size: int, space: Attribute | None = None) -> SSAValue:
+    def alloca(
+        self, element_type: Attribute, size: int, space: Attribute | None = None
+    ) -> SSAValue:
         """Scratch memory of one iteration of the innermost block."""
         if space is None:
             op = memref.AllocaOp.get(element_type, shape=[size])
@@ -253,14 +254,11 @@ class Emitter:
         block.add_op(scf.ReduceOp())
         zero, one = self.index(0), self.index(1)
         bounds = [self.index(c) for c in counts]
-        self.emit(
-            scf.ParallelOp(
-                [zero] * len(counts), bounds, [one] * len(counts), Region(block)
-            )
-        )
+        self.emit(scf.ParallelOp([zero] * len(counts), bounds, [one] * len(counts), Region(block)))
 
     def begin_for(self, carried: Sequence[SSAValue] = ()) -> tuple[Lin, list[SSAValue]]:
-        """Open an `scf.for` from 0 in steps of one; returns its induction variable and the carried values in its body."""
+        """Open an `scf.for` from 0 in steps of one; returns its induction variable and the carried values
+        in its body."""
         block = self.open([INDEX, *(v.type for v in carried)])
         return Lin.of(block.args[0]), list(block.args[1:])
 

@@ -1,7 +1,8 @@
-"""Stages over flat memory: every access is one address, and dimensions that memory does not tell apart are one.
+"""Stages over flat memory: every access is one address, and dimensions that memory does not tell apart are
+one.
 
-Here tensors lose their shapes. What is left of an access is its `Flat` address, so whether two loops may be one loop, and
-whether an access is contiguous along a dimension, are questions about coefficients.
+Here tensors lose their shapes. What is left of an access is its `Flat` address, so whether two loops may
+be one loop, and whether an access is contiguous along a dimension, are questions about coefficients.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
+from typing import cast
 
-from xdsl.ir.affine import AffineExpr
+from xdsl.ir.affine import AffineBinaryOpExpr, AffineExpr
 
-from webdnn.lowering.loops_common.affine import Flat, used_dims
+from webdnn.lowering.loops_common.affine import Flat
 from webdnn.lowering.loops_common.stages import (
     Acc,
     Apply,
@@ -115,7 +117,8 @@ class FlatStage:
         )
 
     def merge(self, d: int) -> None:
-        """Make dimensions d and d + 1 one; addresses that tell them apart get divisions by the extent of d + 1."""
+        """Make dimensions d and d + 1 one; addresses that tell them apart get divisions by the extent of d
+        + 1."""
         assert self._is_pair(d)
         inner = self.sizes[d + 1]
         for flat in _unique(self.flats()):
@@ -151,7 +154,7 @@ def _merge(flat: Flat, d: int, inner: int) -> None:
         flat.coefficients = rest
         substitute = [AffineExpr.dimension(renumber(i)) for i in range(_rank(flat, d))]
         flat.others = [
-            (expr.replace_dims_and_symbols(substitute, ()), c)  # pyright: ignore[reportAssignmentType]
+            (cast("AffineBinaryOpExpr", expr.replace_dims_and_symbols(substitute, ())), c)
             for expr, c in flat.others
         ]
         return
@@ -169,7 +172,8 @@ def _rank(flat: Flat, d: int) -> int:
 
 
 def flatten(stage: Stage, fixed: Sequence[int] = ()) -> FlatStage:
-    """The stage over flat memory, without dimensions of size 1 and with loops merged where no access tells them apart.
+    """The stage over flat memory, without dimensions of size 1 and with loops merged where no access tells
+    them apart.
 
     Args:
         fixed: the dimensions that the stage's group shares, which stay as they are.
@@ -226,6 +230,3 @@ def _rebuild(
             return node
         case _:
             raise TypeError(f"unknown node {type(node).__name__}")
-
-
-__all__ = ["FlatStage", "Load", "Pick", "Position", "Store", "flatten", "used_dims"]

@@ -5,23 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from xdsl.dialects.builtin import MemRefType
+from xdsl.dialects.builtin import MemRefType, TensorType
 from xdsl.ir import Attribute, Block, Region
 
 from webdnn.dialects.kernel import FuncOp, ReturnOp
 from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.stages import Buffer, Group
-
-
-def flat_memref(buffer: Buffer) -> MemRefType:
-    """The type of a buffer as an operand of a kernel."""
-    return MemRefType(buffer.element_type, [prod(buffer.shape)])
+from webdnn.lowering.loops_common.stages import Buffer, Gather, Group, Read
 
 
 def argument_buffers(func: FuncOp, groups: Sequence[Group]) -> dict[int, list[Buffer]]:
     """The buffers of each operand of the lowered kernel that its stages use."""
-    from webdnn.lowering.loops_common.stages import Gather, Read
-
     found: dict[int, dict[int, Buffer]] = {}
     for group in groups:
         for stage in group.stages:
@@ -34,7 +27,8 @@ def argument_buffers(func: FuncOp, groups: Sequence[Group]) -> dict[int, list[Bu
 
 
 def begin_function(func: FuncOp, groups: Sequence[Group]) -> Emitter:
-    """An emitter on a block with one memref for each input and each result of the kernel; the buffers get them as values."""
+    """An emitter on a block with one memref for each input and each result of the kernel; the buffers get
+    them as values."""
     inputs = [_memref(t) for t in func.function_type.inputs]
     outputs = [_memref(t) for t in func.function_type.outputs]
     block = Block(arg_types=[*inputs, *outputs])
@@ -60,7 +54,5 @@ def end_function(func: FuncOp, emitter: Emitter) -> FuncOp:
 
 
 def _memref(type: Attribute) -> MemRefType:
-    from xdsl.dialects.builtin import TensorType
-
     assert isinstance(type, TensorType)
     return MemRefType(type.element_type, [prod(type.get_shape())])

@@ -66,7 +66,8 @@ class Lin:
     def divide(self, divisor: int, width: int) -> tuple[Lin, Lin] | None:
         """Quotient (rounded down) and remainder by a positive constant in vectors of `width` lanes.
 
-        None where they are not linear: a coefficient is not a multiple of the divisor, or the lanes straddle a multiple.
+        None where they are not linear: a coefficient is not a multiple of the divisor, or the lanes
+        straddle a multiple.
         """
         if any(c % divisor for c in self.terms.values()):
             return None

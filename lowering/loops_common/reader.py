@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from xdsl.dialects import arith, linalg, math, tensor
+from xdsl.dialects import arith, math, tensor
 from xdsl.dialects.builtin import FloatAttr, IndexType, IntegerAttr, TensorType
 from xdsl.dialects.linalg.attrs import IteratorType
 from xdsl.dialects.linalg.ops import FillOp, GenericOp, IndexOp, YieldOp
@@ -111,7 +111,7 @@ class KernelReader:
             for i, v in enumerate(last.arguments)
         ]
         self.returned = list(last.arguments)
-        self._arguments = dict(zip(block.args, self.inputs, strict=True))
+        self._arguments: dict[SSAValue, Buffer] = dict(zip(block.args, self.inputs, strict=True))
         self.placed: dict[SSAValue, Buffer] = {}
         """Computed tensors that have a place in memory."""
         for value, buffer in zip(self.returned, self.outputs, strict=True):
@@ -158,9 +158,7 @@ class KernelReader:
     def accumulator(self, op: GenericOp, number: int) -> Node:
         """The accumulator of a result of a reduction: one node, however often it is asked for."""
         if op not in self._accs:
-            self._accs[op] = [
-                Acc(element_type_of(r), i) for i, r in enumerate(op.results)
-            ]
+            self._accs[op] = [Acc(element_type_of(r), i) for i, r in enumerate(op.results)]
         return self._accs[op][number]
 
     def scalar(self, value: SSAValue) -> Node:
@@ -373,8 +371,8 @@ class KernelReader:
         return None
 
     def _dims_in(self, op: GenericOp, value: SSAValue) -> Exprs | None:
-        """The position in `value` in terms of the dimensions of `op`, such that `value` reads the results of `op` at the point where
-        `op` computes them."""
+        """The position in `value` in terms of the dimensions of `op`, such that `value` reads the results
+        of `op` at the point where `op` computes them."""
         shape = shape_of(value)
         identity = tuple(AffineExpr.dimension(i) for i in range(len(shape)))
         host = _Host(op, members={v for v in self.placed if not self.placed[v].is_scratch})
@@ -414,7 +412,7 @@ class KernelReader:
         for d, t in enumerate(op.iterator_types):
             if t.data == IteratorType.PARALLEL and d not in used and sizes[d] != 1:
                 return None
-        return cast("Exprs", tuple(cast("list[AffineExpr]", position)))
+        return tuple(cast("list[AffineExpr]", position))
 
     def _reduction_stage(
         self,

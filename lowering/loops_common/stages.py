@@ -1,8 +1,8 @@
 """What a kernel computes, as stages: loop nests whose bodies are expressions of single elements.
 
 A `Stage` is one iteration space. Every intermediate tensor that is not worth a place in memory has been replaced by the
-expression of its element, so a stage reads buffers, computes, reduces, and writes buffers. Index expressions are affine in
-the stage's dimensions (`xdsl.ir.affine`).
+expression of its element, so a stage reads buffers, computes, reduces, and writes buffers. Index
+expressions are affine in the stage's dimensions (`xdsl.ir.affine`).
 """
 
 from __future__ import annotations
@@ -101,7 +101,8 @@ class Apply(Node):
 
 @dataclass(eq=False)
 class Choose(Node):
-    """The case whose half-open range of positions `expr` falls into; case i ends at `ends[i]`. Only that case is computed."""
+    """The case whose half-open range of positions `expr` falls into; case i ends at `ends[i]`. Only that
+    case is computed."""
 
     expr: AffineExpr
     ends: tuple[int, ...]
@@ -131,8 +132,9 @@ class Output:
 class Stage:
     """A loop nest. The first `num_parallel` dimensions are parallel, the others are reduced.
 
-    For each point of the parallel dimensions the accumulators start as `inits` and become `updates` at each point of the reduced
-    dimensions; then the outputs are stored. A stage without reduced dimensions has no accumulators.
+    For each point of the parallel dimensions the accumulators start as `inits` and become `updates` at
+    each point of the reduced dimensions; then the outputs are stored. A stage without reduced dimensions
+    has no accumulators.
     """
 
     sizes: list[int]

@@ -1,4 +1,5 @@
-"""Emits one register tile of a stage: all of its points at once, accumulators in registers, reductions as loops around them."""
+"""Emits one register tile of a stage: all of its points at once, accumulators in registers, reductions as
+loops around them."""
 
 from __future__ import annotations
 
@@ -36,12 +37,13 @@ COMBINING: dict[type[Operation], tuple[CombiningKindFlag, float | None]] = {
     arith.OrIOp: (CombiningKindFlag.OR, None),
     arith.XOrIOp: (CombiningKindFlag.XOR, 0),
 }
-"""Ops that combine partial results in any order: the kind, and the neutral element (None where combining the initial value
-twice does no harm, so that each partial result may start with it)."""
+"""Ops that combine partial results in any order: the kind, and the neutral element (None where combining
+the initial value twice does no harm, so that each partial result may start with it)."""
 
 
 _Update = Callable[[Sequence[Lin], list[SSAValue]], list[SSAValue]]
-"""A step of a reduction: the position along the reduced dimensions and the accumulators, to the new accumulators."""
+"""A step of a reduction: the position along the reduced dimensions and the accumulators, to the new
+accumulators."""
 
 
 @dataclass
@@ -49,8 +51,8 @@ class Tiling:
     """How a stage is cut.
 
     Attributes:
-        tile: for each dimension, how many of its points one register tile holds; along a reduced dimension, how many points are
-            unrolled.
+        tile: for each dimension, how many of its points one register tile holds; along a reduced
+            dimension, how many points are unrolled.
         vector: the dimension whose neighbours are the lanes of vectors, or -1.
         width: the number of lanes.
         order: the parallel dimensions, the outermost loop first.
@@ -64,7 +66,8 @@ class Tiling:
 
 @dataclass
 class _Chunk:
-    """Neighbouring points along the vectorised dimension: `valid` of them from `start` on, in `width` lanes."""
+    """Neighbouring points along the vectorised dimension: `valid` of them from `start` on, in `width`
+    lanes."""
 
     start: int
     width: int
@@ -116,7 +119,8 @@ def packed_block(at: Flat, d: int) -> int:
 
 
 def padded_loads(stage: FlatStage, d: int, width: int) -> list[Load] | None:
-    """The loads of a reduction that depend on d, if all of them are packed along d, so that lanes beyond its end may be computed."""
+    """The loads of a reduction that depend on d, if all of them are packed along d, so that lanes beyond
+    its end may be computed."""
     if not stage.is_reduction or not 0 <= d < stage.num_parallel:
         return None
     found: list[Load] = []
@@ -234,9 +238,7 @@ class TileEmitter:
 
     # reductions with the lanes along a parallel dimension, or without lanes
 
-    def _reduce(
-        self, points: list[_Point], starts: list[list[SSAValue]]
-    ) -> list[list[SSAValue]]:
+    def _reduce(self, points: list[_Point], starts: list[list[SSAValue]]) -> list[list[SSAValue]]:
         count = len(self.stage.updates)
         flat = [v for start in starts for v in start]
 
@@ -305,7 +307,8 @@ class TileEmitter:
     # reductions with the lanes along a reduced dimension
 
     def _reduce_across_lanes(self, points: list[_Point]) -> list[list[SSAValue]]:
-        """Partial results in the lanes of vectors (several vectors where the dimension is unrolled), combined at the end."""
+        """Partial results in the lanes of vectors (several vectors where the dimension is unrolled),
+        combined at the end."""
         width, size = self.tiling.width, self.stage.sizes[self.tiling.vector]
         count = len(self.stage.updates)
         scalars = [self._inits(point) for point in points]
@@ -332,7 +335,8 @@ class TileEmitter:
     def _vector_parts(
         self, points: list[_Point], inits: list[list[SSAValue]]
     ) -> list[list[list[SSAValue]]]:
-        """For each point, some partial results of each accumulator: vectors over all whole vectors of the dimension."""
+        """For each point, some partial results of each accumulator: vectors over all whole vectors of the
+        dimension."""
         emitter, width = self.emitter, self.tiling.width
         size = self.stage.sizes[self.tiling.vector]
         count = len(self.stage.updates)

@@ -52,7 +52,8 @@ class Scope:
 
     Attributes:
         emitter: where the ops go; what does not depend on the point is shared by all points through it.
-        origin: the position of the group's tile along each dimension, for the dimensions that scratch memory holds in part.
+        origin: the position of the group's tile along each dimension, for the dimensions that scratch
+            memory holds in part.
         level: the open block that the stage's loops begin in: tensors that it does not write itself are complete there.
         written: the buffers that the stage writes, by `id`.
         padded: loads that may be done for lanes beyond the last point, by `id`.
@@ -157,9 +158,7 @@ class PointEvaluator:
     def _per_lane(
         self, operands: Sequence[Idx], function: Callable[[Sequence[Lin]], Lin]
     ) -> tuple[Lin, ...]:
-        return tuple(
-            function([_lane(o, lane) for o in operands]) for lane in range(self.width)
-        )
+        return tuple(function([_lane(o, lane) for o in operands]) for lane in range(self.width))
 
     def index_vector(self, index: Idx) -> SSAValue:
         """An index that differs between lanes, as a vector of i32."""
@@ -301,9 +300,7 @@ class PointEvaluator:
                     cls, name = vector_ext.CmpFOp, vector_ext.FLOAT_PREDICATES[number]
                 else:
                     cls, name = vector_ext.CmpIOp, vector_ext.INTEGER_PREDICATES[number]
-                return emitter.pure(
-                    (cls, name), values, lambda: cls(name, values[0], values[1])
-                )
+                return emitter.pure((cls, name), values, lambda: cls(name, values[0], values[1]))
             case arith.SelectOp():
                 select = vector_ext.SelectOp
                 return emitter.pure(select, values, lambda: select(*values))
@@ -403,9 +400,7 @@ class PointEvaluator:
 
     def _in_lane(self, lane: int, node: Node) -> SSAValue:
         point = [p.at_lane(lane) for p in self.point]
-        scalars = [
-            self.emitter.extract(a, lane) if is_vector(a) else a for a in self.accumulators
-        ]
+        scalars = [self.emitter.extract(a, lane) if is_vector(a) else a for a in self.accumulators]
         return PointEvaluator(self.scope, point, 1, None, scalars).vector(node)
 
     def _pick_from(self, node: Pick, at: Lin, first: int) -> SSAValue:
@@ -414,9 +409,7 @@ class PointEvaluator:
             return self.vector(node.cases[first])
         position = emitter.materialize(at)
         end = emitter.index(node.ends[first])
-        below = emitter.pure(
-            ("ult",), (position, end), lambda: arith.CmpiOp(position, end, "ult")
-        )
+        below = emitter.pure(("ult",), (position, end), lambda: arith.CmpiOp(position, end, "ult"))
         memo = dict(self._memo)
         regions: list[Region] = []
         for branch in (

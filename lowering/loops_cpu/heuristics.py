@@ -1,15 +1,27 @@
-"""Chooses schedules from shapes: which dimension fills vectors, and how large a register tile is."""
+"""Chooses schedules from shapes: which dimension fills vectors, and how large a register tile is.
+
+Candidates are few, so each is costed and the cheapest is taken. Costs are cycles, counted per register tile, of a core
+that does two vector multiply-adds a cycle; how fast it loads has been fitted to what V8 reaches on x86.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from math import ceil, inf, prod
+from math import inf, prod
+
+from xdsl.dialects import arith
 
 from webdnn.lowering.loops_common.affine import Flat
-from webdnn.lowering.loops_common.flatten import FlatStage
-from webdnn.lowering.loops_common.stages import Gather, Group, Stage, walk
-from webdnn.lowering.loops_common.tile import Tiling, can_split
+from webdnn.lowering.loops_common.flatten import FlatStage, Load
+from webdnn.lowering.loops_common.stages import Apply, Gather, Group, Stage, walk
+from webdnn.lowering.loops_common.tile import (
+    Tiling,
+    can_split,
+    is_packed,
+    packed_block,
+    padded_loads,
+)
 from webdnn.lowering.loops_cpu.schedule import (
     VECTOR_WIDTH,
     GroupSchedule,
@@ -20,11 +32,36 @@ from webdnn.lowering.loops_cpu.schedule import (
 REGISTERS = 16
 """Vector registers that engines use on x86 without AVX-512."""
 
-FULL_UNROLL = 32
-"""Reductions of at most so many points are unrolled in full."""
+LOAD = 0.62
+"""Cycles of a load, a splat load included."""
 
-_LANE_COST = 3.0
-"""What it costs to load or store one lane by itself, against one for a vector."""
+LATENCY = 4.0
+"""Cycles from one multiply-add to the next that needs its result."""
+
+FULL_UNROLL = 4
+"""A reduced dimension of at most so many points is unrolled in full."""
+
+TILES = (
+    (6, 8),
+    (5, 8),
+    (4, 8),
+    (3, 12),
+    (2, 16),
+    (3, 8),
+    (8, 4),
+    (12, 4),
+    (1, 32),
+    (1, 16),
+    (4, 4),
+    (1, 8),
+)
+"""Register tiles that are tried for products: rows, and lanes along the columns."""
+
+WINDOWS = ((8, 4), (6, 8), (4, 8), (4, 4), (2, 8), (1, 16), (1, 8))
+"""Register tiles that are tried where no row shares a load with the next one."""
+
+DOTS = ((4, 2), (4, 1), (6, 1), (2, 2), (2, 4), (8, 1), (1, 4), (2, 1), (1, 1))
+"""Tiles that are tried where the lanes lie along the sum: rows and columns."""
 
 
 def choose(groups: Sequence[Group]) -> list[GroupSchedule]:
@@ -34,206 +71,344 @@ def choose(groups: Sequence[Group]) -> list[GroupSchedule]:
 
 def _choose_group(group: Group) -> GroupSchedule:
     tile = _shared_tile(group)
-    stages = []
-    for number, stage in enumerate(group.stages):
-        flat = flat_stage(group, stage, number)
-        stages.append(choose_stage(flat, tile))
-    return GroupSchedule(tile, stages)
+    return GroupSchedule(
+        tile,
+        [choose_stage(group, stage, number, tile) for number, stage in enumerate(group.stages)],
+    )
 
 
 def _shared_tile(group: Group) -> list[int]:
-    """One point along each shared dimension, but a few vectors along one that is contiguous in memory."""
+    """One point along each shared dimension, but a few vectors along one whose lanes are neighbours in
+    memory."""
     tile = [1] * len(group.outer)
-    best, best_cost = -1, inf
+    flats = [flat_stage(group, stage, s) for s, stage in enumerate(group.stages)]
+    best, best_gain = -1, 0.0
     for number in range(len(group.outer)):
-        cost = 0.0
-        for s, stage in enumerate(group.stages):
-            flat = flat_stage(group, stage, s)
+        gain = 0.0
+        for flat in flats:
             d = flat.fixed[number]
             own = [i for i in range(len(flat.sizes)) if i not in flat.fixed]
-            lanes = _lane_cost(flat, d)
             others = min((_lane_cost(flat, i) for i in own), default=inf)
-            cost += lanes - min(others, _scalar_cost(flat))
-        if cost < best_cost and cost < 0:
-            best, best_cost = number, cost
+            gain += min(others, _scalar_cost(flat)) - _lane_cost(flat, d)
+        if gain > best_gain:
+            best, best_gain = number, gain
     if best >= 0:
         size = group.stages[0].sizes[group.outer[best][0]]
         tile[best] = min(size, 4 * VECTOR_WIDTH)
     return tile
 
 
+# what a point costs
+
+
 def _accesses(flat: FlatStage) -> list[tuple[Flat, float]]:
     """Addresses with how often they are used at each point of the iteration space."""
-    reduced = prod(flat.sizes[flat.num_parallel :]) if flat.is_reduction else 1
+    reduced = max(1, prod(flat.sizes[flat.num_parallel :])) if flat.is_reduction else 1
     in_update = {id(n) for n in walk(flat.updates)}
     found = [
-        (load.at, 1.0 if id(load) in in_update or not flat.is_reduction else 1 / max(1, reduced))
+        (load.at, 1.0 if id(load) in in_update or not flat.is_reduction else 1 / reduced)
         for load in flat.loads()
     ]
-    return found + [(s.at, 1 / max(1, reduced)) for s in flat.stores]
+    return found + [(s.at, 1 / reduced) for s in flat.stores]
+
+
+def _work(flat: FlatStage) -> float:
+    """Ops at each point of the iteration space."""
+    reduced = max(1, prod(flat.sizes[flat.num_parallel :])) if flat.is_reduction else 1
+    inner = sum(isinstance(n, Apply) for n in walk(flat.updates))
+    total = sum(isinstance(n, Apply) for n in walk(flat.roots()))
+    return inner + (total - inner) / reduced
 
 
 def _scalar_cost(flat: FlatStage) -> float:
-    work = sum(1 for _ in walk(flat.roots()))
-    return sum(w for _, w in _accesses(flat)) + work * 0.5
+    return sum(w for _, w in _accesses(flat)) + _work(flat) * 0.5
 
 
 def _lane_cost(flat: FlatStage, d: int) -> float:
     """The cost of one point where the lanes lie along dimension d."""
     size = flat.sizes[d]
-    if size < 2:
-        return inf
-    if d >= flat.num_parallel and not can_split(flat):
+    if size < 2 or (d >= flat.num_parallel and not can_split(flat)):
         return inf
     whole, rest = divmod(size, VECTOR_WIDTH)
+    if rest and padded_loads(flat, d, VECTOR_WIDTH) is not None:
+        whole, rest = whole + 1, 0
     vectors, scalars = whole / size, rest / size
-    cost = 0.0
+    cost = 0.5 * _work(flat) * (vectors + scalars)
     for at, weight in _accesses(flat):
-        c = at.coefficients.get(d, 0)
-        if d in at.nonlinear_dims and not _is_packed(at, d):
-            c = 2
-        each = 1.0 if c in (0, 1) else VECTOR_WIDTH * _LANE_COST
-        cost += weight * (vectors * each + scalars * (1.0 if d < flat.num_parallel else 1.5))
-    work = sum(1 for _ in walk(flat.roots()))
-    cost += 0.5 * work * (vectors + scalars)
+        cost += weight * (vectors * _vector_access(at, d) + scalars)
     if any(isinstance(n, Gather) for n in walk(flat.roots())):
         cost += vectors * VECTOR_WIDTH
     if d >= flat.num_parallel:
-        cost += 8.0 / size
+        cost += 8.0 / size + 0.5 * scalars
     return cost
 
 
-def _is_packed(at: Flat, d: int) -> bool:
-    """Whether an address is contiguous in blocks of whole vectors along d: `(d floordiv n) * c + d mod n`."""
-    mods = [e for e, c in at.others if d in _dims(e) and c == 1 and _divisor(e) % VECTOR_WIDTH == 0]
-    return len(mods) == 1
+def _vector_access(at: Flat, d: int) -> float:
+    """The cost of an access by a whole vector along d, in accesses."""
+    if d in at.nonlinear_dims:
+        return 1.0 if is_packed(at, d, VECTOR_WIDTH) else 3.0 * VECTOR_WIDTH
+    return 1.0 if at.coefficients.get(d, 0) in (0, 1) else 3.0 * VECTOR_WIDTH
 
 
-def _dims(expr: object) -> set[int]:
-    from webdnn.lowering.loops_common.affine import used_dims
-
-    return used_dims(expr)  # pyright: ignore[reportArgumentType]
+# stages
 
 
-def _divisor(expr: object) -> int:
-    from xdsl.ir.affine import AffineBinaryOpExpr, AffineConstantExpr
-
-    if isinstance(expr, AffineBinaryOpExpr) and isinstance(expr.rhs, AffineConstantExpr):
-        return expr.rhs.value
-    return 1
+def choose_stage(group: Group, stage: Stage, number: int, shared: Sequence[int]) -> StageSchedule:
+    """A schedule for stage `number` of a group whose shared dimensions have the tile `shared`."""
+    return _cheapest(group, stage, number, shared)[0]
 
 
-def choose_stage(flat: FlatStage, shared: Sequence[int]) -> StageSchedule:
-    """A schedule for one stage.
+def _cheapest(
+    group: Group, stage: Stage, number: int, shared: Sequence[int]
+) -> tuple[StageSchedule, float]:
+    flat = flat_stage(group, stage, number)
+    if not flat.is_reduction:
+        return _elementwise(flat, shared), 0.0
+    best, best_cost = _reduction(flat, shared)
+    chosen = StageSchedule(best)
+    for d in _mergeable(flat, best):
+        merged = flat_stage(group, stage, number, [d])
+        tiling, cost = _reduction(merged, shared, merged_row=d)
+        if cost < 0.97 * best_cost:
+            chosen, best_cost = StageSchedule(tiling, [d]), cost
+    return chosen, best_cost
 
-    Args:
-        shared: the tile of the dimensions in `flat.fixed`.
-    """
+
+def _mergeable(flat: FlatStage, tiling: Tiling) -> list[int]:
+    """Rows of an image that may be walked as one line, where a tile does not divide the row."""
+    found: list[int] = []
+    for d in range(flat.num_parallel - 1):
+        if {d, d + 1} & {tiling.vector, *flat.fixed} or tiling.tile[d + 1] < 2:
+            continue
+        if flat.sizes[d + 1] % tiling.tile[d + 1]:
+            found.append(d)
+    return found
+
+
+def _elementwise(flat: FlatStage, shared: Sequence[int]) -> StageSchedule:
+    sizes = _tile_sizes(flat, shared)
+    costs = {d: _lane_cost(flat, d) for d in range(len(sizes)) if sizes[d] > 1}
+    vector = min(costs, key=lambda d: (costs[d], -d), default=-1)
+    if vector >= 0 and costs[vector] >= _scalar_cost(flat):
+        vector = -1
+    tile = [1] * len(sizes)
+    if vector >= 0:
+        heavy = sum(isinstance(n, Apply) for n in walk(flat.roots())) > 12
+        tile[vector] = (1 if heavy else 4) * VECTOR_WIDTH
+    return StageSchedule(Tiling(tile, vector, VECTOR_WIDTH, _order(flat, vector)))
+
+
+def _tile_sizes(flat: FlatStage, shared: Sequence[int]) -> list[int]:
     sizes = list(flat.sizes)
     for d, t in zip(flat.fixed, shared, strict=True):
         sizes[d] = min(sizes[d], t)
-    rank = len(sizes)
-    costs = {
-        d: _lane_cost(flat, d) for d in range(rank) if d not in flat.fixed or sizes[d] >= VECTOR_WIDTH
-    }
-    vector = min(costs, key=lambda d: costs[d], default=-1)
-    if vector >= 0 and costs[vector] >= _scalar_cost(flat):
-        vector = -1
-    tile = [1] * rank
-    order = _order(flat, vector)
-    if not flat.is_reduction:
-        if vector >= 0:
-            tile[vector] = 4 * VECTOR_WIDTH
-        return StageSchedule(Tiling(tile, vector, VECTOR_WIDTH, order))
-    _reduction_tile(flat, sizes, vector, tile)
-    return StageSchedule(Tiling(tile, vector, VECTOR_WIDTH, order))
+    return sizes
 
 
 def _order(flat: FlatStage, vector: int) -> list[int]:
     """Parallel dimensions by the stride of the first store, the largest outermost."""
-    if not flat.stores:
-        return list(range(flat.num_parallel))
-    at = flat.stores[0].at.coefficients
-    return sorted(range(flat.num_parallel), key=lambda d: -abs(at.get(d, 0)) if d != vector else 0)
+    at = flat.stores[0].at
+    strides = {
+        d: 0 if d == vector else abs(at.coefficients.get(d, 0)) for d in range(flat.num_parallel)
+    }
+    return sorted(range(flat.num_parallel), key=lambda d: -strides[d])
 
 
 @dataclass
-class _Shape:
-    """A register tile: points along the reused dimension, and along the vectorised one."""
+class _Products:
+    """What a reduction does at each step, by the dimensions of its register tile."""
 
-    rows: int
-    lanes: int
+    loads: list[Load]
+    ops: int
+    accumulators: int
 
-
-_SHAPES = [_Shape(r, v) for r, v in ((6, 8), (4, 8), (5, 8), (3, 12), (2, 16), (3, 8), (8, 4), (12, 4), (1, 32), (1, 16))]
-
-
-def _reduction_tile(flat: FlatStage, sizes: list[int], vector: int, tile: list[int]) -> None:
-    reduced = range(flat.num_parallel, len(sizes))
-    points = prod(sizes[d] for d in reduced)
-    if vector >= flat.num_parallel:
-        tile[vector] = 4 * VECTOR_WIDTH if sizes[vector] >= 64 else VECTOR_WIDTH
-        return
-    rows = _row_dim(flat, vector)
-    row_size = sizes[rows] if rows >= 0 else 1
-    lane_size = sizes[vector] if vector >= 0 else 1
-    in_update = {id(n) for n in walk(flat.updates)}
-    loads = [n.at for n in flat.loads() if id(n) in in_update]
-    shared = sum(1 for at in loads if rows not in at.coefficients) if rows >= 0 else 0
-    per_row = len(loads) - shared
-    best = min(
-        _SHAPES,
-        key=lambda s: _tile_cost(s, row_size, lane_size, shared, per_row, len(flat.updates)),
-    )
-    if rows >= 0:
-        tile[rows] = min(best.rows, row_size)
-    if vector >= 0:
-        tile[vector] = min(best.lanes, lane_size)
-    if points <= FULL_UNROLL and points * best.rows * ceil(best.lanes / VECTOR_WIDTH) <= 160:
-        for d in reduced:
-            tile[d] = sizes[d]
-    elif len(sizes) > flat.num_parallel:
-        tile[-1] = 4 if sizes[-1] >= 8 else sizes[-1]
+    @staticmethod
+    def of(flat: FlatStage) -> _Products:
+        nodes = list(walk(flat.updates))
+        ops = sum(isinstance(n, Apply) for n in nodes)
+        adds = sum(isinstance(n, Apply) and isinstance(n.op, arith.AddfOp) for n in nodes)
+        muls = sum(isinstance(n, Apply) and isinstance(n.op, arith.MulfOp) for n in nodes)
+        fused = min(adds, muls)  # a product and its sum are one op
+        loads = [n for n in nodes if isinstance(n, Load)]
+        return _Products(loads, max(1, ops - fused), len(flat.updates))
 
 
-def _row_dim(flat: FlatStage, vector: int) -> int:
-    """The parallel dimension whose points share most loads: the innermost one where that is equal."""
-    in_update = {id(n) for n in walk(flat.updates)}
-    loads = [n.at for n in flat.loads() if id(n) in in_update]
-    best, most = -1, -1
-    for d in range(flat.num_parallel):
-        if d == vector or d in flat.fixed or flat.sizes[d] < 2:
+def _reduction(
+    flat: FlatStage, shared: Sequence[int], merged_row: int = -1
+) -> tuple[Tiling, float]:
+    """The cheapest tiling of a reduction, and its cost."""
+    sizes = _tile_sizes(flat, shared)
+    products = _Products.of(flat)
+    best = Tiling([1] * len(sizes), -1, VECTOR_WIDTH, _order(flat, -1))
+    best_cost = inf
+    for tiling in _tilings(flat, sizes):
+        cost = _cost(flat, sizes, products, tiling, merged_row)
+        if cost < best_cost:
+            best, best_cost = tiling, cost
+    _unroll(flat, best)
+    return best, best_cost
+
+
+def _tilings(flat: FlatStage, sizes: list[int]) -> Iterator[Tiling]:
+    vectors = [
+        d for d in range(len(sizes)) if sizes[d] > 1 and (d < flat.num_parallel or can_split(flat))
+    ]
+    for v in [*vectors, -1]:
+        # of equals the first is taken: neighbours in memory
+        rows = [d for d in reversed(range(flat.num_parallel)) if d != v and sizes[d] > 1]
+        order = _order(flat, v)
+        if v >= flat.num_parallel:
+            for row in [*rows, -1]:
+                columns = [c for c in rows if c != row] if row >= 0 else []
+                for r, c in DOTS:
+                    for column in [*columns, -1] if c > 1 else [-1]:
+                        tile = [1] * len(sizes)
+                        if row >= 0:
+                            tile[row] = min(r, sizes[row])
+                        if column >= 0:
+                            tile[column] = min(c, sizes[column])
+                        count = prod(tile)
+                        unroll = 4 if count == 1 else 2 if count < 4 else 1
+                        tile[v] = min(unroll, max(1, sizes[v] // VECTOR_WIDTH)) * VECTOR_WIDTH
+                        yield Tiling(tile, v, VECTOR_WIDTH, order)
             continue
-        shared = sum(d not in at.coefficients and d not in at.nonlinear_dims for at in loads)
-        score = shared * 1000 + min(flat.sizes[d], 100)
-        if score > most:
-            best, most = d, score
-    return best
+        block = _block(flat, v)
+        for row in [*rows, -1]:
+            for r, lanes in {*TILES, *WINDOWS} if v >= 0 else ((1, 1), (4, 1)):
+                if row < 0 and r > 1:
+                    continue
+                if block and block % lanes:
+                    continue
+                tile = [1] * len(sizes)
+                if row >= 0:
+                    tile[row] = min(r, sizes[row])
+                if v >= 0:
+                    tile[v] = min(lanes, sizes[v])
+                yield Tiling(tile, v, VECTOR_WIDTH, order)
 
 
-def _tile_cost(
-    shape: _Shape, rows: int, lanes: int, shared: int, per_row: int, accumulators: int
+def _block(flat: FlatStage, d: int) -> int:
+    """The width of the panels of an operand that is packed along d; 0 if none is."""
+    blocks = [
+        packed_block(n.at, d) for n in flat.loads() if d >= 0 and is_packed(n.at, d, VECTOR_WIDTH)
+    ]
+    return min(blocks, default=0)
+
+
+def _cost(
+    flat: FlatStage, sizes: list[int], products: _Products, tiling: Tiling, merged_row: int
 ) -> float:
-    """Cycles for each step of the reduction over the whole of both dimensions."""
-
-    def one(r: int, v: int) -> float:
-        vectors = v // VECTOR_WIDTH + v % VECTOR_WIDTH
-        accs = r * vectors * accumulators
-        spill = max(0, accs + vectors + 1 - REGISTERS)
-        loads = shared * vectors + per_row * r
-        return max(accs * 0.5, loads * 0.5, 4 if accs < 8 else 0) + spill + 0.5
-
-    r, v = min(shape.rows, rows), min(shape.lanes, lanes)
+    """Cycles of the whole stage."""
+    v = tiling.vector
+    steps = 1.0
+    for d in range(flat.num_parallel, len(sizes)):
+        size = flat.sizes[d]
+        steps *= size // VECTOR_WIDTH + size % VECTOR_WIDTH if d == v else size
+    padded = padded_loads(flat, v, VECTOR_WIDTH) is not None
     total = 0.0
-    for r_size, r_count in ((r, rows // r), (rows % r, 1)):
-        for v_size, v_count in ((v, lanes // v), (lanes % v, 1)):
-            if r_size and v_size:
-                total += one(r_size, v_size) * r_count * v_count
+    for count, shape in _variants(flat, sizes, tiling):
+        total += count * _tile_cost(flat, products, tiling, shape, steps, padded, merged_row)
     return total
 
 
-def panel_width(group: Group, stage: Stage, number: int) -> int:
-    """How many columns a panel of packed weights has: those of one register tile."""
-    chosen = choose_stage(flat_stage(group, stage, number), []).tiling
-    width = chosen.tile[chosen.vector] if chosen.vector >= 0 else VECTOR_WIDTH
-    return -(-width // VECTOR_WIDTH) * VECTOR_WIDTH
+def _variants(flat: FlatStage, sizes: list[int], tiling: Tiling) -> Iterator[tuple[int, list[int]]]:
+    """The shapes of the tiles of a stage, whole ones and those at the ends, with how many there are of
+    each."""
+
+    def level(d: int, count: int, shape: list[int]) -> Iterator[tuple[int, list[int]]]:
+        if d == flat.num_parallel:
+            yield count, shape
+            return
+        whole, rest = divmod(sizes[d], tiling.tile[d])
+        if whole:
+            yield from level(d + 1, count * whole, [*shape, tiling.tile[d]])
+        if rest:
+            yield from level(d + 1, count, [*shape, rest])
+
+    yield from level(0, 1, [])
+
+
+def _tile_cost(
+    flat: FlatStage,
+    products: _Products,
+    tiling: Tiling,
+    shape: list[int],
+    steps: float,
+    padded: bool,
+    merged_row: int,
+) -> float:
+    v = tiling.vector
+    extents = dict(enumerate(shape))
+    lanes = extents.get(v, 1) if v < flat.num_parallel else 1
+    if v >= flat.num_parallel:
+        vectors = tiling.tile[v] // VECTOR_WIDTH
+    elif padded or v < 0:
+        vectors = -(-lanes // VECTOR_WIDTH) if v >= 0 else 1
+    else:
+        vectors = lanes // VECTOR_WIDTH + lanes % VECTOR_WIDTH
+    rows = prod(n for d, n in extents.items() if d != v)
+    points = rows * (vectors if v < flat.num_parallel else 1)
+    independent = points * products.accumulators
+    if v >= flat.num_parallel:
+        independent *= vectors
+    loads, live, reread = 0.0, 0.0, 0.0
+    for load in products.loads:
+        count = float(prod(n for d, n in extents.items() if d != v and _depends(load.at, d)))
+        if _overlaps(flat, load.at, extents, v):
+            reread += (count + 2) * vectors  # neighbours read much of the same, which has to stay
+            count = (count + 2) / 3
+        if v >= 0 and _depends(load.at, v):
+            if v < flat.num_parallel:
+                count *= vectors
+            live += count if v < flat.num_parallel else 0
+            count *= 1 if _vector_access(load.at, v) == 1.0 else 1.5 * VECTOR_WIDTH
+        loads += count
+    spilled = max(0.0, independent + min(live, vectors * 2) + 1 - REGISTERS)
+    if reread:
+        spilled += 0.25 * max(0.0, independent + reread - REGISTERS)
+    alu = points * products.ops * 0.5
+    latency = LATENCY * products.ops * points / max(1, independent) if independent < 8 else 0.0
+    if 0 < independent < 8:
+        latency = LATENCY * points * products.accumulators / independent
+    each = max(alu, loads * LOAD, latency) + spilled + 0.5
+    ends = 4.0 + 2.0 * points + (rows * 8.0 if merged_row >= 0 else 0.0)
+    if v >= flat.num_parallel:
+        ends += 8.0 * points * products.accumulators
+    for store in flat.stores:
+        if v >= 0 and v < flat.num_parallel and _vector_access(store.at, v) > 1:
+            ends += points * 6.0
+    return steps * each + ends
+
+
+def _depends(at: Flat, d: int) -> bool:
+    return d in at.coefficients or d in at.nonlinear_dims
+
+
+def _overlaps(flat: FlatStage, at: Flat, extents: dict[int, int], v: int) -> bool:
+    """Whether windows of neighbouring rows overlap in what they read, and their loop is unrolled."""
+    for d, n in extents.items():
+        if d == v or n < 2:
+            continue
+        step, k = at.coefficients.get(d, 0), len(flat.sizes) - 1
+        if step and at.coefficients.get(k) == step and 1 < flat.sizes[k] <= FULL_UNROLL:
+            return True
+    return False
+
+
+def _unroll(flat: FlatStage, tiling: Tiling) -> None:
+    """Unrolls the innermost reduced dimension that the lanes do not lie along: in full where it is short."""
+    inner = [d for d in range(flat.num_parallel, len(flat.sizes)) if d != tiling.vector]
+    if not inner or tiling.vector >= flat.num_parallel:
+        return
+    d = inner[-1]
+    size = flat.sizes[d]
+    points = prod(tiling.tile[: flat.num_parallel]) / (VECTOR_WIDTH if tiling.vector >= 0 else 1)
+    if size <= FULL_UNROLL:
+        tiling.tile[d] = size
+    else:
+        tiling.tile[d] = min(size, 2 if points >= 8 else 4)
+
+
+def stage_cost(group: Group, stage: Stage, number: int) -> float:
+    """The cost of a stage with its best schedule, to compare ways to pack its operands."""
+    return _cheapest(group, stage, number, [])[1]

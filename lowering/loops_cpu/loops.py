@@ -20,10 +20,11 @@ def walk_tiles(
     tiles: Sequence[int],
     body: Callable[[list[Lin], list[int]], None],
 ) -> None:
-    """Loops over the tiles of a box, the first dimension outermost; `body` emits one tile from its base and its sizes.
+    """Loops over the tiles of a box, the first dimension outermost; `body` emits one tile from its base
+    and its sizes.
 
-    What is left over at the end of a dimension is a smaller tile of its own, inside of the loops around it: no tile is masked and
-    no point is computed twice, so an output may share its memory with an input.
+    What is left over at the end of a dimension is a smaller tile of its own, inside of the loops around
+    it: no tile is masked and no point is computed twice, so an output may share its memory with an input.
     """
 
     def level(d: int, base: list[Lin], extent: list[int]) -> None:

@@ -34,10 +34,8 @@ def lower_kernel(func: FuncOp) -> FuncOp:
         WebDNNError: the kernel cannot be lowered, or its schedule does not fit it.
     """
     groups = read_groups(func, scratch_elements=SCRATCH_ELEMENTS)
-    if func.schedule is None:
-        schedules = choose(groups)
-    else:
-        schedules = from_attr(func.schedule, groups, func.sym_name.data)
+    given = func.schedule
+    schedules = from_attr(given, groups, func.sym_name.data) if given else choose(groups)
     emitter = begin_function(func, groups)
     for group, schedule in zip(groups, schedules, strict=True):
         emit_group(emitter, group, schedule)

@@ -1,14 +1,16 @@
-"""Packs the weights of matrix products and convolutions: `[K..., N]` becomes `[N / n, K..., n]` with zeros behind the last of N.
+"""Packs the weights of matrix products and convolutions: `[K..., N]` becomes `[N / n, K..., n]` with zeros
+behind the last of N.
 
-A register tile then reads one panel of n columns from the first to the last element. The pass works on kernels; what is to be done to
-the weight itself is said by `Packing`, which the host program turns into ops of `@weights`.
+A register tile then reads one panel of n columns from the first to the last element. The pass works on
+kernels; what is to be done to the weight itself is said by `Packing`, which the host program turns into
+ops of `@weights`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
+from math import inf, prod
 from typing import Any, cast
 
 import numpy as np
@@ -22,16 +24,21 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.loops_common.groups import read_groups
 from webdnn.lowering.loops_common.stages import Read, Stage, walk
-from webdnn.lowering.loops_cpu.heuristics import panel_width
+from webdnn.lowering.loops_cpu.heuristics import stage_cost
 
 LEAST_DEPTH = 8
 """Products of fewer terms than this are not worth a panel."""
 
 
+WIDTHS = (4, 8, 12, 16, 32)
+"""Columns of a panel that are tried."""
+
+
 @dataclass(frozen=True)
 class Packing:
-    """How a weight is laid out: axis `axis` is padded with zeros to a multiple of `block` and cut into blocks, whose number is the first
-    axis of the packed weight; the other axes follow in their order, and the place in the block is the last axis.
+    """How a weight is laid out: axis `axis` is padded with zeros to a multiple of `block` and cut into
+    blocks, whose number is the first axis of the packed weight; the other axes follow in their order, and
+    the place in the block is the last axis.
 
     In `nn` ops: `pad(shape -> padded)`, `reshape(-> split)`, `transpose(permutation)`.
     """
@@ -78,7 +85,9 @@ class Packing:
         )
 
 
-def choose_packings(func: FuncOp, weights: Sequence[int], *, scratch_elements: int) -> list[Packing]:
+def choose_packings(
+    func: FuncOp, weights: Sequence[int], *, scratch_elements: int
+) -> list[Packing]:
     """Which of the operands `weights` of a kernel are worth packing, and how.
 
     Args:
@@ -87,25 +96,48 @@ def choose_packings(func: FuncOp, weights: Sequence[int], *, scratch_elements: i
     if func.schedule is not None:
         return []
     found: list[Packing] = []
-    for group in read_groups(func, scratch_elements=scratch_elements):
+    for place, group in enumerate(read_groups(func, scratch_elements=scratch_elements)):
         for number, stage in enumerate(group.stages):
-            if group.outer or not stage.is_reduction or not stage.outputs:
+            if group.outer or not stage.is_reduction:
                 continue
             for operand in weights:
                 axis = _panel_axis(stage, operand)
                 if axis is None or any(p.operand == operand for p in found):
                     continue
-                block = panel_width(group, stage, number)
-                type = func.function_type.inputs.data[operand]
-                assert isinstance(type, TensorType)
-                if _readers(func, operand) is not None:
-                    found.append(Packing(operand, axis, block, type.get_shape()))
+                if _readers(func, operand) is None:
+                    continue
+                found.append(_cheapest(func, operand, axis, place, number, scratch_elements))
     return found
+
+
+def _cheapest(
+    func: FuncOp, operand: int, axis: int, group: int, stage: int, scratch_elements: int
+) -> Packing:
+    """The width of panels with which the stage costs least."""
+    type = func.function_type.inputs.data[operand]
+    assert isinstance(type, TensorType)
+    shape = type.get_shape()
+    columns = shape[axis]
+    best, best_cost = None, inf
+    for width in WIDTHS:
+        if width > WIDTHS[0] and width >= columns + WIDTHS[0]:
+            break
+        packing = Packing(operand, axis, width, shape)
+        packed = func.clone()
+        pack_operand(packed, packing)
+        groups = read_groups(packed, scratch_elements=scratch_elements)
+        cost = stage_cost(groups[group], groups[group].stages[stage], stage)
+        if cost < best_cost:
+            best, best_cost = packing, cost
+    assert best is not None
+    return best
 
 
 def _panel_axis(stage: Stage, operand: int) -> int | None:
     """The axis of a weight along which the columns of a product lie, if the stage is a product with it."""
-    last = stage.outputs[0].index[-1] if stage.outputs[0].index else None
+    if not stage.outputs or not stage.outputs[0].index:
+        return None
+    last = stage.outputs[0].index[-1]
     if not isinstance(last, AffineDimExpr):
         return None
     reads = [n for n in walk(stage.updates) if isinstance(n, Read)]
@@ -123,7 +155,8 @@ def _panel_axis(stage: Stage, operand: int) -> int | None:
 
 
 def _readers(func: FuncOp, operand: int) -> list[tuple[GenericOp, int]] | None:
-    """The generics that read an operand as an input, and where in their inputs; None if anything else reads it."""
+    """The generics that read an operand as an input, and where in their inputs; None if anything else
+    reads it."""
     found: list[tuple[GenericOp, int]] = []
     for use in func.body.block.args[operand].uses:
         op = use.operation
@@ -155,9 +188,7 @@ def pack_operand(func: FuncOp, packing: Packing) -> None:
         old = maps[place].data
         results = list(old.results)
         n = results.pop(packing.axis)
-        new = AffineMap(
-            old.num_dims, 0, (n // packing.block, *results, n % packing.block)
-        )
+        new = AffineMap(old.num_dims, 0, (n // packing.block, *results, n % packing.block))
         maps[place] = AffineMapAttr(new)
         op.properties["indexing_maps"] = ArrayAttr(maps)
     _retype(func, argument, packing.operand, packed)
@@ -172,5 +203,3 @@ def _retype(func: FuncOp, argument: SSAValue, number: int, type: Attribute) -> N
     func.properties["function_type"] = FunctionType.from_lists(
         inputs, list(func.function_type.outputs)
     )
-
-

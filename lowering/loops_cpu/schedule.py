@@ -1,14 +1,15 @@
 """Schedules of CPU kernels: what the attribute says, and how it is read.
 
-A kernel is a list of groups, a group a list of stages (`webdnn.lowering.loops_common`). The keys of `#kernel.schedule` are
+A kernel is a list of groups, a group a list of stages (`webdnn.lowering.loops_common`). The keys of
+`#kernel.schedule` are
 
 - `strategy = "tiles"`;
 - `shared_G = [...]`: the tile of the dimensions that the stages of group G share, where there are any;
 - for stage S of group G, with `_G_S` behind the key unless both are 0:
-  `merge = [...]`: dimensions each of which is made one loop with the next one, in this order, at the cost of divisions in
-  some addresses (after all dimensions that no address tells apart have been merged);
-  `tile = [...]`: for each dimension then left, parallel ones first, the points of a register tile, or, along a reduced dimension,
-  the points that are unrolled;
+  `merge = [...]`: dimensions each of which is made one loop with the next one, in this order, at the cost
+  of divisions in some addresses (after all dimensions that no address tells apart have been merged);
+  `tile = [...]`: for each dimension then left, parallel ones first, the points of a register tile, or,
+  along a reduced dimension, the points that are unrolled;
   `vector = d`: the dimension whose neighbours fill the lanes of vectors, -1 for none;
   `order = [...]`: the parallel dimensions, the outermost loop first.
 """

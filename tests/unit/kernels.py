@@ -39,7 +39,9 @@ class Scalars:
         return self.builder.insert(op(*operands, **kwargs)).results[0]
 
     def const(self, value: float, type: Attribute = f32) -> SSAValue:
-        attr = FloatAttr(value, type) if isinstance(type, AnyFloat) else IntegerAttr(int(value), type)
+        attr = (
+            FloatAttr(value, type) if isinstance(type, AnyFloat) else IntegerAttr(int(value), type)
+        )
         return self.builder.insert(arith.ConstantOp(attr)).result
 
     def index(self, dim: int) -> SSAValue:
@@ -76,7 +78,9 @@ class Kernel:
         return op
 
     def const(self, value: float, type: Attribute = f32) -> SSAValue:
-        attr = FloatAttr(value, type) if isinstance(type, AnyFloat) else IntegerAttr(int(value), type)
+        attr = (
+            FloatAttr(value, type) if isinstance(type, AnyFloat) else IntegerAttr(int(value), type)
+        )
         return self.add(arith.ConstantOp(attr)).results[0]
 
     def empty(self, shape: Sequence[int], type: Attribute = f32) -> SSAValue:
@@ -120,7 +124,9 @@ class Kernel:
         self.add(op)
         return op.results[0] if len(op.results) == 1 else list(op.results)
 
-    def elementwise(self, ins: Sequence[SSAValue], body: Body, type: Attribute | None = None) -> Any:
+    def elementwise(
+        self, ins: Sequence[SSAValue], body: Body, type: Attribute | None = None
+    ) -> Any:
         """Operands of one shape, or of one that broadcasts to the first's."""
         shape = list(ins[0].type.get_shape())  # type: ignore[attr-defined]
         rank = len(shape)
@@ -129,7 +135,9 @@ class Kernel:
         def at(value: SSAValue) -> Dims:
             mine = value.type.get_shape()  # type: ignore[attr-defined]
             first = rank - len(mine)
-            return [0 if n == 1 and shape[first + i] != 1 else d[first + i] for i, n in enumerate(mine)]
+            return [
+                0 if n == 1 and shape[first + i] != 1 else d[first + i] for i, n in enumerate(mine)
+            ]
 
         out = self.empty(shape, type or ins[0].type.element_type)  # type: ignore[attr-defined]
         return self.generic([(v, at(v)) for v in ins], [(out, d)], "p" * rank, body)
@@ -169,7 +177,9 @@ def matmul(m: int, n: int, k: int, *, epilogue: bool = True, name: str = "matmul
     kernel = Kernel(name, [[m, k], [k, n], [n]])
     a, b, bias = kernel.args
     i, j, p = dims(3)
-    c = kernel.generic([(a, [i, p]), (b, [p, j])], [(kernel.fill([m, n], 0.0), [i, j])], "ppr", madd)
+    c = kernel.generic(
+        [(a, [i, p]), (b, [p, j])], [(kernel.fill([m, n], 0.0), [i, j])], "ppr", madd
+    )
     return kernel.done(kernel.elementwise([c, bias], bias_relu) if epilogue else c)
 
 
@@ -180,7 +190,10 @@ def batched_matmul_bt(b: int, m: int, n: int, k: int) -> FuncOp:
     out = kernel.fill([b, m, n], 0.0)
     return kernel.done(
         kernel.generic(
-            [(kernel.args[0], [d, i, p]), (kernel.args[1], [d, j, p])], [(out, [d, i, j])], "pppr", madd
+            [(kernel.args[0], [d, i, p]), (kernel.args[1], [d, j, p])],
+            [(out, [d, i, j])],
+            "pppr",
+            madd,
         )
     )
 
@@ -198,7 +211,8 @@ def conv(
     epilogue: bool = True,
     name: str = "conv",
 ) -> FuncOp:
-    """A convolution of any rank in `N, spatial..., C` with filters `spatial..., C/group, M`, bias and relu; no padding."""
+    """A convolution of any rank in `N, spatial..., C` with filters `spatial..., C/group, M`, bias and
+    relu; no padding."""
     rank = len(spatial)
     out = [(s - (w - 1) * dilation - 1) // stride + 1 for s, w in zip(spatial, window, strict=True)]
     kernel = Kernel(name, [[n, *spatial, c], [*window, c // groups, m], [m]])
@@ -227,9 +241,18 @@ def conv(
     else:
         per, each = m // groups, c // groups
         d = dims(2 * rank + 4)
-        image, ys, g, mm, ks, cc = d[0], d[1 : rank + 1], d[rank + 1], d[rank + 2], d[rank + 3 : -1], d[-1]
+        image, ys, g, mm, ks, cc = (
+            d[0],
+            d[1 : rank + 1],
+            d[rank + 1],
+            d[rank + 2],
+            d[rank + 3 : -1],
+            d[-1],
+        )
         at = [y * stride + k * dilation for y, k in zip(ys, ks, strict=True)]
-        kernel = Kernel(name, [[n, *spatial, groups, each], [*window, each, groups, per], [groups, per]])
+        kernel = Kernel(
+            name, [[n, *spatial, groups, each], [*window, each, groups, per], [groups, per]]
+        )
         x, w, bias = kernel.args
         o = kernel.fill([n, *out, groups, per], 0.0)
         r = kernel.generic(
@@ -249,7 +272,10 @@ def max_pool(h: int, w: int, c: int, k: int, stride: int) -> FuncOp:
     out = kernel.fill([1, oh, ow, c], -3.4e38)
     return kernel.done(
         kernel.generic(
-            [(kernel.args[0], [n, y * stride + ky, x * stride + kx, m]), (kernel.args[1], [ky, kx])],
+            [
+                (kernel.args[0], [n, y * stride + ky, x * stride + kx, m]),
+                (kernel.args[1], [ky, kx]),
+            ],
             [(out, [n, y, x, m])],
             "pppprr",
             lambda s, a: s(arith.MaximumfOp, a[2], a[0]),
@@ -266,26 +292,36 @@ def softmax(shape: Sequence[int]) -> FuncOp:
     rows = list(shape[:-1])
     kinds = "p" * (rank - 1) + "r"
     top = kernel.generic(
-        [(x, d)], [(kernel.fill(rows, -3.4e38), d[:-1])], kinds,
+        [(x, d)],
+        [(kernel.fill(rows, -3.4e38), d[:-1])],
+        kinds,
         lambda s, a: s(arith.MaximumfOp, a[1], a[0]),
     )
     e = kernel.generic(
-        [(x, d), (top, d[:-1])], [(kernel.empty(shape), d)], "p" * rank,
+        [(x, d), (top, d[:-1])],
+        [(kernel.empty(shape), d)],
+        "p" * rank,
         lambda s, a: s(math.ExpOp, s(arith.SubfOp, a[0], a[1])),
     )
     total = kernel.generic(
-        [(e, d)], [(kernel.fill(rows, 0.0), d[:-1])], kinds, lambda s, a: s(arith.AddfOp, a[1], a[0])
+        [(e, d)],
+        [(kernel.fill(rows, 0.0), d[:-1])],
+        kinds,
+        lambda s, a: s(arith.AddfOp, a[1], a[0]),
     )
     return kernel.done(
         kernel.generic(
-            [(e, d), (total, d[:-1])], [(kernel.empty(shape), d)], "p" * rank,
+            [(e, d), (total, d[:-1])],
+            [(kernel.empty(shape), d)],
+            "p" * rank,
             lambda s, a: s(arith.DivfOp, a[0], a[1]),
         )
     )
 
 
 def norm(shape: Sequence[int], axes: Sequence[int]) -> FuncOp:
-    """`(x - mean) / sqrt(var + 1e-5) * scale + shift` over `axes`; scale and shift have the last axis's size."""
+    """`(x - mean) / sqrt(var + 1e-5) * scale + shift` over `axes`; scale and shift have the last axis's
+    size."""
     kernel = Kernel("norm", [shape, [shape[-1]], [shape[-1]]])
     x, scale, shift = kernel.args
     rank = len(shape)
@@ -298,14 +334,18 @@ def norm(shape: Sequence[int], axes: Sequence[int]) -> FuncOp:
 
     def mean_of(value: SSAValue) -> SSAValue:
         total = kernel.generic(
-            [(value, d)], [(kernel.fill(kept, 0.0), at)], kinds,
+            [(value, d)],
+            [(kernel.fill(kept, 0.0), at)],
+            kinds,
             lambda s, a: s(arith.AddfOp, a[1], a[0]),
         )
         return kernel.elementwise([total], lambda s, a: s(arith.MulfOp, a[0], s.const(1 / count)))
 
     mean = mean_of(x)
     centred = kernel.generic(
-        [(x, d), (mean, at)], [(kernel.empty(shape), d)], "p" * rank,
+        [(x, d), (mean, at)],
+        [(kernel.empty(shape), d)],
+        "p" * rank,
         lambda s, a: s(arith.SubfOp, a[0], a[1]),
     )
     square = kernel.elementwise([centred], lambda s, a: s(arith.MulfOp, a[0], a[0]))
@@ -318,7 +358,9 @@ def norm(shape: Sequence[int], axes: Sequence[int]) -> FuncOp:
     return kernel.done(
         kernel.generic(
             [(centred, d), (var, at), (scale, [d[-1]]), (shift, [d[-1]])],
-            [(kernel.empty(shape), d)], "p" * rank, finish,
+            [(kernel.empty(shape), d)],
+            "p" * rank,
+            finish,
         )
     )
 
