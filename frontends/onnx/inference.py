@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TypeAlias
 
 import onnx
@@ -18,6 +19,28 @@ def infer(model: ModelProto) -> ModelProto:
     Intermediate and output shapes that the file states are not trusted, because they are often those of other sizes
     than the ones that were bound: they only fill what inference leaves open.
     """
+    try:
+        inferred = onnx.shape_inference.infer_shapes(_without_stated(model), data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError):
+        # Inference gives up on the whole model where one node contradicts itself; what the file states is left.
+        return model
+    for stated, found in zip(all_graphs(model.graph), all_graphs(inferred.graph), strict=True):
+        _fill(stated, found)
+    return inferred
+
+
+def contradiction(model: ModelProto) -> str:
+    """What strict inference finds wrong with the shapes of a model, `""` where it finds nothing."""
+    try:
+        onnx.shape_inference.infer_shapes(_without_stated(model), strict_mode=True, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+        text = " ".join(str(error).split())
+        return re.sub(r"\[\w+\] |Inference error\(s\): ", "", text)
+    return ""
+
+
+def _without_stated(model: ModelProto) -> ModelProto:
+    """A copy without the shapes of intermediate values and outputs that the file states."""
     bare = ModelProto()
     bare.CopyFrom(model)
     for graph in all_graphs(bare.graph):
@@ -25,14 +48,7 @@ def infer(model: ModelProto) -> ModelProto:
     for output in bare.graph.output:
         if output.type.WhichOneof("value") == "tensor_type":
             output.type.tensor_type.ClearField("shape")
-    try:
-        inferred = onnx.shape_inference.infer_shapes(bare, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError):
-        # Inference gives up on the whole model where one node contradicts itself; what the file states is left.
-        return model
-    for stated, found in zip(all_graphs(model.graph), all_graphs(inferred.graph), strict=True):
-        _fill(stated, found)
-    return inferred
+    return bare
 
 
 def _fill(stated: GraphProto, found: GraphProto) -> None:

@@ -15,7 +15,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.frontends.onnx.binding import bind_shapes
 from webdnn.frontends.onnx.build import build
-from webdnn.frontends.onnx.inference import infer
+from webdnn.frontends.onnx.inference import contradiction, infer
 from webdnn.frontends.onnx.opset import upgrade
 from webdnn.frontends.onnx.source import read
 from webdnn.frontends.onnx.tensors import detach_weights
@@ -23,7 +23,7 @@ from webdnn.frontends.onnx.validate import (
     check_model,
     check_names,
     check_operators,
-    opsets_of,
+    check_opsets,
     sort_nodes,
 )
 
@@ -65,9 +65,9 @@ def load(
     """
     source = read(model)
     proto = source.model
-    opsets = opsets_of(proto)
+    opsets = check_opsets(proto)
     if not proto.opset_import:
-        proto.opset_import.append(onnx.helper.make_opsetid("", opsets.get("", 1)))
+        proto.opset_import.append(onnx.helper.make_opsetid("", opsets[""]))
     check_operators(proto, opsets)
     check_names(proto.graph)
     sort_nodes(proto.graph)
@@ -79,7 +79,8 @@ def load(
     if proto.functions:
         proto = _inline_functions(proto)
         arrays |= detach_weights(proto.graph, source.reader)
-    bind_shapes(proto.graph, inputs, shapes or {})
+    if shapes:
+        proto = _bound(proto, inputs, shapes)
     proto = upgrade(proto)
     if inline:
         selected = [("", name) for name in inline]
@@ -89,6 +90,21 @@ def load(
     proto = infer(proto)
     weights = WeightStore()
     return ImportedModel(build(proto, arrays, weights), weights)
+
+
+def _bound(
+    model: ModelProto, inputs: Sequence[str], shapes: Mapping[str, Sequence[int]]
+) -> ModelProto:
+    """The model with sizes bound; an error where its operators cannot take these sizes."""
+    bound = ModelProto()
+    bound.CopyFrom(model)
+    bind_shapes(bound.graph, inputs, shapes)
+    why = contradiction(bound)
+    # What is wrong before anything is bound is not the fault of the sizes.
+    if why and not contradiction(model):
+        given = [f"{name}={','.join(map(str, sizes))}" for name, sizes in shapes.items()]
+        raise WebDNNError("the model cannot take inputs of these sizes", where=given, why=why)
+    return bound
 
 
 def _inputs_of(graph: GraphProto) -> list[str]:

@@ -18,17 +18,12 @@ def upgrade(model: ModelProto) -> ModelProto:
     """The same model in the newest opset, or `model` itself where the converter cannot convert all of its nodes.
 
     Raises:
-        WebDNNError: the opset is older than `OLDEST_OPSET` and cannot be converted, or newer than the `onnx` package.
+        WebDNNError: the opset is older than `OLDEST_OPSET` and cannot be converted.
     """
     opset = opsets_of(model).get("")
     newest = onnx.defs.onnx_opset_version()
     if opset is None or opset == newest:
         return model
-    if opset > newest:
-        raise WebDNNError(
-            f"the model is of opset {opset}, and the newest that is known here is {newest}",
-            hint="upgrade the Python package onnx, or export the model with an older opset",
-        )
     converted, why = _convert(model, opset, newest)
     if converted is not None:
         return converted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterable, Mapping
 
 import onnx
@@ -19,6 +20,30 @@ def opsets_of(model: ModelProto) -> dict[str, int]:
         opsets["" if entry.domain == "ai.onnx" else entry.domain] = entry.version
     if "" not in opsets and model.ir_version < 3:
         opsets[""] = 1  # Before IR version 3 there was no opset_import.
+    return opsets
+
+
+def check_opsets(model: ModelProto) -> dict[str, int]:
+    """The versions of the domains that a model imports.
+
+    Raises:
+        WebDNNError: it imports no opset, or one that is newer than the `onnx` package.
+    """
+    opsets = opsets_of(model)
+    if not opsets:
+        raise WebDNNError(
+            "the model does not say which opset its operators are of, or the file is truncated",
+            why="a model of this IR version has an opset_import",
+            hint="export or download the model again",
+        )
+    newest = {"": onnx.defs.onnx_opset_version(), "ai.onnx.ml": onnx.defs.onnx_ml_opset_version()}
+    for domain, version in opsets.items():
+        if version > newest.get(domain, version):
+            raise WebDNNError(
+                f"the model is of opset {version} of {domain or 'ai.onnx'}, "
+                f"and the newest that is known here is {newest[domain]}",
+                hint="upgrade the Python package onnx, or export the model with an older opset",
+            )
     return opsets
 
 
@@ -139,15 +164,15 @@ def sort_nodes(graph: GraphProto) -> None:
         for source in sources:
             readers[source].append(i)
     missing = [len(sources) for sources in reads]
-    ready = [i for i, count in enumerate(missing) if count == 0]
+    ready = [i for i, count in enumerate(missing) if count == 0]  # Sorted, so it is a heap.
     order: list[int] = []
     while ready:
-        i = ready.pop(0)
+        i = heapq.heappop(ready)
         order.append(i)
         for reader in readers[i]:
             missing[reader] -= 1
             if missing[reader] == 0:
-                ready.append(reader)
+                heapq.heappush(ready, reader)
     if len(order) < len(nodes):
         raise WebDNNError(
             "the graph has a cycle",
@@ -190,4 +215,11 @@ def check_model(model: ModelProto) -> None:
         ) from None
 
 
-__all__ = ["check_model", "check_names", "check_operators", "opsets_of", "sort_nodes"]
+__all__ = [
+    "check_model",
+    "check_names",
+    "check_operators",
+    "check_opsets",
+    "opsets_of",
+    "sort_nodes",
+]
