@@ -9,7 +9,7 @@ from pathlib import Path
 import onnx
 from rich.console import Console
 
-from . import compile_cost, kernels, side_by_side, start
+from . import compile_cost, kernels, side_by_side, start, sweep
 from .macs import count_macs
 from .models import MODELS
 from .peaks import measure_peaks
@@ -44,10 +44,13 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--models", nargs="+", choices=list(MODELS), default=models, metavar="MODEL"
         )
+        output_option(sub)
+        return sub
+
+    def output_option(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "--output", type=Path, metavar="FILE", help="also write FILE.json and FILE.md"
         )
-        return sub
 
     def peer_option(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
@@ -74,6 +77,13 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("kernels", _kernels, text, ["resnet50"])
     browser_options(sub, 10)
     sub.add_argument("--top", type=int, default=25, help="how many kernels to show")
+    text = "single operators of many shapes, against the peak of the engine"
+    sub = commands.add_parser("sweep", help=text, description=text)
+    sub.set_defaults(run=_sweep)
+    output_option(sub)
+    peer_option(sub)
+    browser_options(sub, 10)
+    sub.add_argument("--match", default="", help="only operators whose name contains this")
     text = "the time and memory of the compiler: cold, warm, and when only the weights changed"
     sub = command("compile", _compile, text, BROWSER_MODELS)
     sub.add_argument("--target", choices=["wasm", "webgpu", "both"], default="both")
@@ -111,6 +121,14 @@ def _kernels(options: argparse.Namespace, console: Console) -> Outcome:
     tables = [kernels.table(profile, setting, peaks, options.top) for profile in profiles]
     data: list[dict[str, object]] = [asdict(profile) for profile in profiles]
     return tables, data if peaks is None else [*data, {"peaks": asdict(peaks)}]
+
+
+def _sweep(options: argparse.Namespace, console: Console) -> Outcome:
+    setting = _setting(options)
+    peaks = measure_peaks(options.timeout)
+    results = sweep.sweep(options.peers, setting, console, options.match)
+    table = sweep.table(results, options.peers, setting, peaks)
+    return [table], [asdict(result) for result in results]
 
 
 def _compile(options: argparse.Namespace, console: Console) -> Outcome:

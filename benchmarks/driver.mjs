@@ -52,8 +52,8 @@ async function interleaved(browser, server) {
   let names = await loadAll(page);
   for (let i = 0; i < job.rounds && names.length > 0; i++) {
     const order = names.map((_, k) => names[(k + i) % names.length]);
-    const call = ([names, pause]) => globalThis.benchmark.round(names, pause);
-    const { times, failures } = await page.evaluate(call, [order, job.pause]);
+    const options = { names: order, pause: job.pause, repeats: job.repeats };
+    const { times, failures } = await page.evaluate((options) => globalThis.benchmark.round(options), options);
     for (const [runtime, message] of Object.entries(failures)) report({ event: "failed", runtime, message });
     names = names.filter((name) => !(name in failures));
     report({ event: "round", times });

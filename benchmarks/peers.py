@@ -8,8 +8,7 @@ from typing import Any
 
 from . import webdnn_package
 from .browser import HERE, peer_mounts
-from .models import BenchmarkModel
-from .prepare import prepare
+from .prepare import Network, prepare
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,11 @@ class Setting:
 
 
 def browser_job(
-    model: BenchmarkModel, peers: Iterable[str], setting: Setting
+    model: Network, peers: Iterable[str], setting: Setting, repeats: int = 1
 ) -> tuple[dict[str, Any], dict[str, str]]:
     """The job of `driver.mjs` for one model, without its mode, and what went wrong with peers that cannot take part.
 
-    Compiles the model if WebDNN is among the peers.
+    Compiles the model if WebDNN is among the peers. A sample is the mean of `repeats` runs.
     """
     names = list(peers)
     failures: dict[str, str] = {}
@@ -107,6 +106,7 @@ def browser_job(
         "mounts": mounts,
         "runtimes": runtimes,
         "rounds": setting.rounds,
+        "repeats": repeats,
         # threads of one runtime may spin for a while after its run
         "pause": 50 if setting.backend == "wasm" and setting.threads > 1 else 0,
         "gpu": "none" if setting.backend == "wasm" else setting.gpu,
@@ -114,7 +114,7 @@ def browser_job(
     return job, failures
 
 
-def _package(model: BenchmarkModel, backend: str) -> Path:
+def _package(model: Network, backend: str) -> Path:
     directory = webdnn_package.output_directory(model.name, backend)
     webdnn_package.compile_package(model.path(), directory, backend)
     return directory

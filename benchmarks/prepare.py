@@ -4,13 +4,25 @@ import json
 from dataclasses import dataclass
 from inspect import getsource
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import onnxruntime
+from numpy.typing import NDArray
 
-from . import inputs, models, tfjs_program
+from . import tfjs_program
 from .cache import cached_dir, digest
-from .models import BenchmarkModel
+
+
+class Network(Protocol):
+    """A model that can be measured: one of `models`, or a single operator of `sweep`."""
+
+    @property
+    def name(self) -> str: ...
+
+    def path(self) -> Path: ...
+
+    def inputs(self) -> dict[str, NDArray[np.generic]]: ...
 
 
 @dataclass(frozen=True)
@@ -24,11 +36,13 @@ class Prepared:
     external: list[str]
 
 
-def prepare(model: BenchmarkModel) -> Prepared:
+def prepare(model: Network) -> Prepared:
     """Make, once, what the browser needs of a model."""
     path = model.path()
     key = path.parent.name
-    case_key = f"{key}-{digest(getsource(inputs), getsource(models), onnxruntime.__version__)}"
+    feeds = model.inputs()
+    arrays = [part for name, array in feeds.items() for part in (name, array.tobytes())]
+    case_key = f"{key}-{digest(onnxruntime.__version__, *arrays)}"
     tfjs_key = f"{key}-{digest(getsource(tfjs_program))}"
     external = [file.name for file in path.parent.iterdir() if file != path]
     return Prepared(
@@ -40,7 +54,7 @@ def prepare(model: BenchmarkModel) -> Prepared:
     )
 
 
-def _write_case(model: BenchmarkModel, directory: Path) -> None:
+def _write_case(model: Network, directory: Path) -> None:
     feeds = model.inputs()
     session = onnxruntime.InferenceSession(model.path(), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

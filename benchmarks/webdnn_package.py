@@ -60,9 +60,9 @@ def compile_package(
         memory.stop()
         if process.returncode != 0:
             log.seek(0)
-            text = log.read().decode(errors="replace").strip()
+            lines = log.read().decode(errors="replace").strip().splitlines()
             shown = f"webdnn {' '.join(command[3:])}"
-            raise RuntimeError(f"`{shown}` failed:\n{text[-4000:]}")
+            raise RuntimeError(f"`{shown}` failed:\n{chr(10).join(lines[-8:])}")
     return CompileCost(seconds, memory.peak)
 
 

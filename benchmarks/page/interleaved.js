@@ -20,16 +20,16 @@ async function load({ name, module, backend, threads, url, warmup }) {
   return { error };
 }
 
-/** Runs the named runtimes once each, in this order; milliseconds by name, and messages of those that failed. */
-async function round(names, pause) {
+/** Runs the named runtimes in this order; milliseconds of a run by name, and messages of those that failed. */
+async function round({ names, pause, repeats }) {
   const times = {};
   const failures = {};
   for (const name of names) {
     await new Promise((resolve) => setTimeout(resolve, pause));
     try {
       const start = performance.now();
-      await loaded.get(name).run();
-      times[name] = performance.now() - start;
+      for (let i = 0; i < repeats; i++) await loaded.get(name).run();
+      times[name] = (performance.now() - start) / repeats;
     } catch (error) {
       failures[name] = String(error);
     }

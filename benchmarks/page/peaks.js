@@ -1,7 +1,7 @@
 // What the engine can do at best; see ../peaks.py for the module.
 
-const SAMPLES = 7;
-const MILLISECONDS = 60; // of one sample
+const SAMPLES = 20;
+const MILLISECONDS = 20; // of one sample
 
 /** The best rate of several samples of `work(repeats)`, in units of `amount` a nanosecond. */
 function best(work, amount) {

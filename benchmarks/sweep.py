@@ -1,0 +1,192 @@
+"""Single operators of many shapes against the peak of the engine: GEMM, convolution, depthwise convolution."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from rich.console import Console
+
+from .browser import drive
+from .cache import cached_dir, digest
+from .macs import count_macs
+from .models.builder import GraphBuilder
+from .models.weights import RandomWeights
+from .peaks import Peaks
+from .peers import Setting, browser_job
+from .results import ResultTable
+from .statistics import Summary
+
+WORK = 100e6  # multiply-adds of one sample; small operators are repeated
+
+
+@dataclass(frozen=True)
+class Gemm:
+    """[m, k] x [k, n]; the second matrix is a weight."""
+
+    m: int
+    k: int
+    n: int
+
+    @property
+    def name(self) -> str:
+        return f"gemm_{self.m}x{self.k}x{self.n}"
+
+    def build(self) -> onnx.ModelProto:
+        g = GraphBuilder(self.name, opset=13)
+        x = g.input("x", [self.m, self.k])
+        weight = g.weights.he_normal("weight", (self.k, self.n), self.k, 1.0)
+        g.output(g.node("MatMul", [x, g.constant("weight", weight)], "y"), [self.m, self.n])
+        return g.model()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (self.m, self.k)
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution of a `size` x `size` map that keeps its size, but for the stride; bias and ReLU included."""
+
+    size: int
+    channels: int
+    filters: int
+    kernel: int = 1
+    stride: int = 1
+    depthwise: bool = False
+
+    @property
+    def name(self) -> str:
+        kind = "depthwise" if self.depthwise else "conv"
+        stride = f"_s{self.stride}" if self.stride > 1 else ""
+        return (
+            f"{kind}{self.kernel}x{self.kernel}_{self.size}_{self.channels}-{self.filters}{stride}"
+        )
+
+    def build(self) -> onnx.ModelProto:
+        g = GraphBuilder(self.name, opset=13)
+        x = g.input("x", self.input_shape, channels=self.channels)
+        y = g.conv(
+            x,
+            self.filters,
+            self.kernel,
+            "conv",
+            stride=self.stride,
+            pad=self.kernel // 2,
+            group=self.channels if self.depthwise else 1,
+        )
+        size = -(-self.size // self.stride)
+        g.output(g.relu(y, "y"), [1, self.filters, size, size])
+        return g.model()
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        return (1, self.channels, self.size, self.size)
+
+
+SHAPES: tuple[Gemm | Conv, ...] = (
+    *(Gemm(n, n, n) for n in (64, 128, 256, 384, 512)),
+    Gemm(1, 2048, 1000),
+    Gemm(1, 4096, 4096),
+    Gemm(49, 512, 2048),
+    Gemm(196, 1024, 256),
+    Gemm(3136, 64, 64),
+    Gemm(128, 384, 384),
+    Gemm(128, 384, 1536),
+    Gemm(128, 3072, 768),
+    Gemm(127, 129, 131),
+    Conv(224, 3, 64, 7, 2),
+    Conv(224, 3, 64, 3),
+    Conv(112, 64, 64, 3),
+    Conv(56, 64, 64, 3),
+    Conv(28, 128, 128, 3),
+    Conv(14, 256, 256, 3),
+    Conv(7, 512, 512, 3),
+    Conv(28, 128, 128, 3, 2),
+    Conv(17, 192, 192, 3),
+    Conv(56, 64, 256),
+    Conv(14, 1024, 256),
+    Conv(112, 32, 32, 3, 1, depthwise=True),
+    Conv(56, 144, 144, 3, 1, depthwise=True),
+    Conv(56, 144, 144, 3, 2, depthwise=True),
+    Conv(14, 384, 384, 3, 1, depthwise=True),
+    Conv(7, 960, 960, 3, 1, depthwise=True),
+    Conv(14, 384, 384, 5, 1, depthwise=True),
+)
+
+
+@dataclass(frozen=True)
+class OperatorModel:
+    """A shape as a model that the browser's job can take."""
+
+    shape: Gemm | Conv
+
+    @property
+    def name(self) -> str:
+        return self.shape.name
+
+    def path(self) -> Path:
+        model = self.shape.build()
+        key = f"{self.name}-{digest(model.SerializeToString())}"
+
+        def write(directory: Path) -> None:
+            onnx.save(model, directory / f"{self.name}.onnx")
+
+        return cached_dir("operators", key, write) / f"{self.name}.onnx"
+
+    def inputs(self) -> dict[str, NDArray[np.generic]]:
+        return {"x": RandomWeights(1).normal("x", self.shape.input_shape, 1.0)}
+
+
+@dataclass
+class Rate:
+    """Milliseconds of the samples of each runtime, its messages, and the work."""
+
+    name: str
+    macs: int
+    times: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
+    failures: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def sweep(peers: list[str], setting: Setting, console: Console, match: str) -> list[Rate]:
+    """Measure all shapes whose name contains `match`, the peers in turns."""
+    results: list[Rate] = []
+    for shape in SHAPES:
+        if match not in shape.name:
+            continue
+        model = OperatorModel(shape)
+        result = Rate(shape.name, count_macs(shape.build()))
+        with console.status(shape.name):
+            repeats = max(1, round(WORK / result.macs))
+            job, result.failures = browser_job(model, peers, setting, repeats)
+            for event in drive({**job, "mode": "interleaved"}, setting.timeout):
+                if event["event"] == "failed":
+                    result.failures[event["runtime"]] = event["message"]
+                elif event["event"] == "round":
+                    for runtime, milliseconds in event["times"].items():
+                        result.times.setdefault(runtime, []).append(milliseconds)
+        results.append(result)
+    return results
+
+
+def table(results: list[Rate], peers: list[str], setting: Setting, peaks: Peaks) -> ResultTable:
+    """GFLOP/s of each shape and runtime, and the share of the peak that the first runtime reaches."""
+    columns = ["operator", "MMAC", *(f"{peer}: GFLOP/s" for peer in peers), "of peak"]
+    out = ResultTable(f"Single operators: {setting}", columns)
+    for result in results:
+        rates = [
+            2 * result.macs / Summary.of(result.times[peer]).median / 1e6
+            if result.times.get(peer)
+            else None
+            for peer in peers
+        ]
+        share = f"{100 * rates[0] / peaks.gflops:.0f}%" if rates[0] is not None else ""
+        shown = [f"{rate:.1f}" if rate is not None else "failed" for rate in rates]
+        out.rows.append([result.name, f"{result.macs / 1e6:.1f}", *shown, share])
+        for runtime, message in result.failures.items():
+            out.notes.append(f"{result.name}, {runtime}: {message.strip()}")
+    out.notes.append(
+        f"Peak: {peaks.gflops:.1f} GFLOP/s. Times are of whole runs, inputs and outputs copied."
+    )
+    return out
