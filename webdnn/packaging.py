@@ -28,7 +28,8 @@ DEFAULT_BINDING_BYTES = 128 * 2**20
 """WebGPU's default `maxStorageBufferBindingSize`."""
 DEFAULT_BUFFER_BYTES = 256 * 2**20
 """WebGPU's default `maxBufferSize`."""
-BINDING_ALIGNMENT = 256
+SHADERS = "webgpu/kernels.wgsl"
+"""One file for all kernels, because a file is a request; each kernel is a module of its own in it."""
 
 
 @dataclass(frozen=True)
@@ -214,7 +215,7 @@ def webgpu_section(
 ) -> tuple[dict[str, Any], Files]:
     """The manifest's section `webgpu`, and its files."""
     files: Files = {}
-    shaders: list[dict[str, Any]] = []
+    source = bytearray()
     kernels: list[dict[str, Any]] = []
     numbers: dict[str, int] = {}
     features: set[str] = set()
@@ -222,20 +223,24 @@ def webgpu_section(
     for name, kernel in compiled.items():
         assert isinstance(kernel, Shader)
         (info,) = kernel.kernels
-        file = f"webgpu/{name}.wgsl"
-        files[file] = kernel.source.encode()
+        text = f"// {name}\n{kernel.source}\n".encode()
         numbers[name] = len(kernels)
         workgroups[name] = info.workgroups
         features.update(info.features)
         kernels.append(
             {
                 "name": name,
-                "shader": len(shaders),
+                "shader": 0,
+                "range": {"offset": len(source), "bytes": len(text)},
                 "entryPoint": info.entry_point,
                 "bindings": list(info.bindings),
             }
         )
-        shaders.append(describe_file(file, files[file]))
+        source += text
+    shaders: list[dict[str, Any]] = []
+    if source:
+        files[SHADERS] = bytes(source)
+        shaders.append(describe_file(SHADERS, files[SHADERS]))
     cuts = list(_weight_buffers(program))
     buffers: list[dict[str, Any]] = [
         {"kind": "weights", "bytes": size, "offset": offset} for offset, size in cuts

@@ -74,6 +74,8 @@ export type BindingAccess = "read" | "read_write";
 export interface GpuKernel {
   readonly name: string;
   readonly shader: number;
+  /** The part of the shader's file that is this kernel's WGSL module; the whole file where it is left out. */
+  readonly range?: ByteRange;
   readonly entryPoint: string;
   /** Binding `i` of group 0. */
   readonly bindings: readonly BindingAccess[];

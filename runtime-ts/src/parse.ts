@@ -44,7 +44,7 @@ const tensor = object<TensorInfo>({
 
 const wasm = object<WasmSection>({
   modules: list(object<WasmModule>({ ...fileFields, features: list(text()) })),
-  memory: object<WasmSection["memory"]>({ pages: integer(1) }),
+  memory: object<WasmSection["memory"]>({ pages: integer(1, MAX_PAGES) }),
   weights: object<WasmSection["weights"]>({ ...rangeFields, shards: list(file) }),
   arena: range,
   inputs: list(range),
@@ -77,6 +77,7 @@ const webgpu = object<WebGpuSection>({
     object<GpuKernel>({
       name: text(),
       shader: integer(0),
+      range: { optional: range },
       entryPoint: text(),
       bindings: list(oneOf("read", "read_write")),
     }),
@@ -157,7 +158,6 @@ function eachTensor<P>(
 function checkWasm(manifest: Manifest, section: WasmSection): void {
   const at = "backends.wasm";
   const { pages } = section.memory;
-  ensure(pages <= MAX_PAGES, `${at}.memory.pages`, `must be at most ${MAX_PAGES}`);
   const inMemory = (r: ByteRange, path: string): void =>
     ensure(r.offset + r.bytes <= pages * PAGE, path, "reaches beyond the memory");
   inMemory(section.weights, `${at}.weights`);
@@ -192,11 +192,11 @@ function checkWebGpu(manifest: Manifest, section: WebGpuSection): void {
     ensure(inside, `${at}.buffers[${i}]`, "reaches beyond the weights");
   }
   for (const [i, k] of kernels.entries()) {
-    ensure(
-      k.shader < shaders.length,
-      `${at}.kernels[${i}].shader`,
-      "is not the number of a shader",
-    );
+    const path = `${at}.kernels[${i}]`;
+    const shader = shaders[k.shader];
+    ensure(shader !== undefined, `${path}.shader`, "is not the number of a shader");
+    const inside = !k.range || k.range.offset + k.range.bytes <= shader.bytes;
+    ensure(inside, `${path}.range`, "reaches beyond the shader");
   }
   for (const [i, launch] of section.launches.entries()) {
     const path = `${at}.launches[${i}]`;

@@ -236,6 +236,13 @@ def run_webgpu(package_dir: Path, inputs: Mapping[str, Array]) -> dict[str, Arra
     return WebGPUProgram(package_dir, manifest).run(inputs)
 
 
+def _kernel_source(sources: Sequence[bytes], kernel: Mapping[str, Any]) -> str:
+    """The WGSL module of a kernel of the manifest: its part of the shader's file."""
+    text = sources[kernel["shader"]]
+    part = kernel.get("range", {"offset": 0, "bytes": len(text)})
+    return text[part["offset"] : part["offset"] + part["bytes"]].decode()
+
+
 class WebGPUProgram:
     """A package's WebGPU back end, loaded: buffers filled, pipelines made, all launches bound."""
 
@@ -253,13 +260,10 @@ class WebGPUProgram:
                 self._buffers.append(_upload(np.frombuffer(data.ljust(4, b"\0"), np.uint8)))
             else:
                 self._buffers.append(_buffer(entry["bytes"]))
-        modules = [
-            compile_source((package_dir / s["file"]).read_text(), s["file"])
-            for s in section["shaders"]
-        ]
+        sources = [(package_dir / s["file"]).read_bytes() for s in section["shaders"]]
         kernels = [
             ComputeKernel(
-                modules[k["shader"]],
+                compile_source(_kernel_source(sources, k), k["name"]),
                 KernelInfo(k["name"], k["entryPoint"], tuple(k["bindings"]), (1, 1, 1), (1, 1, 1)),
             )
             for k in section["kernels"]

@@ -82,10 +82,21 @@ export async function createKernels(
   section: WebGpuSection,
   { downloader, signal, onBytes }: BackendContext,
 ): Promise<Kernel[]> {
-  const shaders = section.shaders.map(async (file): Promise<GPUShaderModule> => {
-    const code = new TextDecoder().decode(await downloader.bytes(file, signal, onBytes));
-    return device.createShaderModule({ label: file.file, code });
-  });
+  const shaders = section.shaders.map((file) => downloader.bytes(file, signal, onBytes));
+  const modules = new Map<string, Promise<GPUShaderModule>>();
+  const moduleOf = ({ shader, range }: GpuKernel): Promise<GPUShaderModule> => {
+    const key = `${shader}:${range?.offset ?? 0}:${range?.bytes ?? ""}`;
+    let module = modules.get(key);
+    if (!module) {
+      module = (shaders[shader] as Promise<Uint8Array>).then((text) => {
+        const part = range ? text.subarray(range.offset, range.offset + range.bytes) : text;
+        const label = section.shaders[shader]?.file as string;
+        return device.createShaderModule({ label, code: new TextDecoder().decode(part) });
+      });
+      modules.set(key, module);
+    }
+    return module;
+  };
   const layouts = new Map<string, GPUBindGroupLayout>();
   const layoutOf = (bindings: readonly BindingAccess[]): GPUBindGroupLayout => {
     const key = bindings.join();
@@ -98,7 +109,7 @@ export async function createKernels(
   };
   const kernels = Promise.all(
     section.kernels.map(async (kernel): Promise<Kernel> => {
-      const module = await (shaders[kernel.shader] as Promise<GPUShaderModule>);
+      const module = await moduleOf(kernel);
       const layout = layoutOf(kernel.bindings);
       const file = section.shaders[kernel.shader] as FileRef;
       return { layout, pipeline: await createPipeline(device, kernel, file, module, layout) };
