@@ -151,7 +151,7 @@ class FunctionPrinter:
             case memref.AllocaOp():
                 self._alloca(op)
             case gpu.BarrierOp():
-                self._flush(volatile=True)
+                self._flush()  # so that loads are under way while other invocations are waited for
                 if self._loads_written_storage:
                     self.line("storageBarrier();")
                 self.line("workgroupBarrier();")

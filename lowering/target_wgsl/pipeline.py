@@ -9,6 +9,7 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from webdnn.lowering.target_wgsl.bind_operands import WGSLBindOperandsPass
+from webdnn.lowering.target_wgsl.compose_vectors import WGSLComposeVectorsPass
 from webdnn.lowering.target_wgsl.erase_unused import WGSLEraseUnusedPass
 from webdnn.lowering.target_wgsl.expand_math import WGSLExpandMathPass
 from webdnn.lowering.target_wgsl.fold_grid import WGSLFoldGridPass
@@ -35,6 +36,7 @@ def wgsl_passes(*, shader_f16: bool = False) -> tuple[ModulePass, ...]:
         WGSLVectorizeMemoryPass(),
         WGSLScalarizeAccessesPass(),
         WGSLExpandMathPass(),
+        WGSLComposeVectorsPass(),
         WGSLFoldGridPass(),
         WGSLEraseUnusedPass(),
         WGSLBindOperandsPass(),
