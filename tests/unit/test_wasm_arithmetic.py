@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from tests.unit.wasm_kernels import DTYPES, apply
 
 INTEGERS = ("i8", "i16", "i32", "i64")
@@ -158,10 +159,8 @@ def test_select(lanes: int | None) -> None:
     rng = np.random.default_rng(0)
     cond = rng.integers(0, 2, 64).astype(np.bool_)
     x, y = rng.standard_normal((2, 64)).astype(np.float32)
-    if lanes:
-        body = "%r = vector_ext.select %a, %b, %c : {T}, {R}"
-    else:
-        body = "%r = arith.select %a, %b, %c : {R}"
+    op, types = ("vector_ext.select", "{T}, {R}") if lanes else ("arith.select", "{R}")
+    body = f"%r = {op} %a, %b, %c : {types}"
     got = apply(body, [cond, x, y], ["i1", "f32", "f32"], "f32", lanes)
     np.testing.assert_array_equal(got, np.where(cond, x, y))
 
@@ -202,10 +201,18 @@ def test_floats_to_integers_saturate(source: str, lanes: int | None) -> None:
         a = np.array(values).astype(DTYPES[source])
     for target in INTEGERS:
         for name, unsigned in (("fptosi", False), ("fptoui", True)):
-            dtype = np.dtype(DTYPES[target].__name__.replace("int", "uint")) if unsigned else DTYPES[target]
+            dtype = (
+                np.dtype(DTYPES[target].__name__.replace("int", "uint"))
+                if unsigned
+                else DTYPES[target]
+            )
             info = np.iinfo(dtype)
             want = [
-                0 if np.isnan(v) else info.max if v >= info.max else max(info.min, int(max(v, info.min)))
+                0
+                if np.isnan(v)
+                else info.max
+                if v >= info.max
+                else max(info.min, int(max(v, info.min)))
                 for v in a.tolist()
             ]
             got = apply(_cast(name, lanes), [a], [source], target, lanes)
@@ -226,7 +233,9 @@ def test_float_formats(lanes: int | None) -> None:
         singles = a.astype(np.float32)
         halfway = (singles + np.diff(singles, append=np.float32(0)) / 2).astype(np.float32)
         random = rng.integers(0, 2**32, 2**16, dtype=np.uint64).astype(np.uint32).view(np.float32)
-        x = np.concatenate([singles, halfway, random, rng.uniform(-7e4, 7e4, 2**14).astype(np.float32)])
+        x = np.concatenate(
+            [singles, halfway, random, rng.uniform(-7e4, 7e4, 2**14).astype(np.float32)]
+        )
         got = apply("%r = arith.truncf %a : {T} to {R}", [x], ["f32"], half, lanes)
         want = x.astype(DTYPES[half]).astype(np.float32)
         np.testing.assert_array_equal(got.astype(np.float32), want)

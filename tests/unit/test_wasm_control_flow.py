@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from tests.unit.wasm_kernels import DTYPES, context, parse
 
+from tests.unit.wasm_kernels import DTYPES, context, parse
 from webdnn.engines.wasmtime import run_kernel
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 
@@ -43,7 +43,9 @@ def test_matrix_product() -> None:
     np.testing.assert_allclose(got, a @ b, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("bounds", [(0, 0, 1), (3, 3, 2), (5, 2, 1), (0, 7, 3), (-4, 3, 2), (0, 1, 8)])
+@pytest.mark.parametrize(
+    "bounds", [(0, 0, 1), (3, 3, 2), (5, 2, 1), (0, 7, 3), (-4, 3, 2), (0, 1, 8)]
+)
 @pytest.mark.parametrize("constant", [True, False])
 def test_trip_counts(bounds: tuple[int, int, int], constant: bool) -> None:
     """Loops with no iteration, a ragged last step, negative bounds; with bounds known or read from memory."""
@@ -203,7 +205,7 @@ def test_division_of_indices() -> None:
     """Of natural numbers by unsigned instructions, of others with all guards."""
     body = "\n".join(
         f"""
-        %r{n} = arith.{op} %{'p' if n % 2 else 'i'}, %c7 : index
+        %r{n} = arith.{op} %{"p" if n % 2 else "i"}, %c7 : index
         %v{n} = arith.index_cast %r{n} : index to i32
         %a{n} = arith.addi %base, %c{n} : index
         memref.store %v{n}, %o[%a{n}] : memref<512xi32>"""

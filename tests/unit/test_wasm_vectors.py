@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.wasm_kernels import DTYPES, apply, parse
 
+from tests.unit.wasm_kernels import DTYPES, apply, parse
 from webdnn.codegen.wasm.compile import compile_assembly
 from webdnn.engines.wasmtime import run_kernel
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
@@ -60,7 +60,8 @@ def test_lanes_in_and_out() -> None:
     for width in WIDTHS:
         last = width - 1
         module = parse(f"""
-        kernel.func @k(%x: memref<16xf32>, %n: memref<1xi32>, %o: memref<40xf32>) attributes {{num_outputs = 1 : i64}} {{
+        kernel.func @k(%x: memref<16xf32>, %n: memref<1xi32>, %o: memref<40xf32>)
+            attributes {{num_outputs = 1 : i64}} {{
           %c0 = arith.constant 0 : index
           %c16 = arith.constant 16 : index
           %c32 = arith.constant 32 : index
@@ -79,7 +80,9 @@ def test_lanes_in_and_out() -> None:
         }}""")
         x = _vector(16, "f32")
         for index in {0, last // 2, last}:
-            (got,) = run_kernel(module, "k", [x, np.array([index], np.int32)], [((40,), np.float32)])
+            (got,) = run_kernel(
+                module, "k", [x, np.array([index], np.int32)], [((40,), np.float32)]
+            )
             want = x[:width].copy()
             want[last] = x[0]
             want[index] = x[index]
@@ -109,7 +112,8 @@ def test_shuffle(left: int, right: int) -> None:
 
 
 REDUCE: dict[str, dict[str, Any]] = {
-    "f32": {"add": np.sum, "mul": np.prod, "maximumf": np.max, "minimumf": np.min, "maxnumf": np.max, "minnumf": np.min},
+    "f32": {"add": np.sum, "mul": np.prod, "maximumf": np.max, "minimumf": np.min,
+            "maxnumf": np.max, "minnumf": np.min},
     "i32": {"add": np.sum, "mul": np.prod, "maxsi": np.max, "minsi": np.min, "and": np.bitwise_and.reduce,
             "or": np.bitwise_or.reduce, "xor": np.bitwise_xor.reduce},
     "i64": {"add": np.sum, "maxsi": np.max},
@@ -135,10 +139,16 @@ def test_reduction(type: str, with_start: bool) -> None:
               memref.store %r, %o[%c0] : memref<1x{type}>
               kernel.return
             }}""")
-            x = _vector(32, type) if kind != "mul" else (1 + _vector(32, type) % 2).astype(DTYPES[type])
+            x = (
+                _vector(32, type)
+                if kind != "mul"
+                else (1 + _vector(32, type) % 2).astype(DTYPES[type])
+            )
             (got,) = run_kernel(module, "k", [x], [((1,), DTYPES[type])])
             values = np.append(x[:width], x[20:21]) if with_start else x[:width]
-            np.testing.assert_allclose(got[0], meaning(values).astype(DTYPES[type]), rtol=1e-6, err_msg=kind)
+            np.testing.assert_allclose(
+                got[0], meaning(values).astype(DTYPES[type]), rtol=1e-6, err_msg=kind
+            )
 
 
 def _micro_kernel(rows: int, columns: int, unroll: int, depth: int) -> str:
@@ -150,7 +160,9 @@ def _micro_kernel(rows: int, columns: int, unroll: int, depth: int) -> str:
     lines += [f"%z = arith.constant dense<0.0> : {vector}"]
     types = ", ".join([vector] * len(tile))
     starts = ", ".join(f"%s{i}_{j} = %z" for i, j in tile)
-    lines += [f"%r:{len(tile)} = scf.for %k = %c0 to %c{depth} step %c{unroll} iter_args({starts}) -> ({types}) {{"]
+    lines += [
+        f"%r:{len(tile)} = scf.for %k = %c0 to %c{depth} step %c{unroll} iter_args({starts}) -> ({types}) {{"
+    ]
     lines += [f"%ka = arith.muli %k, %c{rows} : index", f"%kb = arith.muli %k, %c{columns} : index"]
     sums = {t: f"%s{t[0]}_{t[1]}" for t in tile}
     for u in range(unroll):
@@ -162,7 +174,9 @@ def _micro_kernel(rows: int, columns: int, unroll: int, depth: int) -> str:
             lines += [f"%a{u}_{i} = memref.load %a[%ai{u}_{i}] : memref<{a}xf32>"]
             lines += [f"%x{u}_{i} = vector.broadcast %a{u}_{i} : f32 to {vector}"]
             for j in range(0, columns, 4):
-                lines += [f"%f{u}_{i}_{j} = vector.fma %x{u}_{i}, %b{u}_{j}, {sums[i, j]} : {vector}"]
+                lines += [
+                    f"%f{u}_{i}_{j} = vector.fma %x{u}_{i}, %b{u}_{j}, {sums[i, j]} : {vector}"
+                ]
                 sums[i, j] = f"%f{u}_{i}_{j}"
     lines += [f"scf.yield {', '.join(sums[t] for t in tile)} : {types}", "}"]
     for n, (i, j) in enumerate(tile):
@@ -170,18 +184,24 @@ def _micro_kernel(rows: int, columns: int, unroll: int, depth: int) -> str:
         lines += [f"vector.store %r#{n}, %c[%o{n}] : memref<{c}xf32>, {vector}"]
     body = "\n".join(lines)
     return f"""
-    kernel.func @k(%a: memref<{a}xf32>, %b: memref<{b}xf32>, %c: memref<{c}xf32>) attributes {{num_outputs = 1 : i64}} {{
+    kernel.func @k(%a: memref<{a}xf32>, %b: memref<{b}xf32>, %c: memref<{c}xf32>)
+        attributes {{num_outputs = 1 : i64}} {{
       {body}
       kernel.return
     }}"""
 
 
-@pytest.mark.parametrize(("rows", "columns", "unroll"), [(6, 8, 4), (4, 8, 2), (2, 16, 1), (3, 12, 4)])
+@pytest.mark.parametrize(
+    ("rows", "columns", "unroll"), [(6, 8, 4), (4, 8, 2), (2, 16, 1), (3, 12, 4)]
+)
 @pytest.mark.parametrize("relaxed", [False, True])
 def test_register_tile(rows: int, columns: int, unroll: int, relaxed: bool) -> None:
     module = parse(_micro_kernel(rows, columns, unroll, 32))
     rng = np.random.default_rng(0)
-    a, b = rng.standard_normal((32, rows), np.float32), rng.standard_normal((32, columns), np.float32)
+    a, b = (
+        rng.standard_normal((32, rows), np.float32),
+        rng.standard_normal((32, columns), np.float32),
+    )
     (got,) = run_kernel(module, "k", [a, b], [((rows, columns), np.float32)], relaxed=relaxed)
     np.testing.assert_allclose(got, a.T @ b, rtol=1e-4, atol=1e-5)
 

@@ -61,9 +61,7 @@ def elementwise(
 
     op = "vector" if lanes else "memref"
     names = "abcd"[: len(inputs)]
-    args = ", ".join(
-        f"%m{n}: memref<{count}x{t}>" for n, t in zip(names, inputs, strict=True)
-    )
+    args = ", ".join(f"%m{n}: memref<{count}x{t}>" for n, t in zip(names, inputs, strict=True))
     loads = "\n".join(
         f"%{n} = {op}.load %m{n}[%i] : {access(t)}" for n, t in zip(names, inputs, strict=True)
     )
