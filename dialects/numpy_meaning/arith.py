@@ -138,10 +138,10 @@ def _cmpf(op: Operation, a: Any, b: Any) -> Any:
     return _compare_floats(name, a, b)
 
 
-def _select(_: Operation, cond: Any, a: Any, b: Any) -> Any:
-    cond = np.asarray(cond)
-    if cond.ndim and cond.ndim < np.ndim(a):  # one condition for all lanes of a vector
-        cond = cond.reshape(cond.shape + (1,) * (np.ndim(a) - cond.ndim))
+def _select(op: Operation, cond: Any, a: Any, b: Any) -> Any:
+    of_vectors = isinstance(op.results[0].type, VectorType)
+    if of_vectors and not isinstance(op.operands[0].type, VectorType):
+        cond = np.asarray(cond)[..., None]  # one condition for all lanes of a vector
     return np.where(cond, a, b)
 
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import numpy as np
 from xdsl.builder import Builder
-from xdsl.dialects import arith, linalg, math, tensor  # noqa: F401
+from xdsl.dialects import arith, math, tensor
 from xdsl.dialects.builtin import (
     AffineMapAttr,
     AnyFloat,
     FloatAttr,
-    IndexType,
     IntegerAttr,
+    IntegerType,
+    ModuleOp,
     TensorType,
     f32,
 )
@@ -23,7 +24,12 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr, AffineMap
 from xdsl.rewriter import InsertPoint
 
+from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp, ReturnOp
+from webdnn.dialects.numpy_meaning.arith import dtype_of
+from webdnn.dialects.numpy_meaning.kernel import run_kernel
+from webdnn.engines.wasmtime import run_kernel as run_in_wasmtime
+from webdnn.lowering.loops_cpu.lower import lower_kernel
 
 Dims = Sequence[AffineExpr | int]
 Body = Callable[["Scalars", Sequence[SSAValue]], Sequence[SSAValue] | SSAValue]
@@ -375,24 +381,51 @@ def transpose(shape: Sequence[int], permutation: Sequence[int]) -> FuncOp:
     )
 
 
-def index_constant(s: Scalars, value: int) -> SSAValue:
-    return s.const(value, IndexType())
-
-
-def random_inputs(func: FuncOp, seed: int = 0) -> list[np.ndarray]:
-    """Inputs of a kernel of floats, integers and truth values."""
-    from webdnn.dialects.numpy_meaning.arith import dtype_of
-
+def random_inputs(func: FuncOp, seed: int = 0) -> list[Array]:
+    """Inputs of a kernel of floats, integers (small ones, not negative) and truth values."""
     rng = np.random.default_rng(seed)
-    arrays: list[np.ndarray] = []
+    arrays: list[Array] = []
     for type in func.function_type.inputs:
         assert isinstance(type, TensorType)
-        dtype = dtype_of(type.element_type)
-        shape = type.get_shape()
+        dtype, shape = dtype_of(type), type.get_shape()
         if dtype.kind == "f":
             arrays.append(rng.standard_normal(shape).astype(dtype))
-        elif dtype.kind == "b":
-            arrays.append(rng.integers(0, 2, shape).astype(dtype))
         else:
-            arrays.append(rng.integers(0, 5, shape).astype(dtype))
+            arrays.append(rng.integers(0, 2 if dtype.kind == "b" else 5, shape).astype(dtype))
     return arrays
+
+
+def check(func: FuncOp, *, inputs: Sequence[Array] | None = None, wasm: bool = True) -> FuncOp:
+    """Lower a kernel and compare its meaning on level `kernels` with that of its loops and with WebAssembly in wasmtime.
+
+    The tolerance is 1e-5 of the range of each output; what is not a float must be equal.
+
+    Returns:
+        The lowered kernel.
+    """
+    if inputs is None:
+        inputs = random_inputs(func)
+    wanted = run_kernel(func, inputs)
+    module = ModuleOp([lower_kernel(func)])
+    module.verify()
+    (lowered,) = [op for op in module.ops if isinstance(op, FuncOp)]
+    compare(run_kernel(lowered, inputs), wanted)
+    if wasm:
+        outputs = [(w.shape, w.dtype) for w in wanted]
+        compare(run_in_wasmtime(module, func.sym_name.data, inputs, outputs), wanted)
+    return lowered
+
+
+def compare(found: Sequence[Array], wanted: Sequence[Array]) -> None:
+    """Raise an AssertionError where outputs differ by more than 1e-5 of their range."""
+    for a, b in zip(found, wanted, strict=True):
+        assert a.dtype == b.dtype
+        if b.dtype.kind != "f":
+            np.testing.assert_array_equal(a.reshape(b.shape), b)
+            continue
+        finite = b[np.isfinite(b)]
+        largest = float(np.abs(finite).max()) if finite.size else 1.0
+        tolerance = 1e-3 if b.dtype == np.float16 else 1e-5
+        np.testing.assert_allclose(
+            a.reshape(b.shape).astype(np.float64), b.astype(np.float64), 0, tolerance * largest
+        )
