@@ -51,8 +51,9 @@ def _bind_input(
     name = value.name
     if value.type.WhichOneof("value") != "tensor_type":
         raise WebDNNError(f"input '{name}' is not a tensor and has no shape to bind")
+    given = f"{name}={','.join(map(str, sizes))}"
     if any(size < 0 for size in sizes):
-        raise WebDNNError(f"the sizes of input '{name}' must not be negative", where=str(sizes))
+        raise WebDNNError(f"the sizes of input '{name}' must not be negative", where=given)
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         for size in sizes:
@@ -64,7 +65,7 @@ def _bind_input(
     if len(dims) != len(sizes):
         raise WebDNNError(
             f"input '{name}' has {len(dims)} dimensions, and {len(sizes)} sizes were given",
-            where=f"{name}={','.join(map(str, sizes))}",
+            where=given,
             why=f"the model declares {declared}",
         )
     for axis, (dim, size) in enumerate(zip(dims, sizes, strict=True)):
@@ -72,7 +73,7 @@ def _bind_input(
             if dim.dim_value != size:
                 raise WebDNNError(
                     f"dimension {axis} of input '{name}' is {dim.dim_value} in the model, not {size}",
-                    where=f"{name}={','.join(map(str, sizes))}",
+                    where=given,
                     why=f"the model declares {declared}",
                 )
             continue

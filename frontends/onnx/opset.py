@@ -8,7 +8,7 @@ from onnx import GraphProto, ModelProto
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import op_class
 from webdnn.frontends.onnx.graphs import all_graphs, subgraphs
-from webdnn.frontends.onnx.validate import opsets_of
+from webdnn.frontends.onnx.validate import check_model, opsets_of
 
 OLDEST_OPSET = 7
 """Models older than this are accepted only where the converter can convert them."""
@@ -42,9 +42,11 @@ def _convert(model: ModelProto, opset: int, newest: int) -> tuple[ModelProto | N
         return None, "a subgraph holds an operator that has changed"
     try:
         converted = onnx.version_converter.convert_version(model, newest)
-        onnx.checker.check_model(converted)
-    except (onnx.version_converter.ConvertError, onnx.checker.ValidationError, RuntimeError) as e:
-        return None, str(e).splitlines()[0]
+        check_model(converted)
+    except WebDNNError as error:
+        return None, error.why
+    except (onnx.version_converter.ConvertError, RuntimeError) as error:
+        return None, str(error).splitlines()[0]
     if not _same_interface(model.graph, converted.graph):
         return None, "the converter changed the inputs or outputs"
     return converted, ""

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto
+from onnx import GraphProto, ModelProto, NodeProto, TypeProto
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import op_class
@@ -201,10 +201,11 @@ def _cycle(reads: list[set[int]], stuck: set[int]) -> list[int]:
 def check_model(model: ModelProto) -> None:
     """Raises a WebDNNError with what ONNX's own checker finds wrong.
 
-    The model must hold no external data any more.
+    The model must hold no external data any more. Unlike the checker, other runtimes accept inputs and outputs whose
+    rank is unknown, and so does this.
     """
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(_with_all_ranks(model))
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise WebDNNError(
@@ -213,6 +214,23 @@ def check_model(model: ModelProto) -> None:
             why=lines[0] if lines else type(error).__name__,
             hint="export the model again, with a newer exporter",
         ) from None
+
+
+def _with_all_ranks(model: ModelProto) -> ModelProto:
+    """The model, or a copy in which inputs and outputs of unknown rank are scalars."""
+
+    def open_types(of: ModelProto) -> list[TypeProto.Tensor]:
+        types = [value.type for value in [*of.graph.input, *of.graph.output]]
+        tensors = [t.tensor_type for t in types if t.WhichOneof("value") == "tensor_type"]
+        return [tensor for tensor in tensors if not tensor.HasField("shape")]
+
+    if not open_types(model):
+        return model
+    copy = ModelProto()
+    copy.CopyFrom(model)
+    for tensor in open_types(copy):
+        tensor.shape.SetInParent()
+    return copy
 
 
 __all__ = [
