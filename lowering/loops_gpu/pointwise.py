@@ -6,11 +6,16 @@ loops of the invocation.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
+from math import prod
 
+from xdsl.ir import SSAValue
+
+from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize, is_contiguous, is_word
-from webdnn.lowering.loops_gpu.expression import Output
+from webdnn.lowering.loops_gpu.expression import Output, Reduction, reductions
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
 from webdnn.lowering.loops_gpu.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.strategy import Pointwise
@@ -18,27 +23,24 @@ from webdnn.lowering.loops_gpu.strategy import Pointwise
 
 def lower_pointwise(func: FuncOp, outputs: Sequence[Output], strategy: Pointwise) -> FuncOp:
     """The kernel with one invocation for every element (or vector of elements) of its outputs."""
-    workgroup, vector = strategy.workgroup, strategy.vector
+    workgroup = strategy.workgroup
     builder = KernelBuilder(func, [workgroup])
     groups: dict[tuple[Dim, ...], list[Output]] = {}
     for output in outputs:
         groups.setdefault(output.dims, []).append(output)
-    widths = {
-        dims: vector if vector > 1 and vectorizes(group, builder.sizes, vector) else 1
-        for dims, group in groups.items()
-    }
-    counts = [volume(dims) // widths[dims] for dims in groups]
-    blocks = ceil_div(max(counts), workgroup)
+    bodies = [_Body(builder, group, strategy, func.sym_name.data) for group in groups.values()]
+    most = max(body.count for body in bodies)
+    blocks = ceil_div(most, workgroup)
     if blocks == 0:
         builder.empty_grid()
         return builder.finish()
     (block,) = builder.grid_of(blocks)
     position = Lin.of(builder.emitter.value(block * workgroup + builder.thread(0)))
-    reach = blocks * workgroup if builder.grid_is_exact else max(counts) + 1
-    for (dims, group), count in zip(groups.items(), counts, strict=True):
-        if count:
-            condition = builder.guard(position, count, reach)
-            builder.when(condition, _body(builder, group, dims, position, widths[dims]))
+    reach = blocks * workgroup if builder.grid_is_exact else most + 1
+    for body in bodies:
+        if body.count:
+            condition = builder.guard(position, body.count, reach)
+            builder.when(condition, partial(body.emit_at, position))
     return builder.finish()
 
 
@@ -61,23 +63,120 @@ def is_vector_store(output: Output, lane: Dim, sizes: Sequence[int], width: int 
     )
 
 
-def _body(
-    builder: KernelBuilder, group: Sequence[Output], dims: Sequence[Dim], position: Lin, width: int
-) -> Callable[[], None]:
-    def body() -> None:
-        emit = builder.emitter
-        lane = dims[-1] if width > 1 else None
-        sizes = [dim.size for dim in dims]
-        if lane is not None:
-            sizes[-1] //= width
-        indices = emit.delinearize(position, sizes)
-        if lane is not None:
-            indices[-1] = indices[-1] * width
-        evaluator = Evaluator(
-            emit, builder.operands, dict(zip(dims, indices, strict=True)), lane, width
-        )
-        values = [emit.splat(evaluator.packed(o.value), width) for o in group]
-        for output, value in zip(group, values, strict=True):
-            emit.store(value, builder.operands[output.buffer], evaluator.form(output.offset))
+_UNROLLED = 32
+"""How many points of a window are written out; what is larger has loops around."""
 
-    return body
+
+class _Body:
+    """What an invocation does for outputs that have the same dims."""
+
+    def __init__(
+        self, builder: KernelBuilder, group: Sequence[Output], strategy: Pointwise, kernel: str
+    ) -> None:
+        self.builder = builder
+        self.group = group
+        self.dims = group[0].dims
+        vector = strategy.vector
+        self.width = vector if vector > 1 and vectorizes(group, builder.sizes, vector) else 1
+        self.sizes = [dim.size for dim in self.dims]
+        if self.width > 1:
+            self.sizes[-1] //= self.width
+        self.tile = strategy.tile
+        self.tiled = tile_axis(self.dims, self.width)
+        if self.tile > 1:
+            if self.tiled is None or self.sizes[self.tiled] % self.tile:
+                raise WebDNNError(
+                    f"impossible schedule: {self.tile} does not divide the tiled dim", where=kernel
+                )
+            self.sizes[self.tiled] //= self.tile
+        self.count = prod(self.sizes)
+        """The number of invocations that have something to do."""
+
+    def emit_at(self, position: Lin) -> None:
+        """The outputs of the invocation with this number."""
+        emit = self.builder.emitter
+        indices = emit.delinearize(position, self.sizes)
+        lane = None
+        if self.width > 1:
+            lane = self.dims[-1]
+            indices[-1] = indices[-1] * self.width
+        evaluator = Evaluator(
+            emit,
+            self.builder.operands,
+            dict(zip(self.dims, indices, strict=True)),
+            lane,
+            self.width,
+        )
+        if self.tile == 1 or self.tiled is None:
+            self.store(evaluator)
+            return
+        dim = self.dims[self.tiled]
+        points = [indices[self.tiled] * self.tile + t for t in range(self.tile)]
+        for reduction in windows(self.group, dim):
+            self.reduce_together(evaluator, reduction, dim, points)
+        for point in points:
+            evaluator.bind([dim], [point])
+            self.store(evaluator)
+
+    def reduce_together(
+        self, evaluator: Evaluator, reduction: Reduction, dim: Dim, points: Sequence[Lin]
+    ) -> None:
+        """A reduction at several places of `dim`, one step at a time for all of them."""
+        emit = self.builder.emitter
+        width = self.width if evaluator.lane in reduction.free else 1
+        running: list[SSAValue] = []
+        for point in points:
+            evaluator.bind([dim], [point])
+            running += [emit.splat(evaluator.packed(n), width) for n in reduction.inits]
+        count = len(reduction.inits)
+
+        def step(values: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            result: list[SSAValue] = []
+            for i, point in enumerate(points):
+                evaluator.bind([dim], [point])
+                result += evaluator.accumulate(reduction, values[i * count : (i + 1) * count])
+            return result
+
+        def nest(dims: Sequence[Dim], values: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            if not dims:
+                return step(values)
+
+            def body(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                with evaluator.scope():
+                    evaluator.bind(dims[:1], [at])
+                    return nest(dims[1:], values)
+
+            if volume(dims) > _UNROLLED:
+                return emit.for_loop(0, dims[0].size, 1, values, body)
+            for i in range(dims[0].size):
+                values = body(Lin.of(i), values)
+            return values
+
+        results = nest(reduction.dims, running)
+        for i, point in enumerate(points):
+            evaluator.bind([dim], [point])
+            evaluator.define(reduction, results[i * count : (i + 1) * count], width)
+
+    def store(self, evaluator: Evaluator) -> None:
+        """Each output where the evaluator stands."""
+        emit = self.builder.emitter
+        values = [emit.splat(evaluator.packed(o.value), self.width) for o in self.group]
+        for output, value in zip(self.group, values, strict=True):
+            emit.store(value, self.builder.operands[output.buffer], evaluator.form(output.offset))
+
+
+def tile_axis(dims: Sequence[Dim], width: int) -> int | None:
+    """The number of the dim along which an invocation computes several points."""
+    axis = len(dims) - (2 if width > 1 else 1)
+    return axis if axis >= 0 else None
+
+
+def windows(group: Sequence[Output], dim: Dim) -> list[Reduction]:
+    """The reductions that differ along `dim` and are no part of another one."""
+    found = reductions([o.value for o in group])
+    inner = frozenset(d for reduction in found for d in reduction.dims)
+    return [
+        r
+        for r in found
+        if dim in r.free and not r.free & inner and all(is_word(n.type) for n in r.inits)
+    ]

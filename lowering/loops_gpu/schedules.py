@@ -24,6 +24,7 @@ from webdnn.lowering.loops_gpu.kernel_builder import (
     operand_sizes,
 )
 from webdnn.lowering.loops_gpu.linear import volume
+from webdnn.lowering.loops_gpu.pointwise import tile_axis, vectorizes, windows
 from webdnn.lowering.loops_gpu.read_kernel import read_kernel
 from webdnn.lowering.loops_gpu.rows import RowKernel, as_row_kernel, vectorizes_kept
 from webdnn.lowering.loops_gpu.strategy import (
@@ -78,7 +79,26 @@ def schedule_for(func: FuncOp, outputs: Sequence[Output], memory: str = "workgro
         shared = any(len(o.dims) > len(rows.kept) for o in outputs)
         if shared or rows.extent >= 32:
             return _rows(rows, outputs, sizes)
-    return Pointwise()
+    return Pointwise(tile=_tile_of_windows(outputs, sizes))
+
+
+def _tile_of_windows(outputs: Sequence[Output], sizes: Sequence[int]) -> int:
+    """How many windows side by side an invocation should walk: they share elements, and a depthwise filter."""
+    dims = outputs[0].dims
+    if any(o.dims != dims for o in outputs) or volume(dims) == 0 or not vectorizes(outputs, sizes):
+        return 1
+    axis = tile_axis(dims, 4)
+    if axis is None:
+        return 1
+    extents = [volume(r.dims) for r in windows(outputs, dims[axis])]
+    if not extents or max(extents) > 64 or min(extents) < 4:
+        return 1
+    invocations = volume(dims) // 4
+    return next(
+        t
+        for t in (4, 2, 1)
+        if t == 1 or (dims[axis].size % t == 0 and invocations // t >= _ENOUGH_INVOCATIONS // 2)
+    )
 
 
 def _power_of_two(at_most: int) -> int:

@@ -16,16 +16,20 @@ class Pointwise:
     Attributes:
         workgroup: the number of invocations of a workgroup.
         vector: 4 or 1.
+        tile: how many points side by side an invocation computes, along the innermost dim that is not that of the
+            vectors. Their windows are walked together, so that what they share is loaded once.
     """
 
     workgroup: int = 64
     vector: int = 4
+    tile: int = 1
 
     def problem(self) -> str | None:
         """What is wrong with the entries, if anything."""
         return _first(
             (self.workgroup >= 1, "workgroup is a positive number"),
             (self.vector in (1, 4), "vector is 1 or 4"),
+            (self.tile >= 1, "tile is a positive number"),
         )
 
 

@@ -336,12 +336,16 @@ def test_max_pool(channels: int) -> None:
     assert (count(lowered, vector.LoadOp) > 0) == (channels == 8)
 
 
-def test_depthwise() -> None:
-    x, w = floats(1, 8, 8, 12), floats(3, 3, 12)
-    expected = np.einsum("nyxcij,ijc->nyxc", window(x, 3, 1), w)
+@pytest.mark.parametrize(
+    "size,stride,tile", [(3, 1, 1), (3, 1, 2), (3, 2, 3), (5, 1, 4), (7, 1, 2)]
+)
+def test_depthwise(size: int, stride: int, tile: int) -> None:
+    """Side by side, the windows share what they load."""
+    x, w = floats(1, size + 3, size + 11, 12), floats(size, size, 12)
+    expected = np.einsum("nyxcij,ijc->nyxc", window(x, size, stride), w)
 
     def build(r: RegionBuilder) -> SSAValue:
-        exprs = [d(0), d(1) + d(4), d(2) + d(5), d(3)]
+        exprs = [d(0), d(1) * stride + d(4), d(2) * stride + d(5), d(3)]
 
         def body(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
             s = Scalars(b)
@@ -354,8 +358,12 @@ def test_depthwise() -> None:
             body,
         )[0]
 
-    lowered = check(make_kernel([x, w], build), [x, w], [expected])
-    assert count(lowered, vector.LoadOp) == 2
+    schedule = {"strategy": "pointwise", "tile": tile}
+    lowered = check(make_kernel([x, w], build, schedule), [x, w], [expected])
+    if (size, tile) == (3, 2):
+        assert count(lowered, vector.LoadOp) == 9 + 3 * 4
+    if tile == 1:
+        assert count(lowered, vector.LoadOp) == 2
 
 
 # Rows
@@ -488,6 +496,7 @@ def test_matrix_times_vector() -> None:
         ({"strategy": "pointwise", "size": 3}, "no entry 'size'"),
         ({"strategy": "pointwise", "vector": [4]}, "expected something like 4"),
         ({"strategy": "pointwise", "vector": 3}, "vector is 1 or 4"),
+        ({"strategy": "pointwise", "tile": 3}, "does not divide"),
         ({"strategy": "pointwise", "workgroup": 512}, "512 invocations"),
         ({"strategy": "contraction", "tile": [16, 16], "k": 64}, "bytes of workgroup memory"),
         ({"strategy": "contraction", "k": 6}, "k is a multiple of 4"),
