@@ -1,4 +1,4 @@
-"""Kernels that compute positions, choose, join or hold other types than f32; on level `kernels`, for the tests of lowerings."""
+"""Kernels on level `kernels` that compute positions, choose, join, or hold other types than f32."""
 
 from __future__ import annotations
 
@@ -102,9 +102,7 @@ def concat(shapes: Sequence[Sequence[int]], axis: int, *, relu: bool = False) ->
     joined = k.add(tensor.ConcatOp(k.args, axis, TensorType(f32, out))).results[0]
     if not relu:
         return k.done(joined)
-    return k.done(
-        k.elementwise([joined], lambda s, a: s(arith.MaximumfOp, a[0], s.const(0.0)))
-    )
+    return k.done(k.elementwise([joined], lambda s, a: s(arith.MaximumfOp, a[0], s.const(0.0))))
 
 
 def argmax(shape: Sequence[int], axis: int) -> FuncOp:
@@ -194,7 +192,7 @@ def casts(count: int) -> FuncOp:
 def mask(count: int) -> FuncOp:
     """Truth values in, truth values and a count out."""
     k = Kernel("mask", [([count], i1), ([count], i1)])
-    (i,) = d = dims(1)
+    d = dims(1)
     both = k.elementwise(k.args, lambda s, a: s(arith.AndIOp, a[0], a[1]))
     total = k.generic(
         [(both, d)],

@@ -13,7 +13,6 @@ from xdsl.dialects.builtin import (
     AnyFloat,
     FloatAttr,
     IntegerAttr,
-    IntegerType,
     ModuleOp,
     TensorType,
     f32,
@@ -396,7 +395,7 @@ def random_inputs(func: FuncOp, seed: int = 0) -> list[Array]:
 
 
 def check(func: FuncOp, *, inputs: Sequence[Array] | None = None, wasm: bool = True) -> FuncOp:
-    """Lower a kernel and compare its meaning on level `kernels` with that of its loops and with WebAssembly in wasmtime.
+    """Lower a kernel, and compare its meaning with that of its loops and with WebAssembly in wasmtime.
 
     The tolerance is 1e-5 of the range of each output; what is not a float must be equal.
 

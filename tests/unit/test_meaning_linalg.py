@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, i8
 from xdsl.interpreter import Interpreter
 
 from tests.unit import index_kernels as ik
@@ -139,7 +139,7 @@ def test_upstream_interpreter_calls_kernels() -> None:
 
 
 def test_integers_wrap() -> None:
-    kernel = k.Kernel("wrap", [([3], k.IntegerType(8))])
+    kernel = k.Kernel("wrap", [([3], i8)])
     func = kernel.done(kernel.elementwise(kernel.args, lambda s, a: s(arith.AddiOp, a[0], a[0])))
     (result,) = run_kernel(func, [np.array([100, -100, 1], np.int8)])
     assert result.tolist() == [-56, 56, 2]
