@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xdsl.dialects import memref
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp
 
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.errors import WebDNNError
@@ -83,7 +83,9 @@ def memory_layout(
         if isinstance(op, plan.SliceOp):
             space = op.space.data
             sizes[space] = max(sizes[space], op.offset.value.data + op.bytes.value.data)
-    layout = MemoryLayout(stack_bytes, data_bytes, sizes["weights"], sizes["arena"])
+    weights = max(sizes["weights"], *_planned(program, plan.WEIGHT_BYTES))
+    arena = max(sizes["arena"], *_planned(program, plan.ARENA_BUFFERS))
+    layout = MemoryLayout(stack_bytes, data_bytes, weights, arena)
     if layout.pages > PAGE:
         raise WebDNNError(
             f"The model needs {layout.pages * PAGE / 2**30:.1f} GiB of memory on the wasm back end",
@@ -91,3 +93,10 @@ def memory_layout(
             hint="a smaller input, batch or model, or the webgpu back end",
         )
     return layout
+
+
+def _planned(program: plan.ProgramOp, name: str) -> list[int]:
+    """The sizes that the memory planner noted: what nothing launched uses has room too."""
+    attr = program.attributes.get(name)
+    values = attr.data if isinstance(attr, ArrayAttr) else (attr,)
+    return [0, *(v.value.data for v in values if isinstance(v, IntegerAttr))]

@@ -1,0 +1,44 @@
+// RUN: webdnn-opt %s -p expand-math | filecheck %s
+
+// exp by arithmetic on vectors; no select, no branch. sqrt is an instruction and stays.
+kernel.func @vectors(%x: memref<4xf32>, %out: memref<4xf32>) attributes {num_outputs = 1 : i64} {
+  %c0 = arith.constant 0 : index
+  %a = vector.load %x[%c0] : memref<4xf32>, vector<4xf32>
+  %s = math.sqrt %a : vector<4xf32>
+  %e = math.exp %s : vector<4xf32>
+  vector.store %e, %out[%c0] : memref<4xf32>, vector<4xf32>
+  kernel.return
+}
+
+// CHECK:      kernel.func @vectors
+// CHECK:        %[[S:.*]] = math.sqrt
+// CHECK-NEXT:   %[[LOW:.*]] = arith.maximumf %[[S]], %{{.*}} : vector<4xf32>
+// CHECK-NEXT:   %[[X:.*]] = arith.minimumf %[[LOW]], %{{.*}} : vector<4xf32>
+// CHECK-NEXT:   %[[SHIFTED:.*]] = vector.fma %[[X]], %{{.*}}, %{{.*}} : vector<4xf32>
+// CHECK-NEXT:   arith.subf %[[SHIFTED]]
+// CHECK:        arith.bitcast %[[SHIFTED]] : vector<4xf32> to vector<4xi32>
+// CHECK-NOT:    select
+// CHECK-NOT:    math.exp
+// CHECK:        vector.store
+
+// The angle of a sine is reduced in double precision; huge ones take a branch.
+kernel.func @scalars(%x: memref<1xf32>, %out: memref<1xf32>) attributes {num_outputs = 1 : i64} {
+  %c0 = arith.constant 0 : index
+  %a = memref.load %x[%c0] : memref<1xf32>
+  %s = math.sin %a : f32
+  memref.store %s, %out[%c0] : memref<1xf32>
+  kernel.return
+}
+
+// CHECK:      kernel.func @scalars
+// CHECK:        arith.extf %{{.*}} : f32 to f64
+// CHECK:        scf.if
+// CHECK:        arith.truncf %{{.*}} : f64 to f32
+// CHECK-NOT:    math.sin
+
+// Tensors (level `kernels`) are not touched.
+kernel.func @tensors(%x: tensor<4xf32>) -> tensor<4xf32> {
+  kernel.return %x : tensor<4xf32>
+}
+
+// CHECK: kernel.func @tensors
