@@ -86,7 +86,9 @@ class _Conversion:
         if isinstance(op, NoneOp):
             return
         if isinstance(op, WeightOp):
-            self.values[op.res] = self.builder.weight(op.key.data, op.res.type)
+            weight = self.builder.weight(op.key.data, op.res.type)
+            weight.name_hint = weight.name_hint or op.res.name_hint
+            self.values[op.res] = weight
             return
         assert isinstance(op, OnnxOp)
         name = node_name(op)

@@ -1,0 +1,15 @@
+// RUN: not webdnn-opt %s -p convert-onnx-to-nn 2>&1 | filecheck %s
+
+// One error names all nodes that cannot be compiled, and why; a node that reads their results is not blamed.
+func.func @main(%x: tensor<4xf32>, %n: tensor<1xi64>) -> tensor<?xf32> {
+  %i = onnx.NonZero(%x) : (tensor<4xf32>) -> tensor<1x?xi64>
+  %r = onnx.RandomNormalLike(%x) : (tensor<4xf32>) -> tensor<4xf32>
+  %t = onnx.Tile(%r, %n) : (tensor<4xf32>, tensor<1xi64>) -> tensor<?xf32>
+  %y = onnx.Reshape(%x, %n) : (tensor<4xf32>, tensor<1xi64>) -> tensor<?xf32>
+  func.return %y : tensor<?xf32>
+}
+
+// CHECK: 3 nodes of the model cannot be compiled
+// CHECK: NonZero (its input 'X' is computed from the model's inputs
+// CHECK: RandomNormalLike (it draws random numbers
+// CHECK: Reshape (its input 'shape' is computed from the model's inputs
