@@ -1,9 +1,6 @@
 import { ManifestError } from "./errors.js";
 
-/** Throws a `ManifestError` unless a value at a path has the wanted form. */
-export type Check<T> = (value: unknown, path: string) => asserts value is T;
-
-/** A function that throws unless a value has the wanted form. Kept free of `asserts` so that combinators compose. */
+/** A function that throws a `ManifestError` unless the value at a path of the manifest is a `T`. */
 export type Rule<T> = { readonly of?: T; (value: unknown, path: string): void };
 
 function show(value: unknown): string {
@@ -19,11 +16,13 @@ export function text(pattern?: RegExp, what = "a string"): Rule<string> {
   };
 }
 
-/** An integer of at least `least`. */
-export function integer(least: number): Rule<number> {
+/** An integer from `least` to `most`. */
+export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Rule<number> {
   return (value, path) => {
-    if (!Number.isSafeInteger(value) || (value as number) < least) {
-      throw new ManifestError(path, `must be an integer of at least ${least}, not ${show(value)}`);
+    if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
+      const limit = most === Number.MAX_SAFE_INTEGER ? "" : ` and at most ${most}`;
+      const what = `an integer of at least ${least}${limit}`;
+      throw new ManifestError(path, `must be ${what}, not ${show(value)}`);
     }
   };
 }

@@ -74,7 +74,7 @@ const roundUp = (n, step) => Math.ceil(n / step) * step;
  * @property {boolean} [wasm] whether there is a wasm part
  * @property {boolean} [webgpu] whether there is a WebGPU part
  * @property {string} [wgsl] in place of the shader
- * @property {string} [trap] "run" makes the first wasm kernel trap
+ * @property {boolean} [trap] whether the first wasm kernel traps
  */
 
 /**
@@ -136,7 +136,7 @@ export async function writePackage(folder, { manifest, files }) {
  * @param {DType[]} dtypes
  * @param {(file: string, content: Uint8Array) => object} add
  * @param {object[]} shards
- * @param {string | undefined} trap
+ * @param {boolean | undefined} trap
  */
 async function wasmPart(dtypes, add, shards, trap) {
   const weights = { offset: 1024, bytes: WEIGHT_BYTES, shards };

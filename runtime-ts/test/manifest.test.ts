@@ -1,0 +1,232 @@
+import { readFileSync } from "node:fs";
+import { Ajv2020 } from "ajv/dist/2020.js";
+import { describe, expect, test } from "vitest";
+import { ManifestError, parseManifest } from "../src/index.js";
+import { checkForm } from "../src/parse.js";
+import { ALL_DTYPES, GPU_DTYPES, makePackage } from "./helpers.js";
+
+const schema = JSON.parse(
+  readFileSync(new URL("../../docs/package.schema.json", import.meta.url), "utf8"),
+);
+const validate = new Ajv2020({ strict: true, strictRequired: false }).compile(schema);
+
+// biome-ignore lint/suspicious/noExplicitAny: a manifest that tests spoil in every way
+type Spoilt = any;
+
+const { manifest: full } = await makePackage({ dtypes: GPU_DTYPES });
+const { manifest: wasmOnly } = await makePackage({ dtypes: ALL_DTYPES, webgpu: false });
+const { manifest: webgpuOnly } = await makePackage({ wasm: false });
+
+const accepts = (value: unknown): boolean => {
+  try {
+    checkForm(value);
+    return true;
+  } catch (error) {
+    expect(error).toBeInstanceOf(ManifestError);
+    return false;
+  }
+};
+
+/** The paths of all values inside a value. */
+function* paths(value: unknown, path: string[] = []): Generator<string[]> {
+  if (path.length > 0) yield path;
+  if (typeof value !== "object" || value === null) return;
+  for (const [key, inner] of Object.entries(value)) yield* paths(inner, [...path, key]);
+}
+
+function at(root: Spoilt, path: readonly string[]): Spoilt {
+  return path.reduce((value, key) => value[key], root);
+}
+
+/** A copy in which one field is set, or deleted if there is no value. */
+function changed(root: unknown, path: readonly string[], ...value: unknown[]): Spoilt {
+  const copy = structuredClone(root);
+  const owner = at(copy, path.slice(0, -1));
+  const key = path.at(-1) as string;
+  if (value.length > 0) owner[key] = value[0];
+  else if (Array.isArray(owner)) owner.splice(Number(key), 1);
+  else delete owner[key];
+  return copy;
+}
+
+describe("the schema and the runtime's types agree", () => {
+  test.each([
+    ["both back ends", full],
+    ["wasm", wasmOnly],
+    ["webgpu", webgpuOnly],
+  ])("on a good manifest: %s", (_, manifest) => {
+    expect(validate(manifest), JSON.stringify(validate.errors)).toBe(true);
+    expect(accepts(manifest)).toBe(true);
+  });
+
+  test("on a manifest with any one value deleted or replaced", async () => {
+    const { manifest } = await makePackage({ dtypes: ["bool"] });
+    const junk = [null, true, "", "x", "../x", -1, 0, 0.5, 65537, [], [1], {}];
+    let rejected = 0;
+    for (const path of paths(manifest)) {
+      for (const variant of [
+        changed(manifest, path),
+        ...junk.map((v) => changed(manifest, path, v)),
+      ]) {
+        const [bySchema, byRuntime] = [validate(variant), accepts(variant)];
+        if (!byRuntime) rejected++;
+        if (bySchema !== byRuntime) {
+          const value = JSON.stringify(at(variant, path));
+          expect.fail(`${path.join(".")} = ${value}: schema ${bySchema}, runtime ${byRuntime}`);
+        }
+      }
+    }
+    expect(rejected).toBeGreaterThan(1000);
+  });
+
+  test("on what is no object at all", () => {
+    for (const value of [null, 1, "x", [], undefined]) {
+      expect(validate(value)).toBe(false);
+      expect(accepts(value)).toBe(false);
+    }
+  });
+
+  test("on paths of files", () => {
+    const good = ["a", "a/b.bin", ".a", "a..b", "...", "a-b_c.1/d"];
+    const bad = [
+      "",
+      "/a",
+      "a/",
+      "a//b",
+      "..",
+      ".",
+      "a/../b",
+      "./a",
+      "a\\b",
+      "http://x/y",
+      "a?b",
+      "ä",
+    ];
+    const path = ["backends", "wasm", "weights", "shards", "0", "file"];
+    for (const [names, wanted] of [
+      [good, true],
+      [bad, false],
+    ] as const) {
+      for (const name of names) {
+        const variant = changed(full, path, name);
+        expect([name, validate(variant), accepts(variant)]).toEqual([name, wanted, wanted]);
+      }
+    }
+  });
+});
+
+test("the schema refuses fields that it does not know; the runtime ignores them", () => {
+  for (const path of paths(full)) {
+    const value = at(full, path);
+    if (typeof value !== "object" || Array.isArray(value) || path.at(-1) === "limits") continue;
+    const variant = changed(full, [...path, "surprise"], 1);
+    expect([path, validate(variant), accepts(variant)]).toEqual([path, false, true]);
+  }
+});
+
+describe("what a schema cannot say", () => {
+  const wasm = ["backends", "wasm"];
+  const webgpu = ["backends", "webgpu"];
+  const cases: [string, Spoilt, string[], unknown, string, RegExp][] = [
+    ["two inputs of a name", full, ["inputs", "1", "name"], "x", "inputs", /one name/],
+    ["more inputs than places", full, [...wasm, "inputs"], [], "backends.wasm.inputs", /entries/],
+    ["an input beyond the memory", full, [...wasm, "inputs", "0", "offset"], 65536, "", /beyond/],
+    ["weights beyond the memory", full, [...wasm, "weights", "offset"], 65536, "", /beyond/],
+    ["an arena beyond the memory", full, [...wasm, "arena", "offset"], 65536, "", /beyond/],
+    ["an input that is too small", full, [...wasm, "inputs", "0", "bytes"], 4, "", /needs 400/],
+    ["an unaligned input", full, [...wasm, "inputs", "0", "offset"], 2049, "", /aligned/],
+    ["shards that do not add up", full, [...wasm, "weights", "bytes"], 911, "", /shards have 912/],
+    [
+      "shards that do not add up",
+      full,
+      [...webgpu, "weights", "bytes"],
+      913,
+      "",
+      /shards have 912/,
+    ],
+    ["no such shader", full, [...webgpu, "kernels", "0", "shader"], 1, "", /number of a shader/],
+    ["no such kernel", full, [...webgpu, "launches", "0", "kernel"], 9, "", /number of a kernel/],
+    ["too few bindings", full, [...webgpu, "launches", "0", "bindings"], [], "", /4 entries/],
+    ["no such buffer", full, [...webgpu, "inputs", "0", "buffer"], 99, "", /number of a buffer/],
+    [
+      "a binding too large",
+      full,
+      [...webgpu, "launches", "0", "bindings", "0", "bytes"],
+      404,
+      "",
+      /beyond buffer 2/,
+    ],
+    ["an input beyond its buffer", full, [...webgpu, "inputs", "0", "offset"], 4, "", /beyond/],
+    ["an output that is too small", full, [...webgpu, "outputs", "0", "bytes"], 4, "", /needs 400/],
+    [
+      "an unaligned input",
+      webgpuOnly,
+      [...webgpu, "inputs", "0"],
+      { buffer: 0, offset: 2, bytes: 400, storage: "f32" },
+      "",
+      /aligned/,
+    ],
+    [
+      "a buffer beyond the weights",
+      full,
+      [...webgpu, "buffers", "1", "offset"],
+      516,
+      "",
+      /weights/,
+    ],
+    [
+      "a buffer at an odd offset",
+      full,
+      [...webgpu, "buffers", "1", "offset"],
+      510,
+      "",
+      /multiple of 4/,
+    ],
+    [
+      "a storage that cannot hold the type",
+      full,
+      [...webgpu, "inputs", "0", "storage"],
+      "u32",
+      "",
+      /hold each float32/,
+    ],
+  ];
+  test.each(cases)("%s", (_, manifest, path, value, where, problem) => {
+    expect(() => parseManifest(manifest)).not.toThrow();
+    const error = (() => {
+      try {
+        return parseManifest(changed(manifest, path, value));
+      } catch (thrown) {
+        return thrown;
+      }
+    })();
+    expect(error).toBeInstanceOf(ManifestError);
+    expect(error).toMatchObject({
+      code: "manifest-invalid",
+      message: expect.stringMatching(problem),
+    });
+    if (where) expect((error as ManifestError).path).toBe(where);
+  });
+
+  test("shards that end inside a word", () => {
+    const variant = structuredClone(full);
+    const { shards } = variant.backends.webgpu.weights;
+    shards[0].bytes += 1;
+    shards[1].bytes -= 1;
+    expect(() => parseManifest(variant)).toThrow(/not a multiple of 4/);
+  });
+
+  test("a memory of more than 4 GiB is not wasm32's", () => {
+    const variant = changed(full, ["backends", "wasm", "memory", "pages"], 65537);
+    expect(() => parseManifest(variant)).toThrow(/at most 65536/);
+  });
+});
+
+test("the message names the field and shows the value", () => {
+  const variant = changed(full, ["backends", "webgpu", "launches", "1", "workgroups", "2"], 0);
+  expect(() => parseManifest(variant)).toThrow(
+    "model.json: backends.webgpu.launches[1].workgroups[2] must be an integer of at least 1, not 0",
+  );
+  expect(() => parseManifest(changed(full, ["version"], 2))).toThrow("version must be 1, not 2");
+  expect(() => parseManifest(changed(full, ["name"]))).toThrow("model.json: name is missing");
+});
