@@ -22,12 +22,13 @@ def update(level: str) -> int:
     listed = set(must_pass(level))
     candidates = list(cases) if level == "nn" else must_pass("nn")
     found: dict[str, str] = {}
+    path = FOLDER / f"{level}_must_pass.txt"
+    passed: set[str] = set()
     for some in verdicts(level, [cases[name] for name in candidates]):
         found.update(some)
+        passed.update(name for name, wrong in some.items() if not wrong)
+        path.write_text("".join(f"{name}\n" for name in sorted(listed | passed)))
         print(f"\r{len(found)}/{len(candidates)}", end="", file=sys.stderr, flush=True)
-    passed = {name for name, wrong in found.items() if not wrong}
-    path = FOLDER / f"{level}_must_pass.txt"
-    path.write_text("".join(f"{name}\n" for name in sorted(listed | passed)))
     lost = sorted(listed - passed)
     for name in lost:
         print(f"LOST {name}: {found.get(name, 'no such test')[:300]}")
