@@ -13,8 +13,9 @@ from xdsl.ir import SSAValue
 
 from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wasm.link import link
-from webdnn.codegen.wgsl.module import Shader, location_names
+from webdnn.codegen.wgsl.module import Shader
 from webdnn.dialects import plan
+from webdnn.dialects.locations import location_names
 from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
 from webdnn.lowering.target_wasm.layout import memory_layout, stack_for
 from webdnn.lowering.target_wasm.plan_to_llvm import program_module
@@ -220,6 +221,9 @@ def webgpu_section(
     numbers: dict[str, int] = {}
     features: set[str] = set()
     workgroups: dict[str, tuple[int, int, int]] = {}
+    labels: dict[str, list[str]] = {}
+    for op in program.launches:
+        labels.setdefault(op.kernel.string_value(), []).extend(_label(op))
     for name, kernel in compiled.items():
         assert isinstance(kernel, Shader)
         (info,) = kernel.kernels

@@ -4,7 +4,7 @@ from webdnn.codegen.wgsl.module import (
     KernelInfo,
     Shader,
     kernel_info,
-    location_names,
+    label_comment,
     print_shaders,
     print_wgsl,
 )
@@ -13,7 +13,7 @@ __all__ = [
     "KernelInfo",
     "Shader",
     "kernel_info",
-    "location_names",
+    "label_comment",
     "print_shaders",
     "print_wgsl",
 ]

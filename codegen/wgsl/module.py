@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -74,6 +75,20 @@ def _uses_f16(op: FuncOp | func.FuncOp) -> bool:
     return any(is_half(v.type) for v in values)
 
 
+_MOST_LABELS = 12
+
+
+def label_comment(labels: Sequence[str]) -> str:
+    """A comment that names the nodes of the model that a kernel computes; a long list is cut short."""
+    names = [" ".join(label.split()) for label in dict.fromkeys(labels)]
+    if not names:
+        return ""
+    more = len(names) - _MOST_LABELS
+    text = ", ".join(names[:_MOST_LABELS]) + (f" and {more} more" if more > 0 else "")
+    lines = textwrap.wrap(text, 96, break_long_words=False, break_on_hyphens=False)
+    return "".join(f"// {line}\n" for line in lines)
+
+
 def _source(kernels: Sequence[FuncOp], helpers: dict[str, func.FuncOp]) -> Shader:
     scope = ModuleScope()
     used = _reachable(kernels, helpers)
@@ -84,8 +99,8 @@ def _source(kernels: Sequence[FuncOp], helpers: dict[str, func.FuncOp]) -> Shade
     parts: list[list[str]] = [print_function(helper, scope) for helper in used]
     infos: list[KernelInfo] = []
     for kernel in kernels:
-        labels = tuple(dict.fromkeys(location_names(kernel.location)))
-        parts.append(print_entry_point(kernel, scope, labels))
+        labels = tuple(location_names(kernel.location))
+        parts.append(print_entry_point(kernel, scope, label_comment(labels)))
         infos.append(kernel_info(kernel, scope.functions[kernel.sym_name.data]))
     if scope.declarations:
         parts.insert(0, scope.declarations)

@@ -437,11 +437,11 @@ def print_function(op: func.FuncOp, scope: ModuleScope) -> list[str]:
     return [f"fn {name}({', '.join(parameters)}){arrow} {{", *body, "}"]
 
 
-def print_entry_point(kernel: FuncOp, scope: ModuleScope, labels: Sequence[str] = ()) -> list[str]:
-    """A kernel: its bindings, its workgroup memory and its entry point."""
+def print_entry_point(kernel: FuncOp, scope: ModuleScope, comment: str = "") -> list[str]:
+    """A kernel: a comment, its bindings, its workgroup memory and its entry point."""
     name = kernel.sym_name.data
     if kernel.workgroup is None:
-        raise WebDNNError(f"the kernel {name} has no workgroup size", where=labels)
+        raise WebDNNError(f"the kernel {name} has no workgroup size")
     printer = FunctionPrinter(scope)
     before = len(scope.declarations)
     counts: Counter[Access] = Counter()
@@ -464,9 +464,8 @@ def print_entry_point(kernel: FuncOp, scope: ModuleScope, labels: Sequence[str] 
         f"@builtin({b}) {variable}: vec3u" for b, variable in printer.builtins.items()
     )
     size = ", ".join(str(s.value.data) for s in kernel.workgroup.data)
-    comment = [f"// {', '.join(labels)}"] if labels else []
     return [
-        *comment,
+        *comment.splitlines(),
         *declared,
         "",
         f"@compute @workgroup_size({size})",
