@@ -1,7 +1,7 @@
 """The `llvm` dialect to LLVM IR as llvmlite builds it.
 
-Upstream's conversion of ops is used for all that it can convert. Added here are the ops of `llvm_ext`, flags of
-`getelementptr`, and constants of vectors; a table by the type of op comes first because it is faster than asking each.
+Upstream's conversion of ops is used for what it can convert. Added here are the ops of `llvm_ext`, pointers without a
+type and splat constants; a table by the type of op comes first because it is faster than asking each.
 """
 
 from __future__ import annotations
@@ -22,39 +22,18 @@ Values = dict[SSAValue, Any]
 Conversion = Callable[[Any, ir.IRBuilder, Values], Any]
 
 
-class _Getelementptr(ir.instructions.GEPInstr):
-    """With all flags that LLVM knows: llvmlite has `inbounds` only."""
-
-    def __init__(self, *args: Any, flags: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._gep_flags = flags
-
-    def descr(self, buf: list[str]) -> None:
-        operands = ", ".join(f"{v.type} {v.get_reference()}" for v in self.operands)
-        buf.append(f"getelementptr{self._gep_flags} {self.source_etype}, {operands}\n")
-
-
-_GEP_FLAGS = {0: "", 3: " inbounds", 4: " nuw", 7: " inbounds nuw"}
-
-
 def _gep(op: llvm.GEPOp, builder: ir.IRBuilder, values: Values) -> Any:
     dynamic = iter(op.ssa_indices)
     indices = [
         values[next(dynamic)] if i == llvm.GEP_USE_SSA_VAL else ir.Constant(ir.IntType(32), i)
         for i in op.rawConstantIndices.iter_values()
     ]
-    flags = op.noWrapFlags.value.data | (3 if op.inbounds is not None else 0)
-    instruction = _Getelementptr(
-        builder.block,
+    return builder.gep(
         values[op.ptr],
         indices,
-        inbounds=False,
-        name="",
+        inbounds=op.inbounds is not None,
         source_etype=convert_type(op.elem_type),
-        flags=_GEP_FLAGS[flags],
     )
-    builder._insert(instruction)  # pyright: ignore[reportPrivateUsage]
-    return instruction
 
 
 def _constant(op: llvm.ConstantOp, builder: ir.IRBuilder, values: Values) -> Any:

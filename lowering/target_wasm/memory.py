@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xdsl.dialects import llvm, memref, vector
-from xdsl.dialects.builtin import IntegerAttr, IntegerType, MemRefType
+from xdsl.dialects.builtin import IntegerType, MemRefType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
@@ -17,30 +17,25 @@ from webdnn.lowering.target_wasm.types import (
 )
 
 _STACK_ALIGNMENT = 16
-_INBOUNDS_NUW = IntegerAttr(1 | 2 | 4, 32)  # MLIR's bits: inbounds (which implies nusw), nuw
-
-
-def _offset(
-    emitter: Emitter, base: SSAValue, index: SSAValue | int, element: Attribute
-) -> SSAValue:
-    """The address `index` elements behind `base`. It lies in the memref, so it cannot wrap."""
-    indices = [index] if isinstance(index, int) else [llvm.GEP_USE_SSA_VAL]
-    dynamic = [] if isinstance(index, int) else [index]
-    op = llvm.GEPOp(base, indices, element, dynamic, inbounds=True)
-    op.properties["noWrapFlags"] = _INBOUNDS_NUW
-    return emitter.add(op)
 
 
 def _address(emitter: Emitter, ref: SSAValue, indices: Sequence[SSAValue]) -> SSAValue:
     """The address of an element; a constant part of the index comes last, where an instruction can hold it."""
     assert isinstance(ref.type, MemRefType)
     (index,) = indices
+    (count,) = ref.type.get_shape()
     element = memory_type(ref.type.element_type)
-    base = emitter.get(ref)
+    # LLVM reads offsets with a sign, and may only be told of no overflow where there is none.
+    inbounds = count * byte_size(ref.type.element_type) < 2**31
+
+    def offset(base: SSAValue, constant: int, dynamic: Sequence[SSAValue] = ()) -> SSAValue:
+        return emitter.add(llvm.GEPOp(base, [constant], element, dynamic, inbounds=inbounds))
+
     variable, constant = emitter.sums.get(index, (index, 0))
+    base = emitter.get(ref)
     if variable is not None:
-        base = _offset(emitter, base, emitter.get(variable), element)
-    return base if constant == 0 else _offset(emitter, base, constant, element)
+        base = offset(base, llvm.GEP_USE_SSA_VAL, [emitter.get(variable)])
+    return base if constant == 0 else offset(base, constant)
 
 
 def _is_truth(type: Attribute) -> bool:
