@@ -13,7 +13,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wasm.link import link
-from webdnn.codegen.wgsl.module import Shader
+from webdnn.codegen.wgsl.module import Shader, label_comment
 from webdnn.dialects import plan
 from webdnn.dialects.locations import location_names
 from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
@@ -227,7 +227,8 @@ def webgpu_section(
     for name, kernel in compiled.items():
         assert isinstance(kernel, Shader)
         (info,) = kernel.kernels
-        text = f"// {name}\n{kernel.source}\n".encode()
+        comment = f"// {name}\n{label_comment(labels.get(name, []))}"
+        text = f"{comment}{kernel.source}\n".encode()
         numbers[name] = len(kernels)
         workgroups[name] = info.workgroups
         features.update(info.features)
