@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 import onnx
-from onnx import GraphProto
+from onnx import AttributeProto, GraphProto
 from onnx.reference import ReferenceEvaluator
 from xdsl.dialects.builtin import ModuleOp, NameLoc, NoneType, TensorType, UnrankedTensorType
 from xdsl.dialects.func import FuncOp
@@ -18,7 +18,7 @@ from xdsl.ir import Attribute, Operation, Region, SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.numpy_meaning.onnx_control_flow import CONTROL_FLOW, RunRegion
-from webdnn.dialects.numpy_meaning.onnx_corrections import CORRECTIONS
+from webdnn.dialects.numpy_meaning.onnx_corrections import corrections_of
 from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp, YieldOp, op_classes
 from webdnn.dialects.onnx.export import Exporter, to_model_proto, to_node_proto
 from webdnn.dialects.onnx.types import StringType, UnknownType, numpy_dtype, type_to_proto
@@ -88,6 +88,12 @@ def _run_reference(
             feeds[name] = value
             graph.input.add(name=name, type=_type_of(operand.type, value))
     node = exporter.node(op)
+    if not is_newest(op):
+        # The reference would take the defaults of the newest version.
+        for name, definition in op.schema.attributes.items():
+            default = definition.default_value
+            if name not in op.attributes and default.type != AttributeProto.UNDEFINED:
+                node.attribute.append(default)
     graph.node.append(node)
     for name in node.output:
         graph.output.add(name=name)
@@ -97,7 +103,7 @@ def _run_reference(
     elif not is_newest(op):
         opsets[0].version = op.since_version
     model = onnx.helper.make_model(graph, opset_imports=opsets)
-    results = ReferenceEvaluator(model, new_ops=CORRECTIONS).run(None, feeds)
+    results = ReferenceEvaluator(model, new_ops=corrections_of(op)).run(None, feeds)
     assert isinstance(results, list)
     return results
 

@@ -1,5 +1,5 @@
 """ONNX files to the `onnx` dialect."""
 
-from webdnn.frontends.onnx.load import ImportedModel, load
+from webdnn.frontends.onnx.importer import ImportedModel, load
 
 __all__ = ["ImportedModel", "load"]

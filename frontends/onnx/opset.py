@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import onnx
-from onnx import GraphProto, ModelProto
+from onnx import GraphProto, ModelProto, NodeProto
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import op_class
-from webdnn.frontends.onnx.graphs import all_graphs, subgraphs
+from webdnn.frontends.onnx.graphs import all_graphs, describe, subgraphs
 from webdnn.frontends.onnx.validate import check_model, opsets_of
 
 OLDEST_OPSET = 7
 """Models older than this are accepted only where the converter can convert them."""
+
+
+_ASYMMETRIC = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+"""How Resize finds its samples before opset 11."""
 
 
 def upgrade(model: ModelProto) -> ModelProto:
@@ -40,6 +44,8 @@ def _convert(model: ModelProto, opset: int, newest: int) -> tuple[ModelProto | N
     """The converted model, or None and the reason."""
     if not _subgraphs_are_the_same(model.graph, opset, newest):
         return None, "a subgraph holds an operator that has changed"
+    if (changed := _silently_changed(model.graph, opset)) is not None:
+        return None, f"the converter would change what node {describe(changed)} computes"
     try:
         converted = onnx.version_converter.convert_version(model, newest)
         check_model(converted)
@@ -49,7 +55,40 @@ def _convert(model: ModelProto, opset: int, newest: int) -> tuple[ModelProto | N
         return None, str(error).splitlines()[0]
     if not _same_interface(model.graph, converted.graph):
         return None, "the converter changed the inputs or outputs"
+    if not _keep_asymmetric(model.graph, converted.graph, opset):
+        return None, "the converter changed the names of values"
     return converted, ""
+
+
+def _silently_changed(graph: GraphProto, opset: int) -> NodeProto | None:
+    """A node that the converter passes through although a newer opset reads it in another way, or None."""
+    for node in graph.node:
+        if node.domain not in ("", "ai.onnx") or opset >= 13:
+            continue
+        # Before 13, Hardmax was over all axes from `axis` on; the converter knows this of Softmax only.
+        if node.op_type == "Hardmax":
+            return node
+        # This mode of Resize was removed in 13.
+        modes = [a.s for a in node.attribute if a.name == "coordinate_transformation_mode"]
+        if node.op_type == "Resize" and modes == [b"tf_half_pixel_for_nn"]:
+            return node
+    return None
+
+
+def _keep_asymmetric(before: GraphProto, after: GraphProto, opset: int) -> bool:
+    """Say in the converted Resize nodes what Upsample, and Resize before 11, did: the converter leaves it out.
+
+    Returns:
+        whether all of these nodes were found again.
+    """
+    old = {"Upsample"} | ({"Resize"} if opset < 11 else set[str]())
+    wanted = {node.output[0] for node in before.node if node.op_type in old and not node.domain}
+    for node in after.node:
+        if node.op_type == "Resize" and node.output[0] in wanted:
+            wanted.remove(node.output[0])
+            for name, value in _ASYMMETRIC.items():
+                node.attribute.append(onnx.helper.make_attribute(name, value))
+    return not wanted
 
 
 def _subgraphs_are_the_same(graph: GraphProto, opset: int, newest: int) -> bool:
