@@ -54,9 +54,10 @@ def wgsl_type(type: Attribute, *, integer: str = "i32") -> str:
         return vector_type(wgsl_type(type.element_type, integer=integer), shape[0])
     if isinstance(type, MemRefType):
         shape = type.get_shape()
-        if len(shape) != 1 or shape[0] < 1:
-            raise WebDNNError(f"a WGSL array has one static, positive size, unlike {type}")
-        return f"array<{wgsl_type(type.element_type)}, {shape[0]}>"
+        if len(shape) != 1 or shape[0] < 0:
+            raise WebDNNError(f"a WGSL array has one static size, unlike {type}")
+        # There are no empty arrays; of an empty operand nothing is accessed.
+        return f"array<{wgsl_type(type.element_type)}, {max(shape[0], 1)}>"
     scalar = scalar_type(type)
     return integer if scalar == "i32" else scalar
 

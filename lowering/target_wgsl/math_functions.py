@@ -351,6 +351,13 @@ def round_to_f16(x: Value) -> Value:
     return (rounded | (bits & -0x80000000)).from_bits()
 
 
+def round_to_bf16(x: Value) -> Value:
+    """The nearest value of bf16 (ties to even), as an f32."""
+    bits = x.bits()
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & -0x10000
+    return is_nan(x).select(x, rounded.from_bits())
+
+
 FUNCTIONS: dict[type[Operation], Callable[..., Value]] = {
     math.AcosOp: acos,
     math.AcoshOp: acosh,

@@ -35,6 +35,7 @@ class WebGPULimits:
         invocations: invocations of a workgroup.
         workgroup_x, workgroup_y, workgroup_z: the size of a workgroup in each dimension.
         workgroup_storage: bytes of workgroup memory of a kernel.
+        function_storage: bytes of an invocation's own arrays (a limit of WGSL itself).
         storage_buffers: storage buffers of a kernel.
         workgroups: workgroups in each dimension of a grid.
         binding_bytes: bytes of one binding.
@@ -45,6 +46,7 @@ class WebGPULimits:
     workgroup_y: int = 256
     workgroup_z: int = 64
     workgroup_storage: int = 16 * 1024
+    function_storage: int = 8 * 1024
     storage_buffers: int = 8
     workgroups: int = 65_535
     binding_bytes: int = 128 * 1024 * 1024
@@ -64,6 +66,7 @@ class VerifyWGSLLimitsPass(ModulePass):
     workgroup_y: int = WebGPULimits.workgroup_y
     workgroup_z: int = WebGPULimits.workgroup_z
     workgroup_storage: int = WebGPULimits.workgroup_storage
+    function_storage: int = WebGPULimits.function_storage
     storage_buffers: int = WebGPULimits.storage_buffers
     workgroups: int = WebGPULimits.workgroups
     binding_bytes: int = WebGPULimits.binding_bytes
@@ -75,6 +78,7 @@ class VerifyWGSLLimitsPass(ModulePass):
             self.workgroup_y,
             self.workgroup_z,
             self.workgroup_storage,
+            self.function_storage,
             self.storage_buffers,
             self.workgroups,
             self.binding_bytes,
@@ -114,13 +118,17 @@ def _problems(kernel: FuncOp, limits: WebGPULimits) -> Iterator[str]:
     for axis, length in zip("xyz", grid, strict=True):
         if length > limits.workgroups:
             yield f"the grid has {length} workgroups in {axis} of at most {limits.workgroups}"
-    shared = sum(
-        memory_bytes(op.memref.type)
-        for op in kernel.body.walk()
-        if isinstance(op, memref.AllocaOp) and _is_shared(op.memref.type)
-    )
+    shared = own = 0
+    for op in kernel.body.walk():
+        if isinstance(op, memref.AllocaOp):
+            if _is_shared(op.memref.type):
+                shared += memory_bytes(op.memref.type)
+            else:
+                own += memory_bytes(op.memref.type)
     if shared > limits.workgroup_storage:
         yield f"it needs {shared} bytes of workgroup memory of at most {limits.workgroup_storage}"
+    if own > limits.function_storage:
+        yield f"an invocation's arrays take {own} bytes of at most {limits.function_storage}"
     buffers = len(kernel.body.block.args)
     if buffers > limits.storage_buffers:
         yield f"it has {buffers} storage buffers of at most {limits.storage_buffers}"

@@ -9,7 +9,7 @@ each operation, which is exact for addition, subtraction, multiplication and div
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -32,7 +32,7 @@ from xdsl.passes import ModulePass
 from webdnn.dialects import vector_ext, wgsl
 from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.target_wgsl.helper_functions import HelperFunctions
-from webdnn.lowering.target_wgsl.math_functions import round_to_f16
+from webdnn.lowering.target_wgsl.math_functions import round_to_bf16, round_to_f16
 from webdnn.lowering.target_wgsl.rebuild import Parts, Rebuilder, uses_type
 from webdnn.lowering.target_wgsl.values import Value, constant_attribute, element_type, with_element
 
@@ -60,7 +60,9 @@ class WGSLWidenTypesPass(ModulePass):
         element = element_type(_stored(type))
         if isinstance(type, MemRefType) and element == i1:
             return True
-        return narrow_width(element) > 0 or (is_half(element) and not self.shader_f16)
+        if isinstance(element, Float16Type):
+            return not self.shader_f16
+        return narrow_width(element) > 0 or is_half(element)
 
 
 def _stored(type: Attribute) -> Attribute:
@@ -148,9 +150,13 @@ class _Widening(Rebuilder):
     def _wide(self, type: Attribute) -> Attribute:
         if narrow_width(type):
             return with_element(type, i32)
-        if is_half(type) and not self._shader_f16:
+        if self._is_widened_half(type):
             return with_element(type, f32)
         return type
+
+    def _is_widened_half(self, type: Attribute) -> bool:
+        is_f16 = isinstance(element_type(type), Float16Type)
+        return is_half(type) and not (is_f16 and self._shader_f16)
 
     def visit(self, op: Operation) -> Sequence[Parts] | None:
         if op.regions or not (op.operands or op.results):
@@ -258,26 +264,30 @@ class _Widening(Rebuilder):
         value = self.emitter.value(self.emitter.add(new))
         if isinstance(op, math.CountLeadingZerosOp):
             value = value - (32 - narrow_width(result))
-        if is_half(result) and not self._shader_f16:
-            value = self._rounded(value)
+        if self._is_widened_half(result):
+            value = self._rounded(value, result)
         return [(value.ssa,)]
 
     # Halves
 
-    def _rounded(self, x: Value) -> Value:
-        return self._helper("round_to_f16", round_to_f16, x)
-
-    def _helper(self, name: str, emit: Callable[..., Value], x: Value) -> Value:
-        return self.emitter.value(self.emitter.add(self._helpers.call(name, emit, [x.ssa])))
+    def _rounded(self, x: Value, type: Attribute) -> Value:
+        """An f32 rounded to the precision of a half type (or of a vector of it)."""
+        if isinstance(element_type(type), BFloat16Type):
+            call = self._helpers.call("round_to_bf16", round_to_bf16, [x.ssa])
+        else:
+            call = self._helpers.call("round_to_f16", round_to_f16, [x.ssa])
+        return self.emitter.value(self.emitter.add(call))
 
     def _on_halves(self, op: Operation) -> Sequence[Parts]:
-        if isinstance(op, arith.ExtFOp):
-            return [(self.one(op.operands[0]),)]
-        if isinstance(op, arith.TruncFOp):
-            return [(self._rounded(self.value(op.operands[0])).ssa,)]
+        result = op.results[0].type
+        if isinstance(op, arith.ExtFOp | arith.TruncFOp):
+            value = self.value(op.operands[0])
+            if value.type != self.convert_type(result)[0]:
+                return self.recreate(op)  # one of the types stays, for the device has it
+            return [((self._rounded(value, result) if is_half(result) else value).ssa,)]
         results = self.recreate(op)
-        if is_half(op.results[0].type) and not isinstance(op, _EXACT_ON_HALVES):
-            return [(self._rounded(self.emitter.value(results[0][0])).ssa,)]
+        if self._is_widened_half(result) and not isinstance(op, _EXACT_ON_HALVES):
+            return [(self._rounded(self.emitter.value(results[0][0]), result).ssa,)]
         return results
 
 

@@ -105,6 +105,18 @@ def test_workgroup_memory_limit() -> None:
         _lower(kernel)
 
 
+def test_function_memory_limit() -> None:
+    kernel = f"""kernel.func @k(%out: memref<4xf32>) {launch()} {{
+  %i = "gpu.thread_id"() {{dimension = #gpu<dim x>}} : () -> index
+  %scratch = memref.alloca() : memref<2049xf32>
+  %v = memref.load %scratch[%i] : memref<2049xf32>
+  memref.store %v, %out[%i] : memref<4xf32>
+  kernel.return
+}}"""
+    with pytest.raises(WebDNNError, match="arrays take 8196 bytes of at most 8192"):
+        _lower(kernel)
+
+
 def test_number_of_buffers() -> None:
     operands = ", ".join(f"%a{i}: memref<4xf32>" for i in range(9))
     with pytest.raises(WebDNNError, match="9 storage buffers of at most 8"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ml_dtypes
 import numpy as np
 import pytest
 from wgsl_kernels import IR_TYPES, Array, run_elementwise
@@ -193,3 +194,15 @@ def test_conversion_to_half() -> None:
     actual = run_elementwise("%r = arith.truncf %a : f32 to f16", [x], "f16")
     with np.errstate(over="ignore"):
         np.testing.assert_array_equal(actual, x.astype(np.float16))
+
+
+def test_conversion_to_bfloat16() -> None:
+    rng = np.random.default_rng(6)
+    x = (rng.normal(size=1000) * np.exp(rng.uniform(-50, 50, 1000))).astype(np.float32)
+    x = np.concatenate(
+        [x, np.array([0.0, -0.0, np.inf, 3.4e38, 1.00390625, 1.01171875], np.float32)]
+    )
+    body = "%n = arith.truncf %a : f32 to bf16\n %r = arith.extf %n : bf16 to f32"
+    actual = run_elementwise(body, [x], "f32")
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(actual, x.astype(ml_dtypes.bfloat16).astype(np.float32))

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -57,10 +58,14 @@ def _wgpu() -> Any:
 def device() -> Any:
     """The process's WebGPU device: a GPU where there is one, else a CPU adapter."""
     wgpu = _wgpu()
-    try:
-        adapter: Any = wgpu.gpu.request_adapter_sync(power_preference="high-performance")
-    except RuntimeError:
-        adapter = None
+    adapter: Any = None
+    for cpu_only in (False, True):
+        try:
+            adapter = adapter or wgpu.gpu.request_adapter_sync(
+                power_preference="high-performance", force_fallback_adapter=cpu_only
+            )
+        except RuntimeError:
+            continue
     if adapter is None:
         raise WebDNNError(
             "no WebGPU adapter was found",
@@ -93,11 +98,11 @@ class ComputeKernel:
         )
 
     def bind(self, buffers: Sequence[tuple[Any, int, int]]) -> Any:
-        """A bind group of `(buffer, offset, bytes)`, one for each operand."""
+        """A bind group of `(buffer, offset, bytes)`, one for each operand (an empty one binds 4 bytes)."""
         return device().create_bind_group(
             layout=self.layout,
             entries=[
-                {"binding": i, "resource": {"buffer": b, "offset": o, "size": n}}
+                {"binding": i, "resource": {"buffer": b, "offset": o, "size": max(n, 4)}}
                 for i, (b, o, n) in enumerate(buffers)
             ],
         )
@@ -217,7 +222,7 @@ def run_kernel(module: ModuleOp, name: str, arrays: Sequence[Array]) -> list[Arr
     device().queue.submit([encoder.finish()])
     outputs: list[Array] = []
     for buffer, dtype, size in list(zip(buffers, dtypes, sizes, strict=True))[num_inputs:]:
-        data = device().queue.read_buffer(buffer, 0, size)
+        data = device().queue.read_buffer(buffer, 0, size) if size else b""
         outputs.append(from_storage(np.frombuffer(data, storage_dtype(dtype)), dtype))
     return outputs
 
@@ -243,6 +248,22 @@ def _kernel_source(sources: Sequence[bytes], kernel: Mapping[str, Any]) -> str:
     return text[part["offset"] : part["offset"] + part["bytes"]].decode()
 
 
+def _check_requirements(section: Mapping[str, Any]) -> None:
+    """Raise an error where the device lacks a feature or has a lower limit than the package needs."""
+    gpu = device()
+    missing = [f for f in section["features"] if f not in gpu.features]
+    if missing:
+        raise WebDNNError(f"the WebGPU device lacks {', '.join(missing)}")
+    for name, needed in section["limits"].items():
+        hyphenated = re.sub(r"[A-Z]", lambda m: "-" + m.group().lower(), name)
+        if needed > gpu.limits.get(hyphenated, 0):
+            raise WebDNNError(
+                f"the package needs a {name} of {needed}; the WebGPU device has "
+                f"{gpu.limits.get(hyphenated, 0)}",
+                hint="run it on another device, or on the wasm back end",
+            )
+
+
 class WebGPUProgram:
     """A package's WebGPU back end, loaded: buffers filled, pipelines made, all launches bound."""
 
@@ -250,14 +271,15 @@ class WebGPUProgram:
         section: dict[str, Any] = manifest["backends"]["webgpu"]
         self._manifest = manifest
         self._section = section
-        weights = b"".join(
-            (package_dir / shard["file"]).read_bytes() for shard in section["weights"]["shards"]
-        )
+        _check_requirements(section)
+        weights = bytearray()
+        for shard in section["weights"]["shards"]:
+            weights += (package_dir / shard["file"]).read_bytes()
         self._buffers: list[Any] = []
         for entry in section["buffers"]:
             if entry["kind"] == "weights":
-                data = weights[entry["offset"] : entry["offset"] + entry["bytes"]]
-                self._buffers.append(_upload(np.frombuffer(data.ljust(4, b"\0"), np.uint8)))
+                data = np.frombuffer(weights, np.uint8, entry["bytes"], entry["offset"])
+                self._buffers.append(_upload(data))
             else:
                 self._buffers.append(_buffer(entry["bytes"]))
         sources = [(package_dir / s["file"]).read_bytes() for s in section["shaders"]]
@@ -299,10 +321,12 @@ class WebGPUProgram:
         gpu.queue.submit([encoder.finish()])
         outputs: dict[str, Array] = {}
         for tensor, place in zip(self._manifest["outputs"], self._section["outputs"], strict=True):
-            data = gpu.queue.read_buffer(
-                self._buffers[place["buffer"]], place["offset"], place["bytes"]
-            )
-            words = np.frombuffer(data, _STORAGE[place["storage"]])
+            words = np.zeros(0, _STORAGE[place["storage"]])
+            if place["bytes"]:
+                data = gpu.queue.read_buffer(
+                    self._buffers[place["buffer"]], place["offset"], place["bytes"]
+                )
+                words = np.frombuffer(data, words.dtype)
             array = from_storage(words, tensor["dtype"])
             outputs[tensor["name"]] = array.reshape(tensor["shape"])
         return outputs
