@@ -116,9 +116,10 @@ class _Lowering:
         self.groups_m, self.groups_n = strategy.workgroup
         self.split = strategy.split
         self.first_row = Lin()
+        self.unroll = strategy.unroll
         self.staged = strategy.memory == "workgroup"
         self.vectors_n = ceil_div(self.tile_n, WIDTH)
-        self.m = Axis(product.m, self.tile_m * self.groups_m)
+        self.m = Axis(product.m, self.tile_m * self.groups_m, run=self.tile_m // self.split)
         self.n = Axis(product.n, self.vectors_n * WIDTH * self.groups_n)
         self.k = Axis(product.k, self.k_block(strategy), self.split, summed=True)
         self.builder = KernelBuilder(func, [self.groups_n, self.groups_m, self.split])
@@ -191,7 +192,16 @@ class _Lowering:
                     return step(Place(Lin(), Lin(), (*outer, at + self.part * block)), values)
                 return nest((*outer, at), values)
 
-            return self.emit.for_loop(0, dim.size, self.k.step if innermost else 1, values, body)
+            if not innermost:
+                return self.emit.for_loop(0, dim.size, 1, values, body)
+            unroll = self.unroll if dim.size % (self.k.step * self.unroll) == 0 else 1
+
+            def several(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                for i in range(unroll):
+                    values = body(at + i * self.k.step, values)
+                return values
+
+            return self.emit.for_loop(0, dim.size, self.k.step * unroll, values, several)
 
         return nest((), running)
 
@@ -266,21 +276,22 @@ class _Lowering:
         step = self.k.block
         with self.evaluator.scope():
             first = self.at_m + self.thread_m * self.tile_m
+            places = [self.row(first, i) for i in range(self.tile_m)]
             if step != WIDTH:
                 rows = [
-                    self.emit.pack([self.a.element(first + i, at_k + kk) for kk in range(step)])
+                    self.emit.pack([self.a.element(place, at_k + kk) for kk in range(step)])
                     if step > 1
-                    else self.a.element(first + i, at_k)
-                    for i in range(self.tile_m)
+                    else self.a.element(place, at_k)
+                    for place in places
                 ]
-            elif self.tile_m % WIDTH == 0:
+            elif self.a.along_rows and self.tile_m % WIDTH == 0:
                 rows = [
                     row
                     for i in range(0, self.tile_m, WIDTH)
                     for row in self.a.square(first + i, at_k)
                 ]
             else:
-                rows = [self.a.vector(first + i, at_k) for i in range(self.tile_m)]
+                rows = [self.a.vector(place, at_k) for place in places]
             columns: list[list[SSAValue]] = [[] for _ in range(step)]
             for j in range(self.vectors_n):
                 at_n = self.at_n + self.column(j)
@@ -309,6 +320,10 @@ class _Lowering:
                     result[at] = emit.binary(self.add, term, result[at])
         return result
 
+    def row(self, first: Place, number: int) -> Place:
+        """A row of the register tile that begins at `first`."""
+        return first.along_run(number) if self.m.run > 1 else first + number
+
     def column(self, vector: int) -> Lin:
         """Where a vector of this invocation lies in the block: neighbouring invocations have neighbouring vectors."""
         return self.thread_n * WIDTH + vector * WIDTH * self.groups_n
@@ -324,8 +339,8 @@ class _Lowering:
 
             def rows(j: int = j, at_n: Place = at_n) -> None:
                 for i in range(self.tile_m):
-                    row = self.thread_m * (self.tile_m * self.split) + self.first_row + i
-                    at_m = self.at_m + row
+                    first = self.thread_m * (self.tile_m * self.split) + self.first_row
+                    at_m = self.row(self.at_m + first, i)
                     inside = emit.less(at_m.flat, self.m.size) if self.m.ragged else None
                     value = results[i * self.vectors_n + j]
                     self.builder.when(inside, partial(self.store_vector, at_m, at_n, value))

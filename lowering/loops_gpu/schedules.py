@@ -114,6 +114,8 @@ def _contraction(product: Product, memory: str) -> Contraction:
 
     columns = min(_power_of_two(ceil_div(n, 4) * 2 - 1), 8)
     rows = _INVOCATIONS // columns
+    if columns <= 2:
+        memory = "none"  # hardly any invocation would read what another one has staged
     tile_m, tile_n, split = 4, 4, 1
     if columns == 8 and groups(rows * 8, columns * 8) >= 4 * _ENOUGH_GROUPS:
         tile_m = tile_n = 8  # half of the traffic of 4 by 4, where the workgroups are still enough
@@ -126,8 +128,21 @@ def _contraction(product: Product, memory: str) -> Contraction:
             tile_m //= 2
         else:
             break
+    if memory == "none":
+        unroll = _unroll_of_windows(product, tile_m)
+        return Contraction((rows, columns), (tile_m, tile_n), memory=memory, unroll=unroll)
     block = _block_of_k(product, rows * tile_m, columns * tile_n, split)
     return Contraction((rows, columns), (tile_m, tile_n), block, memory, split)
+
+
+def _unroll_of_windows(product: Product, rows: int) -> int:
+    """How many steps to write out so that overlapping windows of a tile's rows are loaded once: all of them or none."""
+    inner, a = product.k[-1].size, product.a
+    steps = inner // 4
+    if inner % 4 or steps > 12 or product.m[-1].size % rows or not isinstance(a, Load):
+        return 1
+    stride = a.offset.coefficient(product.m[-1])
+    return steps if stride % 4 == 0 and 0 < stride < inner else 1
 
 
 def _block_of_k(product: Product, rows: int, columns: int, split: int) -> int:
@@ -139,7 +154,7 @@ def _block_of_k(product: Product, rows: int, columns: int, split: int) -> int:
         for k in fitting:
             if k >= 8 and size % (k * split) == 0:
                 return k
-    return fitting[min(1, len(fitting) - 1)]
+    return next((k for k in fitting if ceil_div(whole, k * split) * k * split <= 1.1 * whole), 8)
 
 
 def _rows(kernel: RowKernel, outputs: Sequence[Output], sizes: Sequence[int]) -> Rows:

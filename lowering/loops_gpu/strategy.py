@@ -71,6 +71,8 @@ class Contraction:
         memory: `"workgroup"`, or `"none"` to read both matrices straight from storage.
         split: how many groups of invocations share the sum of a block, each taking every `split`-th part of it:
             more invocations for products with few results. A divisor of the tile's rows.
+        unroll: how many steps along the innermost dim of k are written out: what the rows of a register tile share
+            (the windows of a convolution overlap) is then loaded once. Only without workgroup memory.
     """
 
     workgroup: tuple[int, ...] = (8, 8)
@@ -78,6 +80,7 @@ class Contraction:
     k: int = 32
     memory: str = "workgroup"
     split: int = 1
+    unroll: int = 1
 
     def problem(self) -> str | None:
         """What is wrong with the entries, if anything."""
@@ -88,6 +91,7 @@ class Contraction:
             (self.k >= 4 and self.k % 4 == 0, "k is a multiple of 4"),
             (self.memory in ("workgroup", "none"), "memory is 'workgroup' or 'none'"),
             (self.split >= 1 and self.tile[0] % self.split == 0, "split divides the tile's rows"),
+            (self.unroll >= 1, "unroll is a positive number"),
             (self.split == 1 or self.memory == "workgroup", "split needs workgroup memory"),
         )
 

@@ -29,24 +29,30 @@ def zero_of(emit: Emitter, type: Attribute, width: int) -> SSAValue:
 
 @dataclass(frozen=True)
 class Place:
-    """A place along an axis: `base + offset`.
+    """A place along an axis: `base + offset + run`.
 
     Attributes:
         base: equal in the whole workgroup, a multiple of the axis' block.
         offset: what is left, less than the block.
         indices: where each dim of the axis stands at `base`, if that is known already.
+        run: a number below the axis' `run`, the rest being a multiple of that; None where the rest may be anything.
     """
 
     base: Lin
     offset: Lin
     indices: tuple[Lin, ...] | None = None
+    run: int | None = None
 
     def __add__(self, distance: Lin | int) -> Place:
-        return Place(self.base, self.offset + distance, self.indices)
+        return Place(self.base, self.offset + distance, self.indices, self.run)
+
+    def along_run(self, distance: int) -> Place:
+        """A place of the same run."""
+        return Place(self.base, self.offset, self.indices, (self.run or 0) + distance)
 
     @property
     def flat(self) -> Lin:
-        return self.base + self.offset
+        return self.base + self.offset + (self.run or 0)
 
 
 class Axis:
@@ -57,16 +63,23 @@ class Axis:
         block: how many of them are in a block.
         blocks: how many blocks a workgroup takes at a time.
         summed: whether what lies outside must count as zero.
+        run: places that one invocation takes side by side; 1 if they may cross the end of the innermost dim.
     """
 
     def __init__(
-        self, dims: Sequence[Dim], block: int, blocks: int = 1, summed: bool = False
+        self,
+        dims: Sequence[Dim],
+        block: int,
+        blocks: int = 1,
+        summed: bool = False,
+        run: int = 1,
     ) -> None:
         self.dims = tuple(dims)
         self.size = volume(dims)
         self.block = block
         self.step = block * blocks
         self.summed = summed
+        self.run = run if self.dims and self.dims[-1].size % run == 0 else 1
 
     @property
     def ragged(self) -> bool:
@@ -87,21 +100,24 @@ class Axis:
         """Where each dim stands at a place inside of the axis."""
         sizes = [dim.size for dim in self.dims]
         if not self.even:
-            return emit.delinearize(place.flat, sizes)
+            # All places of a run differ in the innermost index alone: one division serves them all.
+            first = emit.delinearize(place.base + place.offset, sizes)
+            return [*first[:-1], first[-1] + place.run] if place.run else first
         # The division is done once for the workgroup, not by each invocation for its own place.
         base = emit.delinearize(place.base, sizes) if place.indices is None else place.indices
-        return [*base[:-1], base[-1] + place.offset]
+        return [*base[:-1], base[-1] + place.offset + (place.run or 0)]
 
     def inside(self, emit: Emitter, place: Place, width: int) -> tuple[Place, SSAValue | None]:
         """The place, moved to the end of the axis if it is beyond, and whether it was not; None for always."""
         if not self.ragged:
             return place, None
-        units, rest = place.flat.divide(width)
-        assert rest == Lin(), "a vector begins at a multiple of its width"
-        last = emit.constant_index(self.size // width - 1)
+        unit = width if place.run is None else self.run
+        units, rest = (place.base + place.offset).divide(unit)
+        assert rest == Lin(), "vectors and runs begin at multiples of their size"
+        last = emit.constant_index(self.size // unit - 1)
         clamped = emit.binary(arith.MinUIOp, emit.value(units), last)
         condition = emit.less(place.flat, self.size) if self.summed else None
-        return Place(Lin(), Lin.of(clamped) * width), condition
+        return Place(Lin(), Lin.of(clamped) * unit, run=place.run), condition
 
 
 class Source:

@@ -475,7 +475,7 @@ def product_kernel(m: int, n: int, k: int) -> FuncOp:
         (2048, 1024, 256, Contraction((8, 8), (8, 8), 16)),
         (49, 512, 4608, Contraction((8, 8), (4, 4), 32, split=2)),
         (1, 1000, 2048, Rows(64, 4, "kept", 4)),
-        (4096, 3, 64, Contraction((64, 1), (1, 4), 16)),
+        (4096, 3, 64, Contraction((64, 1), (1, 4), memory="none")),
         (64, 64, 2, Pointwise()),
     ],
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from xdsl.builder import Builder
-from xdsl.dialects import arith
+from xdsl.dialects import arith, vector
 from xdsl.dialects.builtin import Float32Type, IntegerType, f32
 from xdsl.ir import SSAValue
 from xdsl.ir.affine import AffineExpr
@@ -185,6 +185,23 @@ def build_conv(shape: Sequence[int], stride: int, dilation: int):
         return result
 
     return build
+
+
+@pytest.mark.parametrize("width", [9, 14])
+def test_overlapping_windows_are_loaded_once(width: int) -> None:
+    """Four windows of three pixels that lie side by side read six pixels."""
+    x, w = floats(1, 6, width + 2, 4), floats(3, 3, 4, 4)
+    schedule = {
+        "strategy": "contraction",
+        "memory": "none",
+        "workgroup": [8, 1],
+        "tile": [2 if width == 14 else 3, 4],
+        "unroll": 3,
+    }
+    kernel = make_kernel([x, w], build_conv((1, 4, width, 4), 1, 1), schedule)
+    lowered = check(kernel, [x, w], [conv2d(x, w, 1, 1)])
+    loads = sum(isinstance(op, vector.LoadOp) for op in lowered.walk())
+    assert loads == 3 * 4 + (4 if width == 14 else 5)
 
 
 @pytest.mark.parametrize("memory", ["workgroup", "none"])
