@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import isfinite
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
@@ -22,6 +23,8 @@ from xdsl.irdl import (
     traits_def,
     var_operand_def,
 )
+from xdsl.parser import Parser
+from xdsl.printer import Printer
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
@@ -59,11 +62,33 @@ class ConstantOp(IRDLOperation):
     name = "nn.constant"
     value = prop_def(DenseIntOrFPElementsAttr)
     res = result_def(TensorType)
-    assembly_format = "$value attr-dict `:` type($res)"
     traits = traits_def(Pure())
 
     def __init__(self, value: DenseIntOrFPElementsAttr) -> None:
         super().__init__(properties={"value": value}, result_types=[value.type])
+
+    def print(self, printer: Printer) -> None:
+        printer.print_string(" ")
+        if all(not isinstance(v, float) or isfinite(v) for v in self.value.iter_values()):
+            printer.print_attribute(self.value)
+        else:
+            # Upstream cannot parse what it prints of NaN and infinity in a list, but it can parse bytes.
+            printer.print_string(f'dense<"0x{self.value.data.data.hex().upper()}"> : ')
+            printer.print_attribute(self.value.type)
+        printer.print_op_attributes(self.attributes)
+        printer.print_string(" : ")
+        printer.print_attribute(self.res.type)
+
+    @classmethod
+    def parse(cls, parser: Parser) -> ConstantOp:
+        value = parser.parse_attribute()
+        if not isinstance(value, DenseIntOrFPElementsAttr):
+            parser.raise_error("expected dense<...>")
+        op = cls(value)
+        op.attributes.update(parser.parse_optional_attr_dict())
+        parser.parse_punctuation(":")
+        parser.parse_type()
+        return op
 
 
 @irdl_op_definition

@@ -8,11 +8,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 import pytest
-from xdsl.dialects.builtin import ModuleOp, TensorType
+from xdsl.context import Context
+from xdsl.dialects.builtin import Builtin, ModuleOp, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.interpreter import Interpreter
 from xdsl.interpreters.func import FuncFunctions
 from xdsl.ir import Block, Operation, Region, SSAValue
+from xdsl.parser import Parser
 from xdsl.utils.test_value import create_ssa_value
 
 from webdnn.dialects.dtypes import (
@@ -283,3 +285,12 @@ def test_blocks_and_xdsl_interpreter_read_weights_from_a_store() -> None:
     interpreter.register_implementations(NNFunctions({"w": w}))
     (got,) = interpreter.call_op("main", (x,))
     np.testing.assert_array_equal(got, x + w)
+
+
+@pytest.mark.parametrize("values", [[np.nan, 1.0, -np.inf], [1.0, 2.0, 3.0], [np.inf] * 3])
+def test_constants_survive_being_printed(values: list[float]) -> None:
+    module = ModuleOp([dm.ConstantOp(dense_attr(np.array(values, np.float32)))])
+    ctx = Context()
+    ctx.load_dialect(Builtin)
+    ctx.load_dialect(NN)
+    assert Parser(ctx, str(module)).parse_module().is_structurally_equivalent(module)
