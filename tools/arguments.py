@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
+
 from webdnn.dialects.errors import WebDNNError
 
 
@@ -31,11 +33,15 @@ def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
 
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool; an error for the user becomes one message on standard error and exit code 1."""
+    """Run a tool; bad input becomes one message on standard error and exit code 1."""
     try:
         main()
-    except WebDNNError as error:
+    except BrokenPipeError:
+        sys.exit(1)
+    except (WebDNNError, ParseError, DiagnosticException, ArgSpecParseError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
-    except BrokenPipeError:
+    except OSError as error:
+        where = f": {error.filename}" if error.filename else ""
+        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
         sys.exit(1)

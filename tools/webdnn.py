@@ -12,6 +12,7 @@ from rich.console import Console
 from webdnn.compiler import compile as compile_model
 from webdnn.demo.server import make_server
 from webdnn.demo.style_transfer import (
+    STYLES,
     compile_demo,
     describe,
     photo_path,
@@ -21,7 +22,7 @@ from webdnn.demo.style_transfer import (
 )
 from webdnn.ir_dump import IRDump
 from webdnn.kernel_cache import KernelCache
-from webdnn.package import Package
+from webdnn.package import Package, check_output
 from webdnn.progress import progress_bars
 from webdnn.report import describe_package
 from webdnn.runner import run_files, time_package
@@ -57,6 +58,7 @@ def compile(
     """Compile a model to a package."""
     dump = IRDump(dump_ir, print_stage or [])
     with progress_bars() as progress:
+        check_output(output)
         package = compile_model(
             model,
             target=target,
@@ -97,7 +99,7 @@ def bench(
 @app.command()
 def demo(
     photo: Annotated[Path | None, typer.Option(help="a picture; by default a cat")] = None,
-    style: Annotated[int, typer.Option(help="0 to 25")] = 19,
+    style: Annotated[int, typer.Option(min=0, max=STYLES - 1, help="which style")] = 19,
     size: Annotated[int, typer.Option(min=32, help="edge of the square, in pixels")] = 256,
     output: Annotated[Path, typer.Option("-o", "--output", help="where results go")] = Path(
         "demo-output"
@@ -106,6 +108,7 @@ def demo(
     port: Annotated[int, typer.Option(help="of the page")] = 8000,
 ) -> None:
     """Compile a style-transfer network, run it on a photo on both back ends, and show it in a page."""
+    check_output(output / "package")
     picture = photo or photo_path()
     pixels = square(picture, size)
     with progress_bars() as progress:

@@ -14,6 +14,7 @@ from typing import IO
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.xdsl_opt_main import xDSLOptMain
 
+from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.weight_store import attach_weights, weights_of
 from webdnn.frontends.onnx import load
 from webdnn.ir_files import read_weights, stage_of, write_weights
@@ -62,6 +63,12 @@ class WebDNNOpt(xDSLOptMain):
         )
         group.add_argument("--save-weights", type=Path, help="write the weights to this .npz")
 
+    def setup_pipeline(self) -> None:
+        try:
+            super().setup_pipeline()
+        except ValueError as error:  # how xDSL says that a pass is not known
+            raise WebDNNError(str(error), hint="webdnn-opt --help lists all passes") from error
+
     def _prepared(self, module: ModuleOp) -> ModuleOp:
         if self.args.weights is not None:
             attach_weights(module, read_weights(self.args.weights))
@@ -74,4 +81,17 @@ class WebDNNOpt(xDSLOptMain):
 
 def main(args: Sequence[str] | None = None) -> None:
     """Run the tool; its exit code is 1 where the input or a pass is wrong."""
-    run_tool(lambda: WebDNNOpt("Inspect and transform WebDNN IR", args).run())
+    run_tool(lambda: _run(args))
+
+
+def _run(args: Sequence[str] | None) -> None:
+    tool = WebDNNOpt("Inspect and transform WebDNN IR", args)
+    path = Path(tool.args.input_file or "stdin.mlir")
+    if path.suffix.removeprefix(".") not in tool.available_frontends and not tool.args.frontend:
+        known = ", ".join(f".{suffix}" for suffix in tool.available_frontends)
+        raise WebDNNError(
+            f"files that end with {path.suffix or 'nothing'} are not known",
+            where=str(path),
+            hint=f"use one of {known}, or say --frontend",
+        )
+    tool.run()

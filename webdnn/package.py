@@ -31,6 +31,22 @@ def describe_file(name: str, content: bytes | memoryview) -> dict[str, Any]:
     return {"file": name, "bytes": len(content), "sha256": sha256(content).hexdigest()}
 
 
+def check_output(folder: Path) -> None:
+    """Check that a package may take the place of `folder`: there is nothing, an empty folder, or a package.
+
+    Raises:
+        WebDNNError: there is something else.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise WebDNNError("the output is a file", where=str(folder), hint="name a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
+        raise WebDNNError(
+            "the output folder holds files that are not a package",
+            where=str(folder),
+            hint="name a folder that is empty, or does not exist yet",
+        )
+
+
 @dataclass
 class Package:
     """A compiled model in memory.
@@ -65,14 +81,7 @@ class Package:
             WebDNNError: the folder holds something else, or cannot be written.
         """
         target = Path(folder)
-        if target.exists() and not target.is_dir():
-            raise WebDNNError("the output is a file", where=str(target), hint="name a folder")
-        if target.is_dir() and any(target.iterdir()) and not (target / MANIFEST).is_file():
-            raise WebDNNError(
-                "the output folder holds files that are not a package",
-                where=str(target),
-                hint="name a folder that is empty, or does not exist yet",
-            )
+        check_output(target)
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as work:

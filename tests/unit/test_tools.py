@@ -1,0 +1,148 @@
+"""The command lines: what they do, and what they say to bad input (one message, exit code 1, nothing left behind)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+BIN = Path(sys.executable).parent
+RELU = (
+    '<ir_version: 10, opset_import: ["" : 21]> '
+    "relu (float[rows, 4] x) => (float[rows, 4] y) { y = Relu(x) }"
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with a model of an unknown number of rows, a damaged one, and IR that is wrong."""
+    onnx.save(onnx.parser.parse_model(RELU), tmp_path / "model.onnx")
+    (tmp_path / "truncated.onnx").write_bytes((tmp_path / "model.onnx").read_bytes()[:-20])
+    (tmp_path / "syntax.mlir").write_text("func.func @main(")
+    (tmp_path / "types.mlir").write_text(
+        "func.func @main(%x: tensor<2xf32>) -> tensor<3xf32> { func.return %x : tensor<2xf32> }"
+    )
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "precious.txt").write_text("keep me")
+    return tmp_path
+
+
+def tool(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(BIN / arguments[0]), *arguments[1:]]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+BAD_CALLS = {
+    "webdnn compile missing.onnx -o out": "there is no such model file",
+    "webdnn compile truncated.onnx -o out": "truncated.onnx",
+    "webdnn compile model.onnx -o out": "--shape x=rows,4",
+    "webdnn compile model.onnx -o out --shape x=1": "1 sizes were given",
+    "webdnn compile model.onnx -o out --shape x=1,5": "x",
+    "webdnn compile model.onnx -o out --shape y=1,4": "its inputs are 'x'",
+    "webdnn compile model.onnx -o out --shape x=1,b": "--shape NAME=",
+    "webdnn compile model.onnx -o full --shape x=1,4": "not a package",
+    "webdnn compile model.onnx -o model.onnx --shape x=1,4": "the output is a file",
+    "webdnn compile model.onnx -o out --shape x=1,4 --print-stage foo": "there is no stage 'foo'",
+    "webdnn run full --input x=x.npy -o out": "this is not a package",
+    "webdnn-opt missing.mlir": "missing.mlir",
+    "webdnn-opt syntax.mlir": "Expected",
+    "webdnn-opt types.mlir": "same types",
+    "webdnn-opt full/precious.txt": "are not known",
+    "webdnn-opt model.onnx -p no-such-pass": "no-such-pass",
+    "webdnn-translate model.onnx --to cobol": "one of wgsl",
+    "webdnn-translate types.mlir --to wgsl": "the IR is not valid",
+    "webdnn-translate model.onnx --to package --shape x=1,4": "name it with -o",
+}
+
+
+@pytest.mark.parametrize("call", BAD_CALLS)
+def test_bad_call(folder: Path, call: str) -> None:
+    before = sorted(folder.rglob("*"))
+    done = tool(folder, *call.split())
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert "error: " in done.stderr
+    assert BAD_CALLS[call] in done.stderr
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_compile_run_bench(folder: Path) -> None:
+    done = tool(folder, "webdnn", "compile", "model.onnx", "-o", "out", "--shape", "x=2,4")
+    assert done.returncode == 0, done.stderr
+    x = np.array([[1, -2, 3, -4], [0, -0.0, 5, -6]], np.float32)
+    np.save(folder / "x.npy", x)
+    for engine in ("wasmtime", "wgpu"):
+        results = folder / engine
+        done = tool(
+            folder, "webdnn", "run", "out", "--input", "x=x.npy", "-o", str(results),
+            "--engine", engine,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        np.testing.assert_array_equal(np.load(results / "y.npy"), np.maximum(x, 0))
+    done = tool(folder, "webdnn", "bench", "out", "--repeat", "2")
+    assert done.returncode == 0, done.stderr
+    assert "median" in done.stdout
+
+
+def test_compiling_again_gives_the_same_bytes(folder: Path) -> None:
+    for name in ("one", "two"):
+        done = tool(
+            folder, "webdnn", "compile", "model.onnx", "-o", name, "--shape", "x=2,4", "--no-cache"
+        )
+        assert done.returncode == 0, done.stderr
+    files = {
+        name: {
+            p.relative_to(folder / name): p.read_bytes()
+            for p in (folder / name).rglob("*")
+            if p.is_file()
+        }
+        for name in ("one", "two")
+    }
+    assert files["one"] == files["two"]
+
+
+@pytest.mark.parametrize("stage", ["onnx", "nn", "linalg", "kernels", "loops", "target"])
+def test_every_stage_prints_and_parses(folder: Path, stage: str) -> None:
+    for backend in ("wasm", "webgpu"):
+        call = ("--shape", "x=2,4", "--to-stage", stage, "--backend", backend, "-o", "ir.mlir")
+        done = tool(folder, "webdnn-opt", "model.onnx", *call)
+        assert done.returncode == 0, done.stderr
+        done = tool(folder, "webdnn-opt", "ir.mlir")
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.strip() == (folder / "ir.mlir").read_text().strip()
+
+
+def test_starting_from_dumped_ir(folder: Path) -> None:
+    """A package made from the IR of a stage is the package made from the model."""
+    call = ("compile", "model.onnx", "-o", "whole", "--shape", "x=2,4", "--dump-ir", "stages")
+    assert tool(folder, "webdnn", *call).returncode == 0
+    for stage in ("0-onnx", "1-nn", "2-linalg"):
+        done = tool(
+            folder, "webdnn-translate", f"stages/{stage}.mlir", "--to", "package",
+            "--weights", "stages/weights.npz", "-o", stage,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        assert (folder / stage / "wasm/simd128.wasm").read_bytes() == (
+            folder / "whole/wasm/simd128.wasm"
+        ).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        ("wgsl", b"@compute"),
+        ("llvm-ir", b"define void"),
+        ("wasm-assembly", b".functype"),
+        ("wasm-object", b"\0asm"),
+        ("wasm-module", b"\0asm"),
+    ],
+)
+def test_translate(folder: Path, kind: str, content: bytes) -> None:
+    call = ("model.onnx", "--to", kind, "--shape", "x=2,4", "-o", "out.bin")
+    done = tool(folder, "webdnn-translate", *call)
+    assert done.returncode == 0, done.stderr
+    assert content in (folder / "out.bin").read_bytes()
