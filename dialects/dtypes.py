@@ -169,10 +169,14 @@ def tensor_type_of(array: Array) -> TensorType[Attribute]:
 def dense_attr(array: Array) -> DenseIntOrFPElementsAttr:
     """An array as a dense attribute. For small ones: the bytes go into the IR."""
     type: Any = TensorType(mlir_element(array.dtype), array.shape)
-    return DenseIntOrFPElementsAttr(type, BytesAttr(array.tobytes()))
+    # The only bit of an i1 is its sign, so upstream's bytes of `true` are all ones.
+    data = array.astype(np.int8) * -1 if array.dtype == np.bool_ else array
+    return DenseIntOrFPElementsAttr(type, BytesAttr(data.tobytes()))
 
 
 def array_of_dense(attr: DenseIntOrFPElementsAttr) -> Array:
     """The array that a dense attribute holds."""
-    flat = np.frombuffer(attr.data.data, numpy_dtype(attr.get_element_type()))
-    return flat.reshape(attr.get_shape())
+    dtype = numpy_dtype(attr.get_element_type())
+    if dtype == np.bool_:
+        return np.frombuffer(attr.data.data, np.int8).reshape(attr.get_shape()) != 0
+    return np.frombuffer(attr.data.data, dtype).reshape(attr.get_shape())

@@ -287,9 +287,11 @@ def test_blocks_and_xdsl_interpreter_read_weights_from_a_store() -> None:
     np.testing.assert_array_equal(got, x + w)
 
 
-@pytest.mark.parametrize("values", [[np.nan, 1.0, -np.inf], [1.0, 2.0, 3.0], [np.inf] * 3])
-def test_constants_survive_being_printed(values: list[float]) -> None:
-    module = ModuleOp([dm.ConstantOp(dense_attr(np.array(values, np.float32)))])
+@pytest.mark.parametrize(
+    "values", [[np.nan, 1.0, -np.inf], [1.0, 2.0], [np.inf] * 3, [True, False], [True], [[-1], [5]]]
+)
+def test_constants_survive_being_printed(values: list[Any]) -> None:
+    module = ModuleOp([dm.ConstantOp(dense_attr(np.array(values)))])
     ctx = Context()
     ctx.load_dialect(Builtin)
     ctx.load_dialect(NN)
