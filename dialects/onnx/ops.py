@@ -229,10 +229,10 @@ class OnnxOp(Operation):
                 continue
             if name not in known:
                 self._fail(f"has no attribute '{name}'")
-            kind = _KINDS[known[name].type]
-            if kind != kind_of(attr):
-                kind_name = AttributeProto.AttributeType.Name(kind)
-                self._fail(f"the attribute '{name}' must be of the kind {kind_name}")
+            kind, given = _KINDS[known[name].type], kind_of(attr)
+            if kind != given:
+                wanted, actual = (AttributeProto.AttributeType.Name(k) for k in (kind, given))
+                self._fail(f"takes the attribute '{name}' as {wanted}, not {actual}")
         for name, definition in known.items():
             if not definition.required:
                 continue

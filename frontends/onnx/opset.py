@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto
+from onnx.defs import OpSchema
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import op_class
@@ -92,16 +93,39 @@ def _keep_asymmetric(before: GraphProto, after: GraphProto, opset: int) -> bool:
 
 
 def _subgraphs_are_the_same(graph: GraphProto, opset: int, newest: int) -> bool:
-    """Whether all operators in subgraphs are the same in both opsets: the converter does not look into subgraphs."""
+    """Whether all operators in subgraphs read the same in both opsets: the converter does not look into subgraphs."""
     for node in graph.node:
         for outer in subgraphs(node):
             for inner in all_graphs(outer):
                 for each in inner.node:
-                    if each.domain in ("", "ai.onnx") and (
-                        op_class(each.op_type, opset) is not op_class(each.op_type, newest)
+                    if each.domain in ("", "ai.onnx") and not _reads_the_same(
+                        each.op_type, opset, newest
                     ):
                         return False
     return True
+
+
+_REDEFINED = {"Hardmax": 13, "Resize": 13, "BatchNormalization": 15, "Dropout": 13, "RoiAlign": 16}
+"""Operators whose results changed in this opset while their signature did not, or not in all ways."""
+
+
+def _reads_the_same(op_type: str, opset: int, newest: int) -> bool:
+    """Whether an operator of one opset means the same in another: nothing but the types that it takes has changed."""
+    old, new = op_class(op_type, opset), op_class(op_type, newest)
+    if old is None or new is None or old is new:
+        return old is new
+    if new.schema.deprecated or opset < _REDEFINED.get(op_type, 0):
+        return False
+
+    def signature(schema: OpSchema) -> object:
+        attributes = {
+            name: (a.required, str(a.type), a.default_value.SerializeToString())
+            for name, a in schema.attributes.items()
+        }
+        inputs = [(p.name, str(p.option)) for p in schema.inputs]
+        return attributes, inputs, [(p.name, str(p.option)) for p in schema.outputs]
+
+    return signature(old.schema) == signature(new.schema)
 
 
 def _same_interface(before: GraphProto, after: GraphProto) -> bool:
