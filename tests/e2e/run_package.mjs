@@ -50,7 +50,7 @@ async function adapterName(backend) {
   return adapter ? [adapter.info.vendor, adapter.info.architecture, adapter.info.description].filter(Boolean).join(" ") : undefined;
 }
 
-globalThis.runPackage = async ({ backend, inputsGiven, repeat, profile }) => {
+async function runPackage({ backend, inputsGiven, repeat, profile }) {
   const start = performance.now();
   const model = await load("/package/", { backends: [backend] });
   const loadMs = performance.now() - start;
@@ -75,7 +75,9 @@ globalThis.runPackage = async ({ backend, inputsGiven, repeat, profile }) => {
   }
   model.dispose();
   return report;
-};
+}
+
+globalThis.runPackage = (options) => runPackage(options).catch((error) => ({ error: error.message }));
 `;
 
 /** @param {readonly number[]} values */
@@ -104,6 +106,7 @@ export async function runPackage({
 }) {
   const manifest = await readFile(join(packageDir, "model.json"), "utf8").then(JSON.parse);
   if (outputs !== undefined) await mkdir(outputs, { recursive: true });
+  if (!manifest.backends[backend]) throw new Error(`the package has no ${backend} part`);
   const { code } = await bundle();
   const server = await serve({
     files: {
@@ -118,8 +121,10 @@ export async function runPackage({
       if (name && outputs !== undefined) await writeFile(join(outputs, name), body);
     },
   });
-  const browser = await launchBrowser({ webgpu: backend === "webgpu" });
+  /** @type {import("playwright-core").Browser | undefined} */
+  let browser;
   try {
+    browser = await launchBrowser({ webgpu: backend === "webgpu" });
     const page = await browser.newPage();
     page.setDefaultTimeout(timeout * 1000);
     await page.goto(`${server.origin}/`, { waitUntil: "load" });
@@ -135,6 +140,7 @@ export async function runPackage({
       setTimeout(() => reject(new Error(`no result after ${timeout} s`)), timeout * 1000).unref(),
     );
     const report = /** @type {any} */ (await Promise.race([work, crashed, late]));
+    if (report.error !== undefined) throw new Error(report.error);
     const sent = (/** @type {(path: string) => boolean} */ which) =>
       server.served.filter(({ path }) => which(path)).reduce((sum, { bytes }) => sum + bytes, 0);
     const section = manifest.backends[backend];
@@ -150,7 +156,7 @@ export async function runPackage({
       downloadBytes: { code: code_, weights, runtime },
     };
   } finally {
-    await browser.close();
+    await browser?.close();
     await server.close();
   }
 }
