@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import onnxruntime
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -13,7 +14,7 @@ from .peers import PEERS, Setting, browser_job
 from .results import ResultTable
 from .statistics import Summary, geometric_mean, paired_ratio
 
-NATIVE = "native onnxruntime"
+NATIVE = f"native onnxruntime {onnxruntime.__version__}"
 
 
 @dataclass

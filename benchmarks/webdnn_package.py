@@ -8,6 +8,7 @@ import tempfile
 import threading
 import time
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from .browser import HERE
@@ -25,9 +26,17 @@ class CompileCost:
     peak_bytes: int
 
 
+@cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    """Of this process alone, so that several may measure at once; it is removed at exit."""
+    parent = cache_dir() / "compiled"
+    parent.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(dir=parent)
+
+
 def output_directory(name: str, target: str) -> Path:
-    """Where the package of a benchmark model is written."""
-    return cache_dir() / "compiled" / f"{name}-{target}"
+    """Where the package of a model is written."""
+    return Path(_scratch().name) / f"{name}-{target}"
 
 
 def compile_package(
