@@ -1,5 +1,5 @@
 import { ChecksumError, DownloadError, messageOf } from "./errors.js";
-import { importNode, isLocalFile } from "./location.js";
+import { isLocalFile, nodeModule } from "./location.js";
 import type { FileRef } from "./manifest.js";
 
 /** The `fetch` to read files with. */
@@ -40,7 +40,7 @@ export class Downloader {
     const url = this.#base.href;
     let content: string;
     if (this.#isLocal) {
-      const { readFile } = await importNode<typeof import("node:fs/promises")>("node:fs/promises");
+      const { readFile } = nodeModule<typeof import("node:fs/promises")>("node:fs/promises");
       content = await readFile(this.#base, { encoding: "utf8", signal }).catch((error: unknown) => {
         throw new DownloadError(url, messageOf(error), { cause: error });
       });
@@ -183,7 +183,7 @@ export class Downloader {
     onBytes: (count: number) => void,
   ): Promise<void> {
     const url = this.urlOf(file);
-    const { open } = await importNode<typeof import("node:fs/promises")>("node:fs/promises");
+    const { open } = nodeModule<typeof import("node:fs/promises")>("node:fs/promises");
     try {
       const handle = await open(new URL(url));
       try {

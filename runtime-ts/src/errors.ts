@@ -20,17 +20,19 @@ export type ErrorCode =
 
 /** The base class of all errors thrown by this runtime. */
 export class WebDNNError extends Error {
+  // Spelled out in each class, because minification changes the names of classes.
+  override readonly name: string = "WebDNNError";
   readonly code: ErrorCode;
 
   constructor(code: ErrorCode, message: string, options?: { cause?: unknown }) {
     super(message, options);
     this.code = code;
-    this.name = new.target.name;
   }
 }
 
 /** `model.json` is not a manifest that this runtime understands; `path` names the offending field. */
 export class ManifestError extends WebDNNError {
+  override readonly name = "ManifestError";
   readonly path: string;
 
   constructor(path: string, problem: string) {
@@ -41,6 +43,7 @@ export class ManifestError extends WebDNNError {
 
 /** The engine, the browser or the device lacks something that the package needs. */
 export class UnsupportedError extends WebDNNError {
+  override readonly name = "UnsupportedError";
   constructor(message: string, options?: { cause?: unknown }) {
     super("unsupported-feature", message, options);
   }
@@ -56,6 +59,7 @@ export interface BackendFailure {
 
 /** None of the back ends asked for can run the package; `failures` says why, one by one. */
 export class NoBackendError extends WebDNNError {
+  override readonly name = "NoBackendError";
   readonly failures: readonly BackendFailure[];
 
   constructor(failures: readonly BackendFailure[]) {
@@ -67,6 +71,7 @@ export class NoBackendError extends WebDNNError {
 
 /** A file of the package could not be read. */
 export class DownloadError extends WebDNNError {
+  override readonly name = "DownloadError";
   readonly url: string;
   /** The HTTP status, where there was a response. */
   readonly status: number | undefined;
@@ -81,6 +86,7 @@ export class DownloadError extends WebDNNError {
 /** A file is not the one that the manifest names (`checksum-mismatch`), or that cannot be found out here
  * (`checksum-unavailable`: `crypto.subtle` exists in secure contexts alone). */
 export class ChecksumError extends WebDNNError {
+  override readonly name = "ChecksumError";
   readonly url: string;
 
   constructor(code: "checksum-mismatch" | "checksum-unavailable", url: string, problem: string) {
@@ -91,6 +97,7 @@ export class ChecksumError extends WebDNNError {
 
 /** A shader or a wasm module was refused; `messages` are the compiler's own. */
 export class CompileError extends WebDNNError {
+  override readonly name = "CompileError";
   readonly messages: readonly string[];
 
   constructor(what: string, messages: readonly string[], options?: { cause?: unknown }) {
@@ -101,6 +108,7 @@ export class CompileError extends WebDNNError {
 
 /** The arguments of `run` or `profile` do not fit the model's inputs; `input` is the name of the one at fault. */
 export class InputError extends WebDNNError {
+  override readonly name = "InputError";
   readonly input: string;
 
   constructor(
@@ -115,6 +123,7 @@ export class InputError extends WebDNNError {
 
 /** The GPU device went away (driver reset, sleep, too long a run); load the model again. */
 export class DeviceLostError extends WebDNNError {
+  override readonly name = "DeviceLostError";
   constructor(message: string) {
     super("device-lost", `the GPU device was lost: ${message}`);
   }
@@ -122,6 +131,7 @@ export class DeviceLostError extends WebDNNError {
 
 /** A run failed inside the back end: a wasm trap or a WebGPU validation error. */
 export class ExecutionError extends WebDNNError {
+  override readonly name = "ExecutionError";
   constructor(message: string, options?: { cause?: unknown }) {
     super("execution-failed", message, options);
   }
@@ -129,6 +139,7 @@ export class ExecutionError extends WebDNNError {
 
 /** The memory that the package needs cannot be had. */
 export class OutOfMemoryError extends WebDNNError {
+  override readonly name = "OutOfMemoryError";
   constructor(message: string, options?: { cause?: unknown }) {
     super("out-of-memory", message, options);
   }
@@ -136,6 +147,7 @@ export class OutOfMemoryError extends WebDNNError {
 
 /** The model was disposed of. */
 export class DisposedError extends WebDNNError {
+  override readonly name = "DisposedError";
   constructor() {
     super("disposed", "the model has been disposed of");
   }
@@ -143,6 +155,7 @@ export class DisposedError extends WebDNNError {
 
 /** The caller's `AbortSignal` fired; `cause` is the signal's reason. */
 export class AbortedError extends WebDNNError {
+  override readonly name = "AbortedError";
   constructor(cause?: unknown) {
     super("aborted", "loading was aborted", { cause });
   }

@@ -61,7 +61,7 @@ export async function load(url: string | URL, options: LoadOptions = {}): Promis
   for (const name of backends) {
     if (!Object.hasOwn(CREATE, name)) throw new UnsupportedError(`there is no back end "${name}"`);
   }
-  const downloader = new Downloader(await manifestUrl(url), fetch, verify);
+  const downloader = new Downloader(manifestUrl(url), fetch, verify);
   downloader.ensureCanVerify();
   const opening = new Cancellation(signal);
   const manifest = parseManifest(await opening.run(() => downloader.json(opening.signal)));
