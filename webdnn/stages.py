@@ -15,6 +15,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.lowering.kernels.outline import OutlineKernels
 from webdnn.lowering.kernels.pack_weights import PackWeights
 from webdnn.lowering.kernels.plan_memory import PlanMemory
+from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass, LowerKernelsToCPULoopsPass
 from webdnn.lowering.loops_gpu.lower import LowerKernelsToGPULoopsPass
@@ -54,7 +55,7 @@ class Stage:
 def _kernels(target: Target) -> Sequence[ModulePass]:
     if target == "wasm":
         return (OutlineKernels(), PackWeights(), AssignCPUSchedulesPass())
-    return (OutlineKernels(), AssignGPUSchedulesPass())
+    return (FusePads(), OutlineKernels(), AssignGPUSchedulesPass())
 
 
 def _loops(target: Target) -> Sequence[ModulePass]:

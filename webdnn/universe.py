@@ -22,6 +22,7 @@ _DIALECTS: dict[str, str] = {
 }
 
 _PASSES: dict[str, str] = {
+    "fuse-pads": "webdnn.lowering.linalg.fuse_pads:FusePads",
     "split-concats": "webdnn.lowering.nn.split_concats:SplitConcats",
     "expand-half": "webdnn.lowering.target_wasm.expand_half:ExpandHalf",
     "expand-math": "webdnn.lowering.target_wasm.expand_math:ExpandMath",
