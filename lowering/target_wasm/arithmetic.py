@@ -63,7 +63,7 @@ def _binary(emitter: Emitter, op: Operation) -> None:
     if is_index(result) and isinstance(op, arith.AddiOp | arith.SubiOp | arith.MuliOp):
         index_arithmetic.binary(emitter, op)
         return
-    emitter.set(result, emitter.add(_BINARY[type(op)](emitter.get(lhs), emitter.get(rhs))))
+    emitter.set(result, emitter.binary(_BINARY[type(op)], emitter.get(lhs), emitter.get(rhs)))
     if is_index(result) and isinstance(op, arith.AndIOp):
         mask = min(
             (i.high for v in op.operands if (i := emitter.interval(v)).is_natural), default=-1
@@ -117,7 +117,7 @@ def _guarded_division(
         divisor = emitter.select(minus, one, divisor)
     result = emitter.add(make(x, divisor))
     if signed and not remainder:
-        negated = emitter.add(llvm.SubOp(zero, x))
+        negated = emitter.binary(llvm.SubOp, zero, x)
         result = emitter.select(minus, negated, result)  # pyright: ignore[reportPossiblyUnboundVariable]
     # x % 1 is 0 as it should be for the divisors 0 and -1.
     return result if remainder else emitter.select(by_zero, zero, result)
@@ -146,17 +146,17 @@ def _rounded_division(emitter: Emitter, op: Operation) -> None:
     signed = not isinstance(op, arith.CeilDivUIOp)
     make = llvm.SDivOp if signed else llvm.UDivOp
     quotient = _guarded_division(emitter, make, x, y, signed=signed, remainder=False)
-    product = emitter.add(llvm.MulOp(quotient, y))
+    product = emitter.binary(llvm.MulOp, quotient, y)
     zero = emitter.int(0, x.type)
     inexact = emitter.icmp("ne", product, x)
     if signed:
-        opposite = emitter.icmp("slt", emitter.add(llvm.XOrOp(x, y)), zero)
+        opposite = emitter.icmp("slt", emitter.binary(llvm.XOrOp, x, y), zero)
         if isinstance(op, arith.CeilDivSIOp):
             opposite = emitter.icmp("eq", opposite, emitter.int(0, opposite.type))
-        inexact = emitter.add(llvm.AndOp(inexact, opposite))
-    inexact = emitter.add(llvm.AndOp(inexact, emitter.icmp("ne", y, zero)))
+        inexact = emitter.binary(llvm.AndOp, inexact, opposite)
+    inexact = emitter.binary(llvm.AndOp, inexact, emitter.icmp("ne", y, zero))
     delta = emitter.int(-1 if isinstance(op, arith.FloorDivSIOp) else 1, x.type)
-    result = emitter.select(inexact, emitter.add(llvm.AddOp(quotient, delta)), quotient)
+    result = emitter.select(inexact, emitter.binary(llvm.AddOp, quotient, delta), quotient)
     emitter.set(op.results[0], result)
 
 
@@ -182,7 +182,7 @@ def min_max_float(emitter: Emitter, name: str, x: SSAValue, y: SSAValue) -> SSAV
     # LLVM would call fmaxf for these. An ordered comparison is false for a NaN on either side.
     wins = emitter.fcmp("ogt" if name == "maxnumf" else "olt", x, y)
     y_is_nan = emitter.fcmp("uno", y, y)
-    return emitter.select(emitter.add(llvm.OrOp(wins, y_is_nan)), x, y)
+    return emitter.select(emitter.binary(llvm.OrOp, wins, y_is_nan), x, y)
 
 
 def _min_max_float(emitter: Emitter, op: Operation) -> None:

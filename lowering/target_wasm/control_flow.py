@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from xdsl.dialects import llvm, scf
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
+from webdnn.lowering.target_wasm import ops
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.index_arithmetic import is_index
 from webdnn.lowering.target_wasm.intervals import FULL, INT_MAX, Interval
@@ -33,8 +34,7 @@ def _loop(
     runs_once = is_index(bounds[0]) and low.high < high.low
     # The sum is tested against the bound, so it must not wrap; all but absurd loops are far from that.
     safe = low.is_natural and step.low > 0 and high.high + step.high <= INT_MAX
-    flags = (llvm.OverflowFlag.NO_SIGNED_WRAP, llvm.OverflowFlag.NO_UNSIGNED_WRAP)
-    overflow = llvm.OverflowAttr(flags if safe and is_index(bounds[0]) else "none")
+    overflow = ops.SIGNED_AND_UNSIGNED if safe and is_index(bounds[0]) else ops.NO_WRAP
 
     if runs_once:
         start = emitter.new_block(types)
@@ -42,7 +42,7 @@ def _loop(
         emitter.block = start
         emitter.bind_index(induction, start.args[0], interval)
         results = body(start.args[1:])
-        following = emitter.add(llvm.AddOp(start.args[0], stride, overflow=overflow))
+        following = emitter.binary(llvm.AddOp, start.args[0], stride, overflow)
         after = emitter.new_block([v.type for v in carried])
         more = emitter.icmp("slt", following, upper)
         emitter.cond_branch(more, start, [following, *results], after, results)
@@ -58,7 +58,7 @@ def _loop(
     emitter.block = inside
     emitter.bind_index(induction, header.args[0], interval)
     results = body(header.args[1:])
-    following = emitter.add(llvm.AddOp(header.args[0], stride, overflow=overflow))
+    following = emitter.binary(llvm.AddOp, header.args[0], stride, overflow)
     emitter.branch(header, [following, *results])
     after = emitter.new_block()
     emitter.block = header_block

@@ -17,6 +17,7 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 
 from webdnn.dialects import llvm_ext
+from webdnn.lowering.target_wasm import ops
 from webdnn.lowering.target_wasm.intervals import FULL, Interval
 from webdnn.lowering.target_wasm.types import element_of, mangled
 
@@ -149,7 +150,13 @@ class Emitter:
 
     def intrinsic(self, name: str, args: Sequence[SSAValue], type: Attribute) -> SSAValue:
         """A call of an LLVM intrinsic; a `{}` in its name becomes the mangled result type."""
-        return self.add(llvm.CallIntrinsicOp(name.format(mangled(type)), args, [type]))
+        return self.add(ops.intrinsic(name.format(mangled(type)), args, type))
+
+    def binary(
+        self, make: type[Operation], x: SSAValue, y: SSAValue, overflow: int = ops.NO_WRAP
+    ) -> SSAValue:
+        """An op of two values of one type; `overflow` says what is known of a sum or product."""
+        return self.add(ops.binary(make, x, y, overflow))
 
     def icmp(self, predicate: str, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
         number = llvm.ICmpPredicateFlag(predicate).to_int()

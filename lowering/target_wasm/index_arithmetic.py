@@ -13,11 +13,9 @@ from xdsl.dialects import arith, llvm
 from xdsl.dialects.builtin import IndexType, IntegerAttr, IntegerType, i32
 from xdsl.ir import Operation, SSAValue
 
+from webdnn.lowering.target_wasm import ops
 from webdnn.lowering.target_wasm.emitter import Emitter
 from webdnn.lowering.target_wasm.intervals import FULL, Interval
-
-_NSW = llvm.OverflowFlag.NO_SIGNED_WRAP
-_NUW = llvm.OverflowFlag.NO_UNSIGNED_WRAP
 
 
 def is_index(value: SSAValue) -> bool:
@@ -34,12 +32,12 @@ def constant(emitter: Emitter, op: arith.ConstantOp) -> None:
     emitter.sums[op.result] = (None, value)
 
 
-def _flags(result: Interval, *operands: Interval) -> llvm.OverflowAttr:
+def _flags(result: Interval, *operands: Interval) -> int:
     if not result.fits:
-        return llvm.OverflowAttr("none")
+        return ops.NO_WRAP
     if result.is_natural and all(i.is_natural for i in operands):
-        return llvm.OverflowAttr((_NSW, _NUW))
-    return llvm.OverflowAttr((_NSW,))
+        return ops.SIGNED_AND_UNSIGNED
+    return ops.SIGNED
 
 
 _COMBINE: dict[
@@ -61,8 +59,8 @@ def binary(emitter: Emitter, op: Operation) -> None:
     lhs, rhs = op.operands
     a, b = emitter.interval(lhs), emitter.interval(rhs)
     exact = combine(a, b)
-    lowered = make(emitter.get(lhs), emitter.get(rhs), overflow=_flags(exact, a, b))
-    emitter.set(op.results[0], emitter.add(lowered))
+    lowered = emitter.binary(make, emitter.get(lhs), emitter.get(rhs), _flags(exact, a, b))
+    emitter.set(op.results[0], lowered)
     emitter.intervals[op.results[0]] = exact.clamped()
     if isinstance(op, arith.AddiOp) and exact.fits and a.is_natural and b.is_natural:
         _remember_sum(emitter, op, a, b)
@@ -89,16 +87,16 @@ def divide(emitter: Emitter, op: Operation) -> bool:
         return False
     x, y = emitter.get(lhs), emitter.get(rhs)
     if isinstance(op, arith.RemUIOp | arith.RemSIOp):
-        result, interval = emitter.add(llvm.URemOp(x, y)), Interval(0, min(a.high, b.high - 1))
+        result, interval = emitter.binary(llvm.URemOp, x, y), Interval(0, min(a.high, b.high - 1))
     elif isinstance(op, arith.CeilDivSIOp | arith.CeilDivUIOp):
         if a.high + b.high - 1 > FULL.high:
             return False
-        less = emitter.add(llvm.SubOp(y, emitter.int(1)))
-        result = emitter.add(llvm.UDivOp(emitter.add(llvm.AddOp(x, less)), y))
+        less = emitter.binary(llvm.SubOp, y, emitter.int(1))
+        result = emitter.binary(llvm.UDivOp, emitter.binary(llvm.AddOp, x, less), y)
         interval = Interval(-(-a.low // b.high), -(-a.high // b.low))
     else:
         result, interval = (
-            emitter.add(llvm.UDivOp(x, y)),
+            emitter.binary(llvm.UDivOp, x, y),
             Interval(a.low // b.high, a.high // b.low),
         )
     emitter.set(op.results[0], result)

@@ -8,6 +8,7 @@ from xdsl.dialects import llvm, memref, vector
 from xdsl.dialects.builtin import IntegerType, MemRefType
 from xdsl.ir import Attribute, Operation, SSAValue
 
+from webdnn.lowering.target_wasm import ops
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.types import (
     byte_size,
@@ -28,14 +29,13 @@ def _address(emitter: Emitter, ref: SSAValue, indices: Sequence[SSAValue]) -> SS
     # LLVM reads offsets with a sign, and may only be told of no overflow where there is none.
     inbounds = count * byte_size(ref.type.element_type) < 2**31
 
-    def offset(base: SSAValue, constant: int, dynamic: Sequence[SSAValue] = ()) -> SSAValue:
-        return emitter.add(llvm.GEPOp(base, [constant], element, dynamic, inbounds=inbounds))
-
     variable, constant = emitter.sums.get(index, (index, 0))
     base = emitter.get(ref)
     if variable is not None:
-        base = offset(base, llvm.GEP_USE_SSA_VAL, [emitter.get(variable)])
-    return base if constant == 0 else offset(base, constant)
+        base = emitter.add(ops.address(base, emitter.get(variable), element, inbounds=inbounds))
+    if constant == 0:
+        return base
+    return emitter.add(ops.address(base, constant, element, inbounds=inbounds))
 
 
 def _is_truth(type: Attribute) -> bool:
@@ -48,7 +48,7 @@ def _load(emitter: Emitter, op: Operation) -> None:
     type = op.results[0].type
     stored = with_element(type, memory_type(element_of(type)))
     address = _address(emitter, ref, indices)
-    value = emitter.add(llvm.LoadOp(address, stored, byte_size(element_of(type))))
+    value = emitter.add(ops.load(address, stored, byte_size(element_of(type))))
     if _is_truth(type):
         value = emitter.icmp("ne", value, emitter.int(0, stored))
     emitter.set(op.results[0], value)
@@ -63,7 +63,7 @@ def _store(emitter: Emitter, op: Operation) -> None:
             llvm.ZExtOp(lowered, with_element(type, memory_type(element_of(type))))
         )
     address = _address(emitter, ref, indices)
-    emitter.block.add_op(llvm.StoreOp(lowered, address, byte_size(element_of(type))))
+    emitter.block.add_op(ops.store(lowered, address, byte_size(element_of(type))))
 
 
 def _alloca(emitter: Emitter, op: Operation) -> None:

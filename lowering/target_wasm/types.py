@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from xdsl.dialects.builtin import (
     BFloat16Type,
     Float16Type,
@@ -21,6 +23,7 @@ from xdsl.ir import Attribute
 PTR = LLVMPointerType()
 
 
+@cache
 def convert_type(type: Attribute) -> Attribute:
     """The type of an SSA value: `index` is i32, a memref is a pointer, a 16-bit float its bits."""
     if isinstance(type, IndexType):
@@ -35,6 +38,7 @@ def convert_type(type: Attribute) -> Attribute:
     return type
 
 
+@cache
 def memory_type(type: Attribute) -> Attribute:
     """The type of an element in memory: a truth value is one byte."""
     if isinstance(type, IntegerType) and type.width.data == 1:
@@ -59,6 +63,7 @@ def lanes(type: Attribute) -> int | None:
     return type.get_shape()[0] if isinstance(type, VectorType) else None
 
 
+@cache
 def with_element(type: Attribute, element: Attribute) -> Attribute:
     """`element`, or a vector of it as long as `type` is."""
     return VectorType(element, type.shape) if isinstance(type, VectorType) else element
@@ -69,6 +74,7 @@ def element_of(type: Attribute) -> Attribute:
     return type.element_type if isinstance(type, VectorType) else type
 
 
+@cache
 def mangled(type: Attribute) -> str:
     """The type as it is spelled in the name of an overloaded LLVM intrinsic, as in `v4f32`."""
     if isinstance(type, VectorType):

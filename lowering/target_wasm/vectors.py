@@ -8,15 +8,14 @@ from typing import Any
 from xdsl.dialects import llvm, vector
 from xdsl.dialects import math as xmath
 from xdsl.dialects.builtin import (
-    DenseArrayBase,
     Float32Type,
     Float64Type,
     VectorType,
-    i32,
 )
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.dialects import llvm_ext
+from webdnn.lowering.target_wasm import ops
 from webdnn.lowering.target_wasm.arithmetic import min_max_float
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.types import convert_type, element_of, lanes
@@ -25,15 +24,14 @@ from webdnn.lowering.target_wasm.types import convert_type, element_of, lanes
 def shuffle(emitter: Emitter, x: SSAValue, y: SSAValue, mask: Sequence[int]) -> SSAValue:
     """The lanes of `x` and `y`, one after the other, that `mask` names; -1 names any lane."""
     assert isinstance(x.type, VectorType)
-    type = VectorType(x.type.element_type, [len(mask)])
-    named = [max(lane, 0) for lane in mask]
-    return emitter.add(llvm.ShuffleVectorOp(x, y, DenseArrayBase.from_list(i32, named), type))
+    type = ops.vector_type(x.type.element_type, len(mask))
+    return emitter.add(ops.shuffle(x, y, [max(lane, 0) for lane in mask], type))
 
 
 def splat(emitter: Emitter, scalar: SSAValue, type: VectorType[Any]) -> SSAValue:
     """A vector with the scalar in each lane."""
     undef = emitter.undef(type)
-    first = emitter.add(llvm.InsertElementOp(undef, scalar, emitter.int(0)))
+    first = emitter.add(ops.insert_element(undef, scalar, emitter.int(0)))
     return shuffle(emitter, first, undef, [0] * type.get_shape()[0])
 
 
@@ -65,7 +63,7 @@ def _insert(emitter: Emitter, op: Operation) -> None:
     assert isinstance(op, vector.InsertOp)
     index = _position(emitter, op)
     dest, source = emitter.get(op.dest), emitter.get(op.source)
-    emitter.set(op.result, emitter.add(llvm.InsertElementOp(dest, source, index)))
+    emitter.set(op.result, emitter.add(ops.insert_element(dest, source, index)))
 
 
 def _shuffle(emitter: Emitter, op: Operation) -> None:
@@ -133,8 +131,8 @@ def multiply_add(
     element, count = element_of(a.type), lanes(a.type)
     width = _MADD_LANES.get(type(element))
     if count is None or width is None or count % width:
-        return emitter.add(llvm.FAddOp(emitter.add(llvm.FMulOp(a, b)), c))
-    part = VectorType(element, [width])
+        return emitter.binary(llvm.FAddOp, emitter.binary(llvm.FMulOp, a, b), c)
+    part = ops.vector_type(element, width)
     parts: list[SSAValue] = []
     for start in range(0, count, width):
         x, y, z = a, b, c
@@ -144,7 +142,7 @@ def multiply_add(
         if emitter.relaxed:
             result = emitter.intrinsic("llvm.wasm.relaxed.madd.{}", [x, y, z], part)
         else:
-            result = emitter.add(llvm.FAddOp(emitter.add(llvm.FMulOp(x, y)), z))
+            result = emitter.binary(llvm.FAddOp, emitter.binary(llvm.FMulOp, x, y), z)
         parts.append(_in_order(emitter, result) if in_order else result)
     return concatenate(emitter, parts)
 
@@ -185,7 +183,7 @@ def _combine(emitter: Emitter, kind: str, x: SSAValue, y: SSAValue) -> SSAValue:
         return min_max_float(emitter, kind, x, y)
     is_float = isinstance(element_of(x.type), Float32Type | Float64Type)
     make: Any = (_REDUCE_FLOAT if is_float else _REDUCE_INTEGER)[kind]
-    return emitter.add(make(x, y))
+    return emitter.binary(make, x, y)
 
 
 def _reduction(emitter: Emitter, op: Operation) -> None:
