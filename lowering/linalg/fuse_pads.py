@@ -2,7 +2,6 @@
 
 On a GPU the test costs less than a launch and a copy in memory. On a CPU it would stand in the innermost loop, so there
 the copy is made.
-
 """
 
 from __future__ import annotations
