@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from io import StringIO
 
 from xdsl.context import Context
+from xdsl.dialects import vector
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.parser import Parser
 from xdsl.passes import ModulePass
@@ -19,6 +20,8 @@ from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wgsl.module import Shader, print_shaders
 from webdnn.dialects import kernel
 from webdnn.kernel_cache import KernelCache
+from webdnn.lowering.target_wasm.expand_half import ExpandHalf
+from webdnn.lowering.target_wasm.expand_math import ExpandMath
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.lowering.target_wasm.layout import kernel_stack_bytes
 from webdnn.stages import Target, context, passes_between
@@ -67,15 +70,22 @@ def compile_kernel(
         (shader,) = print_shaders(module)
         return shader
     (func,) = [op for op in module.ops if isinstance(op, kernel.FuncOp)]
+    ExpandHalf().apply(ctx, module)
+    ExpandMath().apply(ctx, module)
     stack = kernel_stack_bytes(func)
+    # The variants differ in how vectors are multiplied and added; without that they are one.
+    differ = bool(extra) or any(isinstance(op, vector.FMAOp) for op in func.walk())
+    variants = WASM_VARIANTS if differ else WASM_VARIANTS[-1:]
     objects: list[bytes] = []
-    for _, features in WASM_VARIANTS:
+    for _, features in variants:
         variant = module.clone()
         LowerKernelsToLLVM(relaxed="relaxed-simd" in features).apply(ctx, variant)
         for stage, step in extra:
             if stage == "target":
                 step.apply(ctx, variant)
         objects.append(compile_object(variant, features))
+    if not differ:
+        objects *= len(WASM_VARIANTS)
     return WasmKernel(tuple(objects), stack)
 
 
