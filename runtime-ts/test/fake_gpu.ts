@@ -79,6 +79,7 @@ export class FakeDevice {
   readonly buffers: FakeBuffer[] = [];
   readonly submissions: Command[][] = [];
   readonly scopes: string[] = [];
+  readonly codes: string[] = [];
   destroyed = false;
   #stamp = 0n;
 
@@ -114,6 +115,7 @@ export class FakeDevice {
     return buffer;
   }
   createShaderModule({ code }: { code: string }) {
+    this.codes.push(code);
     const { compile } = this.options;
     return { code, getCompilationInfo: async () => ({ messages: compile?.messages ?? [] }) };
   }

@@ -111,7 +111,7 @@ describe("what goes wrong while loading", () => {
     ];
     const { code, error, devices } = await refusal({ compile: { error: "invalid", messages } });
     expect(code).toBe("compile-failed");
-    expect(error).toMatchObject({ messages: ["webgpu/kernels-0.wgsl:3:7: unresolved value 'q'"] });
+    expect(error).toMatchObject({ messages: ["webgpu/kernels-0.wgsl:4:7: unresolved value 'q'"] });
     expect(devices[0]?.destroyed).toBe(true);
   });
 
@@ -264,4 +264,18 @@ describe("storage in 32-bit words", () => {
     expect(error).toMatchObject({ code: "out-of-range", input: `in_${dtype}` });
     expect((await model.run(inputs(7n)))[`out_${dtype}`]).toEqual(array(7n));
   });
+});
+
+test("a kernel without a range has the whole file; kernels of one range share a module", async () => {
+  const { gpu, devices } = fakeGpu();
+  const { made, fetch } = await served();
+  const { kernels } = made.manifest.backends.webgpu;
+  delete kernels[4].range;
+  await load(BASE, { backends: ["webgpu"], fetch, gpu });
+  const whole = new TextDecoder().decode(made.files.get("webgpu/kernels-0.wgsl"));
+  const codes = devices[0]?.codes ?? [];
+  // Of five kernels, the first two have one range.
+  expect(codes).toHaveLength(4);
+  expect(codes).toContain(whole);
+  expect(codes[0]).toMatch(/^@group.*fn relu.*\}\n$/s);
 });

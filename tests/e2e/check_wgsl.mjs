@@ -39,7 +39,13 @@ async function checkInPage(shaders) {
           compute: { module, entryPoint: name },
         })
         .catch((error) => {
-          messages.push({ file, type: "error", line: 0, column: 0, message: String(error.message) });
+          messages.push({
+            file,
+            type: "error",
+            line: 0,
+            column: 0,
+            message: String(error.message),
+          });
         });
     }
   }

@@ -73,7 +73,7 @@ const roundUp = (n, step) => Math.ceil(n / step) * step;
  * @property {DType[]} [dtypes] the types of the tensors that are copied
  * @property {boolean} [wasm] whether there is a wasm part
  * @property {boolean} [webgpu] whether there is a WebGPU part
- * @property {string} [wgsl] in place of the shader
+ * @property {string} [wgsl] in place of the module of the first two kernels
  * @property {boolean} [trap] whether the first wasm kernel traps
  */
 
@@ -233,8 +233,9 @@ export async function assembleWat(text) {
  */
 function webgpuPart(dtypes, add, shards, wgsl) {
   const storages = ["f32", "i32", "u32"];
-  const source = `
-@group(0) @binding(0) var<storage, read> a: array<f32>;
+  const main =
+    wgsl ??
+    `@group(0) @binding(0) var<storage, read> a: array<f32>;
 @group(0) @binding(1) var<storage, read> b: array<f32>;
 @group(0) @binding(2) var<storage, read> c: array<f32>;
 @group(0) @binding(3) var<storage, read_write> d: array<f32>;
@@ -245,16 +246,25 @@ function webgpuPart(dtypes, add, shards, wgsl) {
 @compute @workgroup_size(64) fn relu(@builtin(global_invocation_id) id: vec3<u32>) {
   if (id.x < ${COUNT}u) { e[id.x] = max(a[id.x], 0.0); }
 }
-${storages
-  .map(
-    (s) => `@group(0) @binding(0) var<storage, read> from_${s}: array<${s}>;
+`;
+  const modules = [
+    main,
+    ...storages.map(
+      (s) => `@group(0) @binding(0) var<storage, read> from_${s}: array<${s}>;
 @group(0) @binding(1) var<storage, read_write> to_${s}: array<${s}>;
 @compute @workgroup_size(${COPIED}) fn copy_${s}(@builtin(local_invocation_index) i: u32) {
   to_${s}[i] = from_${s}[i];
-}`,
-  )
-  .join("\n")}
-`;
+}
+`,
+    ),
+  ];
+  // One file, a part of it for each module, and a line before them all.
+  let source = "// The shaders of the fixture.\n";
+  const ranges = modules.map((text) => {
+    const offset = Buffer.byteLength(source);
+    source += text;
+    return { offset, bytes: Buffer.byteLength(text) };
+  });
   const arena = (/** @type {number} */ count) => ({ kind: "arena", bytes: count * 4 });
   const whole = (/** @type {number} */ buffer, /** @type {number} */ count) => ({
     buffer,
@@ -285,18 +295,26 @@ ${storages
       arena(COUNT),
       ...copies.flatMap(() => [arena(COPIED), arena(COPIED)]),
     ],
-    shaders: [add("webgpu/kernels-0.wgsl", Buffer.from(wgsl ?? source))],
+    shaders: [add("webgpu/kernels-0.wgsl", Buffer.from(source))],
     kernels: [
       {
         name: "scale_0",
         shader: 0,
+        range: ranges[0],
         entryPoint: "scale",
         bindings: ["read", "read", "read", "read_write"],
       },
-      { name: "relu_0", shader: 0, entryPoint: "relu", bindings: ["read", "read_write"] },
-      ...storages.map((s) => ({
+      {
+        name: "relu_0",
+        shader: 0,
+        range: ranges[0],
+        entryPoint: "relu",
+        bindings: ["read", "read_write"],
+      },
+      ...storages.map((s, i) => ({
         name: `copy_${s}`,
         shader: 0,
+        range: ranges[i + 1],
         entryPoint: `copy_${s}`,
         bindings: ["read", "read_write"],
       })),

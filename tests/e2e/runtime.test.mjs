@@ -172,7 +172,7 @@ test("webgpu: a shader that does not compile gives the compiler's messages", asy
   const wgsl = "@compute @workgroup_size(64) fn scale() {\n  let x: i32 = 1.5;\n}\n";
   const result = await runInPage({ make: { wgsl }, backends: ["webgpu"] });
   assert.equal(result.code, "no-backend");
-  assert.match(result.message, /webgpu: kernel \w+: webgpu\/kernels-0\.wgsl:2:\d+: /);
+  assert.match(result.message, /webgpu: kernel \w+: webgpu\/kernels-0\.wgsl:3:\d+: /);
 });
 
 test("webgpu: a kernel whose bindings are not the shader's is refused", async () => {

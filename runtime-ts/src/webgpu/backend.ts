@@ -12,13 +12,8 @@ import type { GpuTensor, Manifest, TensorInfo, WebGpuSection } from "../manifest
 import { openDevice } from "./device.js";
 import { MAP_READ, USAGE } from "./flags.js";
 import { GuardedDevice } from "./guard.js";
-import {
-  createBuffers,
-  createDispatches,
-  createKernels,
-  type Dispatch,
-  weightTasks,
-} from "./program.js";
+import { createKernels } from "./kernels.js";
+import { createBuffers, createDispatches, type Dispatch, weightTasks } from "./program.js";
 import { isStoredAsIs, narrow, type Words, widen, wordsOver } from "./storage.js";
 import { record, timeByQueries, timeBySubmissions } from "./timing.js";
 
