@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from xdsl.dialects.builtin import i64
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.nn import data_movement as dm
@@ -51,3 +52,28 @@ def one_hot(node: Node, b: NNBuilder) -> SSAValue:
     classes = b.constant(np.arange(depth).reshape(line), element)
     off, on = (b.reshape(b.slice_axis(values, 0, i, 1), []) for i in (0, 1))
     return b(ew.SelectOp, b(ew.EqualOp, x, classes), on, off)
+
+
+@onnx_lowering("ReverseSequence")
+def reverse_sequence(node: Node, b: NNBuilder) -> SSAValue:
+    """The first `length` elements of each sequence in reverse; lengths may be known at run time only."""
+    time, batch = node.int("time_axis"), node.int("batch_axis", 1)
+    shape, rank = node.shape(), node.rank()
+    along, across = [1] * rank, [1] * rank
+    along[time], across[batch] = shape[time], shape[batch]
+    at = b.iota(along, time, i64)
+    length = b.reshape(node[1], across)
+    turned = b(ew.SubOp, b(ew.SubOp, length, 1), at)
+    index = b(ew.SelectOp, b(ew.LessOp, at, length), turned, at)
+    return b.insert(dm.GatherElementsOp(node[0], b.broadcast(index, shape), time))
+
+
+@onnx_lowering("Compress", static=[1])
+def compress(node: Node, b: NNBuilder) -> SSAValue:
+    chosen = np.flatnonzero(node.known(1)).astype(np.int64)
+    x = node[0]
+    if node.attr("axis") is None:
+        x, axis = b.reshape(x, [-1]), 0
+    else:
+        axis = node.axis()
+    return b.insert(dm.GatherOp(x, b.constant(chosen), axis))

@@ -1,4 +1,4 @@
-"""Matrix products."""
+"""Matrix products and determinants."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from xdsl.ir import SSAValue
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.errors import Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
@@ -44,3 +45,29 @@ def gemm(node: Node, b: NNBuilder) -> SSAValue:
     if c is None or beta == 0.0:
         return result
     return b(ew.AddOp, result, c if beta == 1.0 else b(ew.MulOp, c, beta))
+
+
+@onnx_lowering("Det")
+def det(node: Node, b: NNBuilder) -> SSAValue:
+    """By expansion along the first row (Laplace), for the small matrices that models have."""
+    size = node.shape()[-1]
+    if size > 5:
+        raise Unsupported(f"the determinant of a matrix of size {size} (5 is the most)")
+    rank = node.rank()
+
+    def minor(rows: tuple[int, ...], columns: tuple[int, ...]) -> SSAValue:
+        first = b.slice_axis(b.slice_axis(node[0], rank - 2, rows[0], 1), rank - 1, columns[0], 1)
+        entry = b.reshape(first, node.shape()[:-2])
+        return entry if len(rows) == 1 else b(ew.MulOp, entry, expansion(rows[1:], columns[1:]))
+
+    def expansion(rows: tuple[int, ...], columns: tuple[int, ...]) -> SSAValue:
+        total: SSAValue | None = None
+        for i, column in enumerate(columns):
+            rest = columns[:i] + columns[i + 1 :]
+            term = minor(rows, (column, *rest))
+            sign = ew.SubOp if i % 2 else ew.AddOp
+            total = term if total is None else b(sign, total, term)
+        assert total is not None
+        return total
+
+    return expansion(tuple(range(size)), tuple(range(size)))

@@ -1,4 +1,4 @@
-"""Reading images at computed positions: GridSample and RoiAlign; and the inverse of cutting windows, Col2Im."""
+"""Reading images at computed positions: GridSample, AffineGrid, RoiAlign and DeformConv."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
+from webdnn.lowering.onnx_to_nn.window import Window, window_of
 
 Tap = tuple[SSAValue, SSAValue | None]
 """An integral position (a float) along one dimension, and its weight; None stands for 1."""
@@ -224,84 +225,62 @@ def _roi_axis(
     return [(low, np.where(valid, 1 - fraction, 0.0)), (high, np.where(valid, fraction, 0.0))]
 
 
-@onnx_lowering("Col2Im", static=[1, 2])
-def col2im(node: Node, b: NNBuilder) -> SSAValue:
-    """Every place of the block is one image with gaps; all of them are added up."""
-    sizes, block = node.known_ints(1), node.known_ints(2)
-    rank = len(sizes)
-    strides = node.ints("strides", [1] * rank) or []
-    dilations = node.ints("dilations", [1] * rank) or []
-    pads = node.ints("pads", [0] * 2 * rank) or []
-    batch, depth, _ = node.shape()
-    channels = depth // int(np.prod(block))
-    padded = [n + pads[d] + pads[d + rank] for d, n in enumerate(sizes)]
-    steps = [
-        (n - (k - 1) * dil - 1) // s + 1
-        for n, k, dil, s in zip(padded, block, dilations, strides, strict=True)
-    ]
-    x = b.reshape(node[0], [batch, channels, int(np.prod(block)), *steps])
-    total: SSAValue | None = None
-    for number, place in enumerate(np.ndindex(*block)):
-        part = b.reshape(b.slice_axis(x, 2, number, 1), [batch, channels, *steps])
-        low = [p * d for p, d in zip(place, dilations, strict=True)]
-        high = [
-            n - lo - (c - 1) * s - 1
-            for n, lo, c, s in zip(padded, low, steps, strides, strict=True)
-        ]
-        part = b.pad(part, [0, 0, *low], [0, 0, *high], interior=[0, 0, *(s - 1 for s in strides)])
-        total = part if total is None else b(ew.AddOp, total, part)
-    if total is None:
-        raise Unsupported("its block is empty")
-    starts = [0, 0, *pads[:rank]]
-    return b.slice(total, starts, [batch, channels, *sizes])
+@onnx_lowering("DeformConv")
+def deform_conv(node: Node, b: NNBuilder) -> SSAValue:
+    """Each place of the filter reads the image at its own offsets, times its mask; then it is one matrix product."""
+    x, weight, offset = node[0], node[1], node[2]
+    batch, channels, *sizes = node.shape()
+    filters, per_group, *kernel = shape_of(weight)
+    if len(sizes) != 2:
+        raise Unsupported(f"a deformable convolution with {len(sizes)} spatial dimensions")
+    groups, parts = node.int("group", 1), node.int("offset_group", 1)
+    window = window_of(node, sizes, kernel)
+    outputs = shape_of(offset)[2:]
+    points, places = int(np.prod(outputs)), int(np.prod(kernel))
+    offsets = b.reshape(offset, [batch, parts, places, 2, points])
+    masks = b.reshape(node[4], [batch, parts, places, points]) if node.has(4) else None
+    images = b.reshape(b.channels_last(x), [batch, int(np.prod(sizes)), channels])
+    width = channels // parts
+    columns: list[SSAValue] = []
+    for part in range(parts):
+        image = b.slice_axis(images, 2, part * width, width)
+        for number, place in enumerate(np.ndindex(*kernel)):
+            start = [0, part, number]
+            taps: list[list[Tap]] = []
+            for d in range(2):
+                moved = b.slice(offsets, [*start, d, 0], [batch, 1, 1, 1, points])
+                taps.append(_linear_taps(_deformed(moved, window, place, outputs, d, b), b))
+            value = sample(image, sizes, taps, None, b)
+            if masks is not None:
+                mask = b.slice(masks, [*start, 0], [batch, 1, 1, points])
+                value = b(ew.MulOp, value, b.reshape(mask, [batch, points, 1]))
+            columns.append(b.reshape(value, [batch, points, 1, width]))
+    # From (parts, places) x width to places x channels, and then to groups.
+    stack = b.reshape(b.concat(columns, 2), [batch, points, parts, places, width])
+    stack = b.reshape(
+        b.transpose(stack, [0, 1, 3, 2, 4]), [batch, points, places, groups, per_group]
+    )
+    stack = b.transpose(stack, [0, 3, 1, 2, 4])
+    stack = b.reshape(stack, [batch, groups, points, places * per_group])
+    matrix = b.reshape(weight, [groups, filters // groups, per_group, places])
+    matrix = b.reshape(b.transpose(matrix, [0, 3, 2, 1]), [groups, places * per_group, -1])
+    result = b.transpose(b.matmul(stack, matrix), [0, 1, 3, 2])
+    result = b.reshape(result, [batch, filters, *outputs])
+    bias = node.optional(3)
+    return result if bias is None else b(ew.AddOp, result, b.reshape(bias, [filters, 1, 1]))
 
 
-@onnx_lowering("ReverseSequence")
-def reverse_sequence(node: Node, b: NNBuilder) -> SSAValue:
-    """The first `length` elements of each sequence in reverse; lengths may be known at run time only."""
-    time, batch = node.int("time_axis"), node.int("batch_axis", 1)
-    shape, rank = node.shape(), node.rank()
-    along, across = [1] * rank, [1] * rank
-    along[time], across[batch] = shape[time], shape[batch]
-    at = b.iota(along, time, i64)
-    length = b.reshape(node[1], across)
-    turned = b(ew.SubOp, b(ew.SubOp, length, 1), at)
-    index = b(ew.SelectOp, b(ew.LessOp, at, length), turned, at)
-    return b.insert(dm.GatherElementsOp(node[0], b.broadcast(index, shape), time))
-
-
-@onnx_lowering("Compress", static=[1])
-def compress(node: Node, b: NNBuilder) -> SSAValue:
-    chosen = np.flatnonzero(node.known(1)).astype(np.int64)
-    x = node[0]
-    if node.attr("axis") is None:
-        x, axis = b.reshape(x, [-1]), 0
-    else:
-        axis = node.axis()
-    return b.insert(dm.GatherOp(x, b.constant(chosen), axis))
-
-
-@onnx_lowering("Det")
-def det(node: Node, b: NNBuilder) -> SSAValue:
-    """By expansion along the first row (Laplace), for the small matrices that models have."""
-    size = node.shape()[-1]
-    if size > 5:
-        raise Unsupported(f"the determinant of a matrix of size {size} (5 is the most)")
-    rank = node.rank()
-
-    def minor(rows: tuple[int, ...], columns: tuple[int, ...]) -> SSAValue:
-        first = b.slice_axis(b.slice_axis(node[0], rank - 2, rows[0], 1), rank - 1, columns[0], 1)
-        entry = b.reshape(first, node.shape()[:-2])
-        return entry if len(rows) == 1 else b(ew.MulOp, entry, expansion(rows[1:], columns[1:]))
-
-    def expansion(rows: tuple[int, ...], columns: tuple[int, ...]) -> SSAValue:
-        total: SSAValue | None = None
-        for i, column in enumerate(columns):
-            rest = columns[:i] + columns[i + 1 :]
-            term = minor(rows, (column, *rest))
-            sign = ew.SubOp if i % 2 else ew.AddOp
-            total = term if total is None else b(sign, total, term)
-        assert total is not None
-        return total
-
-    return expansion(tuple(range(size)), tuple(range(size)))
+def _deformed(
+    moved: SSAValue,
+    window: Window,
+    place: Sequence[int],
+    outputs: Sequence[int],
+    d: int,
+    b: NNBuilder,
+) -> SSAValue:
+    """Where `place` of each window reads along dimension `d`: its own position and the offset."""
+    own = np.arange(outputs[d]) * window.strides[d] - window.low[d]
+    own = own + place[d] * window.dilations[d]
+    line = np.broadcast_to(own[:, None] if d == 0 else own[None, :], outputs).reshape(1, -1)
+    batch, points = shape_of(moved)[0], shape_of(moved)[-1]
+    return b(ew.AddOp, b.reshape(moved, [batch, points]), b.constant(line, element_of(moved)))

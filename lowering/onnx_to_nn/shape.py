@@ -241,3 +241,35 @@ def center_crop_pad(node: Node, b: NNBuilder) -> SSAValue:
             low[axis] = -((have - size) // 2)
             high[axis] = size - have - low[axis]
     return b.pad(node[0], low, high)
+
+
+@onnx_lowering("Col2Im", static=[1, 2])
+def col2im(node: Node, b: NNBuilder) -> SSAValue:
+    """Every place of the block is one image with gaps; all of them are added up."""
+    sizes, block = node.known_ints(1), node.known_ints(2)
+    rank = len(sizes)
+    strides = node.ints("strides", [1] * rank) or []
+    dilations = node.ints("dilations", [1] * rank) or []
+    pads = node.ints("pads", [0] * 2 * rank) or []
+    batch, depth, _ = node.shape()
+    channels = depth // int(np.prod(block))
+    padded = [n + pads[d] + pads[d + rank] for d, n in enumerate(sizes)]
+    steps = [
+        (n - (k - 1) * dil - 1) // s + 1
+        for n, k, dil, s in zip(padded, block, dilations, strides, strict=True)
+    ]
+    x = b.reshape(node[0], [batch, channels, int(np.prod(block)), *steps])
+    total: SSAValue | None = None
+    for number, place in enumerate(np.ndindex(*block)):
+        part = b.reshape(b.slice_axis(x, 2, number, 1), [batch, channels, *steps])
+        low = [p * d for p, d in zip(place, dilations, strict=True)]
+        high = [
+            n - lo - (c - 1) * s - 1
+            for n, lo, c, s in zip(padded, low, steps, strides, strict=True)
+        ]
+        part = b.pad(part, [0, 0, *low], [0, 0, *high], interior=[0, 0, *(s - 1 for s in strides)])
+        total = part if total is None else b(ew.AddOp, total, part)
+    if total is None:
+        raise Unsupported("its block is empty")
+    starts = [0, 0, *pads[:rank]]
+    return b.slice(total, starts, [batch, channels, *sizes])
