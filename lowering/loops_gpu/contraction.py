@@ -149,9 +149,7 @@ class _Lowering:
         if not builder.grid_is_exact:
             # Workgroups without a block must come to the barriers too: they compute the last batch again.
             self.in_range = emit.less(batch, batches)
-            batch = Lin.of(
-                emit.binary(arith.MinUIOp, emit.value(batch), emit.constant_index(batches - 1))
-            )
+            batch = emit.clamp(batch, batches - 1)
         indices = emit.delinearize(batch, [d.size for d in product.batch])
         self.evaluator = Evaluator(
             emit, builder.operands, dict(zip(product.batch, indices, strict=True))
@@ -335,13 +333,13 @@ class _Lowering:
         emit = self.emit
         for j in range(self.vectors_n):
             at_n = self.at_n + self.column(j)
-            columns = emit.less(at_n.flat, self.n.size) if self.n.ragged else None
+            columns = emit.below(at_n.flat, self.n.size) if self.n.ragged else None
 
             def rows(j: int = j, at_n: Place = at_n) -> None:
                 for i in range(self.tile_m):
                     first = self.thread_m * (self.tile_m * self.split) + self.first_row
                     at_m = self.row(self.at_m + first, i)
-                    inside = emit.less(at_m.flat, self.m.size) if self.m.ragged else None
+                    inside = emit.below(at_m.flat, self.m.size) if self.m.ragged else None
                     value = results[i * self.vectors_n + j]
                     self.builder.when(inside, partial(self.store_vector, at_m, at_n, value))
 
@@ -359,7 +357,9 @@ class _Lowering:
                 return
             for i in range(WIDTH):
                 at = at_n + i
-                inside = emit.less(at.flat, self.n.size) if i and self.n.ragged else None
+                if at.flat.is_const and at.flat.const >= self.n.size:
+                    break
+                inside = emit.below(at.flat, self.n.size) if i and self.n.ragged else None
                 self.builder.when(inside, partial(self.store_lane, at, emit.lane(value, i)))
 
     def store_lane(self, at_n: Place, value: SSAValue) -> None:

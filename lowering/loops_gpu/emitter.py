@@ -267,6 +267,21 @@ class Emitter:
         value, limit = self.value(form), self.constant_index(bound)
         return self.pure("ult", (value, limit), lambda: arith.CmpiOp(value, limit, "ult"))
 
+    def below(self, form: Lin, bound: int) -> SSAValue | None:
+        """`form < bound` for a form that is not negative, or None where the limits of its atoms show it."""
+        most = self._most(form)
+        return None if most is not None and most < bound else self.less(form, bound)
+
+    def clamp(self, form: Lin, most: int) -> Lin:
+        """The form, which is not negative, or `most` if that is less."""
+        if form.is_const:
+            return Lin.of(min(form.const, most))
+        if (limit := self._most(form)) is not None and limit <= most:
+            return form
+        value = self.binary(arith.MinUIOp, self.value(form), self.constant_index(most))
+        self.limit(value, most)
+        return Lin.of(value)
+
     def both(self, lhs: SSAValue | None, rhs: SSAValue | None) -> SSAValue | None:
         """The conjunction of two conditions, None being true."""
         if lhs is None or rhs is None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from xdsl.dialects import arith
 from xdsl.dialects.builtin import VectorType
 from xdsl.ir import SSAValue
 
@@ -129,9 +128,8 @@ class _Lowering:
         in_range: SSAValue | None = None
         if count % self.rows or not builder.grid_is_exact:
             # All invocations must come to the barriers, so those without a row compute the last one again.
-            in_range = emit.less(position, count)
-            last = emit.constant_index(count - 1)
-            position = Lin.of(emit.binary(arith.MinUIOp, emit.value(position), last))
+            in_range = emit.below(position, count)
+            position = emit.clamp(position, count - 1)
         sizes = [dim.size for dim in kept]
         lane = kept[-1] if self.row_width > 1 else None
         if lane is not None:

@@ -154,7 +154,8 @@ def _block_of_k(product: Product, rows: int, columns: int, split: int) -> int:
         for k in fitting:
             if k >= 8 and size % (k * split) == 0:
                 return k
-    return next((k for k in fitting if ceil_div(whole, k * split) * k * split <= 1.1 * whole), 8)
+    # Else what is read beyond the end, and the barriers of each block (as much as 4 steps), should be few.
+    return min(fitting, key=lambda k: ceil_div(whole, k * split) * (k + 4))
 
 
 def _rows(kernel: RowKernel, outputs: Sequence[Output], sizes: Sequence[int]) -> Rows:

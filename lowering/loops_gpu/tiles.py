@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from xdsl.dialects import arith
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType
 from xdsl.ir import Attribute, SSAValue
 
@@ -114,10 +113,9 @@ class Axis:
         unit = width if place.run is None else self.run
         units, rest = (place.base + place.offset).divide(unit)
         assert rest == Lin(), "vectors and runs begin at multiples of their size"
-        last = emit.constant_index(self.size // unit - 1)
-        clamped = emit.binary(arith.MinUIOp, emit.value(units), last)
-        condition = emit.less(place.flat, self.size) if self.summed else None
-        return Place(Lin(), Lin.of(clamped) * unit, run=place.run), condition
+        clamped = emit.clamp(units, self.size // unit - 1)
+        condition = emit.below(place.flat, self.size) if self.summed else None
+        return Place(Lin(), clamped * unit, run=place.run), condition
 
 
 class Source:
@@ -205,9 +203,8 @@ class Tile:
         for first in range(0, self.units, self.invocations):
             unit, exists = self.invocation + first, None
             if first + self.invocations > self.units:
-                exists = emit.less(unit, self.units)
-                last = emit.constant_index(self.units - 1)
-                unit = Lin.of(emit.binary(arith.MinUIOp, emit.value(unit), last))
+                exists = emit.below(unit, self.units)
+                unit = emit.clamp(unit, self.units - 1)
             # Neighbouring invocations read neighbouring vectors.
             if self.squares:
                 column, row = emit.divide(unit, self.height // WIDTH)
