@@ -52,6 +52,7 @@ _PASSES: dict[str, str] = {
     "wgsl-fold-grid": "webdnn.lowering.target_wgsl.fold_grid:WGSLFoldGridPass",
     "wgsl-erase-unused": "webdnn.lowering.target_wgsl.erase_unused:WGSLEraseUnusedPass",
     "verify-wgsl-limits": "webdnn.lowering.target_wgsl.verify_limits:VerifyWGSLLimitsPass",
+    "wgsl-emulate-i64": "webdnn.lowering.target_wgsl.emulate_i64:WGSLEmulateI64Pass",
     "wgsl-narrow-i64": "webdnn.lowering.target_wgsl.narrow_i64:WGSLNarrowI64Pass",
     "wgsl-compose-vectors": "webdnn.lowering.target_wgsl.compose_vectors:WGSLComposeVectorsPass",
     "wgsl-bind-operands": "webdnn.lowering.target_wgsl.bind_operands:WGSLBindOperandsPass",

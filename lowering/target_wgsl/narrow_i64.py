@@ -1,4 +1,4 @@
-"""`wgsl-narrow-i64`: 64-bit integers that surely fit 32 bits become such; every other 64-bit type is refused."""
+"""`wgsl-narrow-i64`: the 64-bit integers of a kernel become 32-bit ones where all of them surely fit."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from xdsl.context import Context
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import (
     DenseIntOrFPElementsAttr,
-    Float64Type,
     IntegerType,
     MemRefType,
     ModuleOp,
     i32,
     i64,
 )
-from xdsl.ir import Attribute, Operation
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import vector_ext
-from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.locations import location_names
 from webdnn.lowering.target_wgsl.ranges import Ranges
 from webdnn.lowering.target_wgsl.rebuild import Parts, Rebuilder, uses_type
 from webdnn.lowering.target_wgsl.values import constant_attribute, element_type, with_element
@@ -30,49 +27,39 @@ from webdnn.lowering.target_wgsl.values import constant_attribute, element_type,
 
 @dataclass(frozen=True)
 class WGSLNarrowI64Pass(ModulePass):
-    """WGSL has no 64-bit types. Index arithmetic in `i64` is narrowed where no value can leave 32 bits."""
+    """Index arithmetic in `i64` is narrowed where no value can leave 32 bits, as the loops' bounds show."""
 
     name = "wgsl-narrow-i64"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for kernel in list(op.ops):
-            if isinstance(kernel, FuncOp) and kernel.is_lowered and uses_type(kernel, _is_64bit):
-                _refuse_what_does_not_fit(kernel)
+            if not isinstance(kernel, FuncOp) or not kernel.is_lowered:
+                continue
+            if uses_type(kernel, _is_64bit) and _fits(kernel):
                 _Narrow().run(kernel)
 
 
 def _is_64bit(type: Attribute) -> bool:
     element = element_type(type.element_type if isinstance(type, MemRefType) else type)
-    if isinstance(element, Float64Type):
-        return True
     return isinstance(element, IntegerType) and element.width.data > 32
 
 
-def _refuse_what_does_not_fit(kernel: FuncOp) -> None:
-    def refuse(what: str) -> None:
-        raise WebDNNError(
-            f"the kernel {kernel.sym_name.data} needs {what}, which WebGPU does not have",
-            where=tuple(location_names(kernel.location)),
-            hint="compile for wasm, or convert the model to 32-bit types",
-        )
-
-    for argument in kernel.body.block.args:
-        if _is_64bit(argument.type):
-            assert isinstance(argument.type, MemRefType)
-            refuse(f"memory of {argument.type.element_type}")
+def _fits(kernel: FuncOp) -> bool:
+    """Whether every 64-bit value of a kernel surely is one of 32 bits, and none lies in memory."""
+    if any(_is_64bit(a.type) for a in kernel.body.block.args):
+        return False
     ranges = Ranges(kernel)
+
+    def is_narrow(value: SSAValue) -> bool:
+        if not _is_64bit(value.type):
+            return True
+        return value.type == i64 and ranges.fits(value, i32)
+
     for op in kernel.body.walk():
-        for result in op.results:
-            if not _is_64bit(result.type):
-                continue
-            if result.type != i64:
-                refuse(f"values of type {result.type}")
-            if not ranges.fits(result, i32):
-                refuse("64-bit integers that may exceed 32 bits")
-        for region in op.regions:
-            for block in region.blocks:
-                if any(_is_64bit(a.type) and not ranges.fits(a, i32) for a in block.args):
-                    refuse("64-bit integers that may exceed 32 bits")
+        inner = [a for region in op.regions for block in region.blocks for a in block.args]
+        if not all(is_narrow(v) for v in (*op.results, *inner)):
+            return False
+    return True
 
 
 _IDENTITIES = (

@@ -10,6 +10,7 @@ from xdsl.passes import ModulePass
 
 from webdnn.lowering.target_wgsl.bind_operands import WGSLBindOperandsPass
 from webdnn.lowering.target_wgsl.compose_vectors import WGSLComposeVectorsPass
+from webdnn.lowering.target_wgsl.emulate_i64 import WGSLEmulateI64Pass
 from webdnn.lowering.target_wgsl.erase_unused import WGSLEraseUnusedPass
 from webdnn.lowering.target_wgsl.expand_math import WGSLExpandMathPass
 from webdnn.lowering.target_wgsl.fold_grid import WGSLFoldGridPass
@@ -31,6 +32,7 @@ def wgsl_passes(*, shader_f16: bool = False) -> tuple[ModulePass, ...]:
     """
     return (
         WGSLNarrowI64Pass(),
+        WGSLEmulateI64Pass(),
         WGSLWidenTypesPass(shader_f16),
         WGSLSplitVectorsPass(),
         WGSLVectorizeMemoryPass(),

@@ -41,11 +41,15 @@ class Emitter:
 
     def add(self, op: Operation) -> SSAValue:
         """Add an operation and return its first result."""
+        self.insert(op)
+        return op.results[0]
+
+    def insert(self, op: Operation) -> None:
+        """Add an operation."""
         if self._before is not None:
             self.block.insert_op_before(op, self._before)
         else:
             self.block.add_op(op)
-        return op.results[0]
 
     def constant(self, value: int | float, type: Attribute) -> SSAValue:
         """A constant, splat where `type` is a vector."""

@@ -132,6 +132,8 @@ def test_elements_in_32_bit_words(dtype: str) -> None:
             )
 
 
-def test_64_bits_have_no_storage() -> None:
-    with pytest.raises(WebDNNError, match="no storage for int64"):
-        storage_dtype("int64")
+def test_64_bits() -> None:
+    """Integers of 64 bits are stored as they are; floats of 64 bits cannot be stored."""
+    assert storage_dtype("int64") == np.int64
+    with pytest.raises(WebDNNError, match="no storage for float64"):
+        storage_dtype("float64")

@@ -137,10 +137,12 @@ def compile_shader(shader: Shader) -> dict[str, ComputeKernel]:
 
 
 def storage_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
-    """The 32-bit type as which elements of `dtype` lie in a storage buffer."""
+    """The type as which elements of `dtype` lie in a storage buffer: 32 bits, or 64 for such integers."""
     dtype = np.dtype(dtype)
     if dtype.kind == "b":
         return np.dtype(np.uint32)
+    if dtype.kind in "iu" and dtype.itemsize == 8:
+        return dtype
     if dtype.itemsize > 4:
         raise WebDNNError(
             f"WebGPU has no storage for {dtype}", hint="convert the tensor to 32 bits"
@@ -149,7 +151,7 @@ def storage_dtype(dtype: npt.DTypeLike) -> np.dtype[Any]:
 
 
 def from_storage(words: Array, dtype: npt.DTypeLike) -> Array:
-    """Elements of `dtype` out of 32-bit words; of an integer, only the low bits count."""
+    """Elements of `dtype` out of stored words; of an integer, only the low bits count."""
     dtype = np.dtype(dtype)
     return words != 0 if dtype.kind == "b" else words.astype(dtype)
 
@@ -180,7 +182,7 @@ def _element_dtype(type: Attribute) -> np.dtype[Any]:
             return np.dtype(np.float16)
         case IntegerType() if type.width.data == 1:
             return np.dtype(np.bool_)
-        case IntegerType() if type.width.data in (8, 16, 32):
+        case IntegerType() if type.width.data in (8, 16, 32, 64):
             return np.dtype(f"int{type.width.data}")
         case _:
             raise WebDNNError(f"WebGPU has no storage for {type}")
@@ -212,7 +214,10 @@ def run_kernel(module: ModuleOp, name: str, arrays: Sequence[Array]) -> list[Arr
     compiled = compile_shader(shader)[name]
     buffers = [_upload(a.ravel().astype(storage_dtype(a.dtype))) for a in arrays]
     dtypes = [_element_dtype(t.element_type) for t in types]
-    sizes = [math.prod(t.get_shape()) * 4 for t in types]
+    sizes = [
+        math.prod(t.get_shape()) * storage_dtype(d).itemsize
+        for t, d in zip(types, dtypes, strict=True)
+    ]
     buffers += [_buffer(size) for size in sizes[num_inputs:]]
     group = compiled.bind([(b, 0, b.size) for b in buffers])
     encoder = device().create_command_encoder()

@@ -1,0 +1,220 @@
+"""Arithmetic on 64-bit integers as pairs of 32-bit words, exact, for a language that has no wider ones."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from xdsl.dialects import arith, math, scf
+from xdsl.dialects.builtin import IndexType, f32, i32
+from xdsl.ir import Block
+
+from webdnn.lowering.target_wgsl.values import Emitter, Value
+
+
+class Wide(NamedTuple):
+    """A 64-bit integer: its low word and its high word (scalars of i32)."""
+
+    low: Value
+    high: Value
+
+
+def _extend(truth: Value) -> Value:
+    """1 for true."""
+    return Value(truth.emitter, truth.emitter.add(arith.ExtUIOp(truth.ssa, i32)))
+
+
+def constant(like: Value, number: int) -> Wide:
+    """A constant; `like` is any i32."""
+    return Wide(like.constant(number & 0xFFFFFFFF), like.constant((number >> 32) & 0xFFFFFFFF))
+
+
+def sign_extended(word: Value) -> Wide:
+    return Wide(word, word >> 31)
+
+
+def zero_extended(word: Value) -> Wide:
+    return Wide(word, word.constant(0))
+
+
+def add(x: Wide, y: Wide) -> Wide:
+    low = x.low + y.low
+    carry = _extend(low.compare("ult", x.low))
+    return Wide(low, x.high + y.high + carry)
+
+
+def subtract(x: Wide, y: Wide) -> Wide:
+    borrow = _extend(x.low.compare("ult", y.low))
+    return Wide(x.low - y.low, x.high - y.high - borrow)
+
+
+def negate(x: Wide) -> Wide:
+    return subtract(constant(x.low, 0), x)
+
+
+def bitwise_and(x: Wide, y: Wide) -> Wide:
+    return Wide(x.low & y.low, x.high & y.high)
+
+
+def bitwise_or(x: Wide, y: Wide) -> Wide:
+    return Wide(x.low | y.low, x.high | y.high)
+
+
+def bitwise_xor(x: Wide, y: Wide) -> Wide:
+    return Wide(x.low ^ y.low, x.high ^ y.high)
+
+
+def select(condition: Value, x: Wide, y: Wide) -> Wide:
+    return Wide(condition.select(x.low, y.low), condition.select(x.high, y.high))
+
+
+def _high_product(x: Value, y: Value) -> Value:
+    """The high word of the unsigned product of two words, by halves of 16 bits."""
+    x_low, x_high = x & 0xFFFF, x.shift_right_logical(16)
+    y_low, y_high = y & 0xFFFF, y.shift_right_logical(16)
+    middle = x_high * y_low + (x_low * y_low).shift_right_logical(16)
+    other = x_low * y_high + (middle & 0xFFFF)
+    return x_high * y_high + middle.shift_right_logical(16) + other.shift_right_logical(16)
+
+
+def multiply(x: Wide, y: Wide) -> Wide:
+    high = _high_product(x.low, y.low) + x.low * y.high + x.high * y.low
+    return Wide(x.low * y.low, high)
+
+
+def compare(predicate: str, x: Wide, y: Wide) -> Value:
+    """The comparison of that name of `arith.cmpi`."""
+    same_high = x.high.equals(y.high)
+    if predicate == "eq":
+        return same_high & x.low.equals(y.low)
+    if predicate == "ne":
+        return ~(same_high & x.low.equals(y.low))
+    strict = predicate[:2] + "t"
+    of_lows = "u" + predicate[1:]
+    return x.high.compare(strict, y.high) | (same_high & x.low.compare(of_lows, y.low))
+
+
+def shift_left(x: Wide, by: Value) -> Wide:
+    # WGSL takes the amount modulo 32; a shift by 32 - n is one by 31 - n and then by 1, for n may be 0.
+    carried = x.low.shift_right_logical(31 - (by & 31)).shift_right_logical(1)
+    amount = by & 31
+    near = Wide(x.low << amount, (x.high << amount) | carried)
+    far = Wide(x.low.constant(0), x.low << amount)
+    return select(by < 32, near, far)
+
+
+def shift_right(x: Wide, by: Value, *, signed: bool) -> Wide:
+    amount = by & 31
+    carried = (x.high << (31 - amount)) << 1
+    high = x.high >> amount if signed else x.high.shift_right_logical(amount)
+    near = Wide(x.low.shift_right_logical(amount) | carried, high)
+    fill = x.high >> 31 if signed else x.high.constant(0)
+    return select(by < 32, near, Wide(high, fill))
+
+
+def absolute(x: Wide) -> Wide:
+    return select(x.high < 0, negate(x), x)
+
+
+def divide_unsigned(x: Wide, y: Wide) -> tuple[Wide, Wide]:
+    """Quotient and remainder by long division, a bit at a time (a quotient by 0 has all bits set)."""
+    emitter = x.low.emitter
+    zero = x.low.constant(0)
+    index = IndexType()
+    start, step = emitter.constant(0, index), emitter.constant(1, index)
+    end = emitter.constant(64, index)
+    body = Block(arg_types=[index, *[i32] * 4])
+    inner = Emitter(body)
+    a, b, c, d = (inner.value(v) for v in body.args[1:])
+    quotient, rest = Wide(a, b), Wide(c, d)
+    # The quotient's bits enter where those of the dividend have left.
+    one = a.constant(1)
+    overflow = rest.high < 0
+    top = quotient.high.shift_right_logical(31)
+    rest = shift_left_by_one(rest)
+    rest = Wide(rest.low | top, rest.high)
+    quotient = shift_left_by_one(quotient)
+    divisor = Wide(inner.value(y.low.ssa), inner.value(y.high.ssa))
+    fits = overflow | compare("uge", rest, divisor)
+    less = subtract(rest, divisor)
+    rest = select(fits, less, rest)
+    quotient = Wide(quotient.low | fits.select(one, 0), quotient.high)
+    words = (quotient.low, quotient.high, rest.low, rest.high)
+    body.add_op(scf.YieldOp(*[w.ssa for w in words]))
+    inits = [x.low.ssa, x.high.ssa, zero.ssa, zero.ssa]
+    loop = scf.ForOp(start, end, step, inits, body)
+    emitter.insert(loop)
+    a, b, c, d = (emitter.value(r) for r in loop.res)
+    return Wide(a, b), Wide(c, d)
+
+
+def shift_left_by_one(x: Wide) -> Wide:
+    return Wide(x.low << 1, (x.high << 1) | x.low.shift_right_logical(31))
+
+
+def divide_signed(x: Wide, y: Wide) -> tuple[Wide, Wide]:
+    """Quotient toward zero, and the remainder with the sign of the dividend."""
+    quotient, rest = divide_unsigned(absolute(x), absolute(y))
+    differ = (x.high ^ y.high) < 0
+    return (
+        select(differ, negate(quotient), quotient),
+        select(x.high < 0, negate(rest), rest),
+    )
+
+
+def divide_floor(x: Wide, y: Wide) -> Wide:
+    """Quotient rounded down."""
+    quotient, rest = divide_signed(x, y)
+    inexact = (rest.low | rest.high).differs(0)
+    rounded_up = inexact & ((x.high ^ y.high) < 0)
+    return select(rounded_up, subtract(quotient, constant(x.low, 1)), quotient)
+
+
+def divide_ceil(x: Wide, y: Wide) -> Wide:
+    """Quotient rounded up."""
+    quotient, rest = divide_signed(x, y)
+    inexact = (rest.low | rest.high).differs(0)
+    rounded_down = inexact & ((x.high ^ y.high) >= 0)
+    return select(rounded_down, add(quotient, constant(x.low, 1)), quotient)
+
+
+def unsigned_to_float(x: Wide) -> Value:
+    """The nearest f32, ties to even.
+
+    The leading 32 bits are converted, the last of them set where a bit after them is: so they
+    round as the whole number does.
+    """
+    emitter = x.low.emitter
+    zeros = emitter.value(emitter.add(math.CountLeadingZerosOp(x.high.ssa)))
+    small = x.high.equals(0)
+    shift = small.select(zeros.constant(0), zeros)
+    aligned = shift_left(x, shift)
+    sticky = aligned.low.differs(0).select(aligned.high.constant(1), 0)
+    leading = small.select(x.low, aligned.high | sticky)
+    as_float = emitter.value(emitter.add(arith.UIToFPOp(leading.ssa, f32)))
+    # 2^(32 - shift), or 1 for a number of one word.
+    exponent = small.select(shift.constant(0), 32 - shift)
+    return as_float * ((exponent + 127) << 23).from_bits()
+
+
+def signed_to_float(x: Wide) -> Value:
+    magnitude = unsigned_to_float(absolute(x))
+    return (x.high < 0).select(-magnitude, magnitude)
+
+
+def float_to_unsigned(x: Value) -> Wide:
+    """Toward zero, of a number that is not negative. Both words are exact: each is a power of two away from x."""
+    emitter = x.emitter
+    whole = x.apply(math.FloorOp)
+    high = (whole * 2.0**-32).apply(math.FloorOp)
+    low = whole - high * 2.0**32
+
+    def word(number: Value) -> Value:
+        return emitter.value(emitter.add(arith.FPToUIOp(number.ssa, i32)))
+
+    return Wide(word(low), word(high))
+
+
+def float_to_signed(x: Value) -> Wide:
+    """Toward zero."""
+    magnitude = float_to_unsigned(x.apply(math.AbsFOp))
+    return select(x < 0.0, negate(magnitude), magnitude)
