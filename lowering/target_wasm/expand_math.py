@@ -51,6 +51,7 @@ UNARY: dict[type[Operation], Callable[[Num], Num]] = {
 
 BINARY: dict[type[Operation], Callable[[Num, Num], Num]] = {
     math.Atan2Op: trigonometric.atan2,
+    math.FPowIOp: power.float_to_integer_power,
     math.IPowIOp: power.integer_power,
     math.PowFOp: power.pow,
 }

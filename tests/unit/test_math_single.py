@@ -67,6 +67,18 @@ def test_binary(name: str, meaning: Any, lanes: int | None, relaxed: bool) -> No
 
 
 @pytest.mark.parametrize("type", ["f32", "f64"])
+def test_integer_exponents(type: str) -> None:
+    x, n = np.meshgrid(
+        np.array([0.0, -0.0, 1.5, -1.5, np.inf, -0.99, 3e38], DTYPES[type]), np.arange(-40, 41)
+    )
+    x, n = x.ravel(), n.ravel().astype(np.int32)
+    got = apply("%r = math.fpowi %a, %b : {T}, i32", [x, n], [type, "i32"], type)
+    with np.errstate(all="ignore"):
+        want = np.power(x.astype(np.longdouble), n).astype(x.dtype)
+    np.testing.assert_allclose(got, want, rtol=4 * np.finfo(x.dtype).eps)
+
+
+@pytest.mark.parametrize("type", ["f32", "f64"])
 @pytest.mark.parametrize("lanes", [None, 4])
 @np.errstate(invalid="ignore")
 def test_rounding(type: str, lanes: int | None) -> None:

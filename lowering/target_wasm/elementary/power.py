@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from xdsl.dialects.builtin import IntegerType
+from xdsl.dialects.builtin import IntegerType, f64, i64
 
 from webdnn.lowering.target_wasm.elementary.builder import Num, polynomial, where
 from webdnn.lowering.target_wasm.elementary.exponential import exp, exp2
@@ -120,6 +120,13 @@ def _pow_double(size: Num, y: Num) -> Num:
     result = where(size.equals(math.inf), at_infinity, result)
     unordered = size.compare("uno", y)
     return where(unordered, size + y, result)
+
+
+def float_to_integer_power(x: Num, exponent: Num) -> Num:
+    """x^exponent for an integer exponent of 32 bits, which double precision holds exactly."""
+    assert element_of(exponent.type) != i64, "an exponent of 64 bits"
+    wide = exponent.integer_to(f64)
+    return pow(x.to_f64(), wide).to_f32() if format_of(x) is SINGLE else pow(x, wide)
 
 
 def cbrt(x: Num) -> Num:
