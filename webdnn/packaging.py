@@ -188,6 +188,8 @@ _STORAGE_OF_DTYPE = {
     "int8": "i32",
     "int16": "i32",
     "int32": "i32",
+    "int64": "i64",
+    "uint64": "i64",
 }
 
 

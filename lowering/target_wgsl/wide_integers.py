@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from xdsl.dialects import arith, math, scf
-from xdsl.dialects.builtin import IndexType, f32, i32
+from xdsl.dialects.builtin import IndexType, i32
 from xdsl.ir import Block
 
 from webdnn.lowering.target_wgsl.values import Emitter, Value
@@ -177,23 +177,25 @@ def divide_ceil(x: Wide, y: Wide) -> Wide:
     return select(rounded_down, add(quotient, constant(x.low, 1)), quotient)
 
 
+def _leading_zeros(word: Value) -> Value:
+    return word.apply(math.CountLeadingZerosOp)
+
+
 def unsigned_to_float(x: Wide) -> Value:
     """The nearest f32, ties to even.
 
-    The leading 32 bits are converted, the last of them set where a bit after them is: so they
-    round as the whole number does.
+    It is rounded to 24 bits here, since not every device rounds to the nearest when it converts a
+    larger integer.
     """
-    emitter = x.low.emitter
-    zeros = emitter.value(emitter.add(math.CountLeadingZerosOp(x.high.ssa)))
     small = x.high.equals(0)
-    shift = small.select(zeros.constant(0), zeros)
-    aligned = shift_left(x, shift)
-    sticky = aligned.low.differs(0).select(aligned.high.constant(1), 0)
-    leading = small.select(x.low, aligned.high | sticky)
-    as_float = emitter.value(emitter.add(arith.UIToFPOp(leading.ssa, f32)))
-    # 2^(32 - shift), or 1 for a number of one word.
-    exponent = small.select(shift.constant(0), 32 - shift)
-    return as_float * ((exponent + 127) << 23).from_bits()
+    zeros = small.select(_leading_zeros(x.low) + 32, _leading_zeros(x.high))
+    aligned = shift_left(x, zeros)
+    kept = aligned.high.shift_right_logical(8)
+    # The eight bits that go, and whether a bit after them is set: 0x100 is exactly half.
+    sticky = aligned.low.differs(0).select(kept.constant(1), 0)
+    rest = ((aligned.high & 0xFF) << 1) | sticky
+    rounded = kept + ((rest + 0xFF + (kept & 1)) >> 9)
+    return rounded.to_float() * ((40 - zeros + 127) << 23).from_bits()
 
 
 def signed_to_float(x: Wide) -> Value:

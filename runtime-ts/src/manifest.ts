@@ -95,8 +95,8 @@ export interface GpuLaunch {
   readonly label: readonly string[];
 }
 
-/** The 32-bit type that each element of an input or output has on the GPU. */
-export type Storage = "f32" | "i32" | "u32";
+/** The type that each element of an input or output has on the GPU; `i64` is two words of 32 bits, the low one first. */
+export type Storage = "f32" | "i32" | "u32" | "i64";
 
 /** Where an input or output lies on the GPU. */
 export interface GpuTensor extends BufferRange {

@@ -16,7 +16,7 @@ import type {
   WasmSection,
   WebGpuSection,
 } from "./manifest.js";
-import { storageFits } from "./webgpu/storage.js";
+import { storageBytes, storageFits } from "./webgpu/storage.js";
 
 /** Relative, with forward slashes, and never out of the package's folder. */
 const FILE = /^(?!\.\.?(\/|$))[\w.-]+(\/(?!\.\.?(\/|$))[\w.-]+)*$/;
@@ -65,7 +65,10 @@ const gpuBuffer: Rule<GpuBuffer> = (value, path) => {
   arenaBuffer(value, path);
   if ((value as GpuBuffer).kind === "weights") weightsBuffer(value, path);
 };
-const gpuTensor = object<GpuTensor>({ ...bufferRangeFields, storage: oneOf("f32", "i32", "u32") });
+const gpuTensor = object<GpuTensor>({
+  ...bufferRangeFields,
+  storage: oneOf("f32", "i32", "u32", "i64"),
+});
 
 const webgpu = object<WebGpuSection>({
   features: list(text()),
@@ -208,7 +211,7 @@ function checkWebGpu(manifest: Manifest, section: WebGpuSection): void {
   }
   eachTensor(manifest, section, at, (t, place, path) => {
     inBuffer(place, path);
-    const bytes = elementCount(t.shape) * 4;
+    const bytes = elementCount(t.shape) * storageBytes(place.storage);
     ensure(place.bytes >= bytes, path, `has ${place.bytes} bytes, but "${t.name}" needs ${bytes}`);
     ensure(place.offset % 4 === 0, path, "is not aligned to 4 bytes");
     const fits = storageFits(t.dtype, place.storage);

@@ -9,7 +9,14 @@ import {
   type Tensors,
   type TypedArray,
 } from "../src/index.js";
-import { isStoredAsIs, narrow, storageFits, widen, wordsOver } from "../src/webgpu/storage.js";
+import {
+  isStoredAsIs,
+  narrow,
+  storageBytes,
+  storageFits,
+  widen,
+  wordsOver,
+} from "../src/webgpu/storage.js";
 import { type FakeOptions, fakeGpu } from "./fake_gpu.js";
 import { BASE, expected, type FixtureOptions, rejection, sampleInput, served } from "./helpers.js";
 
@@ -218,7 +225,7 @@ describe("profiles", () => {
 });
 
 describe("storage in 32-bit words", () => {
-  const cases: [DType, "f32" | "i32" | "u32", TypedArray][] = [
+  const cases: [DType, "f32" | "i32" | "u32" | "i64", TypedArray][] = [
     ["float16", "f32", Uint16Array.of(0, 0x3c00, 0xfbff)],
     ["float32", "f32", Float32Array.of(0, -1.5, 3e38)],
     ["int8", "i32", Int8Array.of(0, -128, 127)],
@@ -231,21 +238,23 @@ describe("storage in 32-bit words", () => {
     ["uint16", "i32", Uint16Array.of(0, 65535, 32768)],
     ["uint32", "u32", Uint32Array.of(0, 2 ** 32 - 1, 2 ** 31)],
     ["uint64", "u32", BigUint64Array.of(0n, 2n ** 32n - 1n, 2n ** 31n)],
+    ["int64", "i64", BigInt64Array.of(0n, -(2n ** 63n), 2n ** 63n - 1n)],
+    ["uint64", "i64", BigUint64Array.of(0n, 2n ** 64n - 1n, 2n ** 63n)],
     ["bool", "u32", Uint8Array.of(0, 1, 1)],
     ["bool", "i32", Uint8Array.of(0, 1, 1)],
   ];
   test.each(cases)("%s in %s", (dtype, storage, values) => {
     expect(storageFits(dtype, storage)).toBe(true);
-    const words = wordsOver(storage, new ArrayBuffer(12), 0, 3);
+    const words = wordsOver(storage, new ArrayBuffer(3 * storageBytes(storage)), 0, 3);
     const tensor = { name: "t", dtype, shape: [3] };
     widen(tensor, values, words);
     const back = narrow(tensor, words);
     expect(new Uint8Array(back.buffer)).toEqual(new Uint8Array(values.buffer));
-    if (isStoredAsIs(dtype)) expect([...words]).toEqual([...values]);
+    if (isStoredAsIs(dtype, storage) && dtype !== "uint64") expect([...words]).toEqual([...values]);
   });
 
   test("double precision is never stored in less", () => {
-    for (const storage of ["f32", "i32", "u32"] as const)
+    for (const storage of ["f32", "i32", "u32", "i64"] as const)
       expect(storageFits("float64", storage)).toBe(false);
   });
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import wgsl_kernels
+from onnx import TensorProto, helper, numpy_helper
 from wgsl_kernels import Array, launch, parse, run_elementwise
 
+from webdnn.compiler import compile
 from webdnn.engines.wgpu import run_kernel
+from webdnn.kernel_cache import KernelCache
 
 wgsl_kernels.IR_TYPES.update({"int64": "i64", "uint64": "i64"})
 
@@ -137,3 +140,38 @@ kernel.func @k(%x: memref<50xi64>, %at: memref<64xi64>, %out: memref<64xi64>) {l
     at = rng.integers(-50, 50, 64)
     (actual,) = run_kernel(parse(text), "k", [x, at])
     np.testing.assert_array_equal(actual, x[at] + x.sum())
+
+
+def test_model_with_64_bit_inputs_and_outputs() -> None:
+    """From ONNX to a package and back: gather by int64, arg-max, and products beyond 32 bits."""
+    rng = np.random.default_rng(3)
+    table = rng.normal(size=(30, 12)).astype(np.float32)
+    big = np.array([10**12 + 7], np.int64)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Gather", ["table", "ids"], ["rows"], axis=0),
+            helper.make_node("ArgMax", ["rows"], ["best"], axis=-1, keepdims=0),
+            helper.make_node("Mul", ["ids", "big"], ["scaled"]),
+            helper.make_node("Add", ["scaled", "best"], ["sum"]),
+            helper.make_node("Cast", ["sum"], ["number"], to=TensorProto.FLOAT),
+        ],
+        "int64",
+        [helper.make_tensor_value_info("ids", TensorProto.INT64, [2, 7])],
+        [
+            helper.make_tensor_value_info("sum", TensorProto.INT64, [2, 7]),
+            helper.make_tensor_value_info("number", TensorProto.FLOAT, [2, 7]),
+        ],
+        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(big, "big")],
+    )
+    opsets = [helper.make_opsetid("", 17)]
+    package = compile(
+        helper.make_model(graph, opset_imports=opsets, ir_version=9),
+        target="webgpu",
+        cache=KernelCache(enabled=False),
+        jobs=1,
+    )
+    ids = rng.integers(-30, 30, (2, 7))
+    outputs = package.run({"ids": ids}, engine="wgpu")
+    expected = ids * big + table[ids].argmax(axis=-1)
+    np.testing.assert_array_equal(outputs["sum"], expected)
+    np.testing.assert_array_equal(outputs["number"], expected.astype(np.float32))

@@ -337,4 +337,4 @@ class WebGPUProgram:
         return outputs
 
 
-_STORAGE = {"f32": np.float32, "i32": np.int32, "u32": np.uint32}
+_STORAGE = {"f32": np.float32, "i32": np.int32, "u32": np.uint32, "i64": np.int64}

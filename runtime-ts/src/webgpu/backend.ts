@@ -14,7 +14,7 @@ import { MAP_READ, USAGE } from "./flags.js";
 import { GuardedDevice } from "./guard.js";
 import { createKernels } from "./kernels.js";
 import { createBuffers, createDispatches, type Dispatch, weightTasks } from "./program.js";
-import { isStoredAsIs, narrow, type Words, widen, wordsOver } from "./storage.js";
+import { isStoredAsIs, narrow, storageBytes, type Words, widen, wordsOver } from "./storage.js";
 import { record, timeByQueries, timeBySubmissions } from "./timing.js";
 
 /** Open a device, then fetch, check and compile the WebGPU part of a package. */
@@ -80,7 +80,7 @@ class WebGpuBackend implements Backend {
     this.#uploads = manifest.inputs.map((tensor, i): Upload => {
       const place = section.inputs[i] as GpuTensor;
       const count = elementCount(tensor.shape);
-      const words = isStoredAsIs(tensor.dtype)
+      const words = isStoredAsIs(tensor.dtype, place.storage)
         ? undefined
         : wordsOver(place.storage, new ArrayBuffer(count * 4), 0, count);
       return { tensor, place, words };
@@ -90,8 +90,9 @@ class WebGpuBackend implements Backend {
       const count = elementCount(tensor.shape);
       const offset = size;
       // Mapped ranges begin at multiples of 8.
-      size += Math.ceil((count * 4) / 8) * 8;
-      return { tensor, place: section.outputs[i] as GpuTensor, offset, count };
+      const place = section.outputs[i] as GpuTensor;
+      size += Math.ceil((count * storageBytes(place.storage)) / 8) * 8;
+      return { tensor, place, offset, count };
     });
     this.#staging = guarded.device.createBuffer({
       label: "outputs",
@@ -147,7 +148,8 @@ class WebGpuBackend implements Backend {
     const staging = this.#staging;
     for (const { place, offset, count } of this.#readbacks) {
       const source = this.#buffers[place.buffer] as GPUBuffer;
-      encoder.copyBufferToBuffer(source, place.offset, staging, offset, count * 4);
+      const bytes = count * storageBytes(place.storage);
+      encoder.copyBufferToBuffer(source, place.offset, staging, offset, bytes);
     }
     this.#guarded.device.queue.submit([encoder.finish()]);
     await staging.mapAsync(MAP_READ);
