@@ -161,6 +161,16 @@ def is_unsigned(element: Attribute) -> bool:
     return isinstance(element, IntegerType) and element.signedness.data == Signedness.UNSIGNED
 
 
+def is_computable(element: Attribute) -> bool:
+    """Whether kernels compute with it: truth values, integers of 8 to 64 bits, f16 to f64.
+
+    The others are storage formats, in which weights may be kept, or are no numbers.
+    """
+    if is_float(element) or is_bool(element):
+        return True
+    return isinstance(element, IntegerType) and element.width.data in (8, 16, 32, 64)
+
+
 def tensor_type_of(array: Array) -> TensorType[Attribute]:
     """The static tensor type of an array."""
     return TensorType(mlir_element(array.dtype), array.shape)

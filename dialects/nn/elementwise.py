@@ -156,7 +156,10 @@ AndOp = _binary("and", "Bitwise and.")
 OrOp = _binary("or", "Bitwise or.")
 XorOp = _binary("xor", "Bitwise exclusive or.")
 ShlOp = _binary("shl", "Shift left; 0 where the distance is the width or more.")
-ShrOp = _binary("shr", "Shift right (arithmetic for signed integers).")
+ShrOp = _binary(
+    "shr",
+    "Shift right (arithmetic for signed integers); only the sign is left where the distance is the width or more.",
+)
 
 EqualOp: type[CompareOp] = _define(CompareOp, "equal", "lhs == rhs.")
 LessOp: type[CompareOp] = _define(CompareOp, "less", "lhs < rhs.")

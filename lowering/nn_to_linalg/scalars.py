@@ -181,8 +181,11 @@ def _shift(op_type: type[Operation], signed_op: type[Operation]) -> Emit:
         assert isinstance(x.type, IntegerType)
         width = scalar_constant(b, x.type.width.data, x.type)
         chosen = op_type if is_unsigned(element) else signed_op
-        shifted = _insert(b, chosen(x, distance))  # pyright: ignore[reportCallIssue]
         in_range = compare(b, "lt", distance, width, True)
+        if chosen is arith.ShRSIOp:  # far out there is nothing but the sign
+            last = scalar_constant(b, x.type.width.data - 1, x.type)
+            return _insert(b, arith.ShRSIOp(x, select(b, in_range, distance, last)))
+        shifted = _insert(b, chosen(x, distance))  # pyright: ignore[reportCallIssue]
         return select(b, in_range, shifted, scalar_constant(b, 0, x.type))
 
     return emit

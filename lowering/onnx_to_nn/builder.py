@@ -22,6 +22,7 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import element_of, normalize_axis, shape_of, size_of
 from webdnn.dialects.numpy_meaning.nn import run_nn_op
+from webdnn.dialects.numpy_meaning.nn_reduction import neutral
 from webdnn.dialects.weight_store import WeightStore
 
 INLINE_ELEMENTS = 16
@@ -178,12 +179,22 @@ class NNBuilder:
         return self.insert(dm.PadOp(x, low, high, interior=interior, mode=mode, value=value))
 
     def concat(self, xs: Sequence[SSAValue], axis: int) -> SSAValue:
-        return xs[0] if len(xs) == 1 else self.insert(dm.ConcatOp(xs, axis))
+        """The tensors one behind another; those of size 0 along the axis add nothing."""
+        full = [x for x in xs if shape_of(x)[axis]] or xs[:1]
+        return full[0] if len(full) == 1 else self.insert(dm.ConcatOp(full, axis))
 
     def reduce(
         self, kind: str, x: SSAValue, axes: Sequence[int], keep_dims: bool = True
     ) -> SSAValue:
-        return self.insert(rd.ReduceOp(kind, x, axes, keep_dims)) if axes else x
+        """`x` combined over `axes`; over no elements at all, what that is by definition."""
+        if not axes:
+            return x
+        op = rd.ReduceOp(kind, x, axes, keep_dims)
+        if size_of(x):
+            return self.insert(op)
+        shape, element = shape_of(op.res), element_of(x)
+        op.erase()
+        return self.filled(neutral(kind, numpy_dtype(element)), shape, element)
 
     def mean(self, x: SSAValue, axes: Sequence[int], keep_dims: bool = True) -> SSAValue:
         """The mean over `axes`: a sum and a multiplication (a division for integers)."""
@@ -195,7 +206,12 @@ class NNBuilder:
         return self(ew.MulOp, total, 1.0 / count if count else float("nan"))
 
     def matmul(self, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
-        return self.insert(rd.MatmulOp(lhs, rhs))
+        op = rd.MatmulOp(lhs, rhs)
+        if shape_of(lhs)[-1]:
+            return self.insert(op)
+        shape = shape_of(op.res)
+        op.erase()
+        return self.filled(0.0, shape, element_of(lhs))
 
     def iota(self, shape: Sequence[int], axis: int, element: Attribute) -> SSAValue:
         from xdsl.dialects.builtin import TensorType

@@ -13,6 +13,7 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
+from webdnn.dialects.dtypes import is_computable
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import INPUT_NAMES, INPUT_SYMBOLS, NoneOp, OnnxOp, WeightOp, YieldOp
 from webdnn.dialects.weight_store import WeightStore, weights_of
@@ -168,6 +169,11 @@ def _check_inputs(function: FuncOp) -> None:
             unbound.append(f"{name}: its rank is unknown")
             hints.append(f"--shape {name}=...")
             continue
+        if not is_computable(type.element_type):
+            raise WebDNNError(
+                f"input '{name}' has elements of type {type.element_type}",
+                why="inputs are truth values, integers of 8 to 64 bits, or floats of 16 to 64 bits",
+            )
         shape = type.get_shape()
         if all(n >= 0 for n in shape):
             continue

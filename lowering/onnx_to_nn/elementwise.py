@@ -8,7 +8,7 @@ import numpy as np
 from xdsl.dialects.builtin import IntegerType
 from xdsl.ir import Attribute, SSAValue
 
-from webdnn.dialects.dtypes import element_of_onnx, is_float, numpy_dtype
+from webdnn.dialects.dtypes import element_of_onnx, is_computable, is_float
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import element_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
@@ -198,9 +198,7 @@ def clip(node: Node, b: NNBuilder) -> SSAValue:
 def cast_to(x: SSAValue, element: Attribute, node: Node, b: NNBuilder) -> SSAValue:
     """A cast; from and to the small storage formats (float8, int4) only of what is computed from weights."""
     for type in (element, element_of(x)):
-        dtype = numpy_dtype(type)
-        is_stored_only = (dtype.itemsize < 2 or dtype.kind == "c") and dtype.kind not in "biu"
-        if is_stored_only and not b.is_constant(x):
+        if not is_computable(type) and not b.is_constant(x):
             raise Unsupported(f"there is no run-time arithmetic on elements of type {type}")
     return b.cast(x, element)
 
