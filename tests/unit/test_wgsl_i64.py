@@ -160,6 +160,7 @@ def test_model_with_64_bit_inputs_and_outputs() -> None:
         [
             helper.make_tensor_value_info("sum", TensorProto.INT64, [2, 7]),
             helper.make_tensor_value_info("number", TensorProto.FLOAT, [2, 7]),
+            helper.make_tensor_value_info("rows", TensorProto.FLOAT, [2, 7, 12]),
         ],
         [numpy_helper.from_array(table, "table"), numpy_helper.from_array(big, "big")],
     )
@@ -172,6 +173,7 @@ def test_model_with_64_bit_inputs_and_outputs() -> None:
     )
     ids = rng.integers(-30, 30, (2, 7))
     outputs = package.run({"ids": ids}, engine="wgpu")
+    np.testing.assert_array_equal(outputs["rows"], table[ids])
     expected = ids * big + table[ids].argmax(axis=-1)
     np.testing.assert_array_equal(outputs["sum"], expected)
     np.testing.assert_array_equal(outputs["number"], expected.astype(np.float32))
