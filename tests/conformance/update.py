@@ -1,9 +1,9 @@
 """Runs the node tests on a level and adds those that pass to the list of those that must.
 
-    python -m tests.conformance.update nn | wasm | webgpu | docs
+    python -m tests.conformance.update nn | wasm | webgpu | docs [--missing]
 
 Says which tests of the list do not pass (and leaves them in it), and why the others do not. `docs` writes the table
-docs/operators.md.
+docs/operators.md. With `--missing` only the tests that are not in the list are run.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from tests.conformance.levels import LEVELS, verdicts
 from tests.conformance.table import write_table
 
 
-def update(level: str) -> int:
+def update(level: str, missing: bool) -> int:
     """Run one level; the number of tests of its list that fail."""
     cases = node_cases()
     listed = set(must_pass(level))
     candidates = list(cases) if level == "nn" else must_pass("nn")
+    if missing:
+        candidates = [name for name in candidates if name not in listed]
     found: dict[str, str] = {}
     path = FOLDER / f"{level}_must_pass.txt"
     passed: set[str] = set()
@@ -29,7 +31,7 @@ def update(level: str) -> int:
         passed.update(name for name, wrong in some.items() if not wrong)
         path.write_text("".join(f"{name}\n" for name in sorted(listed | passed)))
         print(f"\r{len(found)}/{len(candidates)}", end="", file=sys.stderr, flush=True)
-    lost = sorted(listed - passed)
+    lost = [] if missing else sorted(listed - passed)
     for name in lost:
         print(f"LOST {name}: {found.get(name, 'no such test')[:300]}")
     for name, wrong in found.items():
@@ -42,14 +44,15 @@ def update(level: str) -> int:
 
 def main() -> int:
     """See the module's docstring."""
-    level = sys.argv[1] if len(sys.argv) == 2 else ""
+    missing = sys.argv[2:] == ["--missing"]
+    level = sys.argv[1] if len(sys.argv) == 2 + missing else ""
     if level == "docs":
         write_table()
         return 0
     if level not in LEVELS:
         print(__doc__, file=sys.stderr)
         return 2
-    return int(update(level) > 0)
+    return int(update(level, missing) > 0)
 
 
 if __name__ == "__main__":
