@@ -85,6 +85,7 @@ _BINARY: dict[type[Operation], Callable[[Wide, Wide], Wide]] = {
     arith.RemUIOp: lambda x, y: wide.divide_unsigned(x, y)[1],
     arith.FloorDivSIOp: wide.divide_floor,
     arith.CeilDivSIOp: wide.divide_ceil,
+    arith.CeilDivUIOp: wide.divide_ceil_unsigned,
     arith.MinSIOp: lambda x, y: wide.select(wide.compare("slt", x, y), x, y),
     arith.MaxSIOp: lambda x, y: wide.select(wide.compare("sgt", x, y), x, y),
     arith.MinUIOp: lambda x, y: wide.select(wide.compare("ult", x, y), x, y),

@@ -177,6 +177,13 @@ def divide_ceil(x: Wide, y: Wide) -> Wide:
     return select(rounded_down, add(quotient, constant(x.low, 1)), quotient)
 
 
+def divide_ceil_unsigned(x: Wide, y: Wide) -> Wide:
+    """Unsigned quotient rounded up."""
+    quotient, rest = divide_unsigned(x, y)
+    inexact = (rest.low | rest.high).differs(0)
+    return select(inexact, add(quotient, constant(x.low, 1)), quotient)
+
+
 def _leading_zeros(word: Value) -> Value:
     return word.apply(math.CountLeadingZerosOp)
 

@@ -47,7 +47,9 @@ def test_arithmetic(name: str) -> None:
     np.testing.assert_array_equal(actual.view(x.dtype), expected)
 
 
-@pytest.mark.parametrize("name", ["divsi", "remsi", "divui", "remui", "floordivsi", "ceildivsi"])
+@pytest.mark.parametrize(
+    "name", ["divsi", "remsi", "divui", "remui", "floordivsi", "ceildivsi", "ceildivui"]
+)
 def test_division(name: str) -> None:
     x, y = _pairs(unsigned=name.endswith("ui"), zero=False)
     actual = run_elementwise(f"%r = arith.{name} %a, %b : i64", [x, y], "i64").view(x.dtype)
@@ -57,7 +59,7 @@ def test_division(name: str) -> None:
     expected = {
         "divsi": lambda: quotient, "divui": lambda: quotient, "remsi": lambda: x - quotient * y,
         "remui": lambda: x - quotient * y, "floordivsi": lambda: x // y,
-        "ceildivsi": lambda: x // y + (x % y != 0),
+        "ceildivsi": lambda: x // y + (x % y != 0), "ceildivui": lambda: x // y + (x % y != 0),
     }[name]()  # fmt: skip
     np.testing.assert_array_equal(actual, expected)
 

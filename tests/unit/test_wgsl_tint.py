@@ -43,9 +43,13 @@ def _texts() -> Iterator[tuple[str, str]]:
     %r = vector.extract %u[2] : f32 from vector<4xf32>"""
         yield f"{op.name}_vec4", elementwise(vector, ["f32", "f32"], "f32", 100)
     for name in BINARY_INTEGERS:
-        for type in ("i8", "i16", "i32"):
+        for type in ("i8", "i16", "i32", "i64"):
             body = f"%r = arith.{name} %a, %b : {type}"
             yield f"{name}_{type}", elementwise(body, [type, type], type, 100)
+    for name in ("sitofp", "uitofp"):
+        yield f"{name}_i64", elementwise(f"%r = arith.{name} %a : i64 to f32", ["i64"], "f32", 100)
+    for name in ("fptosi", "fptoui"):
+        yield f"{name}_i64", elementwise(f"%r = arith.{name} %a : f32 to i64", ["f32"], "i64", 100)
     for name in ("eq", "ne", "slt", "sle", "sgt", "sge", "ult", "ule", "ugt", "uge"):
         body = f"%r = arith.cmpi {name}, %a, %b : i32"
         yield f"cmpi_{name}", elementwise(body, ["i32", "i32"], "i1", 100)
