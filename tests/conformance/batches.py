@@ -38,7 +38,8 @@ def merged(cases: Sequence[Case]) -> tuple[onnx.ModelProto, dict[str, Array], li
         part, values = bound(case.model, case.data_sets[0][0])
         if any(not hasattr(v, "shape") for v in values):
             raise TypeError(f"{case.name} has an input that is not a tensor")
-        part = add_prefix(part, f"t{number}/")
+        if len(cases) > 1:  # (it forgets what subgraphs read from outside)
+            part = add_prefix(part, f"t{number}/")
         if not number:
             model.CopyFrom(part)
         else:
