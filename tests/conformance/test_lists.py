@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from tests.conformance.batches import batches, run_batch
 from tests.conformance.cases import Case, must_pass, node_cases
@@ -16,8 +17,16 @@ def _listed(level: str) -> list[Case]:
     return [cases[name] for name in must_pass(level)]
 
 
-def _batches(level: str) -> list[list[Case]]:
-    return list(batches(_listed(level)))
+EVERY = 2
+"""One in so many batches of a compiled level is run each time, the others nightly: they take seconds each."""
+
+
+def _batches(level: str) -> list[ParameterSet]:
+    every = 1 if level == "nn" else EVERY
+    return [
+        pytest.param(b, id=b[0].name, marks=[pytest.mark.nightly] if i % every else [])
+        for i, b in enumerate(batches(_listed(level)))
+    ]
 
 
 @pytest.mark.parametrize("level", LEVELS)
@@ -27,18 +36,18 @@ def test_list_is_sorted_and_names_tests(level: str) -> None:
     assert set(names) <= node_cases().keys()
 
 
-@pytest.mark.parametrize("batch", _batches("nn"), ids=lambda b: b[0].name)
+@pytest.mark.parametrize("batch", _batches("nn"))
 def test_nn(batch: list[Case]) -> None:
     found = [v for some in verdicts("nn", batch) for v in some.items()]
     assert not [f"{name}: {wrong}" for name, wrong in found if wrong]
 
 
-@pytest.mark.parametrize("batch", _batches("wasm"), ids=lambda b: b[0].name)
+@pytest.mark.parametrize("batch", _batches("wasm"))
 def test_wasm(batch: list[Case]) -> None:
     assert not {n: wrong for n, wrong in run_batch(batch, run_wasm).items() if wrong}
 
 
-@pytest.mark.parametrize("batch", _batches("webgpu"), ids=lambda b: b[0].name)
+@pytest.mark.parametrize("batch", _batches("webgpu"))
 def test_webgpu(batch: list[Case]) -> None:
     assert not {n: wrong for n, wrong in run_batch(batch, run_webgpu).items() if wrong}
 
