@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 
 from xdsl.dialects import arith
 from xdsl.ir import SSAValue
@@ -190,16 +191,23 @@ class _Lowering:
                     return step(Place(Lin(), Lin(), (*outer, at + self.part * block)), values)
                 return nest((*outer, at), values)
 
+            step_size = self.k.step if innermost else 1
+            steps = dim.size // step_size
+            inner = prod(d.size for d in self.k.dims[len(outer) + 1 :])
             if not innermost:
-                return self.emit.for_loop(0, dim.size, 1, values, body)
-            unroll = self.unroll if dim.size % (self.k.step * self.unroll) == 0 else 1
+                inner //= self.k.step
+            unroll = max(
+                u
+                for u in range(1, steps + 1)
+                if steps % u == 0 and (u == 1 or u * inner <= self.unroll)
+            )
 
             def several(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
                 for i in range(unroll):
-                    values = body(at + i * self.k.step, values)
+                    values = body(at + i * step_size, values)
                 return values
 
-            return self.emit.for_loop(0, dim.size, self.k.step * unroll, values, several)
+            return self.emit.for_loop(0, dim.size, step_size * unroll, values, several)
 
         return nest((), running)
 

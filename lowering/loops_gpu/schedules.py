@@ -44,6 +44,12 @@ _ENOUGH_GROUPS = 64
 _ENOUGH_INVOCATIONS = 16384
 """Below this number of invocations a reduction is worth cutting further."""
 
+_UNROLLED_STEPS = 6
+"""Steps of a convolution to write out: more makes shaders long, and registers rare."""
+
+_NEAR = 4
+"""The distance in elements up to which neighbouring invocations still read from the same piece of memory."""
+
 _TILE_BYTES = 8192
 """Half of WebGPU's workgroup memory, so that a multiprocessor can hold several workgroups."""
 
@@ -136,13 +142,25 @@ def _contraction(product: Product, memory: str) -> Contraction:
 
 
 def _unroll_of_windows(product: Product, rows: int) -> int:
-    """How many steps to write out so that overlapping windows of a tile's rows are loaded once: all of them or none."""
-    inner, a = product.k[-1].size, product.a
-    steps = inner // 4
-    if inner % 4 or steps > 12 or product.m[-1].size % rows or not isinstance(a, Load):
+    """How many steps to write out so that what overlapping windows of a tile's rows share is loaded once."""
+    along = product.m[-1]
+    if along.size % rows:
         return 1
-    stride = a.offset.coefficient(product.m[-1])
-    return steps if stride % 4 == 0 and 0 < stride < inner else 1
+    steps = [1]  # of one place of each dim of k, the innermost first
+    for i, dim in enumerate(reversed(product.k)):
+        steps.append(steps[-1] * dim.size // (4 if i == 0 and dim.size % 4 == 0 else 1))
+    for node in walk([product.a]):
+        for form in node.forms():
+            stride = form.coefficient(along)
+            for i, dim in enumerate(reversed(product.k)):
+                coefficient = form.coefficient(dim)
+                if not coefficient or stride % coefficient:
+                    continue
+                places = stride // coefficient
+                distance = places * steps[i] if i else ceil_div(places, 4)
+                if 0 < places < dim.size and 2 * distance <= _UNROLLED_STEPS:
+                    return _UNROLLED_STEPS
+    return 1
 
 
 def _block_of_k(product: Product, rows: int, columns: int, split: int) -> int:
@@ -176,7 +194,9 @@ def _rows(kernel: RowKernel, outputs: Sequence[Output], sizes: Sequence[int]) ->
     vector = all(can_vectorize(r.updates, r.dims[-1], sizes) for r, _ in kernel.reduced if r.dims)
     steps = extent // 4 if vector else extent
     limit = MAX_INVOCATIONS if count < _ENOUGH_GROUPS else _INVOCATIONS
-    threads = _power_of_two(max(1, min(limit, steps // 2)))
+    # Eight invocations side by side read vectors from one piece of memory; more only where rows are few.
+    wanted = max(8, 4 * _ENOUGH_INVOCATIONS // count)
+    threads = _power_of_two(max(1, min(limit, wanted, steps // 2)))
     rows = _power_of_two(max(1, min(_INVOCATIONS // threads, count)))
     return Rows(threads, rows, "reduced", 4 if vector else 1)
 
@@ -190,6 +210,8 @@ def _walks_kept(kernel: RowKernel) -> bool:
         for node in walk(reduction.updates):
             if isinstance(node, Load) and reduction.dims and reduction.dims[-1] in node.dims:
                 size = volume(node.dims)  # what is small comes from the cache anyway
-                score += size * (node.offset.coefficient(kernel.kept[-1]) == 1)
-                score -= size * (node.offset.coefficient(reduction.dims[-1]) == 1)
+                if 0 < node.offset.coefficient(kernel.kept[-1]) <= _NEAR:
+                    score += size
+                elif node.offset.coefficient(reduction.dims[-1]) == 1:
+                    score -= size
     return score > 0

@@ -71,8 +71,8 @@ class Contraction:
         memory: `"workgroup"`, or `"none"` to read both matrices straight from storage.
         split: how many groups of invocations share the sum of a block, each taking every `split`-th part of it:
             more invocations for products with few results. A divisor of the tile's rows.
-        unroll: how many steps along the innermost dim of k are written out: what the rows of a register tile share
-            (the windows of a convolution overlap) is then loaded once. Only without workgroup memory.
+        unroll: up to how many steps along the inner dims of k are written out: what the rows of a register tile
+            share (the windows of a convolution overlap) is then loaded once. Without workgroup memory only.
     """
 
     workgroup: tuple[int, ...] = (8, 8)

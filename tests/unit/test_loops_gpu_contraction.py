@@ -221,7 +221,8 @@ def test_conv(
 ) -> None:
     x, w = floats(*x_shape), floats(*w_shape)
     expected = conv2d(x, w, stride, dilation)
-    schedule = {"strategy": "contraction", "memory": memory, "k": 32}
+    unroll = 6 if memory == "none" else 1
+    schedule = {"strategy": "contraction", "memory": memory, "k": 32, "unroll": unroll}
     kernel = make_kernel([x, w], build_conv(expected.shape, stride, dilation), schedule)
     check(kernel, [x, w], [expected])
 
@@ -282,7 +283,8 @@ def test_padding_inside_of_the_product(memory: str) -> None:
         return result
 
     expected = conv2d(np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0))), w, 1, 1)
-    schedule = {"strategy": "contraction", "memory": memory}
+    unroll = 6 if memory == "none" else 1
+    schedule = {"strategy": "contraction", "memory": memory, "unroll": unroll}
     check(make_kernel([x, w], build, schedule), [x, w], [expected])
 
 

@@ -5,8 +5,8 @@
 #w = affine_map<(n, y, x, m, i, j, c) -> (i, j, c, m)>
 #o = affine_map<(n, y, x, m, i, j, c) -> (n, y, x, m)>
 
-// CHECK: kernel.func @conv({{.*}}#kernel.schedule<strategy = "contraction", workgroup = [8, 8], tile = [4, 4], k = 32, memory = "workgroup", split = 1>
-// NONE: kernel.func @conv({{.*}}, memory = "none", split = 1>
+// CHECK: kernel.func @conv({{.*}}#kernel.schedule<strategy = "contraction", workgroup = [8, 8], tile = [4, 4], k = 32, memory = "workgroup", split = 1, unroll = 1>
+// NONE: kernel.func @conv({{.*}}, memory = "none", split = 1, unroll = 1>
 kernel.func @conv(%x: tensor<1x58x58x64xf32>, %w: tensor<3x3x64x64xf32>) -> tensor<1x56x56x64xf32> {
   %zero = arith.constant 0.0 : f32
   %e = tensor.empty() : tensor<1x56x56x64xf32>
