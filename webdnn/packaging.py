@@ -193,6 +193,17 @@ _STORAGE_OF_DTYPE = {
 }
 
 
+def _storage(dtype: str, name: str) -> str:
+    """How WebGPU holds the elements of an input or output of a model."""
+    if dtype not in _STORAGE_OF_DTYPE:
+        raise WebDNNError(
+            f"'{name}' has elements of type {dtype}, which WebGPU does not have",
+            where=name,
+            hint="compile for wasm, or give the model inputs and outputs of another type",
+        )
+    return _STORAGE_OF_DTYPE[dtype]
+
+
 def _weight_buffers(program: Program) -> Iterator[tuple[int, int]]:
     """Cuts of the weights (offset and bytes) that fit a buffer, between two weights."""
     ends = sorted(
@@ -270,7 +281,7 @@ def webgpu_section(
             {
                 **place(_slice(op.slice)),
                 "bytes": _used_bytes(_slice(op.slice)),
-                "storage": _STORAGE_OF_DTYPE[op.dtype.data],
+                "storage": _storage(op.dtype.data, op.tensor_name.data),
             }
             for op in program.bindings(role)
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -46,7 +47,9 @@ def _array(value: Any) -> Any:
 def node_cases() -> dict[str, Case]:
     """All node tests by name."""
     cases: dict[str, Case] = {}
-    for case in load_model_tests(kind="node"):
+    with warnings.catch_warnings(action="ignore"):  # the cases divide by zero when they are made
+        loaded = load_model_tests(kind="node")
+    for case in loaded:
         assert case.model is not None and case.data_sets is not None
         data = [([_array(v) for v in i], [_array(v) for v in o]) for i, o in case.data_sets]
         cases[case.name] = Case(case.name, case.model, data, case.rtol, case.atol)

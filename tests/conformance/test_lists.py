@@ -17,7 +17,7 @@ def _listed(level: str) -> list[Case]:
     return [cases[name] for name in must_pass(level)]
 
 
-EVERY = 2
+EVERY = 4
 """One in so many batches of a compiled level is run each time, the others nightly: they take seconds each."""
 
 
