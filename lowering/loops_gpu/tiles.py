@@ -115,7 +115,7 @@ class Axis:
         assert rest == Lin(), "vectors and runs begin at multiples of their size"
         clamped = emit.clamp(units, self.size // unit - 1)
         condition = emit.below(place.flat, self.size) if self.summed else None
-        return Place(Lin(), clamped * unit, run=place.run), condition
+        return Place(clamped * unit, Lin(), run=place.run), condition
 
 
 class Source:
@@ -132,6 +132,7 @@ class Source:
         self.along_rows = (
             not self.along_columns
             and rows.has_vectors
+            and rows.block % WIDTH == 0
             and rows.dims[-1] in node.dims
             and can_vectorize([node], rows.dims[-1], sizes)
         )
