@@ -15,6 +15,7 @@ from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wasm.link import link
 from webdnn.codegen.wgsl.module import Shader, label_comment
 from webdnn.dialects import plan
+from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.locations import location_names
 from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
 from webdnn.lowering.target_wasm.layout import memory_layout, stack_for
