@@ -44,8 +44,12 @@ def leaky_relu(node: Node, b: NNBuilder) -> SSAValue:
 
 @onnx_lowering("PRelu")
 def prelu(node: Node, b: NNBuilder) -> SSAValue:
-    x = node[0]
-    return where_negative(x, b(ew.MulOp, x, node[1]), b)
+    """A slope for each channel is the rule before opset 7, and what models upgraded from there still mean."""
+    x, slope, shape = node[0], node[1], node.shape()
+    is_channel = node.rank() > 1 and shape_of(slope) == (shape[1],) and shape[1] > 1
+    if is_channel and (node.version < 7 or shape[-1] != shape[1]):
+        slope = b.reshape(slope, [shape[1], *[1] * (node.rank() - 2)])
+    return where_negative(x, b(ew.MulOp, x, slope), b)
 
 
 @onnx_lowering("ThresholdedRelu")

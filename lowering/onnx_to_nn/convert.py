@@ -207,7 +207,7 @@ def _failure_error(failures: list[tuple[str, str, Unsupported]]) -> WebDNNError:
     for name, op_type, failure in failures:
         groups.setdefault((op_type, failure.reason), []).append(name)
     hints = list(dict.fromkeys(f.hint for _, _, f in failures if f.hint))
-    hints.append("or add a lowering for it: docs/adding-an-operator.md")
+    hints.append(("or " if hints else "") + "add a lowering: docs/adding-an-operator.md")
     return WebDNNError(
         f"{count} node{'s' if count > 1 else ''} of the model cannot be compiled",
         where=[
