@@ -300,3 +300,21 @@ def test_axes_of_a_convolution() -> None:
         96,
     ]  # a window's row and its channels lie side by side
     assert product.batch == ()
+
+
+@pytest.mark.parametrize("workgroup,tile", [((3, 4), (2, 8)), ((1, 8), (1, 4)), ((2, 4), (3, 4))])
+def test_blocks_of_odd_heights(workgroup: tuple[int, int], tile: tuple[int, int]) -> None:
+    """A transposed operand is read in squares of four by four only where blocks are made of such."""
+    a, b = floats(20, 16), floats(20, 12)
+    schedule = {"strategy": "contraction", "workgroup": workgroup, "tile": tile, "k": 8}
+    kernel = make_kernel([a, b], lambda r: matmul(r, 16, 12, True, False), schedule)
+    check(kernel, [a, b], [a.T @ b])
+
+
+def test_parts_of_a_sum_over_several_dims() -> None:
+    """The parts reach over the end of the sum though blocks of k do not cross its innermost dim."""
+    x, w = floats(1, 13, 17, 16), floats(3, 1, 16, 12)
+    expected = conv2d(x, w, 1, 1)
+    schedule = {"strategy": "contraction", "workgroup": [2, 2], "k": 16, "split": 2}
+    kernel = make_kernel([x, w], build_conv(expected.shape, 1, 1), schedule)
+    check(kernel, [x, w], [expected])
