@@ -18,6 +18,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.weight_store import attach_weights, weights_of
 from webdnn.frontends.onnx import load
 from webdnn.ir_files import read_weights, stage_of, write_weights
+from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.stages import STAGES, TARGETS, run_stages
 from webdnn.tools.arguments import parse_shapes, run_tool
 
@@ -38,7 +39,7 @@ class WebDNNOpt(xDSLOptMain):
             path = self.args.input_file
             # external data is looked for beside the file, so its path matters
             source = Path(path) if path else BytesIO(stream.read()).getvalue()
-            imported = load(source, parse_shapes(self.args.shape))
+            imported = load(source, parse_shapes(self.args.shape), inline=inlined_operators())
             attach_weights(imported.module, imported.weights)
             return self._prepared(imported.module)
 

@@ -16,6 +16,7 @@ from webdnn.dialects import kernel, plan
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
+from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 
 
 def stage_of(module: ModuleOp) -> str:
@@ -45,7 +46,7 @@ def read_weights(path: Path) -> WeightStore:
         WebDNNError: the file is missing or is neither.
     """
     if path.suffix == ".onnx":
-        return load(path).weights
+        return load(path, inline=inlined_operators()).weights
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return WeightStore({key: arrays[key] for key in arrays.files})
@@ -78,7 +79,7 @@ def read_module(
     """
     path = Path(path)
     if path.suffix != ".mlir":
-        imported = load(path, shapes)
+        imported = load(path, shapes, inline=inlined_operators())
         module, store = imported.module, imported.weights
     else:
         try:
