@@ -6,10 +6,12 @@ ONNX          MLIR                                        Python (`python_value`
 int           `2 : i64`                                   int
 float         `1.0 : f32`                                 float
 string        `"SAME"`, or `#onnx.bytes<"...">` in hex     str, or bytes
-ints, floats  `array<i64: 1, 2>`, `array<f32: 1.0>`       list of int, float
+ints, floats  `array<i64: 1, 2>`, `array<f32: 1.0>`;      list of int, float
+              `[0x7fc00000 : f32]` with NaN or infinity
 strings       `["a", "b"]`                                list of str
 tensor        `dense<...> : tensor<...>` when small,      ndarray, or WeightAttr
-              else `#onnx.weight<"key", tensor<...>>`
+              and finite, else
+              `#onnx.weight<"key", tensor<...>>`
 type          the type                                    Attribute
 ============  ==========================================  =======================
 
@@ -115,6 +117,11 @@ def _string(value: bytes) -> Attribute:
         return BytesValueAttr(value)
 
 
+def _is_finite(array: npt.NDArray[Any]) -> bool:
+    """Whether xDSL can read what it prints of an array: it takes the hexadecimal NaN or infinity for an integer."""
+    return bool(np.isfinite(array).all()) if array.dtype.kind in "fc" else True
+
+
 def attribute_from_proto(
     proto: AttributeProto, add_weight: Callable[[str, npt.NDArray[Any]], str]
 ) -> Attribute:
@@ -137,12 +144,14 @@ def attribute_from_proto(
     if kind == AttributeProto.INTS:
         return DenseArrayBase.from_list(i64, list(proto.ints))
     if kind == AttributeProto.FLOATS:
+        if not _is_finite(np.array(proto.floats, np.float32)):
+            return ArrayAttr([FloatAttr(value, f32) for value in proto.floats])
         return DenseArrayBase.from_list(f32, list(proto.floats))
     if kind == AttributeProto.STRINGS:
         return ArrayAttr([_string(s) for s in proto.strings])
     if kind == AttributeProto.TENSOR:
         array = onnx.numpy_helper.to_array(proto.t)
-        if array.size > INLINE_ELEMENTS or array.dtype.kind in "OSUT":
+        if array.size > INLINE_ELEMENTS or array.dtype.kind in "OSUT" or not _is_finite(array):
             return WeightAttr(StringAttr(add_weight(proto.name, array)), type_of_array(array))
         return dense_attr(array)
     if kind == AttributeProto.TYPE_PROTO:
@@ -170,6 +179,9 @@ def attribute_to_proto(
         else:
             proto.type = AttributeProto.FLOATS
             proto.floats.extend(values)
+    elif isinstance(attr, ArrayAttr) and kind_of(attr) == AttributeProto.FLOATS:
+        proto.type = AttributeProto.FLOATS
+        proto.floats.extend(cast("list[float]", python_value(attr)))
     elif isinstance(attr, ArrayAttr):
         proto.type = AttributeProto.STRINGS
         proto.strings.extend(_bytes(value) for value in attr.data)
@@ -229,7 +241,8 @@ def kind_of(attr: Attribute) -> int:
         is_ints = isinstance(attr.elt_type, IntegerType)
         return AttributeProto.INTS if is_ints else AttributeProto.FLOATS
     if isinstance(attr, ArrayAttr):
-        return AttributeProto.STRINGS
+        is_floats = bool(attr.data) and all(isinstance(value, FloatAttr) for value in attr.data)
+        return AttributeProto.FLOATS if is_floats else AttributeProto.STRINGS
     if isinstance(attr, DenseIntOrFPElementsAttr | WeightAttr):
         return AttributeProto.TENSOR
     return (

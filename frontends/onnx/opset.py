@@ -69,6 +69,9 @@ def _silently_changed(graph: GraphProto, opset: int) -> NodeProto | None:
         # Before 13, Hardmax was over all axes from `axis` on; the converter knows this of Softmax only.
         if node.op_type == "Hardmax":
             return node
+        # Before 9, all that Scan takes has a batch axis.
+        if node.op_type == "Scan" and opset < 9:
+            return node
         # This mode of Resize was removed in 13.
         modes = [a.s for a in node.attribute if a.name == "coordinate_transformation_mode"]
         if node.op_type == "Resize" and modes == [b"tf_half_pixel_for_nn"]:

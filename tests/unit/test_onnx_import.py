@@ -445,6 +445,46 @@ def test_run_node(node: onnx.NodeProto, inputs: list[Array], expected: Array) ->
     np.testing.assert_array_equal(result, expected)
 
 
+def test_attributes_that_are_not_finite() -> None:
+    inf, nan = float("inf"), float("nan")
+    node = make_node(
+        "LabelEncoder",
+        ["x"],
+        ["y"],
+        domain="ai.onnx.ml",
+        keys_floats=[1.0, nan, inf],
+        values_floats=[2.0, -inf, nan],
+        default_float=-inf,
+    )
+    imports = [make_opsetid("", 21), make_opsetid("ai.onnx.ml", 4)]
+    model = model_of([node], [tensor("x", [3])], [tensor("y", [3])], opset_imports=imports)
+    imported = load(model)
+    check_text(imported)
+    exported = to_model_proto(imported.module, imported.weights).graph.node[0]
+    given = {a.name: onnx.helper.get_attribute_value(a) for a in exported.attribute}
+    np.testing.assert_array_equal(given["keys_floats"], [1.0, nan, inf])
+    np.testing.assert_array_equal(given["values_floats"], [2.0, -inf, nan])
+    assert given["default_float"] == -inf
+
+
+def test_scan_of_version_8_stays() -> None:
+    """Everything that it takes has a batch axis, which the converter leaves out."""
+    body = onnx.helper.make_graph(
+        [make_node("Add", ["s", "e"], ["t"]), make_node("Identity", ["t"], ["o"])],
+        "body",
+        [tensor("s", [2]), tensor("e", [2])],
+        [tensor("t", [2]), tensor("o", [2])],
+    )
+    node = make_node("Scan", ["", "init", "x"], ["last", "all"], num_scan_inputs=1, body=body)
+    inputs = [tensor("init", [2, 2]), tensor("x", [2, 3, 2])]
+    outputs = [tensor("last", [2, 2]), tensor("all", [2, 3, 2])]
+    model = model_of([node], inputs, outputs, opset=8)
+    imported = load(model)
+    assert len(ops_of(imported.module, "onnx.Scan_8")) == 1
+    check_text(imported)
+    check_meaning(model, imported, feeds_of(model))
+
+
 Make = Callable[[], ModelProto]
 
 
