@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product
+from math import prod
 
 from xdsl.dialects import arith, vector
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType, VectorType
@@ -155,6 +156,10 @@ def can_split(stage: FlatStage) -> bool:
     )
 
 
+SUM_BLOCK = 512
+"""Sums of more terms than this are computed in blocks of at most so many."""
+
+
 class TileEmitter:
     """Emits tiles of one stage.
 
@@ -179,6 +184,10 @@ class TileEmitter:
             emitter.depth,
             frozenset(id(s.buffer) for s in stage.stores),
             frozenset(id(load) for load in padded or ()),
+        )
+        self._is_sum = stage.is_reduction and all(
+            (found := combiner(u, i)) is not None and isinstance(found.op, arith.AddfOp)
+            for i, u in enumerate(stage.updates)
         )
         self._zeros = [Lin()] * (len(stage.sizes) - stage.num_parallel)
 
@@ -267,18 +276,78 @@ class TileEmitter:
         size = self.stage.sizes[d]
         unroll = min(self.tiling.tile[d], size)
         whole = size // unroll if unroll else 0
+        done = 0
         if whole > 1:
-            iv, inner = self.emitter.begin_for(accs)
-            results = inner
-            for i in range(unroll):
-                results = self._loops(rest, [*reduced, iv * unroll + i], results, update)
-            accs = self.emitter.end_for(whole, accs, results)
-            done = whole * unroll
-        else:
-            done = 0
+            block = max(SUM_BLOCK // (unroll * prod(self.stage.sizes[r] for r in rest)), 1)
+            if (
+                self._is_sum
+                and whole // block > 1
+                and size * prod(self.stage.sizes[r] for r in rest) > SUM_BLOCK
+            ):
+                accs = self._blocks(whole // block, block, unroll, rest, reduced, accs, update)
+                done = whole // block * block * unroll
+                whole = whole % block
+            if whole > 1:
+                accs = self._steps(whole, unroll, Lin.of(done), rest, reduced, accs, update)
+                done += whole * unroll
         for i in range(done, size):
             accs = self._loops(rest, [*reduced, Lin.of(i)], accs, update)
         return accs
+
+    def _steps(
+        self,
+        count: int,
+        unroll: int,
+        start: Lin,
+        rest: list[int],
+        reduced: list[Lin],
+        accs: list[SSAValue],
+        update: _Update,
+    ) -> list[SSAValue]:
+        """A loop of `count` steps of `unroll` points each, from `start` on along the next reduced dimension."""
+        iv, results = self.emitter.begin_for(accs)
+        for i in range(unroll):
+            at = iv * unroll + start + i
+            results = self._loops(rest, [*reduced, at], results, update)
+        return self.emitter.end_for(count, accs, results)
+
+    def _blocks(
+        self,
+        count: int,
+        block: int,
+        unroll: int,
+        rest: list[int],
+        reduced: list[Lin],
+        accs: list[SSAValue],
+        update: _Update,
+    ) -> list[SSAValue]:
+        """A long sum as the sum of `count` sums: errors grow with the length of a block and the number of blocks, not
+        with their product (Higham, "The Accuracy of Floating Point Summation", 1993)."""
+        emitter = self.emitter
+        found = [combiner(u, i) for i, u in enumerate(self.stage.updates)]
+        iv, totals = emitter.begin_for(accs)
+        zeros = [self._zero(total.type) for total in totals]
+        start = iv * (block * unroll)
+        if block > 1:
+            parts = self._steps(block, unroll, start, rest, reduced, zeros, update)
+        else:
+            parts = zeros
+            for i in range(unroll):
+                parts = self._loops(rest, [*reduced, start + i], parts, update)
+        sums: list[SSAValue] = []
+        for i, (total, part) in enumerate(zip(totals, parts, strict=True)):
+            apply = found[i % len(found)]
+            assert apply is not None
+            sums.append(emitter.like(apply.op, [total, part], total.type))
+        return emitter.end_for(count, accs, sums)
+
+    def _zero(self, type: Attribute) -> SSAValue:
+        """Zero as a float or a vector of floats."""
+        if isinstance(type, VectorType):
+            (width,) = type.get_shape()
+            return self.emitter.broadcast(self._zero(type.element_type), width)
+        assert isinstance(type, AnyFloat)
+        return self.emitter.constant(FloatAttr(0.0, type))
 
     def _update(
         self, point: _Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue]
