@@ -12,7 +12,7 @@ From a kernel to loops, in the order in which it is used:
 3. `function.begin_function(func, groups)` makes the lowered function's shell and an `emitter.Emitter`,
    which appends ops to the open blocks (`begin_parallel`/`end_parallel`, `begin_for`/`end_for`,
    `open`/`close`), hoists pure ops, and shares equal ones. Induction variables and addresses are `linear.Lin`s.
-4. `values.PointEvaluator(emitter, point, width, origin).vector(node)` emits the value of an expression at
+4. `values.PointEvaluator(scope, point, width).vector(node)` emits the value of an expression at
    a point, `point` being a `Lin` for each dimension; with `width` > 1, the `Lin` of the vectorised
    dimension has `lane=1`. Loads become vector loads, splats, or single loads by the address's stride; what
    two points share is emitted once.

@@ -14,14 +14,9 @@ from xdsl.dialects import arith
 
 from webdnn.lowering.loops_common.affine import Flat
 from webdnn.lowering.loops_common.flatten import FlatStage, Load
+from webdnn.lowering.loops_common.packed import is_packed, packed_block, padded_loads
 from webdnn.lowering.loops_common.stages import Apply, Gather, Group, Stage, walk
-from webdnn.lowering.loops_common.tile import (
-    Tiling,
-    can_split,
-    is_packed,
-    packed_block,
-    padded_loads,
-)
+from webdnn.lowering.loops_common.tile import Tiling, can_split
 from webdnn.lowering.loops_cpu.schedule import (
     VECTOR_WIDTH,
     GroupSchedule,
