@@ -82,7 +82,9 @@ def ensure_runtime_built() -> None:
     if bundle.exists() and bundle.stat().st_mtime >= newest:
         return
     if not (RUNTIME / "node_modules").exists():
-        subprocess.run(["npm", "ci", "--no-audit", "--no-fund"], cwd=RUNTIME, check=True)
+        subprocess.run(
+            ["npm", "install", "--no-save", "--no-audit", "--no-fund"], cwd=RUNTIME, check=True
+        )
     subprocess.run(["node", "build.mjs"], cwd=RUNTIME, check=True)
 
 
