@@ -313,9 +313,11 @@ class _Generic:
                 for d, n in enumerate(space.sizes)
             ]
             full = [space.sizes[d] if d in self.reduced else n for d, n in enumerate(full)]
+            # the meaning of a sum is the sum: how a kernel orders and blocks it is not to be seen here
+            exact = np.float64 if function is np.add and term.dtype == np.float32 else term.dtype
             part = function.reduce(
-                np.broadcast_to(term, full), axis=axes, keepdims=True, dtype=term.dtype
-            )
+                np.broadcast_to(term, full), axis=axes, keepdims=True, dtype=exact
+            ).astype(term.dtype)
             self._store(i, function(self._current(i, space), part), space)
 
     def _current(self, number: int, space: _Space) -> Array:

@@ -73,12 +73,31 @@ def lower_broadcast(op: dm.BroadcastOp, r: RegionBuilder) -> RegionOp:
 
 
 def lower_slice(op: dm.SliceOp, r: RegionBuilder) -> RegionOp:
-    """A copy that reads at start + i * step."""
-    exprs = [
-        AffineExpr.dimension(i) * step + start
-        for i, (start, step) in enumerate(zip(int_list(op.starts), int_list(op.steps), strict=True))
-    ]
-    return _copy(r, exprs, shape_of(op.res))
+    """A copy that reads at start + i * step.
+
+    A loop index alone says that the loop is as long as the operand's dimension. So an operand of which some first
+    elements are taken is read by `tensor.extract`.
+    """
+    starts, steps, shape = int_list(op.starts), int_list(op.steps), shape_of(op.res)
+    places = list(zip(starts, steps, shape, shape_of(op.x), strict=True))
+    if not any(start == 0 and step == 1 and size < whole for start, step, size, whole in places):
+        exprs = [
+            AffineExpr.dimension(i) * step + start for i, (start, step, *_) in enumerate(places)
+        ]
+        return _copy(r, exprs, shape)
+    (x,) = r.args
+    element = element_of(x)
+
+    def body(b: Builder, _: Sequence[SSAValue]) -> SSAValue:
+        indices: list[SSAValue] = []
+        for dim, (start, step) in enumerate(zip(starts, steps, strict=True)):
+            index = _index(b, dim)
+            if step != 1:
+                index = b.insert(arith.MuliOp(index, scalar_constant(b, step, INDEX))).result
+            indices.append(_add(b, index, start))
+        return b.insert(tensor.ExtractOp(x, indices, element)).result
+
+    return r.finish(r.elementwise([], shape, element, body))
 
 
 def lower_concat(op: dm.ConcatOp, r: RegionBuilder) -> RegionOp:
