@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from xdsl.dialects import llvm, scf
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
+from webdnn.dialects.errors import WebDNNError
 from webdnn.lowering.target_wasm import ops
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.index_arithmetic import is_index
@@ -95,7 +96,7 @@ def _parallel(emitter: Emitter, op: Operation) -> None:
     """One loop for each dimension, the last one innermost."""
     assert isinstance(op, scf.ParallelOp)
     if op.res:
-        raise NotImplementedError("scf.parallel with a reduction")
+        raise WebDNNError("the wasm back end has no lowering of scf.parallel with a reduction")
     block = op.body.block
     dimensions = list(zip(block.args, op.lowerBound, op.upperBound, op.step, strict=True))
 

@@ -17,6 +17,7 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Block, BlockArgument, Operation, Region, SSAValue
 
 from webdnn.dialects import llvm_ext
+from webdnn.dialects.errors import WebDNNError
 from webdnn.lowering.target_wasm import ops
 from webdnn.lowering.target_wasm.intervals import FULL, Interval
 from webdnn.lowering.target_wasm.types import element_of, mangled
@@ -88,7 +89,7 @@ class Emitter:
     def emit(self, op: Operation) -> None:
         handler = self.handlers.get(type(op))
         if handler is None:
-            raise NotImplementedError(f"no lowering to llvm for {op.name}: {op}")
+            raise WebDNNError(f"the wasm back end has no lowering of {op.name}", where=str(op))
         handler(self, op)
 
     # Values

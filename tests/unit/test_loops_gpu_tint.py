@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 
@@ -48,7 +46,6 @@ def kernels() -> Iterator[FuncOp]:
     yield make_kernel([zeros(70001, 8)], lambda r: softmax(r, (70001, 8), 1), schedule)
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="Node is not installed")
 def test_tint_compiles_each_strategy(tmp_path: Path) -> None:
     lowered = [lower_kernel(func) for func in kernels()]
     for i, func in enumerate(lowered):
