@@ -7,7 +7,7 @@ from math import prod
 
 from xdsl.builder import Builder
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import AnyFloat, IndexType, IntegerType, i64
+from xdsl.dialects.builtin import AnyFloat, IndexType, IntegerType, i32, i64
 from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import Attribute, SSAValue
 from xdsl.ir.affine import AffineExpr
@@ -212,37 +212,41 @@ def lower_reduce(op: red.ReduceOp, r: RegionBuilder) -> RegionOp:
 
 
 def lower_arg_reduce(op: red.ArgReduceOp, r: RegionBuilder) -> RegionOp:
-    """A reduction of (value, index) pairs."""
+    """The extreme value, then the least (or greatest) index at which it stands: two reductions of one value each."""
     (x,) = r.args
     element = element_of(op.x)
-    kind, axis, last = op.kind.data, op.axis.value.data, bool(op.last.value.data)
+    axis, last = op.axis.value.data, bool(op.last.value.data)
     shape = shape_of(x)
-    operand, result, iterators = _reduction_exprs(len(shape), [axis], keep=True)
-    out_shape = [1 if d == axis else n for d, n in enumerate(shape)]
-    values = r.fill(neutral_element(kind, element), out_shape, element_of(x))
-    indices = r.fill(0, out_shape, i64)
-    reduced_loop = len(shape) - 1
+    rank = len(shape)
+    extreme = reduce_value(r, op.kind.data, x, [axis], element)
+    operand, result, iterators = _reduction_exprs(rank, [axis], keep=False)
+    kept = [n for d, n in enumerate(shape) if d != axis]
+    none = -1 if last else 2**31 - 1
+    init = r.fill(none, kept, i32)
 
-    def body(b: Builder, args: Sequence[SSAValue]) -> Sequence[SSAValue]:
-        value, best, best_index = args
-        index = b.insert(
-            arith.IndexCastOp(b.insert(linalg.IndexOp(reduced_loop)).result, i64)
-        ).result
-        better = compare(
-            b, ("gt" if kind == "max" else "lt") + "", value, best, is_unsigned(element)
-        )
-        if last:
-            equal = compare(b, "eq", value, best, is_unsigned(element))
-            better = b.insert(arith.OrIOp(better, equal)).result
+    def body(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
+        value, best, found = args
+        index = b.insert(arith.IndexCastOp(b.insert(linalg.IndexOp(rank - 1)).result, i32)).result
+        here = compare(b, "eq", value, best, is_unsigned(element))
         if isinstance(element, AnyFloat):
+            # the extreme of values with a NaN among them is NaN, which equals nothing
             nan = b.insert(arith.CmpfOp(value, value, "uno")).result
-            best_ok = b.insert(arith.CmpfOp(best, best, "ord")).result
-            first_nan = nan if last else b.insert(arith.AndIOp(nan, best_ok)).result
-            better = b.insert(arith.OrIOp(better, first_nan)).result
-        return select(b, better, value, best), select(b, better, index, best_index)
+            all_nan = b.insert(arith.CmpfOp(best, best, "uno")).result
+            both = b.insert(arith.AndIOp(nan, all_nan)).result
+            here = b.insert(arith.OrIOp(here, both)).result
+        candidate = select(b, here, index, scalar_constant(b, none, i32))
+        pick = arith.MaxSIOp if last else arith.MinSIOp
+        return b.insert(pick(candidate, found)).result
 
-    _, index = r.generic([(x, operand)], [(values, result), (indices, result)], iterators, body)
-    return r.finish(index)
+    (index,) = r.generic([(x, operand), (extreme, result)], [(init, result)], iterators, body)
+    out = r.empty([1 if d == axis else n for d, n in enumerate(shape)], i64)
+    (wide,) = r.generic(
+        [(index, [AffineExpr.dimension(d) for d in range(rank) if d != axis])],
+        [(out, dims(rank))],
+        "p" * rank,
+        lambda b, args: b.insert(arith.ExtSIOp(args[0], i64)).result,
+    )
+    return r.finish(wide)
 
 
 def lower_reduce_window(op: red.ReduceWindowOp, r: RegionBuilder) -> RegionOp:
