@@ -91,10 +91,10 @@ func.func @main(%x: tensor<5x6xf32>, %i: tensor<3xi64>) -> tensor<6xf32> {
 // -----
 
 // CHECK-LABEL: func.func @main
-func.func @main(%x: tensor<5x6xf32>) -> tensor<5x1xi64> {
+func.func @main(%x: tensor<5x6xf32>) -> tensor<5x1xf32> {
   %g = nn.pad %x low [0 : i64, 1 : i64] high [0 : i64, 1 : i64] interior [0 : i64, 0 : i64] "constant" 0.0 : f64 : tensor<5x6xf32> -> tensor<5x8xf32>
-  %r = nn.arg_reduce "max" %g axis 1 : i64 last 0 : i64 : tensor<5x8xf32> -> tensor<5x1xi64>
-  func.return %r : tensor<5x1xi64>
+  %r = nn.reduce "max" %g axes [1 : i64] keep 1 : i64 : tensor<5x8xf32> -> tensor<5x1xf32>
+  func.return %r : tensor<5x1xf32>
 }
 // CHECK: %[[LOOPS:.*]] = tensor.empty() : tensor<8xf32>
 // CHECK: linalg.generic {{.*}} ins(%[[LOOPS]] : tensor<8xf32>)
