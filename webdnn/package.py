@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -190,9 +189,3 @@ def _file_entries(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
         entries.extend(section.get("shaders", []))
         entries.extend(section["weights"]["shards"])
     return entries
-
-
-def remove_package(folder: Path) -> None:
-    """Remove a package's folder; a folder without a manifest is left alone."""
-    if (folder / MANIFEST).is_file():
-        shutil.rmtree(folder)

@@ -17,6 +17,7 @@ from webdnn.codegen.wgsl.module import Shader, label_comment
 from webdnn.dialects import plan
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.locations import location_names
+from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
 from webdnn.lowering.target_wasm.layout import memory_layout, stack_for
 from webdnn.lowering.target_wasm.plan_to_llvm import program_module
@@ -26,10 +27,6 @@ from webdnn.stages import Target
 Array = npt.NDArray[Any]
 Files = dict[str, bytes | memoryview]
 
-DEFAULT_BINDING_BYTES = 128 * 2**20
-"""WebGPU's default `maxStorageBufferBindingSize`."""
-DEFAULT_BUFFER_BYTES = 256 * 2**20
-"""WebGPU's default `maxBufferSize`."""
 SHADERS = "webgpu/kernels.wgsl"
 """One file for all kernels, because a file is a request; each kernel is a module of its own in it."""
 
@@ -217,7 +214,7 @@ def _weight_buffers(program: Program) -> Iterator[tuple[int, int]]:
     )
     start = end = 0
     for offset, stop in ends:
-        if stop - start > DEFAULT_BINDING_BYTES and end > start:
+        if stop - start > WebGPULimits.binding_bytes and end > start:
             yield start, end - start
             start = offset
         end = max(end, stop)
@@ -300,10 +297,10 @@ def webgpu_section(
     limits: dict[str, int] = {}
     slices = [_slice(v) for op in program.launches for v in op.arguments]
     binding = max((s.bytes.value.data for s in slices), default=0)
-    if binding > DEFAULT_BINDING_BYTES:
+    if binding > WebGPULimits.binding_bytes:
         limits["maxStorageBufferBindingSize"] = binding
     largest = max((b["bytes"] for b in buffers), default=0)
-    if largest > DEFAULT_BUFFER_BYTES:
+    if largest > WebGPULimits.buffer_bytes:
         limits["maxBufferSize"] = largest
     image = _weights_image(program, arrays, "webgpu")
     section = {

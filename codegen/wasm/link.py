@@ -12,10 +12,7 @@ from pathlib import Path
 
 from webdnn.codegen.wasm.module_reader import data_end
 from webdnn.dialects.errors import WebDNNError
-
-PAGE = 65536
-MAX_PAGES = 65536
-"""4 GiB: all that 32-bit addresses can reach."""
+from webdnn.dialects.wasm_memory import PAGE, check_pages
 
 
 @cache
@@ -59,12 +56,8 @@ def link(
     Raises:
         WebDNNError: the module would need more than 4 GiB, its constants have no room, or the linker fails.
     """
-    if memory_pages is not None and memory_pages > MAX_PAGES:
-        raise WebDNNError(
-            f"The model needs {memory_pages * PAGE / 2**30:.1f} GiB of memory on the wasm back end",
-            why="a WebAssembly memory with 32-bit addresses ends at 4 GiB",
-            hint="a smaller input, batch or model, or the webgpu back end",
-        )
+    if memory_pages is not None:
+        check_pages(memory_pages)
     with tempfile.TemporaryDirectory(prefix="webdnn-link-") as folder:
         paths: list[str] = []
         for index, data in enumerate(objects):

@@ -26,6 +26,7 @@ from webdnn.dialects.numpy_meaning.arith import ARITH_MEANING, dtype_of
 from webdnn.dialects.numpy_meaning.linalg import run_fill, run_generic, values_from_outside
 from webdnn.dialects.numpy_meaning.loops import run_loops
 from webdnn.dialects.numpy_meaning.math import MATH_MEANING
+from webdnn.dialects.numpy_meaning.table import TableFunctions
 from webdnn.dialects.numpy_meaning.tensor import run_concat, run_empty, run_extract
 
 
@@ -97,7 +98,7 @@ class KernelFunctions(InterpreterFunctions):
         return tuple(run_kernel(op, args))
 
 
-class TensorFunctions(InterpreterFunctions):
+class TensorFunctions(TableFunctions):
     """Structured ops on tensors, `arith` and `math` on arrays, for `xdsl.interpreter.Interpreter`;
     register with `override=True`."""
 
@@ -121,22 +122,6 @@ class TensorFunctions(InterpreterFunctions):
             *MATH_MEANING,
         ]
         return ((op, run) for op in ops)
-
-    @classmethod
-    def _cast_impls(cls) -> Any:
-        return ()
-
-    @classmethod
-    def _attr_impls(cls) -> Any:
-        return ()
-
-    @classmethod
-    def _ext_impls(cls) -> Any:
-        return ()
-
-    @classmethod
-    def _callable_impls(cls) -> Any:
-        return ()
 
 
 def register_kernel_meanings(interpreter: Interpreter) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from xdsl.interpreter import Interpreter, InterpreterFunctions, OpImplResult
+from xdsl.interpreter import Interpreter, OpImplResult
 from xdsl.ir import Block, Operation, SSAValue
 
 from webdnn.dialects.dtypes import Array, numpy_dtype
@@ -15,6 +15,7 @@ from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.numpy_meaning.nn_data_movement import DATA_MOVEMENT_MEANING
 from webdnn.dialects.numpy_meaning.nn_elementwise import ELEMENTWISE_MEANING
 from webdnn.dialects.numpy_meaning.nn_reduction import REDUCTION_MEANING
+from webdnn.dialects.numpy_meaning.table import TableFunctions
 
 NN_MEANING: dict[type[Operation], Callable[..., Array]] = {
     **ELEMENTWISE_MEANING,
@@ -37,7 +38,7 @@ def run_nn_op(op: Operation, arrays: tuple[Array, ...], weights: Mapping[str, Ar
     return result
 
 
-class NNFunctions(InterpreterFunctions):
+class NNFunctions(TableFunctions):
     """The `nn` ops for `xdsl.interpreter.Interpreter`; `weights` is what `nn.weight` reads."""
 
     def __init__(self, weights: Mapping[str, Array] | None = None) -> None:
@@ -47,22 +48,6 @@ class NNFunctions(InterpreterFunctions):
     @classmethod
     def _impls(cls) -> Any:
         return ((op, _run) for op in (dm.WeightOp, *NN_MEANING))
-
-    @classmethod
-    def _cast_impls(cls) -> Any:
-        return ()
-
-    @classmethod
-    def _attr_impls(cls) -> Any:
-        return ()
-
-    @classmethod
-    def _ext_impls(cls) -> Any:
-        return ()
-
-    @classmethod
-    def _callable_impls(cls) -> Any:
-        return ()
 
 
 def _run(

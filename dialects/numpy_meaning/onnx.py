@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -12,13 +12,14 @@ from onnx import AttributeProto, GraphProto
 from onnx.reference import ReferenceEvaluator
 from xdsl.dialects.builtin import ModuleOp, NameLoc, NoneType, TensorType, UnrankedTensorType
 from xdsl.dialects.func import FuncOp
-from xdsl.interpreter import Interpreter, InterpreterFunctions, OpImplResult, PythonValues
+from xdsl.interpreter import Interpreter, OpImplResult, PythonValues
 from xdsl.interpreters.func import FuncFunctions
 from xdsl.ir import Attribute, Operation, Region, SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.numpy_meaning.onnx_control_flow import CONTROL_FLOW, RunRegion
 from webdnn.dialects.numpy_meaning.onnx_corrections import corrections_of
+from webdnn.dialects.numpy_meaning.table import TableFunctions
 from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp, YieldOp, op_classes
 from webdnn.dialects.onnx.export import Exporter, to_model_proto, to_node_proto
 from webdnn.dialects.onnx.types import StringType, UnknownType, numpy_dtype, type_to_proto
@@ -182,7 +183,7 @@ def _is_inside(value: SSAValue, op: Operation) -> bool:
     return False
 
 
-class OnnxFunctions(InterpreterFunctions):
+class OnnxFunctions(TableFunctions):
     """The ops of the `onnx` dialect for `xdsl.interpreter.Interpreter`; `weights` is what `onnx.weight` reads."""
 
     def __init__(self, weights: Mapping[str, Array] | None = None) -> None:
@@ -195,22 +196,6 @@ class OnnxFunctions(InterpreterFunctions):
         yield NoneOp, _run_none
         for op in op_classes().values():
             yield op, _run_op
-
-    @classmethod
-    def _cast_impls(cls) -> Iterable[Any]:
-        return ()
-
-    @classmethod
-    def _attr_impls(cls) -> Iterable[Any]:
-        return ()
-
-    @classmethod
-    def _ext_impls(cls) -> Iterable[Any]:
-        return ()
-
-    @classmethod
-    def _callable_impls(cls) -> Iterable[Any]:
-        return ()
 
 
 def _run_weight(

@@ -25,14 +25,13 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import plan
 from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, OUTPUT_DTYPES, OUTPUT_NAMES
+from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.kernels.lifetimes import storage_of, tensor_lifetimes
 from webdnn.lowering.kernels.memory_planner import MemoryPlan, align_up, plan_buffers, plan_offsets
 from webdnn.lowering.weights_function import WeightsFunction, find_function
 
 WASM_ALIGNMENT = 64
 """A cache line: vectors never straddle two of them at the start of a tensor."""
-WEBGPU_ALIGNMENT = 256
-"""WebGPU's default `minStorageBufferOffsetAlignment`."""
 
 
 def element_bytes(element: Attribute, target: str) -> int:
@@ -63,7 +62,7 @@ class PlanMemory(ModulePass):
         if main is None:  # kernels on their own
             return
         block = main.body.block
-        alignment = WASM_ALIGNMENT if self.target == "wasm" else WEBGPU_ALIGNMENT
+        alignment = WASM_ALIGNMENT if self.target == "wasm" else WebGPULimits.offset_alignment
         lifetimes = tensor_lifetimes(block)
         sizes = [tensor_bytes(t.type, self.target) for t in lifetimes]
         place = plan_offsets if self.target == "wasm" else plan_buffers

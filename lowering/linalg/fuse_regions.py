@@ -28,6 +28,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel
 from webdnn.dialects.nn.base import size_of
+from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.linalg.inline_producers import inline_pointwise_producers, reads_each_once
 from webdnn.lowering.linalg.structure import (
     generics,
@@ -53,7 +54,7 @@ class FuseKernelRegions(ModulePass):
 
     name = "fuse-kernel-regions"
 
-    max_buffers: int = 8
+    max_buffers: int = WebGPULimits.storage_buffers
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         block = entry_function(op).body.block

@@ -11,16 +11,17 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, ReturnOp
+from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.loops_gpu.emitter import Emitter
 from webdnn.lowering.loops_gpu.linear import Lin
 
-MAX_GROUPS = 65535
+MAX_GROUPS = WebGPULimits.workgroups
 """WebGPU's `maxComputeWorkgroupsPerDimension`."""
 
-MAX_INVOCATIONS = 256
+MAX_INVOCATIONS = WebGPULimits.invocations
 """WebGPU's `maxComputeInvocationsPerWorkgroup`."""
 
-MAX_WORKGROUP_BYTES = 16384
+MAX_WORKGROUP_BYTES = WebGPULimits.workgroup_storage
 """WebGPU's `maxComputeWorkgroupStorageSize`."""
 
 

@@ -11,6 +11,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects.nn.data_movement import ConcatOp
+from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.weights_function import entry_function
 
 
@@ -23,7 +24,7 @@ class SplitConcats(ModulePass):
 
     name = "split-concats"
 
-    max_operands: int = 7
+    max_operands: int = WebGPULimits.storage_buffers - 1
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for inner in list(entry_function(op).body.block.ops):

@@ -19,10 +19,8 @@ from webdnn.dialects.dtypes import numpy_dtype
 from webdnn.dialects.nn.base import shape_of, size_of
 from webdnn.dialects.nn.data_movement import ConcatOp, SliceOp
 from webdnn.dialects.nn.reduction import MatmulOp
+from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.weights_function import entry_function
-
-MAX_BINDING_BYTES = 128 * 2**20
-"""WebGPU's default `maxStorageBufferBindingSize`."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +29,7 @@ class SplitLargeWeights(ModulePass):
 
     name = "split-large-weights"
 
-    max_bytes: int = MAX_BINDING_BYTES
+    max_bytes: int = WebGPULimits.binding_bytes
     multiple: int = 64
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:

@@ -9,10 +9,9 @@ from xdsl.dialects import memref
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp
 
 from webdnn.dialects import kernel, plan
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.wasm_memory import PAGE, check_pages
 from webdnn.lowering.target_wasm.memory import alloca_bytes
 
-PAGE = 65536
 _ALIGNMENT = 64  # a cache line
 _DATA_BYTES = 4096  # for the constants that LLVM puts in memory: hardly ever any
 _CALL_BYTES = 32768  # stack for spills and calls beside the kernels' own arrays
@@ -86,12 +85,7 @@ def memory_layout(
     weights = max(sizes["weights"], *_planned(program, plan.WEIGHT_BYTES))
     arena = max(sizes["arena"], *_planned(program, plan.ARENA_BUFFERS))
     layout = MemoryLayout(stack_bytes, data_bytes, weights, arena)
-    if layout.pages > PAGE:
-        raise WebDNNError(
-            f"The model needs {layout.pages * PAGE / 2**30:.1f} GiB of memory on the wasm back end",
-            why="a WebAssembly memory with 32-bit addresses ends at 4 GiB",
-            hint="a smaller input, batch or model, or the webgpu back end",
-        )
+    check_pages(layout.pages)
     return layout
 
 

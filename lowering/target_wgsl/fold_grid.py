@@ -14,6 +14,7 @@ from xdsl.passes import ModulePass
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.locations import location_names
+from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.target_wgsl.values import Emitter, Value
 
 _AXES = "xyz"
@@ -31,7 +32,7 @@ class WGSLFoldGridPass(ModulePass):
     """
 
     name = "wgsl-fold-grid"
-    most: int = 65_535
+    most: int = WebGPULimits.workgroups
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for kernel in op.ops:

@@ -23,33 +23,9 @@ from xdsl.passes import ModulePass
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.locations import location_names
+from webdnn.dialects.webgpu_limits import GUARANTEED, WebGPULimits
 from webdnn.dialects.wgsl import WORKGROUP_SPACE
 from webdnn.lowering.target_wgsl.values import element_type
-
-
-@dataclass(frozen=True)
-class WebGPULimits:
-    """What a device can do; the defaults are those that every WebGPU device guarantees.
-
-    Args:
-        invocations: invocations of a workgroup.
-        workgroup_x, workgroup_y, workgroup_z: the size of a workgroup in each dimension.
-        workgroup_storage: bytes of workgroup memory of a kernel.
-        function_storage: bytes of an invocation's own arrays (a limit of WGSL itself).
-        storage_buffers: storage buffers of a kernel.
-        workgroups: workgroups in each dimension of a grid.
-        binding_bytes: bytes of one binding.
-    """
-
-    invocations: int = 256
-    workgroup_x: int = 256
-    workgroup_y: int = 256
-    workgroup_z: int = 64
-    workgroup_storage: int = 16 * 1024
-    function_storage: int = 8 * 1024
-    storage_buffers: int = 8
-    workgroups: int = 65_535
-    binding_bytes: int = 128 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -88,7 +64,7 @@ class VerifyWGSLLimitsPass(ModulePass):
                 verify_limits(kernel, limits)
 
 
-def verify_limits(kernel: FuncOp, limits: WebGPULimits = WebGPULimits()) -> None:
+def verify_limits(kernel: FuncOp, limits: WebGPULimits = GUARANTEED) -> None:
     """Raise an error where the kernel exceeds a limit."""
     problems = list(_problems(kernel, limits))
     if problems:

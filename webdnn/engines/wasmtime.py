@@ -18,9 +18,10 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 
 from webdnn.codegen.wasm.compile import compile_object
-from webdnn.codegen.wasm.link import PAGE, link
+from webdnn.codegen.wasm.link import link
 from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.wasm_memory import PAGE
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 
 Array = npt.NDArray[Any]
