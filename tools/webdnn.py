@@ -26,7 +26,7 @@ from webdnn.package import Package, check_output
 from webdnn.progress import progress_bars
 from webdnn.report import describe_package
 from webdnn.runner import run_files, time_package
-from webdnn.stages import STAGES
+from webdnn.stages import OPTIONAL_PASSES, STAGES
 from webdnn.tools.arguments import parse_shapes, run_tool
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
@@ -52,6 +52,10 @@ def compile(
         list[str] | None,
         typer.Option(help="print the IR at a stage: " + ", ".join(s.name for s in STAGES[:5])),
     ] = None,
+    without: Annotated[
+        list[str] | None,
+        typer.Option(help="leave out a pass (may be repeated): " + ", ".join(OPTIONAL_PASSES)),
+    ] = None,
     jobs: Annotated[int | None, typer.Option(help="processes; by default one a core")] = None,
     cache: Annotated[bool, typer.Option(help="use kernels compiled before")] = True,
 ) -> None:
@@ -63,6 +67,7 @@ def compile(
             model,
             target=target,
             shapes=parse_shapes(shape or []),
+            without=without or (),
             hook=dump,
             cache=KernelCache(enabled=cache),
             jobs=jobs,

@@ -25,7 +25,7 @@ from webdnn.lowering.weights_function import WeightsFunction
 from webdnn.package import FORMAT, FORMAT_VERSION, Package
 from webdnn.packaging import Program, planned_program, wasm_section, webgpu_section
 from webdnn.progress import Progress, no_progress
-from webdnn.stages import TARGETS, Target, context, passes_between, stage_index
+from webdnn.stages import TARGETS, Target, check_optional, context, passes_between, stage_index
 
 Model = str | Path | bytes | ModelProto
 TargetChoice = Literal["wasm", "webgpu", "both"]
@@ -41,6 +41,7 @@ class CompileOptions:
         target: the back ends to compile for.
         shapes: sizes of inputs, by name.
         passes: passes of the user's to run when a stage is reached, by the stage's name.
+        without: names of passes to leave out.
         hook: sees the module at each stage.
         cache: where compiled kernels are kept.
         jobs: processes for kernels; by default one a core.
@@ -52,6 +53,7 @@ class CompileOptions:
     passes: Mapping[str, Sequence[ModulePass]] = field(
         default_factory=dict[str, Sequence[ModulePass]]
     )
+    without: Sequence[str] = ()
     hook: StageHook = lambda stage, target, module: None
     cache: KernelCache = field(default_factory=KernelCache)
     jobs: int | None = None
@@ -68,6 +70,7 @@ def compile(
     target: TargetChoice = "both",
     shapes: Mapping[str, Sequence[int]] | None = None,
     passes: Mapping[str, Sequence[ModulePass]] | None = None,
+    without: Sequence[str] = (),
     hook: StageHook | None = None,
     cache: KernelCache | None = None,
     jobs: int | None = None,
@@ -80,6 +83,7 @@ def compile(
         target: `wasm`, `webgpu` or `both`.
         shapes: sizes of inputs by name; they bind the model's symbolic dimensions.
         passes: xDSL passes to run when a stage is reached, by its name (`{"linalg": [MyPass()]}`).
+        without: names of passes to leave out (`["winograd-convolutions"]`): those of `OPTIONAL_PASSES`.
         hook: called with (stage, target or None, module) at each stage from `onnx` to `loops`.
         cache: where compiled kernels are kept; `KernelCache(enabled=False)` for nowhere.
         jobs: processes that compile kernels; by default one a core.
@@ -92,6 +96,7 @@ def compile(
         target=target,
         shapes=shapes or {},
         passes=passes or {},
+        without=without,
         hook=hook or (lambda stage, target, module: None),
         cache=cache or KernelCache(),
         jobs=jobs,
@@ -99,6 +104,7 @@ def compile(
     )
     for stage in options.passes:
         stage_index(stage)
+    check_optional(without)
     with options.progress("import", None):
         imported = load(model, shapes, inline=inlined_operators())
     module, weights = imported.module, imported.weights
@@ -169,7 +175,7 @@ def lower(
     steps = passes_between(start, stop, target or options.targets[0])
     for stage in dict.fromkeys(stage for stage, _ in steps):
         for reached, step in steps:
-            if reached == stage:
+            if reached == stage and step.name not in options.without:
                 step.apply(ctx, module)
         _reached(stage, target, module, options)
 

@@ -17,6 +17,7 @@ from webdnn.lowering.kernels.pack_weights import PackWeights
 from webdnn.lowering.kernels.plan_memory import PlanMemory
 from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
+from webdnn.lowering.linalg.winograd import WinogradConvolutions
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass, LowerKernelsToCPULoopsPass
 from webdnn.lowering.loops_gpu.lower import LowerKernelsToGPULoopsPass
 from webdnn.lowering.loops_gpu.schedules import AssignGPUSchedulesPass
@@ -54,7 +55,7 @@ class Stage:
 
 def _kernels(target: Target) -> Sequence[ModulePass]:
     if target == "wasm":
-        return (OutlineKernels(), PackWeights(), AssignCPUSchedulesPass())
+        return (WinogradConvolutions(), OutlineKernels(), PackWeights(), AssignCPUSchedulesPass())
     return (FusePads(), OutlineKernels(), AssignGPUSchedulesPass())
 
 
@@ -90,6 +91,27 @@ STAGES: tuple[Stage, ...] = (
     Stage("package", lambda _: ()),
 )
 """In order. `onnx` is what the front end gives; `package` is made from `target` by the code generators."""
+
+
+OPTIONAL_PASSES: tuple[str, ...] = (
+    "sink-transposes",
+    "fold-scale-into-conv",
+    "recognize-normalize",
+    "fuse-kernel-regions",
+    "winograd-convolutions",
+    "fuse-pads",
+    "pack-weights",
+)
+"""Passes without which a model is still compiled, only to something slower."""
+
+
+def check_optional(names: Sequence[str]) -> None:
+    """Raises a WebDNNError where a name is not that of an optional pass."""
+    for name in names:
+        if name not in OPTIONAL_PASSES:
+            raise WebDNNError(
+                f"the pass {name!r} cannot be left out", hint="one of " + ", ".join(OPTIONAL_PASSES)
+            )
 
 
 def stage_index(name: str) -> int:

@@ -34,6 +34,7 @@ _PASSES: dict[str, str] = {
     "convert-nn-to-linalg": "webdnn.lowering.nn_to_linalg.convert:ConvertNNToLinalg",
     "fuse-kernel-regions": "webdnn.lowering.linalg.fuse_regions:FuseKernelRegions",
     "fuse-pads": "webdnn.lowering.linalg.fuse_pads:FusePads",
+    "winograd-convolutions": "webdnn.lowering.linalg.winograd:WinogradConvolutions",
     "outline-kernels": "webdnn.lowering.kernels.outline:OutlineKernels",
     "pack-weights": "webdnn.lowering.kernels.pack_weights:PackWeights",
     "assign-cpu-schedules": "webdnn.lowering.loops_cpu.lower:AssignCPUSchedulesPass",

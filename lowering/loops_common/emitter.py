@@ -46,6 +46,7 @@ class Emitter:
     def __init__(self, block: Block) -> None:
         self._levels = [_Level(block)]
         self._level_of: dict[SSAValue, int] = {}
+        self._counts: dict[SSAValue, int] = {}
 
     @property
     def depth(self) -> int:
@@ -246,7 +247,13 @@ class Emitter:
 
     def begin_parallel(self, counts: Sequence[int]) -> list[Lin]:
         """Open an `scf.parallel` whose induction variables count from 0 in steps of one; returns these."""
-        return [Lin.of(arg) for arg in self.open([INDEX] * len(counts)).args]
+        args = self.open([INDEX] * len(counts)).args
+        self._counts.update(zip(args, counts, strict=True))
+        return [Lin.of(arg) for arg in args]
+
+    def count_of(self, value: SSAValue) -> int | None:
+        """How many values, from 0, the induction variable of an `scf.parallel` takes; None for any other value."""
+        return self._counts.get(value)
 
     def end_parallel(self, counts: Sequence[int]) -> None:
         """Close the `scf.parallel` that `begin_parallel` opened."""

@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from math import prod
 
-from xdsl.ir.affine import AffineDimExpr, AffineExpr
+from xdsl.ir.affine import (
+    AffineBinaryOpExpr,
+    AffineBinaryOpKind,
+    AffineConstantExpr,
+    AffineDimExpr,
+    AffineExpr,
+)
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.loops_common.affine import used_dims
 from webdnn.lowering.loops_common.reader import KernelReader
-from webdnn.lowering.loops_common.stages import Buffer, Gather, Group, Read, Stage
+from webdnn.lowering.loops_common.stages import (
+    Buffer,
+    Gather,
+    Group,
+    Read,
+    SharedDim,
+    Stage,
+)
 
 Key = tuple[int, int]
 """A dimension of a stage: the number of the stage and of the dimension."""
@@ -23,6 +37,7 @@ class _Classes:
     def __init__(self) -> None:
         self._parent: dict[Key, Key] = {}
         self._split: set[Key] = set()
+        self._steps: list[tuple[Key, Key, int]] = []
 
     def find(self, key: Key) -> Key:
         parent = self._parent.setdefault(key, key)
@@ -30,8 +45,10 @@ class _Classes:
             parent = self._parent[key] = self.find(parent)
         return parent
 
-    def unite(self, a: Key, b: Key) -> None:
+    def unite(self, a: Key, b: Key, step: int = 1) -> None:
+        """Say that `step` points of b read what one point of a has written."""
         self._parent[self.find(a)] = self.find(b)
+        self._steps.append((a, b, step))
 
     def split(self, key: Key) -> None:
         """Say that a dimension reads what other points of its class have written."""
@@ -44,6 +61,22 @@ class _Classes:
         for key in list(self._parent):
             classes.setdefault(self.find(key), []).append(key)
         return [sorted(c) for root, c in classes.items() if root not in bad]
+
+    def steps(self, members: Sequence[Key]) -> tuple[int, ...] | None:
+        """How many points of each member make one of the coarsest; None where two ways to it differ."""
+        found = {members[0]: Fraction(1)}
+        edges = [e for e in self._steps if e[0] in members]
+        for _ in members:
+            for a, b, step in edges:
+                if a in found:
+                    found.setdefault(b, found[a] * step)
+                elif b in found:
+                    found[a] = found[b] / step
+        if any(found[b] != found[a] * step for a, b, step in edges):
+            return None
+        least = min(found.values())
+        steps = [found[m] / least for m in members]
+        return tuple(int(s) for s in steps) if all(s.denominator == 1 for s in steps) else None
 
 
 def read_groups(func: FuncOp, *, scratch_elements: int) -> list[Group]:
@@ -115,7 +148,7 @@ def _group(stages: list[Stage]) -> Group:
     return group
 
 
-def _outer(stages: list[Stage]) -> list[tuple[int, ...]]:
+def _outer(stages: list[Stage]) -> list[SharedDim]:
     classes = _Classes()
     writes: dict[int, list[tuple[int, tuple[AffineExpr, ...]]]] = {}
     for i, stage in enumerate(stages):
@@ -129,34 +162,72 @@ def _outer(stages: list[Stage]) -> list[tuple[int, ...]]:
                     if isinstance(to, AffineDimExpr) and isinstance(at, AffineDimExpr):
                         classes.unite((j, to.position), (i, at.position))
                         continue
+                    block = _block(at) if isinstance(at, AffineExpr) else None
+                    if isinstance(to, AffineDimExpr) and block is not None:
+                        classes.unite((j, to.position), (i, block[0]), block[1])
+                        continue
                     for d in used_dims(to):
                         classes.split((j, d))
                     if isinstance(at, AffineExpr):
-                        for d in used_dims(at):
+                        place = _place(at, node.index)
+                        for d in used_dims(at) - ({place} if place is not None else set()):
                             classes.split((i, d))
-    outer: list[tuple[int, ...]] = []
+    outer: list[SharedDim] = []
     for members in classes.members():
         if [i for i, _ in members] != list(range(len(stages))):
             continue
-        sizes = {stages[i].sizes[d] for i, d in members}
-        if len(sizes) == 1 and all(d < stages[i].num_parallel for i, d in members):
-            outer.append(tuple(d for _, d in members))
-    return sorted(outer, key=lambda dims: dims[-1])
+        if any(d >= stages[i].num_parallel for i, d in members):
+            continue
+        sizes = [stages[i].sizes[d] for i, d in members]
+        steps = classes.steps(members)
+        if steps is not None:
+            shared = SharedDim(tuple(d for _, d in members), steps, sizes[steps.index(max(steps))])
+            if all(shared.extent(i, shared.size) == n for i, n in enumerate(sizes)):
+                outer.append(shared)
+    return sorted(outer, key=lambda shared: shared.dims[-1])
+
+
+def _block(at: AffineExpr) -> tuple[int, int] | None:
+    """The dimension and the extent of its blocks, of an index that numbers blocks: `d floordiv extent`."""
+    match at:
+        case AffineBinaryOpExpr(
+            kind=AffineBinaryOpKind.FloorDiv,
+            lhs=AffineDimExpr(position=d),
+            rhs=AffineConstantExpr(value=extent),
+        ):
+            return d, extent
+        case _:
+            return None
+
+
+def _place(at: AffineExpr, index: Sequence[object]) -> int | None:
+    """The dimension of an index that counts inside of blocks (`d mod extent`), where another index of the same read
+    numbers these blocks: all of a block is read wherever one point of it is."""
+    match at:
+        case AffineBinaryOpExpr(
+            kind=AffineBinaryOpKind.Mod,
+            lhs=AffineDimExpr(position=d),
+            rhs=AffineConstantExpr(value=extent),
+        ):
+            blocks = [_block(i) for i in index if isinstance(i, AffineExpr)]
+            return d if (d, extent) in blocks else None
+        case _:
+            return None
 
 
 def _extents(buffer: Buffer, group: Group) -> tuple[int, ...]:
-    """The extents of a scratch buffer for a tile of one point along the shared dimensions."""
-    return scratch_extents(buffer, group, [1] * len(group.outer))
+    """The extents of a scratch buffer for the smallest tile along the shared dimensions."""
+    return scratch_extents(buffer, group, [shared.step for shared in group.outer])
 
 
 def scratch_extents(buffer: Buffer, group: Group, tile: Sequence[int]) -> tuple[int, ...]:
-    """The extents of a scratch buffer for a tile of the shared dimensions."""
+    """The extents of a scratch buffer for a tile of the shared dimensions, in points where they are finest."""
     extents = list(buffer.shape)
     for i, stage in enumerate(group.stages):
         for output in stage.outputs:
             if output.buffer is buffer:
                 for axis, expr in enumerate(output.index):
-                    for number, dims in enumerate(group.outer):
-                        if isinstance(expr, AffineDimExpr) and expr.position == dims[i]:
-                            extents[axis] = min(tile[number], buffer.shape[axis])
+                    for shared, size in zip(group.outer, tile, strict=True):
+                        if isinstance(expr, AffineDimExpr) and expr.position == shared.dims[i]:
+                            extents[axis] = min(shared.extent(i, size), buffer.shape[axis])
     return tuple(extents)

@@ -7,7 +7,13 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from xdsl.dialects import arith, math, tensor
-from xdsl.dialects.builtin import FloatAttr, IndexType, IntegerAttr, TensorType
+from xdsl.dialects.builtin import (
+    DenseIntOrFPElementsAttr,
+    FloatAttr,
+    IndexType,
+    IntegerAttr,
+    TensorType,
+)
 from xdsl.dialects.linalg.attrs import IteratorType
 from xdsl.dialects.linalg.ops import FillOp, GenericOp, IndexOp, YieldOp
 from xdsl.ir import Attribute, Operation, OpResult, SSAValue
@@ -146,6 +152,8 @@ class KernelReader:
                 return self._inline(op, value.index, index, host)
             case tensor.ConcatOp():
                 return self._concat(op, index, host)
+            case arith.ConstantOp(value=DenseIntOrFPElementsAttr() as table):
+                return self._from_table(table, index)
             case _:
                 raise self._fail(f"a kernel may not hold {op.name}")
 
@@ -153,6 +161,15 @@ class KernelReader:
         key = (id(buffer), index)
         if (node := self._memo.get(key)) is None:
             node = self._memo[key] = Read(buffer.element_type, buffer, index)
+        return node
+
+    def _from_table(self, table: DenseIntOrFPElementsAttr, index: Exprs) -> Node:
+        """An element of a constant tensor: a case for each position, so that a known position leaves one."""
+        key = ("table", table, index)
+        if (node := self._memo.get(key)) is None:
+            node = self._memo[key] = table_element(
+                list(table.iter_attrs()), table.get_shape(), index
+            )
         return node
 
     def accumulator(self, op: GenericOp, number: int) -> Node:
@@ -560,6 +577,23 @@ class _NeedsPlace(Exception):
     def __init__(self, value: SSAValue) -> None:
         super().__init__()
         self.value = value
+
+
+def table_element(
+    elements: Sequence[IntegerAttr | FloatAttr], shape: Sequence[int], index: Exprs
+) -> Node:
+    """The element at `index` of a table of `elements` in row-major order."""
+    if not shape:
+        return Const(elements[0].type, elements[0])
+    each = len(elements) // shape[0]
+    cases = [
+        table_element(elements[i * each : (i + 1) * each], shape[1:], index[1:])
+        for i in range(shape[0])
+    ]
+    at = index[0]
+    if isinstance(at, AffineConstantExpr):
+        return cases[at.value]
+    return Choose(cases[0].type, at, tuple(range(1, shape[0] + 1)), tuple(cases))
 
 
 def flat_address(buffer: Buffer, index: Exprs) -> Flat:

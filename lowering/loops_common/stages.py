@@ -170,15 +170,40 @@ def walk(roots: Sequence[Node]) -> Iterator[Node]:
             stack.extend((child, False) for child in reversed(node.children()))
 
 
+@dataclass(frozen=True)
+class SharedDim:
+    """A dimension that all stages of a group share.
+
+    Attributes:
+        dims: the number of the dimension in each stage.
+        steps: how many points of it make one point of the stage where it is coarsest; the blocks of
+            results in one stage may be the points of another.
+        size: the number of points where it is finest.
+    """
+
+    dims: tuple[int, ...]
+    steps: tuple[int, ...]
+    size: int
+
+    @property
+    def step(self) -> int:
+        """The points, where it is finest, of the smallest tile."""
+        return max(self.steps)
+
+    def extent(self, stage: int, tile: int) -> int:
+        """The points of a stage in a tile of `tile` points where the dimension is finest."""
+        return -(-tile * self.steps[stage] // self.step)
+
+
 @dataclass
 class Group:
     """Stages that run one after the other for each tile of the dimensions that all of them share.
 
     Attributes:
-        outer: the shared dimensions: for each, the number of the dimension in each stage.
+        outer: the shared dimensions.
         scratch: the buffers that the stages hand on; each lives as long as one tile.
     """
 
     stages: list[Stage]
-    outer: list[tuple[int, ...]] = field(default_factory=list[tuple[int, ...]])
+    outer: list[SharedDim] = field(default_factory=list[SharedDim])
     scratch: list[Buffer] = field(default_factory=list[Buffer])

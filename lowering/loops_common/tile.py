@@ -13,6 +13,7 @@ from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType,
 from xdsl.dialects.vector import CombiningKindAttr, CombiningKindFlag
 from xdsl.ir import Attribute, Operation, SSAValue
 
+from webdnn.lowering.loops_common.coefficients import add_multiple
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.flatten import FlatStage
 from webdnn.lowering.loops_common.linear import Lin
@@ -325,6 +326,8 @@ class TileEmitter:
                     and isinstance(term, Apply)
                     and isinstance(term.op, arith.MulfOp)
                 ):
+                    if (folded := add_multiple(evaluator, node, term, acc)) is not None:
+                        return folded
                     a, b = (evaluator.vector(f) for f in term.args)
                     return evaluator.fma(a, b, evaluator.vector(acc))
         return evaluator.vector(node)

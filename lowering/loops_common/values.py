@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from xdsl.dialects import arith, scf, vector
 from xdsl.dialects.builtin import (
     DenseIntOrFPElementsAttr,
+    FloatAttr,
     IndexType,
     IntegerAttr,
     VectorType,
@@ -140,12 +141,27 @@ class PointEvaluator:
     def _divide_one(self, lin: Lin, divisor: int, kind: AffineBinaryOpKind) -> Lin:
         if kind is AffineBinaryOpKind.CeilDiv:
             return self._divide_one(lin + (divisor - 1), divisor, AffineBinaryOpKind.FloorDiv)
-        if (parts := lin.divide(divisor, 1)) is not None:
+        if (parts := lin.divide(divisor, 1) or self._divide_small(lin, divisor)) is not None:
             return parts[kind is AffineBinaryOpKind.Mod]
         value = self.emitter.materialize(lin)
         # dimensions and what is added to them in front of a division are never negative
         op = arith.RemUIOp if kind is AffineBinaryOpKind.Mod else arith.DivUIOp
         return Lin.of(self.emitter.binary(op, value, self.emitter.index(divisor)))
+
+    def _divide_small(self, lin: Lin, divisor: int) -> tuple[Lin, Lin] | None:
+        """Quotient and remainder where what is not a multiple of the divisor is always less than it."""
+        whole = {v: c for v, c in lin.terms.items() if c % divisor == 0}
+        rest = {v: c for v, c in lin.terms.items() if v not in whole}
+        quotient, const = divmod(lin.const, divisor)
+        most = const
+        for value, c in rest.items():
+            count = self.emitter.count_of(value)
+            if count is None or c < 0:
+                return None
+            most += c * (count - 1)
+        if most >= divisor:
+            return None
+        return Lin({v: c // divisor for v, c in whole.items()}, quotient), Lin(rest, const)
 
     def _add(self, a: Idx, b: Idx) -> Idx:
         if isinstance(a, Lin) and isinstance(b, Lin):
@@ -394,14 +410,26 @@ class PointEvaluator:
             lanes = [self._in_lane(lane, node) for lane in range(self.valid)]
             return self.emitter.from_lanes(lanes + lanes[:1] * (self.width - self.valid))
         if at.is_const:
-            case = next(i for i, end in enumerate(node.ends) if at.const < end)
-            return self.value(node.cases[case])
+            return self.value(_case(node, at.const))
         return self._pick_from(node, at, 0)
 
     def _in_lane(self, lane: int, node: Node) -> SSAValue:
         point = [p.at_lane(lane) for p in self.point]
         scalars = [self.emitter.extract(a, lane) if is_vector(a) else a for a in self.accumulators]
         return PointEvaluator(self.scope, point, 1, None, scalars).vector(node)
+
+    def number(self, node: Node) -> float | None:
+        """The value of a constant, or of the constant that a table holds where its position is known."""
+        match node:
+            case Const(value=FloatAttr() as attr):
+                return attr.value.data
+            case Pick():
+                at = self.flat(node.at)
+                if isinstance(at, Lin) and at.is_const:
+                    return self.number(_case(node, at.const))
+                return None
+            case _:
+                return None
 
     def _pick_from(self, node: Pick, at: Lin, first: int) -> SSAValue:
         emitter = self.emitter
@@ -424,6 +452,10 @@ class PointEvaluator:
             regions.append(Region(block))
         type = VectorType(node.type, [self.width]) if self.width > 1 else node.type
         return emitter.emit(scf.IfOp(below, [type], regions[0], regions[1])).results[0]
+
+
+def _case(node: Pick, position: int) -> Node:
+    return node.cases[next(i for i, end in enumerate(node.ends) if position < end)]
 
 
 def type_of(op: Operation) -> type[Operation]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from math import inf, prod
 
 from xdsl.dialects import arith
+from xdsl.ir.affine import AffineBinaryOpKind, AffineConstantExpr
 
-from webdnn.lowering.loops_common.affine import Flat
-from webdnn.lowering.loops_common.flatten import FlatStage, Load
+from webdnn.lowering.loops_common.affine import Flat, used_dims
+from webdnn.lowering.loops_common.flatten import FlatStage, Load, Pick
 from webdnn.lowering.loops_common.packed import is_packed, packed_block, padded_loads
-from webdnn.lowering.loops_common.stages import Apply, Gather, Group, Stage, walk
+from webdnn.lowering.loops_common.stages import Apply, Const, Gather, Group, Node, Stage, walk
 from webdnn.lowering.loops_common.tile import Tiling, can_split
 from webdnn.lowering.loops_cpu.schedule import (
     VECTOR_WIDTH,
@@ -73,12 +74,21 @@ def _choose_group(group: Group) -> GroupSchedule:
 
 
 def _shared_tile(group: Group) -> list[int]:
-    """One point along each shared dimension, but a few vectors along one whose lanes are neighbours in
-    memory."""
-    tile = [1] * len(group.outer)
+    """The smallest tile along each shared dimension, but a few vectors along one whose lanes are neighbours
+    in memory, and all that a table is read by."""
     flats = [flat_stage(group, stage, s) for s, stage in enumerate(group.stages)]
+    periods = [table_periods(flat) for flat in flats]
+    tile: list[int] = []
+    for number, shared in enumerate(group.outer):
+        whole = any(
+            period.get(flat.fixed[number], 1) > shared.steps[s]
+            for s, (flat, period) in enumerate(zip(flats, periods, strict=True))
+        )
+        tile.append(shared.size if whole else shared.step)
     best, best_gain = -1, 0.0
     for number in range(len(group.outer)):
+        if tile[number] > 1:
+            continue
         gain = 0.0
         for flat in flats:
             d = flat.fixed[number]
@@ -88,9 +98,31 @@ def _shared_tile(group: Group) -> list[int]:
         if gain > best_gain:
             best, best_gain = number, gain
     if best >= 0:
-        size = group.stages[0].sizes[group.outer[best][0]]
-        tile[best] = min(size, 4 * VECTOR_WIDTH)
+        tile[best] = min(group.outer[best].size, 4 * VECTOR_WIDTH)
     return tile
+
+
+def table_periods(flat: FlatStage) -> dict[int, int]:
+    """The dimensions that tables of constants are read by, and after how many points a table repeats.
+
+    In a tile of whole periods at a known position the constants are known, and products with 0 and 1 vanish.
+    """
+    found: dict[int, int] = {}
+    for node in walk(flat.updates):
+        if isinstance(node, Pick) and _is_table(node):
+            for d in node.at.coefficients:
+                found[d] = flat.sizes[d]
+            for expr, _ in node.at.others:
+                if expr.kind is AffineBinaryOpKind.Mod and isinstance(expr.rhs, AffineConstantExpr):
+                    for d in used_dims(expr):
+                        found[d] = min(expr.rhs.value, flat.sizes[d])
+    return found
+
+
+def _is_table(node: Node) -> bool:
+    return isinstance(node, Const) or (
+        isinstance(node, Pick) and all(_is_table(case) for case in node.cases)
+    )
 
 
 # what a point costs
@@ -157,6 +189,7 @@ def _cheapest(
     group: Group, stage: Stage, number: int, shared: Sequence[int]
 ) -> tuple[StageSchedule, float]:
     flat = flat_stage(group, stage, number)
+    shared = [dim.extent(number, n) for dim, n in zip(group.outer, shared, strict=False)]
     if not flat.is_reduction:
         return _elementwise(flat, shared), 0.0
     best, best_cost = _reduction(flat, shared)
@@ -233,6 +266,8 @@ def _reduction(
 ) -> tuple[Tiling, float]:
     """The cheapest tiling of a reduction, and its cost."""
     sizes = _tile_sizes(flat, shared)
+    if periods := table_periods(flat):
+        return _by_tables(flat, sizes, periods), 0.0
     products = _Products.of(flat)
     best = Tiling([1] * len(sizes), -1, VECTOR_WIDTH, _order(flat, -1))
     best_cost = inf
@@ -242,6 +277,16 @@ def _reduction(
             best, best_cost = tiling, cost
     _unroll(flat, best)
     return best, best_cost
+
+
+def _by_tables(flat: FlatStage, sizes: list[int], periods: dict[int, int]) -> Tiling:
+    """A tile of whole periods of the tables that are read, with one vector along another dimension."""
+    lanes = [d for d in range(flat.num_parallel) if d not in periods and sizes[d] >= VECTOR_WIDTH]
+    vector = min(lanes, key=lambda d: (_lane_cost(flat, d), -d), default=-1)
+    tile = [min(periods.get(d, 1), n) for d, n in enumerate(sizes)]
+    if vector >= 0:
+        tile[vector] = VECTOR_WIDTH
+    return Tiling(tile, vector, VECTOR_WIDTH, _order(flat, vector))
 
 
 def _tilings(flat: FlatStage, sizes: list[int]) -> Iterator[Tiling]:

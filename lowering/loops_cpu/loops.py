@@ -80,7 +80,7 @@ def emit_stage(
 
 def emit_group(emitter: Emitter, group: Group, schedule: GroupSchedule) -> None:
     """The loops of a group: over the dimensions that its stages share, and in them those of each stage."""
-    sizes = [group.stages[0].sizes[dims[0]] for dims in group.outer]
+    sizes = [shared.size for shared in group.outer]
 
     def tile(base: list[Lin], extents: list[int]) -> None:
         for buffer in group.scratch:
@@ -88,6 +88,20 @@ def emit_group(emitter: Emitter, group: Group, schedule: GroupSchedule) -> None:
             buffer.value = emitter.alloca(buffer.element_type, max(1, prod(buffer.extents)))
         for number, stage in enumerate(group.stages):
             flat, tiling = prepare(group, stage, number, schedule)
-            emit_stage(emitter, flat, tiling, base, extents)
+            starts = [
+                _coarser(at, shared.step // shared.steps[number])
+                for shared, at in zip(group.outer, base, strict=True)
+            ]
+            mine = [
+                shared.extent(number, n) for shared, n in zip(group.outer, extents, strict=True)
+            ]
+            emit_stage(emitter, flat, tiling, starts, mine)
 
     walk_tiles(emitter, sizes, schedule.tile, tile)
+
+
+def _coarser(at: Lin, step: int) -> Lin:
+    """The first point of a tile, in steps of `step` points."""
+    parts = at.divide(step, 1)
+    assert parts is not None, "tiles of a shared dimension are whole steps"
+    return parts[0]

@@ -4,7 +4,8 @@ A kernel is a list of groups, a group a list of stages (`webdnn.lowering.loops_c
 `#kernel.schedule` are
 
 - `strategy = "tiles"`;
-- `shared_G = [...]`: the tile of the dimensions that the stages of group G share, where there are any;
+- `shared_G = [...]`: the tile of the dimensions that the stages of group G share, where there are any, in points
+  of the stage where a dimension is finest;
 - for stage S of group G, with `_G_S` behind the key unless both are 0:
   `merge = [...]`: dimensions each of which is made one loop with the next one, in this order, at the cost
   of divisions in some addresses (after all dimensions that no address tells apart have been merged);
@@ -47,7 +48,7 @@ class GroupSchedule:
 
 def flat_stage(group: Group, stage: Stage, number: int, merge: Sequence[int] = ()) -> FlatStage:
     """Stage `number` of a group over flat memory."""
-    flat = flatten(stage, [dims[number] for dims in group.outer])
+    flat = flatten(stage, [shared.dims[number] for shared in group.outer])
     for d in merge:
         flat.merge(d)
     return flat
@@ -92,7 +93,7 @@ def from_attr(attr: ScheduleAttr, groups: Sequence[Group], kernel: str) -> list[
         raise _misfit(kernel, f'strategy = "{strategy}" is not known on a CPU')
     return [
         GroupSchedule(
-            _ints(entries, f"shared_{g}", len(group.outer), kernel) if group.outer else [],
+            _shared(entries, group, g, kernel) if group.outer else [],
             [
                 _stage_from(entries, group, stage, g, s, kernel)
                 for s, stage in enumerate(group.stages)
@@ -100,6 +101,16 @@ def from_attr(attr: ScheduleAttr, groups: Sequence[Group], kernel: str) -> list[
         )
         for g, group in enumerate(groups)
     ]
+
+
+def _shared(
+    entries: Mapping[str, int | str | list[int]], group: Group, g: int, kernel: str
+) -> list[int]:
+    tile = _ints(entries, f"shared_{g}", len(group.outer), kernel)
+    for size, shared in zip(tile, group.outer, strict=True):
+        if size < 1 or (size % shared.step and size < shared.size):
+            raise _misfit(kernel, f"a tile of a shared dimension is a multiple of {shared.step}")
+    return tile
 
 
 def _stage_from(

@@ -1,0 +1,47 @@
+// RUN: webdnn-opt %s -p hoist-weights,convert-nn-to-linalg,fuse-kernel-regions,winograd-convolutions{window=4} --split-input-file | filecheck %s
+
+// 14 x 14 results are 4 x 4 windows: the pad reaches as far as the last window reads.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<1x14x14x16xf32>, %r: tensor<1x14x14x8xf32>) -> tensor<1x14x14x8xf32> {
+  %f = nn.weight "f" : tensor<3x3x16x8xf32>
+  %p = nn.pad %x low [0 : i64, 1 : i64, 1 : i64, 0 : i64] high [0 : i64, 1 : i64, 1 : i64, 0 : i64] interior [0 : i64, 0 : i64, 0 : i64, 0 : i64] "constant" 0.0 : f64 : tensor<1x14x14x16xf32> -> tensor<1x16x16x16xf32>
+  %c = nn.conv %p, %f strides [1 : i64, 1 : i64] dilations [1 : i64, 1 : i64] groups 1 : i64 : tensor<1x16x16x16xf32>, tensor<3x3x16x8xf32> -> tensor<1x14x14x8xf32>
+  %a = nn.add %c, %r : tensor<1x14x14x8xf32>, tensor<1x14x14x8xf32> -> tensor<1x14x14x8xf32>
+  func.return %a : tensor<1x14x14x8xf32>
+}
+// CHECK: %[[W:.*]] = plan.weight 0
+// CHECK: %[[P:.*]] = kernel.region ins(%x : {{.*}}) -> tensor<1x18x18x16xf32> attributes {hint = "pad"}
+// CHECK: %[[V:.*]] = kernel.region ins(%[[P]] : {{.*}}) -> tensor<6x6x1x4x4x16xf32> attributes {hint = "winograd_input"}
+// CHECK: arith.constant dense<{{\[\[}}4.000000e+00, 0.000000e+00, -5.000000e+00, 0.000000e+00, 1.000000e+00, 0.000000e+00]
+// CHECK: arith.mulf %{{.*}} fastmath<nnan,ninf,nsz>
+// CHECK: %[[U:.*]] = kernel.region ins(%[[W]] : {{.*}}) -> tensor<6x6x1x16x8xf32> attributes {hint = "winograd_filter"}
+// CHECK: %[[M:.*]] = kernel.region ins(%[[V]], %[[U]] : {{.*}}) -> tensor<6x6x1x4x4x8xf32> attributes {hint = "winograd_product"}
+// CHECK: %[[Y:.*]] = kernel.region ins(%[[M]], %r : {{.*}}) -> tensor<1x14x14x8xf32> attributes {hint = "winograd_output_add"}
+// CHECK: affine_map<(d0, d1, d2, d3, d4) -> ((d1 mod 4), d4, d0, (d1 floordiv 4), (d2 floordiv 4), d3)>
+// CHECK: func.return %[[Y]]
+
+// -----
+
+// A row of taps: windows of one row.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<1x5x10x16xf32>) -> tensor<1x5x8x8xf32> {
+  %f = nn.weight "f" : tensor<1x3x16x8xf32>
+  %c = nn.conv %x, %f strides [1 : i64, 1 : i64] dilations [1 : i64, 1 : i64] groups 1 : i64 : tensor<1x5x10x16xf32>, tensor<1x3x16x8xf32> -> tensor<1x5x8x8xf32>
+  func.return %c : tensor<1x5x8x8xf32>
+}
+// CHECK: kernel.region ins(%x : {{.*}}) -> tensor<1x6x1x5x2x16xf32> attributes {hint = "winograd_input"}
+
+// -----
+
+// Strides, dilations, filters that are not weights and single taps stay as they are.
+// CHECK-LABEL: func.func @main
+// CHECK-NOT: winograd
+func.func @main(%x: tensor<1x9x9x16xf32>, %g: tensor<3x3x16x8xf32>) -> (tensor<1x4x4x8xf32>, tensor<1x5x5x8xf32>, tensor<1x7x7x8xf32>, tensor<1x9x9x8xf32>) {
+  %f = nn.weight "f" : tensor<3x3x16x8xf32>
+  %h = nn.weight "h" : tensor<1x1x16x8xf32>
+  %a = nn.conv %x, %f strides [2 : i64, 2 : i64] dilations [1 : i64, 1 : i64] groups 1 : i64 : tensor<1x9x9x16xf32>, tensor<3x3x16x8xf32> -> tensor<1x4x4x8xf32>
+  %b = nn.conv %x, %f strides [1 : i64, 1 : i64] dilations [2 : i64, 2 : i64] groups 1 : i64 : tensor<1x9x9x16xf32>, tensor<3x3x16x8xf32> -> tensor<1x5x5x8xf32>
+  %c = nn.conv %x, %g strides [1 : i64, 1 : i64] dilations [1 : i64, 1 : i64] groups 1 : i64 : tensor<1x9x9x16xf32>, tensor<3x3x16x8xf32> -> tensor<1x7x7x8xf32>
+  %d = nn.conv %x, %h strides [1 : i64, 1 : i64] dilations [1 : i64, 1 : i64] groups 1 : i64 : tensor<1x9x9x16xf32>, tensor<1x1x16x8xf32> -> tensor<1x9x9x8xf32>
+  func.return %a, %b, %c, %d : tensor<1x4x4x8xf32>, tensor<1x5x5x8xf32>, tensor<1x7x7x8xf32>, tensor<1x9x9x8xf32>
+}
