@@ -12,6 +12,8 @@ Level `kernels` (values are tensors, nothing has an address yet)::
 `plan.weight N` is the N-th result of `func.func private @weights()`, a function of `nn` ops on weight handles that
 is run
 in numpy when the package is written: packing and folding of weights are ops there, so they can be seen and tested too.
+What a launch `{at_load}` gives depends on weights alone and is computed once, when a model is loaded: so a form of the
+weights that is larger than they are is never downloaded.
 
 Level `loops` and below (values have addresses)::
 
@@ -34,13 +36,16 @@ from xdsl.dialects.builtin import (
     StringAttr,
     SymbolRefAttr,
     TensorType,
+    UnitAttr,
     i64,
 )
 from xdsl.ir import Attribute, Block, Dialect, Region, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
+    ParsePropInAttrDict,
     irdl_op_definition,
     operand_def,
+    opt_prop_def,
     prop_def,
     region_def,
     result_def,
@@ -59,6 +64,8 @@ ENTRY = "main"
 
 ARENA_BUFFERS = "arena_buffers"
 """Attribute of a `plan.program`: the bytes of each arena buffer."""
+PREPARED_BUFFERS = "prepared_buffers"
+"""Attribute of a `plan.program`: the bytes of each buffer for what is computed at load and kept."""
 WEIGHT_BYTES = "weight_bytes"
 """Attribute of a `plan.program`: the bytes of all weights together."""
 WEIGHT_OFFSETS = "weight_offsets"
@@ -108,10 +115,12 @@ def _count(type: TensorType[Attribute]) -> int:
 
 @irdl_op_definition
 class LaunchOp(IRDLOperation):
-    """Run a kernel on tensors."""
+    """Run a kernel on tensors: in each run of the model, or (`at_load`) once, when the model is loaded."""
 
     name = "plan.launch"
     kernel = prop_def(FlatSymbolRefAttrConstr)
+    at_load = opt_prop_def(UnitAttr)
+    irdl_options = (ParsePropInAttrDict(),)
     arguments = var_operand_def(TensorType)
     outs = var_result_def(TensorType)
     assembly_format = "$kernel `(` $arguments `)` attr-dict `:` functional-type($arguments, $outs)"
@@ -125,6 +134,28 @@ class LaunchOp(IRDLOperation):
             result_types=[result_types],
             properties={"kernel": SymbolRefAttr(kernel)},
         )
+
+    def verify_(self) -> None:
+        if self.at_load is not None and not depends_on_weights_alone(self):
+            raise VerifyException(
+                "what is launched at load reads weights and results of its like alone"
+            )
+
+
+def storage_of(value: SSAValue) -> SSAValue:
+    """The value whose memory `value` is: itself, or what it is a view of."""
+    while isinstance(value.owner, ViewOp):
+        value = value.owner.source
+    return value
+
+
+def depends_on_weights_alone(launch: LaunchOp) -> bool:
+    """Whether all that a launch reads are weights and results of launches at load."""
+    owners = [storage_of(v).owner for v in launch.arguments]
+    return all(
+        isinstance(o, WeightOp) or (isinstance(o, LaunchOp) and o.at_load is not None)
+        for o in owners
+    )
 
 
 @irdl_op_definition
@@ -149,8 +180,8 @@ class ProgramOp(IRDLOperation):
 
 @irdl_op_definition
 class SliceOp(IRDLOperation):
-    """`bytes` bytes at `offset` of a buffer. `space` is `"arena"` or `"weights"`; `buffer` numbers the buffers of a
-    space (always 0 where a target has one linear memory)."""
+    """`bytes` bytes at `offset` of a buffer. `space` is `"arena"`, `"weights"` or `"prepared"` (computed at load,
+    and kept); `buffer` numbers the buffers of a space (always 0 where a target has one linear memory)."""
 
     name = "plan.slice"
     space = prop_def(StringAttr)
@@ -175,15 +206,25 @@ class SliceOp(IRDLOperation):
 
 @irdl_op_definition
 class LaunchIntoOp(IRDLOperation):
-    """Run a lowered kernel: inputs first, outputs last."""
+    """Run a lowered kernel: inputs first, outputs last. Those that run `at_load` come before all others."""
 
     name = "plan.launch_into"
     kernel = prop_def(FlatSymbolRefAttrConstr)
+    at_load = opt_prop_def(UnitAttr)
+    irdl_options = (ParsePropInAttrDict(),)
     arguments = var_operand_def(MemRefType)
     assembly_format = "$kernel `(` $arguments `)` attr-dict `:` type($arguments)"
 
-    def __init__(self, kernel: str, arguments: Sequence[SSAValue]) -> None:
-        super().__init__(operands=[arguments], properties={"kernel": SymbolRefAttr(kernel)})
+    def __init__(
+        self, kernel: str, arguments: Sequence[SSAValue], *, at_load: bool = False
+    ) -> None:
+        super().__init__(
+            operands=[arguments],
+            properties={
+                "kernel": SymbolRefAttr(kernel),
+                "at_load": UnitAttr() if at_load else None,
+            },
+        )
 
 
 @irdl_op_definition

@@ -20,7 +20,7 @@ from webdnn.dialects.locations import location_names
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
 from webdnn.lowering.target_wasm.layout import memory_layout, stack_for
-from webdnn.lowering.target_wasm.plan_to_llvm import program_module
+from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module
 from webdnn.package import SHARD_BYTES, describe_file
 from webdnn.stages import Target
 
@@ -45,6 +45,12 @@ class Program:
     @property
     def arena_buffers(self) -> list[int]:
         return self._ints(plan.ARENA_BUFFERS)
+
+    @property
+    def prepared_buffers(self) -> list[int]:
+        return (
+            self._ints(plan.PREPARED_BUFFERS) if plan.PREPARED_BUFFERS in self.op.attributes else []
+        )
 
     @property
     def weight_offsets(self) -> list[int]:
@@ -137,6 +143,7 @@ def wasm_section(
         objects = [host, *(k.objects[variant] for k in kernels)]
         module = link(
             objects,
+            exports=entry_points(program.op),
             stack_size=layout.stack_bytes,
             memory_pages=layout.pages,
             data_limit=layout.weights_offset,
@@ -150,7 +157,7 @@ def wasm_section(
         return [{"offset": layout.address(s), "bytes": _used_bytes(s)} for s in slices]
 
     image = _weights_image(program, arrays, "wasm")
-    section = {
+    section: dict[str, Any] = {
         "modules": modules,
         "memory": {"pages": layout.pages},
         "weights": {
@@ -165,7 +172,15 @@ def wasm_section(
             {"kernel": op.kernel.string_value(), "label": _label(op)} for op in program.launches
         ],
     }
+    if at_load := _count_at_load(program.launches):
+        section["prepare"] = at_load
+        section["prepared"] = {"offset": layout.prepared_offset, "bytes": layout.prepared_bytes}
     return section, files
+
+
+def _count_at_load(launches: Sequence[plan.LaunchIntoOp]) -> int:
+    """How many launches, the first ones, run once at load."""
+    return sum(op.at_load is not None for op in launches)
 
 
 def _used_bytes(slice: plan.SliceOp) -> int:
@@ -263,11 +278,14 @@ def webgpu_section(
     ]
     first_arena = len(buffers)
     buffers.extend({"kind": "arena", "bytes": size} for size in program.arena_buffers)
+    first_prepared = len(buffers)
+    buffers.extend({"kind": "prepared", "bytes": size} for size in program.prepared_buffers)
 
     def place(slice: plan.SliceOp) -> dict[str, int]:
         offset, size = slice.offset.value.data, slice.bytes.value.data
-        if slice.space.data == "arena":
-            number = first_arena + slice.buffer.value.data
+        if slice.space.data != "weights":
+            first = first_arena if slice.space.data == "arena" else first_prepared
+            number = first + slice.buffer.value.data
             return {"buffer": number, "offset": offset, "bytes": size}
         number = next(
             i for i, (start, length) in enumerate(cuts) if start <= offset < start + length
@@ -284,6 +302,7 @@ def webgpu_section(
             for op in program.bindings(role)
         ]
 
+    launched = [op for op in program.launches if 0 not in workgroups[op.kernel.string_value()]]
     launches = [
         {
             "kernel": numbers[op.kernel.string_value()],
@@ -291,8 +310,7 @@ def webgpu_section(
             "bindings": [place(_slice(v)) for v in op.arguments],
             "label": _label(op),
         }
-        for op in program.launches
-        if 0 not in workgroups[op.kernel.string_value()]
+        for op in launched
     ]
     limits: dict[str, int] = {}
     slices = [_slice(v) for op in program.launches for v in op.arguments]
@@ -303,7 +321,7 @@ def webgpu_section(
     if largest > WebGPULimits.buffer_bytes:
         limits["maxBufferSize"] = largest
     image = _weights_image(program, arrays, "webgpu")
-    section = {
+    section: dict[str, Any] = {
         "features": sorted(features),
         "limits": limits,
         "weights": {"bytes": len(image), "shards": _shards(image, "webgpu", files)},
@@ -314,4 +332,6 @@ def webgpu_section(
         "inputs": bound("input"),
         "outputs": bound("output"),
     }
+    if at_load := _count_at_load(launched):
+        section["prepare"] = at_load
     return section, files

@@ -12,6 +12,7 @@ from xdsl.passes import ModulePass
 from xdsl.universe import Universe
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.lowering.kernels.launch_at_load import LaunchAtLoad
 from webdnn.lowering.kernels.outline import OutlineKernels
 from webdnn.lowering.kernels.pack_weights import PackWeights
 from webdnn.lowering.kernels.plan_memory import PlanMemory
@@ -61,7 +62,7 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
 
 def _loops(target: Target) -> Sequence[ModulePass]:
     lower = LowerKernelsToCPULoopsPass() if target == "wasm" else LowerKernelsToGPULoopsPass()
-    return (lower, PlanMemory(target=target))
+    return (lower, LaunchAtLoad(), PlanMemory(target=target))
 
 
 def _target(target: Target) -> Sequence[ModulePass]:

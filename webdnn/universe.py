@@ -41,6 +41,7 @@ _PASSES: dict[str, str] = {
     "assign-gpu-schedules": "webdnn.lowering.loops_gpu.schedules:AssignGPUSchedulesPass",
     "lower-kernels-to-cpu-loops": "webdnn.lowering.loops_cpu.lower:LowerKernelsToCPULoopsPass",
     "lower-kernels-to-gpu-loops": "webdnn.lowering.loops_gpu.lower:LowerKernelsToGPULoopsPass",
+    "launch-at-load": "webdnn.lowering.kernels.launch_at_load:LaunchAtLoad",
     "plan-memory": "webdnn.lowering.kernels.plan_memory:PlanMemory",
     "lower-plan-to-llvm": "webdnn.lowering.target_wasm.plan_to_llvm:LowerPlanToLLVM",
     "lower-kernels-to-llvm": "webdnn.lowering.target_wasm.kernels_to_llvm:LowerKernelsToLLVM",

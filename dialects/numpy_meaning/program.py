@@ -100,18 +100,22 @@ class _Planned:
     def __init__(self, module: ModuleOp, program: plan.ProgramOp, weights: Sequence[Array]) -> None:
         self.program = program
         self.kernels = {op.sym_name.data: op for op in module.ops if isinstance(op, kernel.FuncOp)}
-        self.arena = [np.zeros(n, np.uint8) for n in _ints(program, plan.ARENA_BUFFERS)]
+        self.spaces = {
+            "arena": [np.zeros(n, np.uint8) for n in _ints(program, plan.ARENA_BUFFERS)],
+            "prepared": [np.zeros(n, np.uint8) for n in _ints(program, plan.PREPARED_BUFFERS)],
+        }
         size = program.attributes[plan.WEIGHT_BYTES]
         assert isinstance(size, IntegerAttr)
-        self.weights = np.zeros(size.value.data, np.uint8)
+        shipped = np.zeros(size.value.data, np.uint8)
         for offset, array in zip(_ints(program, plan.WEIGHT_OFFSETS), weights, strict=True):
             raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-            self.weights[offset : offset + raw.size] = raw
+            shipped[offset : offset + raw.size] = raw
+        self.spaces["weights"] = [shipped]
 
     def memory(self, value: SSAValue) -> Array:
         slice = value.owner
         assert isinstance(slice, plan.SliceOp) and isinstance(slice.res.type, MemRefType)
-        buffers = [self.weights] if slice.space.data == "weights" else self.arena
+        buffers = self.spaces[slice.space.data]
         dtype = numpy_dtype(slice.res.type.element_type)
         (count,) = slice.res.type.get_shape()
         start = slice.offset.value.data
@@ -121,12 +125,16 @@ class _Planned:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         ops = list(self.program.body.block.ops)
         binds = [op for op in ops if isinstance(op, plan.BindOp)]
+        launches = [op for op in ops if isinstance(op, plan.LaunchIntoOp)]
+        for launch in launches:
+            if launch.at_load is not None:
+                self.launch(launch)
         for bind in binds:
             if bind.role.data == "input":
                 memory = self.memory(bind.slice)
                 memory[:] = inputs[bind.tensor_name.data].reshape(-1).view(memory.dtype)
-        for launch in ops:
-            if isinstance(launch, plan.LaunchIntoOp):
+        for launch in launches:
+            if launch.at_load is None:
                 self.launch(launch)
         outputs: dict[str, Array] = {}
         for bind in binds:
@@ -146,6 +154,6 @@ class _Planned:
 
 
 def _ints(op: Operation, name: str) -> list[int]:
-    attr = op.attributes[name]
+    attr = op.attributes.get(name, ArrayAttr([]))
     assert isinstance(attr, ArrayAttr)
     return [v.value.data for v in attr.data if isinstance(v, IntegerAttr)]

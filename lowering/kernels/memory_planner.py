@@ -71,6 +71,22 @@ def plan_offsets(lifetimes: Sequence[Lifetime], sizes: Sequence[int], alignment:
     return MemoryPlan(placements, [total])
 
 
+def side_by_side(sizes: Sequence[int], alignment: int) -> MemoryPlan:
+    """One buffer that holds all tensors at all times."""
+    placements: list[Placement] = []
+    end = 0
+    for size in sizes:
+        placements.append(Placement(0, end, size))
+        end = align_up(end + size, alignment)
+    return MemoryPlan(placements, [end])
+
+
+def own_buffers(sizes: Sequence[int], alignment: int) -> MemoryPlan:
+    """A buffer for each tensor."""
+    placements = [Placement(number, 0, size) for number, size in enumerate(sizes)]
+    return MemoryPlan(placements, [align_up(size, alignment) for size in sizes])
+
+
 def plan_buffers(lifetimes: Sequence[Lifetime], sizes: Sequence[int], alignment: int) -> MemoryPlan:
     """Several buffers that hold one tensor at a time, at offset 0: a launch never reads a buffer that it writes."""
     order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], lifetimes[i].start))

@@ -17,7 +17,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn.base import shape_of
-from webdnn.lowering.kernels.lifetimes import storage_of
+from webdnn.dialects.plan import storage_of
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
 from webdnn.lowering.loops_cpu.pack import Packing, choose_packings, pack_operand
 from webdnn.lowering.weights_function import (

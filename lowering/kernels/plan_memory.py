@@ -25,9 +25,17 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import plan
 from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, OUTPUT_DTYPES, OUTPUT_NAMES
+from webdnn.dialects.plan import storage_of
 from webdnn.dialects.webgpu_limits import WebGPULimits
-from webdnn.lowering.kernels.lifetimes import storage_of, tensor_lifetimes
-from webdnn.lowering.kernels.memory_planner import MemoryPlan, align_up, plan_buffers, plan_offsets
+from webdnn.lowering.kernels.lifetimes import prepared_tensors, tensor_lifetimes
+from webdnn.lowering.kernels.memory_planner import (
+    MemoryPlan,
+    align_up,
+    own_buffers,
+    plan_buffers,
+    plan_offsets,
+    side_by_side,
+)
 from webdnn.lowering.weights_function import WeightsFunction, find_function
 
 WASM_ALIGNMENT = 64
@@ -44,8 +52,9 @@ def element_bytes(element: Attribute, target: str) -> int:
     return size if target == "wasm" else max(size, 4)
 
 
-def tensor_bytes(type: TensorType[Attribute], target: str) -> int:
+def tensor_bytes(type: Attribute, target: str) -> int:
     """Bytes of a tensor in memory; an empty one takes an element's, because WebGPU has no empty binding."""
+    assert isinstance(type, TensorType)
     return max(prod(type.get_shape()), 1) * element_bytes(type.element_type, target)
 
 
@@ -67,7 +76,11 @@ class PlanMemory(ModulePass):
         sizes = [tensor_bytes(t.type, self.target) for t in lifetimes]
         place = plan_offsets if self.target == "wasm" else plan_buffers
         memory: MemoryPlan = place(lifetimes, sizes, alignment)
-        placements = {t.value: p for t, p in zip(lifetimes, memory.placements, strict=True)}
+        places = {t.value: ("arena", p) for t, p in zip(lifetimes, memory.placements, strict=True)}
+        kept = prepared_tensors(block)
+        keep = side_by_side if self.target == "wasm" else own_buffers
+        prepared = keep([tensor_bytes(v.type, self.target) for v in kept], alignment)
+        places |= {v: ("prepared", p) for v, p in zip(kept, prepared.placements, strict=True)}
         offsets, weight_bytes = self._weight_offsets(op, alignment)
         program = plan.ProgramOp(main.sym_name.data)
         body = program.body.block
@@ -82,8 +95,8 @@ class PlanMemory(ModulePass):
             if isinstance(storage.owner, plan.WeightOp):
                 key = ("weights", 0, offsets[storage.owner.index.value.data], size, memref)
             else:
-                placement = placements[storage]
-                key = ("arena", placement.buffer, placement.offset, size, memref)
+                space, placement = places[storage]
+                key = (space, placement.buffer, placement.offset, size, memref)
             if key not in slices:
                 op = plan.SliceOp(*key)
                 op.res.name_hint = value.name_hint
@@ -102,13 +115,17 @@ class PlanMemory(ModulePass):
         assert isinstance(end, func.ReturnOp)
         bind("input", block.args, INPUT_NAMES, INPUT_DTYPES)
         bind("output", end.arguments, OUTPUT_NAMES, OUTPUT_DTYPES)
-        for launch in block.ops:
-            if isinstance(launch, plan.LaunchOp):
-                arguments = [slice_of(v) for v in (*launch.arguments, *launch.outs)]
-                into = plan.LaunchIntoOp(launch.kernel.string_value(), arguments)
-                into.location = launch.location
-                body.add_op(into)
+        launches = [op for op in block.ops if isinstance(op, plan.LaunchOp)]
+        for launch in sorted(launches, key=lambda launch: launch.at_load is None):
+            arguments = [slice_of(v) for v in (*launch.arguments, *launch.outs)]
+            into = plan.LaunchIntoOp(
+                launch.kernel.string_value(), arguments, at_load=launch.at_load is not None
+            )
+            into.location = launch.location
+            body.add_op(into)
         program.attributes[plan.ARENA_BUFFERS] = _ints(memory.buffers)
+        if kept:
+            program.attributes[plan.PREPARED_BUFFERS] = _ints(prepared.buffers)
         program.attributes[plan.WEIGHT_OFFSETS] = _ints(offsets)
         program.attributes[plan.WEIGHT_BYTES] = IntegerAttr(weight_bytes, i64)
         Rewriter.insert_op(program, InsertPoint.before(main))

@@ -1,4 +1,4 @@
-"""Where things lie in the one linear memory: `[stack, data | weights | arena]`."""
+"""Where things lie in the one linear memory: `[stack, data | weights | prepared | arena]`."""
 
 from __future__ import annotations
 
@@ -29,14 +29,19 @@ class MemoryLayout:
     data_bytes: int
     weights_bytes: int
     arena_bytes: int
+    prepared_bytes: int = 0
 
     @property
     def weights_offset(self) -> int:
         return _aligned(self.stack_bytes + self.data_bytes)
 
     @property
-    def arena_offset(self) -> int:
+    def prepared_offset(self) -> int:
         return _aligned(self.weights_offset + self.weights_bytes)
+
+    @property
+    def arena_offset(self) -> int:
+        return _aligned(self.prepared_offset + self.prepared_bytes)
 
     @property
     def pages(self) -> int:
@@ -44,9 +49,13 @@ class MemoryLayout:
         return -(-(self.arena_offset + self.arena_bytes) // PAGE)
 
     def address(self, slice: plan.SliceOp) -> int:
-        """The address of a slice of the arena or of the weights."""
-        base = self.weights_offset if slice.space.data == "weights" else self.arena_offset
-        return base + slice.offset.value.data
+        """The address of a slice."""
+        bases = {
+            "weights": self.weights_offset,
+            "prepared": self.prepared_offset,
+            "arena": self.arena_offset,
+        }
+        return bases[slice.space.data] + slice.offset.value.data
 
 
 def kernel_stack_bytes(func: kernel.FuncOp) -> int:
@@ -77,14 +86,15 @@ def memory_layout(
     Raises:
         WebDNNError: more than 4 GiB would be needed.
     """
-    sizes = {"weights": 0, "arena": 0}
+    sizes = {"weights": 0, "prepared": 0, "arena": 0}
     for op in program.body.block.ops:
         if isinstance(op, plan.SliceOp):
             space = op.space.data
             sizes[space] = max(sizes[space], op.offset.value.data + op.bytes.value.data)
     weights = max(sizes["weights"], *_planned(program, plan.WEIGHT_BYTES))
     arena = max(sizes["arena"], *_planned(program, plan.ARENA_BUFFERS))
-    layout = MemoryLayout(stack_bytes, data_bytes, weights, arena)
+    prepared = max(sizes["prepared"], *_planned(program, plan.PREPARED_BUFFERS))
+    layout = MemoryLayout(stack_bytes, data_bytes, weights, arena, prepared)
     check_pages(layout.pages)
     return layout
 

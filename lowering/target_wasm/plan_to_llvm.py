@@ -1,4 +1,4 @@
-"""`lower-plan-to-llvm`: the host program becomes `run` and `run_range`, functions of calls with constant addresses."""
+"""`lower-plan-to-llvm`: the host program becomes functions of calls with constant addresses (`run` and its like)."""
 
 from __future__ import annotations
 
@@ -17,24 +17,36 @@ from webdnn.lowering.target_wasm.types import PTR
 
 RUN = "run"
 RUN_RANGE = "run_range"
+PREPARE = "prepare"
 _EXTERNAL = llvm.LinkageAttr("external")
 
 
 def lower_program(program: plan.ProgramOp, layout: MemoryLayout) -> list[llvm.FuncOp]:
-    """`run()` and `run_range(begin, end)`.
+    """`run()`, `run_range(begin, end)`, and `prepare()` where there are launches at load.
 
-    `run_range` runs the launches whose number is at least `begin` and less than `end`. `run` calls it, so that each
+    `run_range` runs the launches whose number is at least `begin` and less than `end`. The others call it, so that each
     launch is in the module once; the test before each launch costs nothing beside a kernel.
     """
     launches = [op for op in program.body.block.ops if isinstance(op, plan.LaunchIntoOp)]
-    return [_run(len(launches)), _run_range(launches, layout)]
+    first = sum(op.at_load is not None for op in launches)
+    functions = [_run(RUN, first, len(launches)), _run_range(launches, layout)]
+    return [_run(PREPARE, 0, first), *functions] if first else functions
 
 
-def _run(count: int) -> llvm.FuncOp:
+def entry_points(program: plan.ProgramOp) -> tuple[str, ...]:
+    """The names of the functions that `lower_program` makes."""
+    prepares = any(
+        isinstance(op, plan.LaunchIntoOp) and op.at_load is not None
+        for op in program.body.block.ops
+    )
+    return (RUN, RUN_RANGE, PREPARE) if prepares else (RUN, RUN_RANGE)
+
+
+def _run(name: str, begin: int, end: int) -> llvm.FuncOp:
     emitter = Emitter({}, relaxed=False)
-    emitter.block.add_op(llvm.CallOp(RUN_RANGE, emitter.int(0), emitter.int(count)))
+    emitter.block.add_op(llvm.CallOp(RUN_RANGE, emitter.int(begin), emitter.int(end)))
     emitter.block.add_op(llvm.ReturnOp())
-    return llvm.FuncOp(RUN, llvm.LLVMFunctionType([]), _EXTERNAL, body=emitter.finish())
+    return llvm.FuncOp(name, llvm.LLVMFunctionType([]), _EXTERNAL, body=emitter.finish())
 
 
 def _run_range(launches: list[plan.LaunchIntoOp], layout: MemoryLayout) -> llvm.FuncOp:

@@ -57,15 +57,19 @@ export interface WasmSection {
   readonly memory: { readonly pages: number };
   readonly weights: ByteRange & { readonly shards: readonly FileRef[] };
   readonly arena: ByteRange;
+  /** Where what is computed at load lies. */
+  readonly prepared?: ByteRange;
   readonly inputs: readonly ByteRange[];
   readonly outputs: readonly ByteRange[];
   readonly launches: readonly WasmLaunch[];
+  /** How many of the launches, the first ones, run once at load (by the export `prepare`); none where it is left out. */
+  readonly prepare?: number;
 }
 
-/** A GPU buffer: a part of the weights (`offset` counts in all weights), or an arena buffer. */
+/** A GPU buffer: a part of the weights (`offset` counts in all weights), an arena buffer, or one for what is computed at load. */
 export type GpuBuffer =
   | { readonly kind: "weights"; readonly bytes: number; readonly offset: number }
-  | { readonly kind: "arena"; readonly bytes: number };
+  | { readonly kind: "arena" | "prepared"; readonly bytes: number };
 
 /** How a kernel uses a binding. */
 export type BindingAccess = "read" | "read_write";
@@ -112,6 +116,8 @@ export interface WebGpuSection {
   readonly shaders: readonly FileRef[];
   readonly kernels: readonly GpuKernel[];
   readonly launches: readonly GpuLaunch[];
+  /** How many of the launches, the first ones, are dispatched once at load; none where it is left out. */
+  readonly prepare?: number;
   readonly inputs: readonly GpuTensor[];
   readonly outputs: readonly GpuTensor[];
 }

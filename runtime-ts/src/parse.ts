@@ -47,9 +47,11 @@ const wasm = object<WasmSection>({
   memory: object<WasmSection["memory"]>({ pages: integer(1, MAX_PAGES) }),
   weights: object<WasmSection["weights"]>({ ...rangeFields, shards: list(file) }),
   arena: range,
+  prepared: { optional: range },
   inputs: list(range),
   outputs: list(range),
   launches: list(object<WasmLaunch>({ kernel: text(), label })),
+  prepare: { optional: size },
 });
 
 const weightsBuffer = object<Extract<GpuBuffer, { kind: "weights" }>>({
@@ -57,12 +59,12 @@ const weightsBuffer = object<Extract<GpuBuffer, { kind: "weights" }>>({
   bytes: size,
   offset: size,
 });
-const arenaBuffer = object<Extract<GpuBuffer, { kind: "arena" }>>({
-  kind: oneOf("weights", "arena") as Rule<"arena">,
+const otherBuffer = object<Exclude<GpuBuffer, { kind: "weights" }>>({
+  kind: oneOf("weights", "arena", "prepared") as Rule<"arena" | "prepared">,
   bytes: size,
 });
 const gpuBuffer: Rule<GpuBuffer> = (value, path) => {
-  arenaBuffer(value, path);
+  otherBuffer(value, path);
   if ((value as GpuBuffer).kind === "weights") weightsBuffer(value, path);
 };
 const gpuTensor = object<GpuTensor>({
@@ -93,6 +95,7 @@ const webgpu = object<WebGpuSection>({
       label,
     }),
   ),
+  prepare: { optional: size },
   inputs: list(gpuTensor),
   outputs: list(gpuTensor),
 });
@@ -158,6 +161,12 @@ function eachTensor<P>(
   }
 }
 
+function preparesItsOwn(section: WasmSection | WebGpuSection, at: string): void {
+  const { launches, prepare = 0 } = section;
+  const count = launches.length;
+  ensure(prepare <= count, `${at}.prepare`, `is ${prepare}, but there are ${count} launches`);
+}
+
 function checkWasm(manifest: Manifest, section: WasmSection): void {
   const at = "backends.wasm";
   const { pages } = section.memory;
@@ -165,6 +174,8 @@ function checkWasm(manifest: Manifest, section: WasmSection): void {
     ensure(r.offset + r.bytes <= pages * PAGE, path, "reaches beyond the memory");
   inMemory(section.weights, `${at}.weights`);
   inMemory(section.arena, `${at}.arena`);
+  if (section.prepared) inMemory(section.prepared, `${at}.prepared`);
+  preparesItsOwn(section, at);
   sumsUp(section.weights.shards, section.weights.bytes, `${at}.weights`);
   eachTensor(manifest, section, at, (t, place, path) => {
     inMemory(place, path);
@@ -189,9 +200,9 @@ function checkWebGpu(manifest: Manifest, section: WebGpuSection): void {
     ensure(shard.bytes % 4 === 0, path, "is not a multiple of 4, and the shard is not the last");
   }
   for (const [i, b] of buffers.entries()) {
-    const aligned = b.kind === "arena" || b.offset % 4 === 0;
+    const aligned = b.kind !== "weights" || b.offset % 4 === 0;
     ensure(aligned, `${at}.buffers[${i}].offset`, "is not a multiple of 4");
-    const inside = b.kind === "arena" || b.offset + b.bytes <= weights.bytes;
+    const inside = b.kind !== "weights" || b.offset + b.bytes <= weights.bytes;
     ensure(inside, `${at}.buffers[${i}]`, "reaches beyond the weights");
   }
   for (const [i, k] of kernels.entries()) {
@@ -209,6 +220,7 @@ function checkWebGpu(manifest: Manifest, section: WebGpuSection): void {
     ensure(launch.bindings.length === count, `${path}.bindings`, `must have ${count} entries`);
     for (const [j, b] of launch.bindings.entries()) inBuffer(b, `${path}.bindings[${j}]`);
   }
+  preparesItsOwn(section, at);
   eachTensor(manifest, section, at, (t, place, path) => {
     inBuffer(place, path);
     const bytes = elementCount(t.shape) * storageBytes(place.storage);

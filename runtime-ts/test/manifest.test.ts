@@ -14,6 +14,7 @@ const validate = new Ajv2020({ strict: true, strictRequired: false }).compile(sc
 type Spoilt = any;
 
 const { manifest: full } = await makePackage({ dtypes: GPU_DTYPES });
+const { manifest: preparing } = await makePackage({ prepare: true });
 const { manifest: wasmOnly } = await makePackage({ dtypes: ALL_DTYPES, webgpu: false });
 const { manifest: webgpuOnly } = await makePackage({ wasm: false });
 
@@ -52,6 +53,7 @@ function changed(root: unknown, path: readonly string[], ...value: unknown[]): S
 describe("the schema and the runtime's types agree", () => {
   test.each([
     ["both back ends", full],
+    ["launches at load", preparing],
     ["wasm", wasmOnly],
     ["webgpu", webgpuOnly],
   ])("on a good manifest: %s", (_, manifest) => {
@@ -60,7 +62,7 @@ describe("the schema and the runtime's types agree", () => {
   });
 
   test("on a manifest with any one value deleted or replaced", async () => {
-    const { manifest } = await makePackage({ dtypes: ["bool"] });
+    const { manifest } = await makePackage({ dtypes: ["bool"], prepare: true });
     const junk = [null, true, "", "x", "../x", -1, 0, 0.5, 65537, [], [1], {}];
     let rejected = 0;
     for (const path of paths(manifest)) {
@@ -132,6 +134,15 @@ describe("what a schema cannot say", () => {
     ["more inputs than places", full, [...wasm, "inputs"], [], "backends.wasm.inputs", /entries/],
     ["an input beyond the memory", full, [...wasm, "inputs", "0", "offset"], 65536, "", /beyond/],
     ["weights beyond the memory", full, [...wasm, "weights", "offset"], 65536, "", /beyond/],
+    ["more launches at load than there are", preparing, [...wasm, "prepare"], 4, "", /3 launches/],
+    [
+      "what is prepared beyond the memory",
+      preparing,
+      [...wasm, "prepared", "offset"],
+      65536,
+      "",
+      /beyond/,
+    ],
     ["an arena beyond the memory", full, [...wasm, "arena", "offset"], 65536, "", /beyond/],
     ["an input that is too small", full, [...wasm, "inputs", "0", "bytes"], 4, "", /needs 400/],
     ["an unaligned input", full, [...wasm, "inputs", "0", "offset"], 2049, "", /aligned/],

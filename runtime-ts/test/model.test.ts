@@ -190,3 +190,14 @@ test("a run makes no arrays but those of the outputs", async () => {
     vi.restoreAllMocks();
   }
 });
+
+test("launches at load run once, before the first run, and are not profiled", async () => {
+  const model = await open({ prepare: true, webgpu: false });
+  const x = sampleInput();
+  for (let run = 0; run < 2; run++) {
+    const { y } = await model.run({ x });
+    for (const [i, v] of expected(x).entries()) expect(y?.[i]).toBeCloseTo(v, 5);
+  }
+  const { launches } = await model.profile({ x });
+  expect(launches.map(({ kernel }) => kernel)).toEqual(["scale", "relu"]);
+});

@@ -57,6 +57,18 @@ test("a run is one submission, and outputs are right", async () => {
   expect(devices[0]?.scopes).toEqual([]);
 });
 
+test("launches at load are one submission of their own, and are not profiled", async () => {
+  const { model, devices } = await open({}, { prepare: true });
+  expect(devices[0]?.submissions).toHaveLength(1);
+  for (let i = 0; i < 2; i++) {
+    const { y } = await model.run({ x });
+    for (const [i, v] of expected(x).entries()) expect(y?.[i]).toBeCloseTo(v, 5);
+  }
+  expect(devices[0]?.submissions).toHaveLength(3);
+  const { launches } = await model.profile({ x });
+  expect(launches.map(({ kernel }) => kernel)).toEqual(["scale_0", "relu_0"]);
+});
+
 test("buffers have no usage but what they need", async () => {
   const { devices } = await open();
   const usages = devices[0]?.buffers.map((b) => [b.descriptor.label, b.descriptor.usage]);

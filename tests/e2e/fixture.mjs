@@ -75,6 +75,7 @@ const roundUp = (n, step) => Math.ceil(n / step) * step;
  * @property {boolean} [webgpu] whether there is a WebGPU part
  * @property {string} [wgsl] in place of the module of the first two kernels
  * @property {boolean} [trap] whether the first wasm kernel traps
+ * @property {boolean} [prepare] whether the scale is read from where a launch at load copies it
  */
 
 /**
@@ -83,7 +84,14 @@ const roundUp = (n, step) => Math.ceil(n / step) * step;
  * @param {FixtureOptions} [options]
  * @returns {Promise<{ manifest: any, files: Map<string, Uint8Array> }>}
  */
-export async function makePackage({ dtypes = [], wasm = true, webgpu = true, wgsl, trap } = {}) {
+export async function makePackage({
+  dtypes = [],
+  wasm = true,
+  webgpu = true,
+  wgsl,
+  trap = false,
+  prepare = false,
+} = {}) {
   /** @type {Map<string, Uint8Array>} */
   const files = new Map();
   /** @param {string} file @param {Uint8Array} content */
@@ -112,8 +120,9 @@ export async function makePackage({ dtypes = [], wasm = true, webgpu = true, wgs
     outputs: [{ name: "y", ...main }, ...copies.map((c) => ({ name: `out_${c.dtype}`, ...c }))],
     backends: /** @type {any} */ ({}),
   };
-  if (wasm) manifest.backends.wasm = await wasmPart(dtypes, add, addShards("wasm"), trap);
-  if (webgpu) manifest.backends.webgpu = webgpuPart(dtypes, add, addShards("webgpu"), wgsl);
+  if (wasm) manifest.backends.wasm = await wasmPart(dtypes, add, addShards("wasm"), trap, prepare);
+  if (webgpu)
+    manifest.backends.webgpu = webgpuPart(dtypes, add, addShards("webgpu"), wgsl, prepare);
   return { manifest, files };
 }
 
@@ -136,9 +145,10 @@ export async function writePackage(folder, { manifest, files }) {
  * @param {DType[]} dtypes
  * @param {(file: string, content: Uint8Array) => object} add
  * @param {object[]} shards
- * @param {boolean | undefined} trap
+ * @param {boolean} trap
+ * @param {boolean} prepare
  */
-async function wasmPart(dtypes, add, shards, trap) {
+async function wasmPart(dtypes, add, shards, trap, prepare) {
   const weights = { offset: 1024, bytes: WEIGHT_BYTES, shards };
   const arenaOffset = roundUp(weights.offset + weights.bytes, 64);
   let end = arenaOffset;
@@ -151,6 +161,9 @@ async function wasmPart(dtypes, add, shards, trap) {
   const [x, t, y] = [place(COUNT * 4), place(COUNT * 4), place(COUNT * 4)];
   const ins = dtypes.map((d) => place(COPIED * DTYPES[d].bytes));
   const outs = dtypes.map((d) => place(COPIED * DTYPES[d].bytes));
+  const arena = { offset: arenaOffset, bytes: end - arenaOffset };
+  const prepared = place(COUNT * 4);
+  const scaleOffset = prepare ? prepared.offset : weights.offset;
   /** @param {string} body one iteration over four elements at byte $i */
   const loop = (body) => `(local $i i32) (loop $l ${body}
     (local.set $i (i32.add (local.get $i) (i32.const 16)))
@@ -159,12 +172,15 @@ async function wasmPart(dtypes, add, shards, trap) {
   const load = (offset) => `(v128.load offset=${offset} (local.get $i))`;
   /** @param {boolean} relaxed */
   const kernels = (relaxed) => {
-    const [a, b, c] = [load(x.offset), load(weights.offset), load(weights.offset + BIAS_OFFSET)];
+    const [a, b, c] = [load(x.offset), load(scaleOffset), load(weights.offset + BIAS_OFFSET)];
     const sum = relaxed
       ? `(f32x4.relaxed_madd ${a} ${b} ${c})`
       : `(f32x4.add (f32x4.mul ${a} ${b}) ${c})`;
     const zero = "(f32x4.splat (f32.const 0))";
     return [
+      ...(prepare
+        ? [loop(`(v128.store offset=${prepared.offset} (local.get $i) ${load(weights.offset)})`)]
+        : []),
       trap ? "unreachable" : loop(`(v128.store offset=${t.offset} (local.get $i) ${sum})`),
       loop(`(v128.store offset=${y.offset} (local.get $i) (f32x4.max ${load(t.offset)} ${zero}))`),
       ...ins.map(
@@ -178,7 +194,8 @@ async function wasmPart(dtypes, add, shards, trap) {
     const bodies = kernels(relaxed);
     const text = `(module (import "env" "memory" (memory 1 1))
       ${bodies.map((body, i) => `(func $k${i} ${body})`).join("\n")}
-      (func (export "run") ${bodies.map((_, i) => `(call $k${i})`).join(" ")})
+      (func (export "run") ${bodies.map((_, i) => (prepare && i === 0 ? "" : `(call $k${i})`)).join(" ")})
+      ${prepare ? `(func (export "prepare") (call $k0))` : ""}
       (func (export "run_range") (param $b i32) (param $e i32)
         ${bodies.map((_, i) => `(if (i32.and (i32.le_u (local.get $b) (i32.const ${i})) (i32.gt_u (local.get $e) (i32.const ${i}))) (then (call $k${i})))`).join("\n")}))`;
     return assembleWat(text);
@@ -193,10 +210,12 @@ async function wasmPart(dtypes, add, shards, trap) {
     ],
     memory: { pages: 1 },
     weights,
-    arena: { offset: arenaOffset, bytes: end - arenaOffset },
+    arena,
+    ...(prepare ? { prepared, prepare: 1 } : {}),
     inputs: [x, ...ins],
     outputs: [y, ...outs],
     launches: [
+      ...(prepare ? [{ kernel: "copy_f32", label: [] }] : []),
       { kernel: "scale", label: ["Mul_0", "Add_1"] },
       { kernel: "relu", label: ["Relu_2"] },
       ...dtypes.map((d) => ({ kernel: `copy_${d}`, label: [`Identity_${d}`] })),
@@ -230,8 +249,9 @@ export async function assembleWat(text) {
  * @param {(file: string, content: Uint8Array) => object} add
  * @param {object[]} shards
  * @param {string | undefined} wgsl
+ * @param {boolean} prepare
  */
-function webgpuPart(dtypes, add, shards, wgsl) {
+function webgpuPart(dtypes, add, shards, wgsl, prepare) {
   const storages = ["f32", "i32", "u32"];
   const main =
     wgsl ??
@@ -252,8 +272,8 @@ function webgpuPart(dtypes, add, shards, wgsl) {
     ...storages.map(
       (s) => `@group(0) @binding(0) var<storage, read> from_${s}: array<${s}>;
 @group(0) @binding(1) var<storage, read_write> to_${s}: array<${s}>;
-@compute @workgroup_size(${COPIED}) fn copy_${s}(@builtin(local_invocation_index) i: u32) {
-  to_${s}[i] = from_${s}[i];
+@compute @workgroup_size(${COPIED}) fn copy_${s}(@builtin(global_invocation_id) id: vec3<u32>) {
+  to_${s}[id.x] = from_${s}[id.x];
 }
 `,
     ),
@@ -283,6 +303,7 @@ function webgpuPart(dtypes, add, shards, wgsl) {
       to: whole(first + 2 * i + 1, COPIED),
     };
   });
+  const prepared = first + 2 * copies.length;
   return {
     features: [],
     limits: { maxStorageBuffersPerShaderStage: 8 },
@@ -294,6 +315,7 @@ function webgpuPart(dtypes, add, shards, wgsl) {
       arena(COUNT),
       arena(COUNT),
       ...copies.flatMap(() => [arena(COPIED), arena(COPIED)]),
+      ...(prepare ? [{ kind: "prepared", bytes: COUNT * 4 }] : []),
     ],
     shaders: [add("webgpu/kernels-0.wgsl", Buffer.from(source))],
     kernels: [
@@ -319,11 +341,27 @@ function webgpuPart(dtypes, add, shards, wgsl) {
         bindings: ["read", "read_write"],
       })),
     ],
+    ...(prepare ? { prepare: 1 } : {}),
     launches: [
+      ...(prepare
+        ? [
+            {
+              kernel: 2,
+              workgroups: [Math.ceil(COUNT / COPIED), 1, 1],
+              bindings: [whole(0, COUNT), whole(prepared, COUNT)],
+              label: [],
+            },
+          ]
+        : []),
       {
         kernel: 0,
         workgroups: [2, 1, 1],
-        bindings: [whole(2, COUNT), whole(0, COUNT), whole(1, COUNT), whole(3, COUNT)],
+        bindings: [
+          whole(2, COUNT),
+          whole(prepare ? prepared : 0, COUNT),
+          whole(1, COUNT),
+          whole(3, COUNT),
+        ],
         label: ["Mul_0", "Add_1"],
       },
       {

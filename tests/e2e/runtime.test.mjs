@@ -133,7 +133,10 @@ for (const backend of ["webgpu", "wasm"]) {
   test(`${backend}: results, every element type, profile, disposal`, {
     timeout: 120_000,
   }, async () => {
-    const result = await runInPage({ make: { dtypes: GPU_DTYPES }, backends: [backend] });
+    const result = await runInPage({
+      make: { dtypes: GPU_DTYPES, prepare: true },
+      backends: [backend],
+    });
     assert.equal(result.message, undefined);
     assert.deepEqual(result.complaints, []);
     assert.equal(result.backend, backend);

@@ -126,6 +126,8 @@ class WasmModel:
             data = (folder / shard["file"]).read_bytes()
             self._memory.write(self._store, data, offset)
             offset += len(data)
+        if section.get("prepare"):
+            self._exports["prepare"](self._store)
 
     def _instantiate(self, folder: Path) -> Any:
         failures: list[str] = []

@@ -302,6 +302,20 @@ class WebGPUProgram:
                 (self._buffers[b["buffer"]], b["offset"], b["bytes"]) for b in launch["bindings"]
             ]
             self._launches.append((kernel, kernel.bind(slices), launch["workgroups"]))
+        at_load = section.get("prepare", 0)
+        if at_load:
+            self._submit(self._launches[:at_load])
+        self._launches = self._launches[at_load:]
+
+    @staticmethod
+    def _submit(launches: Sequence[tuple[ComputeKernel, Any, list[int]]]) -> None:
+        """All launches in one command buffer."""
+        encoder = device().create_command_encoder()
+        compute_pass = encoder.begin_compute_pass()
+        for kernel, group, workgroups in launches:
+            kernel.encode(compute_pass, group, workgroups)
+        compute_pass.end()
+        device().queue.submit([encoder.finish()])
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """One inference: all launches in one command buffer."""
@@ -318,12 +332,7 @@ class WebGPUProgram:
             words = np.ascontiguousarray(array.astype(_STORAGE[place["storage"]]))
             if words.size:
                 gpu.queue.write_buffer(self._buffers[place["buffer"]], place["offset"], words)
-        encoder = gpu.create_command_encoder()
-        compute_pass = encoder.begin_compute_pass()
-        for kernel, group, workgroups in self._launches:
-            kernel.encode(compute_pass, group, workgroups)
-        compute_pass.end()
-        gpu.queue.submit([encoder.finish()])
+        self._submit(self._launches)
         outputs: dict[str, Array] = {}
         for tensor, place in zip(self._manifest["outputs"], self._section["outputs"], strict=True):
             words = np.zeros(0, _STORAGE[place["storage"]])

@@ -20,8 +20,10 @@ import type { ByteRange, Manifest, TensorInfo, WasmModule, WasmSection } from ".
 import { missingFeatures } from "./features.js";
 
 interface Exports {
-  /** Run all launches. */
+  /** Run all launches but those at load. */
   readonly run: () => void;
+  /** Run those at load; there where the manifest says so. */
+  readonly prepare: () => void;
   /** Run the launches from `begin` to before `end`. */
   readonly run_range: (begin: number, end: number) => void;
 }
@@ -51,7 +53,8 @@ export async function createWasmBackend(context: BackendContext): Promise<Backen
     ],
     PARALLEL_DOWNLOADS,
   );
-  const exports = await instantiate(module as WebAssembly.Module, memory, chosen.file);
+  const exports = await instantiate(module as WebAssembly.Module, memory, chosen.file, section);
+  if (section.prepare) call(() => exports.prepare());
   return new WasmBackend(context.manifest, section, memory, exports);
 }
 
@@ -117,6 +120,7 @@ async function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   file: string,
+  { prepare }: WasmSection,
 ): Promise<Exports> {
   let exports: WebAssembly.Exports;
   try {
@@ -124,7 +128,7 @@ async function instantiate(
   } catch (error) {
     throw new CompileError(file, [messageOf(error)], { cause: error });
   }
-  for (const name of ["run", "run_range"]) {
+  for (const name of ["run", "run_range", ...(prepare ? ["prepare"] : [])]) {
     if (typeof exports[name] !== "function") {
       throw new CompileError(file, [`the module does not export "${name}"`]);
     }
@@ -167,7 +171,9 @@ class WasmBackend implements Backend {
 
   async profile(inputs: Tensors): Promise<Profile> {
     const { exports, outputs } = this.#write(inputs);
-    const launches = this.#section.launches.map(({ kernel, label }, i): LaunchProfile => {
+    const { launches: all, prepare = 0 } = this.#section;
+    const launches = all.slice(prepare).map(({ kernel, label }, n): LaunchProfile => {
+      const i = prepare + n;
       const start = performance.now();
       call(() => exports.run_range(i, i + 1));
       return { kernel, label, milliseconds: performance.now() - start };

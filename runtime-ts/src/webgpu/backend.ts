@@ -32,13 +32,25 @@ export async function createWebGpuBackend(context: BackendContext): Promise<Back
         createKernels(device, section, context),
         parallel(weightTasks(device, section, buffers, context), PARALLEL_DOWNLOADS),
       ]);
-      const dispatches = createDispatches(device, section, buffers, kernels);
+      const all = createDispatches(device, section, buffers, kernels);
+      const { prepare = 0 } = section;
+      if (prepare) dispatchAll(device, all.slice(0, prepare));
+      const dispatches = all.slice(prepare);
       return new WebGpuBackend(context.manifest, section, guarded, buffers, dispatches);
     });
   } catch (error) {
     device.destroy();
     throw error;
   }
+}
+
+/** Submit dispatches in one command buffer. */
+function dispatchAll(device: GPUDevice, dispatches: readonly Dispatch[]): void {
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  for (const dispatch of dispatches) record(pass, dispatch);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
 }
 
 /** An input and the words it is widened into. */
@@ -120,7 +132,8 @@ class WebGpuBackend implements Backend {
       const queries = device.features.has("timestamp-query");
       const times = await (queries ? timeByQueries : timeBySubmissions)(device, this.#dispatches);
       const outputs = await this.#read(device.createCommandEncoder());
-      const launches = this.#section.launches.map(({ kernel, label }, i) => ({
+      const { launches: all, prepare } = this.#section;
+      const launches = all.slice(prepare).map(({ kernel, label }, i) => ({
         kernel: this.#section.kernels[kernel]?.name as string,
         label,
         milliseconds: times[i] as number,
