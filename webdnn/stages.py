@@ -23,6 +23,7 @@ from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass, LowerKernels
 from webdnn.lowering.loops_gpu.lower import LowerKernelsToGPULoopsPass
 from webdnn.lowering.loops_gpu.schedules import AssignGPUSchedulesPass
 from webdnn.lowering.nn.decompose_rows import DecomposeRows
+from webdnn.lowering.nn.decompose_transposed_conv import DecomposeTransposedConv
 from webdnn.lowering.nn.fold_channel_affine import FoldScaleIntoConv
 from webdnn.lowering.nn.hoist_weights import HoistWeights
 from webdnn.lowering.nn.recognize_normalize import RecognizeNormalize
@@ -79,6 +80,7 @@ STAGES: tuple[Stage, ...] = (
             ConvertOnnxToNN(),
             SinkTransposes(),
             FoldScaleIntoConv(),
+            DecomposeTransposedConv(),
             RecognizeNormalize(),
             DecomposeRows(),
             SplitLargeWeights(),
@@ -97,6 +99,7 @@ STAGES: tuple[Stage, ...] = (
 OPTIONAL_PASSES: tuple[str, ...] = (
     "sink-transposes",
     "fold-scale-into-conv",
+    "decompose-transposed-conv",
     "recognize-normalize",
     "fuse-kernel-regions",
     "winograd-convolutions",

@@ -26,6 +26,7 @@ _PASSES: dict[str, str] = {
     "convert-onnx-to-nn": "webdnn.lowering.onnx_to_nn.convert:ConvertOnnxToNN",
     "sink-transposes": "webdnn.lowering.nn.sink_transposes:SinkTransposes",
     "fold-scale-into-conv": "webdnn.lowering.nn.fold_channel_affine:FoldScaleIntoConv",
+    "decompose-transposed-conv": "webdnn.lowering.nn.decompose_transposed_conv:DecomposeTransposedConv",
     "recognize-normalize": "webdnn.lowering.nn.recognize_normalize:RecognizeNormalize",
     "decompose-rows": "webdnn.lowering.nn.decompose_rows:DecomposeRows",
     "split-large-weights": "webdnn.lowering.nn.split_large_weights:SplitLargeWeights",
