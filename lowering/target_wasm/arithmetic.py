@@ -21,7 +21,8 @@ from webdnn.lowering.target_wasm import index_arithmetic
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.half_bits import bits_of
 from webdnn.lowering.target_wasm.index_arithmetic import is_index
-from webdnn.lowering.target_wasm.types import convert_type, element_of, mangled
+from webdnn.lowering.target_wasm.types import convert_type, mangled
+from webdnn.lowering.value_notation import element_type
 
 
 def _constant(emitter: Emitter, op: Operation) -> None:
@@ -29,7 +30,7 @@ def _constant(emitter: Emitter, op: Operation) -> None:
     if is_index(op.result):
         return index_arithmetic.constant(emitter, op)
     type, value = op.result.type, op.value
-    if isinstance(element_of(type), Float16Type | BFloat16Type):
+    if isinstance(element_type(type), Float16Type | BFloat16Type):
         emitter.set(op.result, emitter.constant(bits_of(value), convert_type(type)))
         return None
     lowered = convert_type(type)
@@ -73,7 +74,7 @@ def _binary(emitter: Emitter, op: Operation) -> None:
 
 
 def _width(type: Attribute) -> int:
-    element = element_of(type)
+    element = element_type(type)
     assert isinstance(element, IntegerType)
     return element.width.data
 

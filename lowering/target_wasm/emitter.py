@@ -20,7 +20,8 @@ from webdnn.dialects import llvm_ext
 from webdnn.dialects.errors import WebDNNError
 from webdnn.lowering.target_wasm import ops
 from webdnn.lowering.target_wasm.intervals import FULL, Interval
-from webdnn.lowering.target_wasm.types import element_of, mangled
+from webdnn.lowering.target_wasm.types import mangled
+from webdnn.lowering.value_notation import element_type
 
 Handler = Callable[["Emitter", Operation], None]
 
@@ -170,7 +171,7 @@ class Emitter:
 
     def resize(self, value: SSAValue, type: Attribute) -> SSAValue:
         """An integer (or vector of integers) in another width, with its sign."""
-        have, want = element_of(value.type), element_of(type)
+        have, want = element_type(value.type), element_type(type)
         assert isinstance(have, IntegerType) and isinstance(want, IntegerType)
         if have.width.data == want.width.data:
             return value

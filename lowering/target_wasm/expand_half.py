@@ -23,7 +23,7 @@ from xdsl.passes import ModulePass
 from webdnn.dialects import kernel, vector_ext
 from webdnn.lowering.target_wasm.elementary.builder import Builder, Num
 from webdnn.lowering.target_wasm.elementary.half import narrow, to_f32_rounding_to_odd, widen
-from webdnn.lowering.target_wasm.types import element_of, with_element
+from webdnn.lowering.value_notation import element_type, with_element
 
 _MOVES: frozenset[type[Operation]] = frozenset(
     {
@@ -53,7 +53,7 @@ _MOVES: frozenset[type[Operation]] = frozenset(
 
 
 def _is_half(type: Attribute) -> bool:
-    return isinstance(element_of(type), Float16Type | BFloat16Type)
+    return isinstance(element_type(type), Float16Type | BFloat16Type)
 
 
 def _in_single(type: Attribute) -> Attribute:
@@ -65,7 +65,7 @@ def _expanded(build: Builder, op: Operation) -> list[Num]:
     operands: list[SSAValue] = []
     for operand in op.operands:
         value = build.of(operand)
-        operands.append((widen(value) if _is_half(operand.type) else value).value)
+        operands.append((widen(value) if _is_half(operand.type) else value).ssa)
     types = [_in_single(r.type) for r in op.results]
     wide: list[Num]
     if isinstance(op, arith.ExtFOp | arith.TruncFOp):
@@ -80,14 +80,14 @@ def _expanded(build: Builder, op: Operation) -> list[Num]:
         build.ops.append(clone)
         wide = [build.of(r) for r in clone.results]
     return [
-        narrow(w, element_of(r.type)) if _is_half(r.type) else w
+        narrow(w, element_type(r.type)) if _is_half(r.type) else w
         for w, r in zip(wide, op.results, strict=True)
     ]
 
 
 def _in_f32_or_f64(source: Num, op: arith.ExtFOp | arith.TruncFOp) -> Num:
     """The source of a conversion of formats, in what is converted to or (for a 16-bit one) single precision."""
-    wanted = element_of(op.result.type)
+    wanted = element_type(op.result.type)
     if isinstance(wanted, Float64Type):
         return source.to_f64()
     if isinstance(source.element, Float64Type):
@@ -109,7 +109,7 @@ def expand_half(func: kernel.FuncOp) -> None:
         assert block is not None
         block.insert_ops_before(build.ops, op)
         for old, new in zip(op.results, results, strict=True):
-            old.replace_all_uses_with(new.value)
+            old.replace_all_uses_with(new.ssa)
         block.erase_op(op)
     first = func.body.block.first_op
     assert first is not None

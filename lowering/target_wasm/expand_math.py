@@ -71,7 +71,7 @@ def expand(func: kernel.FuncOp) -> None:
         block = op.parent
         assert block is not None
         block.insert_ops_before(build.ops, op)
-        op.results[0].replace_all_uses_with(result.value)
+        op.results[0].replace_all_uses_with(result.ssa)
         block.erase_op(op)
     first = func.body.block.first_op
     assert first is not None

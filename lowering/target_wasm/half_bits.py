@@ -16,7 +16,8 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute
 
-from webdnn.lowering.target_wasm.types import convert_type, element_of
+from webdnn.lowering.target_wasm.types import convert_type
+from webdnn.lowering.value_notation import element_type
 
 
 def _bits(value: float, type: Attribute) -> int:
@@ -35,7 +36,7 @@ def bits_of(value: Attribute) -> Attribute:
     assert isinstance(value, DenseIntOrFPElementsAttr)
     type = convert_type(value.type)
     assert isinstance(type, VectorType)
-    element = element_of(value.type)
+    element = element_type(value.type)
     bits = [_bits(cast(float, v), element) for v in value.iter_values()]
     signed = [b - 0x10000 if b & 0x8000 else b for b in bits]
     return DenseIntOrFPElementsAttr.from_list(type, signed)

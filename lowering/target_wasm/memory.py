@@ -10,12 +10,8 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.lowering.target_wasm import ops
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
-from webdnn.lowering.target_wasm.types import (
-    byte_size,
-    element_of,
-    memory_type,
-    with_element,
-)
+from webdnn.lowering.target_wasm.types import byte_size, memory_type
+from webdnn.lowering.value_notation import element_type, with_element
 
 _STACK_ALIGNMENT = 16
 
@@ -39,16 +35,16 @@ def _address(emitter: Emitter, ref: SSAValue, indices: Sequence[SSAValue]) -> SS
 
 
 def _is_truth(type: Attribute) -> bool:
-    element = element_of(type)
+    element = element_type(type)
     return isinstance(element, IntegerType) and element.width.data == 1
 
 
 def _load(emitter: Emitter, op: Operation) -> None:
     ref, *indices = op.operands
     type = op.results[0].type
-    stored = with_element(type, memory_type(element_of(type)))
+    stored = with_element(type, memory_type(element_type(type)))
     address = _address(emitter, ref, indices)
-    value = emitter.add(ops.load(address, stored, byte_size(element_of(type))))
+    value = emitter.add(ops.load(address, stored, byte_size(element_type(type))))
     if _is_truth(type):
         value = emitter.icmp("ne", value, emitter.int(0, stored))
     emitter.set(op.results[0], value)
@@ -60,10 +56,10 @@ def _store(emitter: Emitter, op: Operation) -> None:
     type = value.type
     if _is_truth(type):
         lowered = emitter.add(
-            llvm.ZExtOp(lowered, with_element(type, memory_type(element_of(type))))
+            llvm.ZExtOp(lowered, with_element(type, memory_type(element_type(type))))
         )
     address = _address(emitter, ref, indices)
-    emitter.block.add_op(ops.store(lowered, address, byte_size(element_of(type))))
+    emitter.block.add_op(ops.store(lowered, address, byte_size(element_type(type))))
 
 
 def _alloca(emitter: Emitter, op: Operation) -> None:

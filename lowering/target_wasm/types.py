@@ -64,16 +64,6 @@ def lanes(type: Attribute) -> int | None:
 
 
 @cache
-def with_element(type: Attribute, element: Attribute) -> Attribute:
-    """`element`, or a vector of it as long as `type` is."""
-    return VectorType(element, type.shape) if isinstance(type, VectorType) else element
-
-
-def element_of(type: Attribute) -> Attribute:
-    """The type of one element of a vector, or the scalar itself."""
-    return type.element_type if isinstance(type, VectorType) else type
-
-
 @cache
 def mangled(type: Attribute) -> str:
     """The type as it is spelled in the name of an overloaded LLVM intrinsic, as in `v4f32`."""

@@ -18,7 +18,8 @@ from webdnn.dialects import llvm_ext
 from webdnn.lowering.target_wasm import ops
 from webdnn.lowering.target_wasm.arithmetic import min_max_float
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
-from webdnn.lowering.target_wasm.types import convert_type, element_of, lanes
+from webdnn.lowering.target_wasm.types import convert_type, lanes
+from webdnn.lowering.value_notation import element_type
 
 
 def shuffle(emitter: Emitter, x: SSAValue, y: SSAValue, mask: Sequence[int]) -> SSAValue:
@@ -128,7 +129,7 @@ def multiply_add(
     Args:
         in_order: keep the order of the program around this instruction.
     """
-    element, count = element_of(a.type), lanes(a.type)
+    element, count = element_type(a.type), lanes(a.type)
     width = _MADD_LANES.get(type(element))
     if count is None or width is None or count % width:
         return emitter.binary(llvm.FAddOp, emitter.binary(llvm.FMulOp, a, b), c)
@@ -181,7 +182,7 @@ def _combine(emitter: Emitter, kind: str, x: SSAValue, y: SSAValue) -> SSAValue:
         return emitter.intrinsic(f"llvm.{_MIN_MAX[kind]}.{{}}", [x, y], x.type)
     if kind in ("maximumf", "minimumf", "maxnumf", "minnumf"):
         return min_max_float(emitter, kind, x, y)
-    is_float = isinstance(element_of(x.type), Float32Type | Float64Type)
+    is_float = isinstance(element_type(x.type), Float32Type | Float64Type)
     make: Any = (_REDUCE_FLOAT if is_float else _REDUCE_INTEGER)[kind]
     return emitter.binary(make, x, y)
 

@@ -31,8 +31,9 @@ from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.locations import location_names
 from webdnn.lowering.target_wgsl import wide_integers as wide
 from webdnn.lowering.target_wgsl.rebuild import Parts, Rebuilder, uses_type
-from webdnn.lowering.target_wgsl.values import Value, element_type
+from webdnn.lowering.target_wgsl.values import Value
 from webdnn.lowering.target_wgsl.wide_integers import Wide
+from webdnn.lowering.value_notation import element_type
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.target_wgsl.helper_functions import HelperFunctions
 from webdnn.lowering.target_wgsl.integer_functions import CALLED, INLINE
 from webdnn.lowering.target_wgsl.math_functions import FUNCTIONS, is_nan, powf
-from webdnn.lowering.target_wgsl.values import Emitter, Value, element_type, with_element
+from webdnn.lowering.target_wgsl.values import Emitter, Value
+from webdnn.lowering.value_notation import element_type, with_element
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from webdnn.dialects import vector_ext
 from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.target_wgsl.ranges import Ranges
 from webdnn.lowering.target_wgsl.rebuild import Parts, Rebuilder, uses_type
-from webdnn.lowering.target_wgsl.values import constant_attribute, element_type, with_element
+from webdnn.lowering.value_notation import constant_attribute, element_type, with_element
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import IndexType, IntegerAttr, IntegerType
 from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 
 from webdnn.dialects.kernel import FuncOp
-from webdnn.lowering.target_wgsl.values import element_type
+from webdnn.lowering.value_notation import element_type
 
 Range = tuple[int, int]
 """The least and the greatest value, both included."""

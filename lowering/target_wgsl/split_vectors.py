@@ -23,7 +23,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.wgsl import ComposeOp
 from webdnn.lowering.target_wgsl.rebuild import Parts, Rebuilder, uses_type
-from webdnn.lowering.target_wgsl.values import constant_attribute
+from webdnn.lowering.value_notation import constant_attribute
 
 _LONGEST = 4
 

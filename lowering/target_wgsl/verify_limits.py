@@ -25,7 +25,7 @@ from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.locations import location_names
 from webdnn.dialects.webgpu_limits import GUARANTEED, WebGPULimits
 from webdnn.dialects.wgsl import WORKGROUP_SPACE
-from webdnn.lowering.target_wgsl.values import element_type
+from webdnn.lowering.value_notation import element_type
 
 
 @dataclass(frozen=True)

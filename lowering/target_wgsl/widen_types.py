@@ -34,7 +34,8 @@ from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.target_wgsl.helper_functions import HelperFunctions
 from webdnn.lowering.target_wgsl.math_functions import round_to_bf16, round_to_f16
 from webdnn.lowering.target_wgsl.rebuild import Parts, Rebuilder, uses_type
-from webdnn.lowering.target_wgsl.values import Value, constant_attribute, element_type, with_element
+from webdnn.lowering.target_wgsl.values import Value
+from webdnn.lowering.value_notation import constant_attribute, element_type, with_element
 
 
 @dataclass(frozen=True)

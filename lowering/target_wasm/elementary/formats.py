@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xdsl.dialects.builtin import AnyFloat, Float64Type, IntegerType, f32, f64, i32, i64
 
 from webdnn.lowering.target_wasm.elementary.builder import Num
-from webdnn.lowering.target_wasm.types import element_of
+from webdnn.lowering.value_notation import element_type
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ DOUBLE = Format(
 
 def format_of(x: Num) -> Format:
     """The format of a float."""
-    return DOUBLE if isinstance(element_of(x.type), Float64Type) else SINGLE
+    return DOUBLE if isinstance(element_type(x.type), Float64Type) else SINGLE
 
 
 def widened(function: Callable[[Num], Num], x: Num) -> Num:

@@ -26,17 +26,19 @@ def narrow(x: Num, element: Attribute) -> Num:
     """A single-precision float to the nearest 16-bit one, ties to even."""
     bits = x.bitcast(i32)
     if isinstance(element, BFloat16Type):
-        rounded = bits + 0x7FFF + (bits.shift_right_unsigned(16) & 1)
+        rounded = bits + 0x7FFF + (bits.shift_right_logical(16) & 1)
         rounded = where(x.differs(x), bits | 0x400000, rounded)
-        return rounded.shift_right_unsigned(16).truncate_to_i16().bitcast(element)
-    sign = bits.shift_right_unsigned(16) & 0x8000
+        return rounded.shift_right_logical(16).truncate_to_i16().bitcast(element)
+    sign = bits.shift_right_logical(16) & 0x8000
     size = bits & 0x7FFFFFFF
     # Numbers that become normal: take 112 from the exponent and round (up to infinity, if need be).
     normal = (size - ((112 << 23) - 0xFFF) + ((size >> 13) & 1)) >> 13
     # Smaller ones: the addition of 1/2 shifts them to their place, and rounds.
     subnormal = (size.bitcast(f32) + 0.5).bitcast(i32) - (126 << 23)
     result = where(size < 113 << 23, subnormal, normal)
-    result = where(size >= 143 << 23, where(size > _INFINITY, size.lift(0x7E00), 0x7C00), result)
+    result = where(
+        size >= 143 << 23, where(size > _INFINITY, size.constant(0x7E00), 0x7C00), result
+    )
     return (result | sign).truncate_to_i16().bitcast(element)
 
 
@@ -49,6 +51,6 @@ def to_f32_rounding_to_odd(x: Num) -> Num:
     bits = near.bitcast(i32)
     back = near.to_f64()
     below = back.abs() < x.abs()
-    neighbour = bits + where(below, bits.lift(1), -1)
+    neighbour = bits + where(below, bits.constant(1), -1)
     inexact = (back < x) | (back > x)
     return where(inexact & (bits & 1).equals(0), neighbour, bits).bitcast(f32)

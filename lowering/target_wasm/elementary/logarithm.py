@@ -58,7 +58,7 @@ def _with_special_cases(x: Num, result: Num) -> Num:
     """Of infinity infinity, of 0 minus infinity, of all that is not positive NaN."""
     infinity = float("inf")
     result = where(x < infinity, result, x)
-    other = where(x.equals(0.0), x.lift(-infinity), float("nan"))
+    other = where(x.equals(0.0), x.constant(-infinity), float("nan"))
     return where(x > 0.0, result, other)
 
 

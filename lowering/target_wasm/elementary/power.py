@@ -10,7 +10,7 @@ from webdnn.lowering.target_wasm.elementary.builder import Num, polynomial, wher
 from webdnn.lowering.target_wasm.elementary.exponential import exp, exp2
 from webdnn.lowering.target_wasm.elementary.formats import DOUBLE, SINGLE, format_of, widened
 from webdnn.lowering.target_wasm.elementary.logarithm import log2, split
-from webdnn.lowering.target_wasm.types import element_of
+from webdnn.lowering.value_notation import element_type
 
 _TAIL = (  # (log((1 + s) / (1 - s)) - 2 s - 2/3 s^3) / s^5 in z = s^2: 2^-65.6 in the logarithm
     0.4,
@@ -31,7 +31,7 @@ def pow(x: Num, y: Num) -> Num:
     if format_of(x) is SINGLE:
         # |y log2(x)| is at most 150 where the result is a number: plain double precision is plenty.
         exponent = y.to_f64() * log2(size.to_f64())
-        exponent = where(size.equals(1.0), exponent.lift(0.0), exponent)
+        exponent = where(size.equals(1.0), exponent.constant(0.0), exponent)
         power = exp2(exponent).to_f32()
     else:
         power = _pow_double(size, y)
@@ -47,8 +47,8 @@ def _signed(x: Num, y: Num, power: Num) -> Num:
     negative = x.bitcast(fmt.int) < 0
     result = where(negative & odd, -power, power)
     no_root = (x < 0.0) & y.floor().differs(y) & (x > -math.inf)
-    result = where(no_root, result.lift(math.nan), result)
-    return where(y.equals(0.0) | x.equals(1.0), result.lift(1.0), result)
+    result = where(no_root, result.constant(math.nan), result)
+    return where(y.equals(0.0) | x.equals(1.0), result.constant(1.0), result)
 
 
 def _two_sum(a: Num, b: Num) -> tuple[Num, Num]:
@@ -81,7 +81,7 @@ def _log_in_two_parts(x: Num) -> tuple[Num, Num]:
     """log(x) to about 2^-66 of its size, for positive numbers."""
     e, mantissa = split(x, DOUBLE)
     f = mantissa - 1
-    g, g_low = _two_sum(mantissa, f.lift(1.0))
+    g, g_low = _two_sum(mantissa, f.constant(1.0))
     # s = f / g in two parts
     s = f / g
     p, p_low = _two_product(s, g)
@@ -90,7 +90,7 @@ def _log_in_two_parts(x: Num) -> tuple[Num, Num]:
     z, z_low = _two_product(s, s)
     z_low = z_low + s * s_low * 2
     third, third_low = 2 / 3, 3.700743415417188e-17
-    u, u_low = _two_product(z, z.lift(third))
+    u, u_low = _two_product(z, z.constant(third))
     u_low = u_low + (z * third_low + z_low * third)
     c, c_low = _two_product(u, s)
     c_low = c_low + (u * s_low + u_low * s)
@@ -114,8 +114,8 @@ def _pow_double(size: Num, y: Num) -> Num:
     result = where(finite, result + result * p_low, result)
     # log(0) and log(infinity) are not what the above makes of them; NaNs must stay.
     grows = y > 0.0
-    at_zero = where(grows, size.lift(0.0), math.inf)
-    at_infinity = where(grows, size.lift(math.inf), 0.0)
+    at_zero = where(grows, size.constant(0.0), math.inf)
+    at_infinity = where(grows, size.constant(math.inf), 0.0)
     result = where(size.equals(0.0), at_zero, result)
     result = where(size.equals(math.inf), at_infinity, result)
     unordered = size.compare("uno", y)
@@ -124,7 +124,7 @@ def _pow_double(size: Num, y: Num) -> Num:
 
 def float_to_integer_power(x: Num, exponent: Num) -> Num:
     """x^exponent for an integer exponent of 32 bits, which double precision holds exactly."""
-    assert element_of(exponent.type) != i64, "an exponent of 64 bits"
+    assert element_type(exponent.type) != i64, "an exponent of 64 bits"
     wide = exponent.integer_to(f64)
     return pow(x.to_f64(), wide).to_f32() if format_of(x) is SINGLE else pow(x, wide)
 
@@ -149,13 +149,13 @@ def rsqrt(x: Num) -> Num:
 
 def integer_power(base: Num, exponent: Num) -> Num:
     """base^exponent, modulo 2^width; a negative exponent gives the inverse rounded toward zero (of 0: 0)."""
-    element = element_of(base.type)
+    element = element_type(base.type)
     assert isinstance(element, IntegerType)
-    result, square, left = base.lift(1), base, exponent
+    result, square, left = base.constant(1), base, exponent
     for _ in range(element.width.data):
         result = where((left & 1).differs(0), result * square, result)
         square = square * square
-        left = left.shift_right_unsigned(1)
+        left = left.shift_right_logical(1)
     odd = (exponent & 1).differs(0)
-    unit = where(base.equals(-1), where(odd, base.lift(-1), 1), where(base.equals(1), base, 0))
+    unit = where(base.equals(-1), where(odd, base.constant(-1), 1), where(base.equals(1), base, 0))
     return where(exponent < 0, unit, result)

@@ -52,7 +52,7 @@ def reduce_double(x: Num) -> tuple[Num, Num]:
     """For a double-precision angle: r, and q (whose last two bits count) in 32 bits."""
     shifted = fma(x, 2 / math.pi, DOUBLE.shifter)
     q = shifted - DOUBLE.shifter
-    r, lost = x - q * _FOUR_PARTS[0], x.lift(0.0)
+    r, lost = x - q * _FOUR_PARTS[0], x.constant(0.0)
     for part in _FOUR_PARTS[1:3]:
         r, error = _two_sum(r, -(q * part))
         lost = lost + error
@@ -75,13 +75,15 @@ def _unless_huge(x: Num, r: Num, quarters: Num) -> tuple[Num, Num]:
         exact_r, exact_q = _for_each_lane(x)
         return where(huge, exact_r, r), where(huge, exact_q, quarters)
 
-    chosen = x.build.branch(any_lane(huge), rarely, lambda: (r, quarters), [r.type, quarters.type])
+    chosen = x.emitter.branch(
+        any_lane(huge), rarely, lambda: (r, quarters), [r.type, quarters.type]
+    )
     return chosen[0], chosen[1]
 
 
 def _for_each_lane(x: Num) -> tuple[Num, Num]:
     """The reduction of huge numbers; what it gives for others is not used."""
-    build = x.build
+    build = x.emitter
     words = _table(build)
     count = lanes(x.type)
     if count is None:
@@ -91,17 +93,17 @@ def _for_each_lane(x: Num) -> tuple[Num, Num]:
     body = Block(arg_types=[index, r_type, q_type])
     lane, r_so_far, q_so_far = body.args
     outer, build.ops = build.ops, []
-    scalar = build.add(vector.ExtractOp(x.value, [lane], f64))
+    scalar = build.of(build.add(vector.ExtractOp(x.ssa, [lane], f64)))
     r, q = _payne_hanek(scalar, words)
-    new_r = build.add(vector.InsertOp(r.value, r_so_far, [lane]))
-    new_q = build.add(vector.InsertOp(q.value, q_so_far, [lane]))
-    body.add_ops([*build.ops, scf.YieldOp(new_r.value, new_q.value)])
+    new_r = build.add(vector.InsertOp(r.ssa, r_so_far, [lane]))
+    new_q = build.add(vector.InsertOp(q.ssa, q_so_far, [lane]))
+    body.add_ops([*build.ops, scf.YieldOp(new_r, new_q)])
     build.ops = outer
     loop = scf.ForOp(
-        build.const(0, index).value,
-        build.const(count, index).value,
-        build.const(1, index).value,
-        [build.const(0.0, r_type).value, build.const(0, q_type).value],
+        build.constant(0, index),
+        build.constant(count, index),
+        build.constant(1, index),
+        [build.constant(0.0, r_type), build.constant(0, q_type)],
         Region(body),
     )
     build.ops.append(loop)
@@ -111,43 +113,43 @@ def _for_each_lane(x: Num) -> tuple[Num, Num]:
 def _table(build: Builder) -> Num:
     """The words of 2/pi in the frame of the function, written where they are needed: once in a blue moon."""
     count = len(_TWO_OVER_PI)
-    words = build.add(memref.AllocaOp.get(i32, shape=[count]))
+    words = build.of(build.add(memref.AllocaOp.get(i32, shape=[count])))
     for number, word in enumerate(_TWO_OVER_PI):
-        address = build.const(number, IndexType())
-        value = build.const(word, i32)
-        build.ops.append(memref.StoreOp.get(value.value, words.value, [address.value]))
+        address = build.constant(number, IndexType())
+        value = build.constant(word, i32)
+        build.ops.append(memref.StoreOp.get(value, words.ssa, [address]))
     return words
 
 
 def _payne_hanek(x: Num, words: Num) -> tuple[Num, Num]:
     """r and q of one number between 2^26 and infinity in size."""
-    build = x.build
+    build = x.emitter
     bits = x.bitcast(i64)
-    exponent = bits.shift_right_unsigned(52) & 0x7FF
+    exponent = bits.shift_right_logical(52) & 0x7FF
     mantissa = (bits & ((1 << 52) - 1)) | (1 << 52)
-    low, high = mantissa & 0xFFFFFFFF, mantissa.shift_right_unsigned(32)
+    low, high = mantissa & 0xFFFFFFFF, mantissa.shift_right_logical(32)
     # x = mantissa * 2^(exponent - 1075). Of 2/pi only the bits from this place on count, all before
     # make multiples of 4; the table starts 32 bits before the point.
     position = exponent - (1075 + 2 - 32)
     # Out of range for numbers that are not huge, whose result is not used.
-    position = where(position < 0, position.lift(0), position)
-    position = where(position > 1024, position.lift(0), position)
-    word, shift = position.shift_right_unsigned(5), position & 31
-    first = build.add(arith.IndexCastOp(word.truncate_to_i32().value, IndexType()))
+    position = where(position < 0, position.constant(0), position)
+    position = where(position > 1024, position.constant(0), position)
+    word, shift = position.shift_right_logical(5), position & 31
+    first = build.of(build.add(arith.IndexCastOp(word.truncate_to_i32().ssa, IndexType())))
 
     def load(number: int) -> Num:
         address = first + number
-        op = memref.LoadOp.get(words.value, [address.value])
-        return build.add(op).extend_to_i64()
+        op = memref.LoadOp.get(words.ssa, [address.ssa])
+        return build.of(build.add(op)).extend_to_i64()
 
     loaded = [load(number) for number in range(8)]
-    window = [(((a << 32) | b) << shift).shift_right_unsigned(32) for a, b in pairwise(loaded)]
+    window = [(((a << 32) | b) << shift).shift_right_logical(32) for a, b in pairwise(loaded)]
     product = _multiply(low, high, window)
     top, following = (product[0] << 32) | product[1], (product[2] << 32) | product[3]
-    fraction = (top << 2) | following.shift_right_unsigned(62)
-    rest = ((following << 2) | product[4].shift_right_unsigned(30)).shift_right_unsigned(11)
+    fraction = (top << 2) | following.shift_right_logical(62)
+    rest = ((following << 2) | product[4].shift_right_logical(30)).shift_right_logical(11)
     # As a signed number the fraction of a quarter turn lies between -1/2 and 1/2.
-    quarters = top.shift_right_unsigned(62) + fraction.shift_right_unsigned(63)
+    quarters = top.shift_right_logical(62) + fraction.shift_right_logical(63)
     # 53 bits of it, the bits behind those, and the word behind that, each of them exact.
     leading = (fraction >> 11).integer_to(f64) * 2.0**-53
     trailing = (fraction & 0x7FF).integer_to(f64) * 2.0**-64 + rest.integer_to(f64) * 2.0**-117
@@ -167,16 +169,16 @@ def _multiply(low: Num, high: Num, window: Sequence[Num]) -> list[Num]:
     mask = 0xFFFFFFFF
     by_low = [low * w for w in window]
     by_high = [high * w for w in window]
-    carry = low.lift(0)
+    carry = low.constant(0)
     result: list[Num] = []
     for i in range(4, -1, -1):
         total = (
             (by_low[i] & mask)
-            + by_low[i + 1].shift_right_unsigned(32)
+            + by_low[i + 1].shift_right_logical(32)
             + (by_high[i + 1] & mask)
-            + by_high[i + 2].shift_right_unsigned(32)
+            + by_high[i + 2].shift_right_logical(32)
             + carry
         )
         result.append(total & mask)
-        carry = total.shift_right_unsigned(32)
+        carry = total.shift_right_logical(32)
     return result[::-1]

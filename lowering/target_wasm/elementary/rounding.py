@@ -16,5 +16,5 @@ def round_half_away(x: Num) -> Num:
     The greatest number below one half is added and not one half itself, which would
     round numbers just below one half up.
     """
-    below_half = x.lift(_BELOW_HALF[format_of(x) is SINGLE])
+    below_half = x.constant(_BELOW_HALF[format_of(x) is SINGLE])
     return (x + below_half.copysign(x)).trunc()

@@ -146,7 +146,7 @@ def atan2(y: Num, x: Num) -> Num:
     both_zero = (high + wide).equals(0.0)
     both_infinite = (high.minimum(wide)).equals(float("inf"))
     slope = where(both_zero, high, high / wide)
-    angle = _atan(where(both_infinite, slope.lift(1.0), slope))
+    angle = _atan(where(both_infinite, slope.constant(1.0), slope))
     behind = x.bitcast(fmt.int) < 0
     angle = where(behind, (1.2246467991473532e-16 - angle) + math.pi, angle)
     return angle.copysign(y)
