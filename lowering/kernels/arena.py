@@ -2,9 +2,9 @@
 
 To place tensors so that the arena is smallest is hard (dynamic storage allocation), but to place them one after the
 other, each at the lowest free offset, is quick, and some order of doing so is the best. So a few orders are tried (by
-size: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020), then changes of the best one:
-what lies below a tensor at the top of the arena is placed after it. The search ends where the arena is as small as the
-tensors alive at one step, or after a fixed number of placements; the same tensors always get the same offsets.
+size: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020), then changes of the best
+one: what lies below a tensor at the top of the arena is placed after it. The search ends where the arena is as small as
+the tensors alive at one step, or after a fixed number of placements; the same tensors always get the same offsets.
 """
 
 from __future__ import annotations
