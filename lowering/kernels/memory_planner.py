@@ -1,14 +1,11 @@
-"""Where each tensor lies: offsets in one arena, or one of several buffers.
-
-Both planners place the largest tensors first (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net
-Inference", 2020, greedy by size).
-"""
+"""Where each tensor lies: at an offset of one arena, or in one of several buffers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from webdnn.lowering.kernels.arena import choose_offsets
 from webdnn.lowering.kernels.lifetimes import Lifetime
 
 
@@ -34,40 +31,12 @@ def align_up(value: int, alignment: int) -> int:
     return -(-value // alignment) * alignment
 
 
-def lower_bound(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> int:
-    """The greatest number of bytes alive at one step: no plan needs less."""
-    steps = {t.start for t in lifetimes}
-    return max(
-        (
-            sum(s for t, s in zip(lifetimes, sizes, strict=True) if t.start <= step <= t.end)
-            for step in steps
-        ),
-        default=0,
-    )
-
-
 def plan_offsets(lifetimes: Sequence[Lifetime], sizes: Sequence[int], alignment: int) -> MemoryPlan:
-    """One buffer; each tensor takes the lowest offset that is free during its whole life."""
-    order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], lifetimes[i].start))
-    placed: dict[int, int] = {}
-    total = 0
-    for index in order:
-        size = align_up(sizes[index], alignment)
-        taken = sorted(
-            (placed[j], placed[j] + align_up(sizes[j], alignment))
-            for j in placed
-            if lifetimes[j].overlaps(lifetimes[index])
-        )
-        offset = 0
-        best: tuple[int, int] | None = None
-        for begin, end in taken:
-            gap = begin - offset
-            if gap >= size and (best is None or gap < best[0]):
-                best = (gap, offset)
-            offset = max(offset, end)
-        placed[index] = offset if best is None else best[1]
-        total = max(total, placed[index] + size)
-    placements = [Placement(0, placed[i], size) for i, size in enumerate(sizes)]
+    """One buffer in which tensors lie at the same place where their lives do not meet."""
+    aligned = [align_up(size, alignment) for size in sizes]
+    offsets = choose_offsets(lifetimes, aligned)
+    total = max((o + size for o, size in zip(offsets, aligned, strict=True)), default=0)
+    placements = [Placement(0, o, size) for o, size in zip(offsets, sizes, strict=True)]
     return MemoryPlan(placements, [total])
 
 
@@ -88,7 +57,10 @@ def own_buffers(sizes: Sequence[int], alignment: int) -> MemoryPlan:
 
 
 def plan_buffers(lifetimes: Sequence[Lifetime], sizes: Sequence[int], alignment: int) -> MemoryPlan:
-    """Several buffers that hold one tensor at a time, at offset 0: a launch never reads a buffer that it writes."""
+    """Several buffers that hold one tensor at a time, at offset 0: a launch never reads a buffer that it writes.
+
+    The largest tensors choose first, so that a buffer is as large as the first one in it.
+    """
     order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], lifetimes[i].start))
     buffers: list[list[int]] = []
     for index in order:
