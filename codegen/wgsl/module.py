@@ -10,8 +10,9 @@ from xdsl.dialects import func
 from xdsl.dialects.builtin import Float16Type, MemRefType, ModuleOp
 from xdsl.ir import Attribute
 
+from webdnn.codegen.wgsl.functions import print_entry_point, print_function
 from webdnn.codegen.wgsl.operations import element_type
-from webdnn.codegen.wgsl.printer import ModuleScope, print_entry_point, print_function
+from webdnn.codegen.wgsl.printer import ModuleScope
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.locations import location_names

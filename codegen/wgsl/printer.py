@@ -8,7 +8,6 @@ the kernel also writes never move over a write.
 from __future__ import annotations
 
 import math as pymath
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +15,6 @@ from xdsl.dialects import arith, func, gpu, memref, scf, vector
 from xdsl.dialects.builtin import (
     Float16Type,
     FloatAttr,
-    IndexType,
-    IntegerType,
     MemRefType,
     StringAttr,
     VectorType,
@@ -28,6 +25,13 @@ from xdsl.ir import Block, BlockArgument, Operation, SSAValue
 from webdnn.codegen.wgsl.expressions import Expr, Level, call, combine
 from webdnn.codegen.wgsl.names import Namer
 from webdnn.codegen.wgsl.operations import REPEATS_OPERANDS, builder_of, element_type
+from webdnn.codegen.wgsl.text import (
+    annotation,
+    assignment,
+    literal_expr,
+    may_be_inlined,
+    wished_name,
+)
 from webdnn.codegen.wgsl.types import (
     constant_elements,
     float_bits,
@@ -36,13 +40,7 @@ from webdnn.codegen.wgsl.types import (
 )
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, ReturnOp
-from webdnn.dialects.wgsl import WORKGROUP_SPACE, Access, bindings_of
-
-_LONGEST = 100
-"""An expression longer than this gets a name."""
-
-_WHOLE_LINES = (memref.StoreOp, scf.YieldOp, func.ReturnOp)
-"""What takes a line of its own for each operand, so that a long expression may stand there."""
+from webdnn.dialects.wgsl import WORKGROUP_SPACE
 
 _IDS: dict[type[Operation], tuple[str, str]] = {
     gpu.BlockIdOp: ("workgroup_id", "workgroup_id"),
@@ -189,7 +187,7 @@ class FunctionPrinter:
         expr = self._use(value)
         if expr.is_atom:
             return expr
-        return self._let(expr, _wish(value))
+        return self._let(expr, wished_name(value))
 
     def _let(self, expr: Expr, wish: str) -> Expr:
         name = self.names.unique(wish)
@@ -199,11 +197,11 @@ class FunctionPrinter:
     def _define(self, op: Operation, expr: Expr) -> None:
         result = op.results[0]
         user = result.get_user_of_unique_use()
-        if user is not None and user.parent is op.parent and _may_be_inlined(expr, user):
+        if user is not None and user.parent is op.parent and may_be_inlined(expr, user):
             self._exprs[result] = expr
             self._pending[result] = None
         elif result.first_use is not None:
-            self._exprs[result] = self._let(expr, _wish(result))
+            self._exprs[result] = self._let(expr, wished_name(result))
 
     def _flush(self, *, volatile: bool = False) -> None:
         """Print the pending values (only those that read writable memory, where `volatile`)."""
@@ -212,7 +210,7 @@ class FunctionPrinter:
             if volatile and not expr.volatile:
                 continue
             del self._pending[value]
-            self._exprs[value] = self._let(expr, _wish(value))
+            self._exprs[value] = self._let(expr, wished_name(value))
 
     def _constant(self, op: arith.ConstantOp) -> Expr:
         type = op.result.type
@@ -235,8 +233,8 @@ class FunctionPrinter:
             text = f"{wgsl_type(type)}({', '.join(texts)})"
             if len(texts) > 1:
                 return Expr(text, literal=literal)
-            return Expr(text, literal=literal, splat=_literal(texts[0], literal))
-        return _literal(texts[0], literal)
+            return Expr(text, literal=literal, splat=literal_expr(texts[0], literal))
+        return literal_expr(texts[0], literal)
 
     def _invocation_id(self, op: gpu.BlockIdOp | gpu.ThreadIdOp | gpu.GlobalIdOp) -> Expr:
         wish, builtin = _IDS[type(op)]
@@ -303,7 +301,7 @@ class FunctionPrinter:
                 name = init.text
             else:
                 name = self.names.unique(arg.name_hint or result.name_hint or "acc")
-                self.line(f"var {name}{_annotation(arg, init)} = {init.text};")
+                self.line(f"var {name}{annotation(arg, init)} = {init.text};")
             self._exprs[arg] = self._exprs[result] = Expr(name, reads=frozenset((name,)))
         i = self.names.unique(induction.name_hint or "i")
         self._exprs[induction] = Expr(i)
@@ -339,7 +337,7 @@ class FunctionPrinter:
             ready.append((name, self._let(expr, f"next_{name}") if expr.reads & assigned else expr))
             assigned.add(name)
         for name, expr in ready:
-            self.line(_assignment(name, expr.text))
+            self.line(assignment(name, expr.text))
 
     def _if(self, op: scf.IfOp) -> None:
         condition = self._use(op.cond)
@@ -362,114 +360,3 @@ class FunctionPrinter:
         if isinstance(block.last_op, scf.YieldOp):
             self._assign(names, block.last_op.arguments)
         self._indent -= 1
-
-
-def _literal(text: str, literal: bool) -> Expr:
-    level = Level.UNARY if text.startswith("-") else Level.PRIMARY
-    return Expr(text, level, literal=literal)
-
-
-def _wish(value: SSAValue) -> str:
-    """What to call a value: as the IR does, else after what it is."""
-    if value.name_hint is not None:
-        return value.name_hint
-    match value.owner:
-        case gpu.ThreadIdOp() as op:
-            return f"t{op.dimension.data.value}"
-        case gpu.BlockIdOp() as op:
-            return f"b{op.dimension.data.value}"
-        case _:
-            pass
-    match element_type(value.type):
-        case IndexType():
-            return "n"
-        case IntegerType() as type:
-            return "p" if type.width.data == 1 else "k"
-        case _:
-            return "v"
-
-
-def _may_be_inlined(expr: Expr, user: Operation) -> bool:
-    return len(expr.text) <= _LONGEST or isinstance(user, _WHOLE_LINES)
-
-
-def _annotation(arg: BlockArgument, init: Expr) -> str:
-    """The type of a variable whose initial value is a scalar literal is spelled out."""
-    if init.literal and not isinstance(arg.type, VectorType):
-        return f": {wgsl_type(arg.type)}"
-    return ""
-
-
-def _assignment(name: str, text: str) -> str:
-    """`x += y` for `x = x + y`, where that is the same: no further sum may follow."""
-    for symbol, breaks in (("+", "+-"), ("-", "+-"), ("*", "+-*/%")):
-        prefix = f"{name} {symbol} "
-        if text.startswith(prefix) and not _has_operator(text[len(prefix) :], breaks):
-            return f"{name} {symbol}= {text[len(prefix) :]};"
-    return f"{name} = {text};"
-
-
-def _has_operator(text: str, symbols: str) -> bool:
-    """Whether one of the binary operators stands outside of parentheses."""
-    depth = 0
-    for before, character in zip(" " + text, text, strict=False):
-        if character in "([":
-            depth += 1
-        elif character in ")]":
-            depth -= 1
-        elif depth == 0 and before == " " and character in symbols:
-            return True
-    return False
-
-
-def print_function(op: func.FuncOp, scope: ModuleScope) -> list[str]:
-    """A helper function: `fn name(a: f32) -> f32 { ... }`."""
-    printer = FunctionPrinter(scope)
-    name = scope.functions[op.sym_name.data]
-    parameters: list[str] = []
-    for argument in op.args:
-        parameter = printer.names.unique(argument.name_hint or "x")
-        printer.bind(argument, parameter)
-        parameters.append(f"{parameter}: {wgsl_type(argument.type)}")
-    results = op.function_type.outputs.data
-    arrow = f" -> {wgsl_type(results[0])}" if results else ""
-    body = printer.body(op.body.block)
-    return [f"fn {name}({', '.join(parameters)}){arrow} {{", *body, "}"]
-
-
-def print_entry_point(kernel: FuncOp, scope: ModuleScope, comment: str = "") -> list[str]:
-    """A kernel: a comment, its bindings, its workgroup memory and its entry point."""
-    name = kernel.sym_name.data
-    if kernel.workgroup is None:
-        raise WebDNNError(f"the kernel {name} has no workgroup size")
-    printer = FunctionPrinter(scope)
-    before = len(scope.declarations)
-    counts: Counter[Access] = Counter()
-    for i, (argument, access) in enumerate(
-        zip(kernel.body.block.args, bindings_of(kernel), strict=True)
-    ):
-        default = ("in" if access is Access.READ else "out") + str(counts[access])
-        counts[access] += 1
-        variable = scope.names.unique(argument.name_hint or default)
-        printer.bind(argument, variable)
-        if access is Access.READ_WRITE:
-            printer.mark_storage(argument)
-        scope.declarations.append(
-            f"@group(0) @binding({i}) var<storage, {access.value}> {variable}: {wgsl_type(argument.type)};"
-        )
-    body = printer.body(kernel.body.block)
-    declared = scope.declarations[before:]
-    del scope.declarations[before:]
-    parameters = ", ".join(
-        f"@builtin({b}) {variable}: vec3u" for b, variable in printer.builtins.items()
-    )
-    size = ", ".join(str(s.value.data) for s in kernel.workgroup.data)
-    return [
-        *comment.splitlines(),
-        *declared,
-        "",
-        f"@compute @workgroup_size({size})",
-        f"fn {scope.functions[name]}({parameters}) {{",
-        *body,
-        "}",
-    ]

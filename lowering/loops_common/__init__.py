@@ -5,7 +5,8 @@ From a kernel to loops, in the order in which it is used:
 1. `groups.read_groups(func)` reads a `kernel.func` on tensors as `stages.Group`s of `stages.Stage`s. A
    stage is an iteration space (parallel dimensions first, reduced ones last) with an expression
    (`stages.Node`) for each accumulator and each output; elementwise producers and epilogues have been
-   inlined into it. Stages of a group hand tensors on in scratch buffers and share their `outer` dimensions.
+   inlined into it (`elements` finds expressions, `reader` cuts the kernel into stages). Stages of a group hand
+   tensors on in scratch buffers and share their `outer` dimensions.
 2. `flatten.flatten(stage)` makes each access one address, a `affine.Flat`: coefficients of the dimensions, and
    divisions where there are any. Loops that no address tells apart become one. `FlatStage.merge(d)` merges
    two more at the cost of divisions.
