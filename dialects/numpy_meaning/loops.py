@@ -157,7 +157,7 @@ class _Execution:
             self.leave()
 
     def _ragged_parallel(self, op: scf.ParallelOp) -> None:
-        """Lanes have different bounds: all run the iterations that any of them has, and are masked in those of others."""
+        """Lanes have different bounds: all run as many iterations as any, masked behind their own last one."""
         if len(op.lowerBound) != 1:
             raise LoopsError("the bounds of an scf.parallel of several dimensions differ")
         lb, ub = (np.asarray(self.get(v[0])) for v in (op.lowerBound, op.upperBound))

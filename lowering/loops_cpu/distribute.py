@@ -1,9 +1,9 @@
 """`distribute-parallel-loops`: kernels whose work several threads can share.
 
-The parallel loops of a kernel become a line of tasks, each as long as it takes (in estimated instructions). A call of the
-kernel gets a range of that line, `kernel.work_range`, and runs the tasks that begin in it. So a call with half of the
-line does half of the work however ragged the loops are: a tile at the end of an image is a short task, and a loop of seven
-long iterations is cut inside of one of them.
+The parallel loops of a kernel become a line of tasks, each as long as it takes (in estimated instructions). A call of
+the kernel gets a range of that line, `kernel.work_range`, and runs the tasks that begin in it. So a call with half of
+the line does half of the work however ragged the loops are: a tile at the end of an image is a short task, and a loop
+of seven long iterations is cut inside of one of them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The barrier of threads that share a memory, and the words by which they tell each other what to do.
 
 The barrier counts those who have arrived; the last one begins a new generation, for which the others wait: spinning at
-first, because most waits are short, then asleep (`memory.atomic.wait32`), so that an idle model costs nothing. Who goes to
-sleep says so before it looks at the generation for the last time, and the last one looks for sleepers after it has
+first, because most waits are short, then asleep (`memory.atomic.wait32`), so that an idle model costs nothing. Who goes
+to sleep says so before it looks at the generation for the last time, and the last one looks for sleepers after it has
 changed the generation; as all of this is sequentially consistent, nobody is left asleep.
 """
 
@@ -25,8 +25,14 @@ SPINS = 20000
 """Looks at the generation before a thread goes to sleep: some tens of microseconds."""
 
 _LINE = 64
-_FIELDS = {"arrived": 0, "generation": _LINE, "sleepers": 2 * _LINE, "threads": 3 * _LINE}
-_FIELDS |= {"begin": 3 * _LINE + 4, "end": 3 * _LINE + 8}
+_FIELDS = {
+    "arrived": 0,
+    "generation": _LINE,
+    "sleepers": 2 * _LINE,
+    "threads": 3 * _LINE,
+    "begin": 3 * _LINE + 4,
+    "end": 3 * _LINE + 8,
+}
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,8 @@ def _aligned(size: int) -> int:
 class MemoryLayout:
     """All in bytes. The stack starts at address 0 (and grows down, so that an overflow traps).
 
-    The stacks of the threads beyond the first lie behind all else, so that a memory has only those that it needs: that of
-    thread t begins `(t - 1) * stack_bytes` behind the first `pages`.
+    The stacks of the threads beyond the first lie behind all else, so that a memory has only those that it needs: that
+    of thread t begins `(t - 1) * stack_bytes` behind the first `pages`.
     """
 
     stack_bytes: int

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects import llvm
@@ -81,8 +81,8 @@ def lower_threaded_program(
     - `help(thread)` is called by the threads 1, 2, ... and never returns;
     - `run()`, `run_range(begin, end)` and `prepare()` are for thread 0; they return when all are done.
 
-    All threads walk the same launches: of each they do their part, if its work is shared, or thread 0 does it alone. They
-    wait for each other between two launches, but not between two that thread 0 does alone.
+    All threads walk the same launches: of each they do their part, if its work is shared, or thread 0 does it alone.
+    They wait for each other between two launches, but not between two that thread 0 does alone.
     """
     launches = _launches(program)
     control = Control(layout.control_offset)
@@ -277,7 +277,7 @@ class LowerPlanToLLVM(ModulePass):
     name = "lower-plan-to-llvm"
 
     stack: int = 0
-    threads: bool = field(default=False)
+    threads: bool = False
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         block = op.body.block

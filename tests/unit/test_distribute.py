@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -38,7 +39,7 @@ def _memories(func: FuncOp, inputs: Sequence[Array]) -> list[Array]:
 def _parts(work: int, count: int) -> list[tuple[int, int]]:
     """A line cut at odd places, the last part first."""
     cuts = sorted({0, work, *np.random.default_rng(count).integers(0, work + 1, count - 1)})
-    return [(int(a), int(b)) for a, b in zip(cuts, cuts[1:], strict=False)][::-1]
+    return [(int(a), int(b)) for a, b in pairwise(cuts)][::-1]
 
 
 @pytest.mark.parametrize("name", CASES)

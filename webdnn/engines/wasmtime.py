@@ -141,7 +141,7 @@ class WasmModel:
     def _instantiate(self, folder: Path) -> Any:
         failures: list[str] = []
         for entry in self._section["modules"]:
-            if "threads" in entry["features"]:
+            if "threads" in entry.get("features", ()):
                 continue  # they want shared memory and other threads
             try:
                 module = wasmtime.Module(_engine(), (folder / entry["file"]).read_bytes())
