@@ -13,12 +13,8 @@ const validate = new Ajv2020({ strict: true, strictRequired: false }).compile(sc
 // biome-ignore lint/suspicious/noExplicitAny: a manifest that tests spoil in every way
 type Spoilt = any;
 
-<<<<<<< HEAD
-const { manifest: full } = await makePackage({ dtypes: GPU_DTYPES });
-const { manifest: preparing } = await makePackage({ prepare: true });
-=======
 const { manifest: full } = await makePackage({ dtypes: GPU_DTYPES, threads: true });
->>>>>>> ca27f67 (Threads: documentation, schema, filecheck tests; demonstration and benchmarks use them)
+const { manifest: preparing } = await makePackage({ prepare: true });
 const { manifest: wasmOnly } = await makePackage({ dtypes: ALL_DTYPES, webgpu: false });
 const { manifest: webgpuOnly } = await makePackage({ wasm: false });
 
@@ -66,11 +62,7 @@ describe("the schema and the runtime's types agree", () => {
   });
 
   test("on a manifest with any one value deleted or replaced", async () => {
-<<<<<<< HEAD
-    const { manifest } = await makePackage({ dtypes: ["bool"], prepare: true });
-=======
-    const { manifest } = await makePackage({ dtypes: ["bool"], threads: true });
->>>>>>> ca27f67 (Threads: documentation, schema, filecheck tests; demonstration and benchmarks use them)
+    const { manifest } = await makePackage({ dtypes: ["bool"], prepare: true, threads: true });
     const junk = [null, true, "", "x", "../x", -1, 0, 0.5, 65537, [], [1], {}];
     let rejected = 0;
     for (const path of paths(manifest)) {

@@ -18,7 +18,7 @@ export function threadedText(bodies, { first, shared, bytes, trap }) {
     const call =
       i >= first && i < first + shared
         ? `(call $k${i} ${part("(local.get $thread)")} ${part(next)})`
-        : `(if (i32.eqz (local.get $thread)) (then (call $k${i} (i32.const 0) (i32.const 0))))`;
+        : `(if (i32.eqz (local.get $thread)) (then (call $k${i} (i32.const 0) (i32.const ${bytes}))))`;
     const inside = `(i32.and (i32.le_u (i32.load (i32.const 12)) (i32.const ${i})) (i32.gt_u (i32.load (i32.const 16)) (i32.const ${i})))`;
     return `(if ${inside} (then ${call} (call $barrier)))`;
   });
