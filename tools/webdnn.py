@@ -58,6 +58,9 @@ def compile(
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="processes; by default one a core")] = None,
     cache: Annotated[bool, typer.Option(help="use kernels compiled before")] = True,
+    threads: Annotated[
+        bool, typer.Option(help="wasm modules for several threads, beside those for one")
+    ] = True,
 ) -> None:
     """Compile a model to a package."""
     dump = IRDump(dump_ir, print_stage or [])
@@ -72,6 +75,7 @@ def compile(
             cache=KernelCache(enabled=cache),
             jobs=jobs,
             progress=progress,
+            threads=threads,
         )
         package.save(output)
     console.print(describe_package(package, output))

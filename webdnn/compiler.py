@@ -46,6 +46,7 @@ class CompileOptions:
         cache: where compiled kernels are kept.
         jobs: processes for kernels; by default one a core.
         progress: shows how far it is.
+        threads: whether the package gets wasm modules for several threads too.
     """
 
     target: TargetChoice = "both"
@@ -58,6 +59,7 @@ class CompileOptions:
     cache: KernelCache = field(default_factory=KernelCache)
     jobs: int | None = None
     progress: Progress = no_progress
+    threads: bool = True
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -75,6 +77,7 @@ def compile(
     cache: KernelCache | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
+    threads: bool = True,
 ) -> Package:
     """Compile an ONNX model.
 
@@ -88,6 +91,7 @@ def compile(
         cache: where compiled kernels are kept; `KernelCache(enabled=False)` for nowhere.
         jobs: processes that compile kernels; by default one a core.
         progress: shows how far it is.
+        threads: whether the package gets wasm modules for several threads beside those for one.
 
     Raises:
         WebDNNError: the model is bad, or cannot be compiled.
@@ -101,6 +105,7 @@ def compile(
         cache=cache or KernelCache(),
         jobs=jobs,
         progress=progress or no_progress,
+        threads=threads,
     )
     for stage in options.passes:
         stage_index(stage)
@@ -162,8 +167,10 @@ def _backend(
         lower(module, "kernels", "loops", target, options)
         arrays = run_nn_block(WeightsFunction(module).function.body.block, (), weights)
         program = planned_program(module)
-        make = wasm_section if target == "wasm" else webgpu_section
-        section, files = make(program, by_name, arrays)
+        if target == "wasm":
+            section, files = wasm_section(program, by_name, arrays, threads=options.threads)
+        else:
+            section, files = webgpu_section(program, by_name, arrays)
     return section, files, program
 
 

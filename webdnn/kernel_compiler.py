@@ -24,6 +24,7 @@ from webdnn.lowering.target_wasm.expand_half import ExpandHalf
 from webdnn.lowering.target_wasm.expand_math import ExpandMath
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.lowering.target_wasm.layout import kernel_stack_bytes
+from webdnn.lowering.target_wasm.plan_to_llvm import KernelWork
 from webdnn.stages import Target, context, passes_between
 
 WASM_VARIANTS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -35,10 +36,12 @@ WASM_VARIANTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class WasmKernel:
-    """An object file for each of WASM_VARIANTS, and the bytes of stack that the kernel's own arrays take."""
+    """An object file for each of WASM_VARIANTS, the bytes of stack that the kernel's own arrays take, and how its work
+    can be shared."""
 
     objects: tuple[bytes, ...]
     stack_bytes: int
+    work: KernelWork | None
 
 
 CompiledKernel = WasmKernel | Shader
@@ -86,7 +89,7 @@ def compile_kernel(
         objects.append(compile_object(variant, features))
     if not differ:
         objects *= len(WASM_VARIANTS)
-    return WasmKernel(tuple(objects), stack)
+    return WasmKernel(tuple(objects), stack, KernelWork.of(func))
 
 
 def _lower(

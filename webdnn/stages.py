@@ -19,6 +19,7 @@ from webdnn.lowering.kernels.plan_memory import PlanMemory
 from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
+from webdnn.lowering.loops_cpu.distribute import DistributeParallelLoops
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass, LowerKernelsToCPULoopsPass
 from webdnn.lowering.loops_gpu.lower import LowerKernelsToGPULoopsPass
 from webdnn.lowering.loops_gpu.schedules import AssignGPUSchedulesPass
@@ -62,8 +63,11 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
 
 
 def _loops(target: Target) -> Sequence[ModulePass]:
-    lower = LowerKernelsToCPULoopsPass() if target == "wasm" else LowerKernelsToGPULoopsPass()
-    return (lower, LaunchAtLoad(), PlanMemory(target=target))
+    if target == "wasm":
+        lower = (LowerKernelsToCPULoopsPass(), DistributeParallelLoops())
+    else:
+        lower = (LowerKernelsToGPULoopsPass(),)
+    return (*lower, LaunchAtLoad(), PlanMemory(target=target))
 
 
 def _target(target: Target) -> Sequence[ModulePass]:

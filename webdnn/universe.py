@@ -41,6 +41,7 @@ _PASSES: dict[str, str] = {
     "assign-cpu-schedules": "webdnn.lowering.loops_cpu.lower:AssignCPUSchedulesPass",
     "assign-gpu-schedules": "webdnn.lowering.loops_gpu.schedules:AssignGPUSchedulesPass",
     "lower-kernels-to-cpu-loops": "webdnn.lowering.loops_cpu.lower:LowerKernelsToCPULoopsPass",
+    "distribute-parallel-loops": "webdnn.lowering.loops_cpu.distribute:DistributeParallelLoops",
     "lower-kernels-to-gpu-loops": "webdnn.lowering.loops_gpu.lower:LowerKernelsToGPULoopsPass",
     "launch-at-load": "webdnn.lowering.kernels.launch_at_load:LaunchAtLoad",
     "plan-memory": "webdnn.lowering.kernels.plan_memory:PlanMemory",

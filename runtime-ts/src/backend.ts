@@ -28,6 +28,8 @@ export interface Profile {
 /** A package that is ready to run. Its methods are never called while a run is under way. */
 export interface Backend {
   readonly name: BackendName;
+  /** How many threads of the CPU share the work of a kernel. */
+  readonly threads: number;
   /** Run on inputs that have been checked. */
   run(inputs: Tensors): Promise<Tensors>;
   /** Run launch by launch. */
@@ -42,6 +44,8 @@ export interface BackendContext {
   readonly downloader: Downloader;
   /** Cancels all downloads of this attempt. */
   readonly signal: AbortSignal;
+  /** The threads that the caller asked for. */
+  readonly threads: number | undefined;
   /** Where WebGPU is found. */
   readonly gpu: GPU | undefined;
   /** Told the number of bytes of all files that will be read, then of each piece. */

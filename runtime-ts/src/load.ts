@@ -30,6 +30,11 @@ export interface LoadOptions {
   readonly fetch?: Fetch;
   /** Whether to compare the SHA-256 sum of each file with the manifest's. Default: yes. */
   readonly verify?: boolean;
+  /**
+   * How many threads run a model on wasm. Default: as many as the machine has cores, but at most 4. Without shared memory (in
+   * a page that is not cross-origin isolated) there is one, and the console says why.
+   */
+  readonly threads?: number;
   /** Where WebGPU is found. Default: `navigator.gpu`. */
   readonly gpu?: GPU;
 }
@@ -57,7 +62,10 @@ const PASSABLE = [
  * @throws ManifestError, DownloadError, ChecksumError, AbortedError
  */
 export async function load(url: string | URL, options: LoadOptions = {}): Promise<Model> {
-  const { backends = ["webgpu", "wasm"], signal, fetch, verify = true } = options;
+  const { backends = ["webgpu", "wasm"], signal, fetch, verify = true, threads } = options;
+  if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {
+    throw new UnsupportedError(`there cannot be ${threads} threads`);
+  }
   for (const name of backends) {
     if (!Object.hasOwn(CREATE, name)) throw new UnsupportedError(`there is no back end "${name}"`);
   }
@@ -74,6 +82,7 @@ export async function load(url: string | URL, options: LoadOptions = {}): Promis
       manifest,
       downloader,
       signal: attempt.signal,
+      threads,
       gpu: options.gpu ?? globalThis.navigator?.gpu,
       expect: (bytes) => {
         total = bytes;

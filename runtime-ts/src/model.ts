@@ -33,6 +33,11 @@ export class Model {
     return this.#backend.name;
   }
 
+  /** How many threads of the CPU share the work: one on WebGPU, and where threads cannot share memory. */
+  get threads(): number {
+    return this.#backend.threads;
+  }
+
   /**
    * Run the model. Runs that overlap wait for each other; leave the arrays of the inputs alone until theirs has ended.
    *

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from xdsl.dialects.builtin import ModuleOp
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.engines.wasmtime import kernel_wasm, place
+from webdnn.engines.wasmtime import kernel_wasm, place, work_arguments
 
 _SCRIPT = """
 const fs = require("fs");
@@ -24,7 +24,7 @@ const memory = new WebAssembly.Memory({initial: job.pages});
 new Uint8Array(memory.buffer).set(fs.readFileSync(job.data), job.base);
 const compiled = new WebAssembly.Module(fs.readFileSync(job.wasm));
 const kernel = new WebAssembly.Instance(compiled, {env: {memory}}).exports[job.name];
-const once = () => { const t = performance.now(); kernel(...job.offsets); return performance.now() - t; };
+const once = () => { const t = performance.now(); kernel(...job.arguments); return performance.now() - t; };
 let spent = 0;
 while (spent < job.warm) spent += once();   // until the optimising compiler has taken over
 const times = [];
@@ -71,7 +71,7 @@ def time_kernel_in_node(
         (path / "time.cjs").write_text(_SCRIPT)
         job = {
             "name": name,
-            "offsets": offsets,
+            "arguments": [*offsets, *work_arguments(module, name)],
             "base": base,
             "pages": pages,
             "wasm": str(path / "kernel.wasm"),

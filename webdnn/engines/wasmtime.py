@@ -49,6 +49,14 @@ def kernel_wasm(module: ModuleOp, name: str, *, relaxed: bool = False) -> bytes:
     return link([compile_object(module, features)], exports=(name,), stack_size=_KERNEL_STACK)
 
 
+def work_arguments(module: ModuleOp, name: str) -> list[int]:
+    """What a kernel of level `loops` wants behind its pointers to do all of its work."""
+    for func in module.ops:
+        if isinstance(func, kernel.FuncOp) and func.sym_name.data == name and func.work is not None:
+            return [0, func.work.value.data]
+    return []
+
+
 def place(arrays: Sequence[Array]) -> tuple[list[int], int]:
     """Where the operands of a lone kernel lie in memory (behind the stack), and the pages needed."""
     base = 2 * _KERNEL_STACK
@@ -74,6 +82,7 @@ class KernelInstance:
     ) -> None:
         self.wasm = kernel_wasm(module, name, relaxed=relaxed)
         self.offsets, pages = place(arrays)
+        self._work = work_arguments(module, name)
         self._store = wasmtime.Store(_engine())
         limits = wasmtime.Limits(pages, None)
         self._memory = wasmtime.Memory(self._store, wasmtime.MemoryType(limits))
@@ -96,9 +105,9 @@ class KernelInstance:
         data = self._memory.read(self._store, offset, offset + like.nbytes)
         return np.frombuffer(bytes(data), like.dtype).reshape(like.shape).copy()
 
-    def __call__(self) -> None:
-        """Runs the kernel once."""
-        self._function(self._store, *self.offsets)
+    def __call__(self, work: tuple[int, int] | None = None) -> None:
+        """Runs the kernel once, or does the part of its work from `work[0]` to before `work[1]`."""
+        self._function(self._store, *self.offsets, *(work or self._work))
 
 
 class WasmModel:
@@ -132,6 +141,8 @@ class WasmModel:
     def _instantiate(self, folder: Path) -> Any:
         failures: list[str] = []
         for entry in self._section["modules"]:
+            if "threads" in entry.get("features", ()):
+                continue  # they want shared memory and other threads
             try:
                 module = wasmtime.Module(_engine(), (folder / entry["file"]).read_bytes())
             except wasmtime.WasmtimeError as error:

@@ -11,22 +11,19 @@ import { arrayClass, elementCount, type TypedArray } from "../dtypes.js";
 import {
   CompileError,
   DisposedError,
-  ExecutionError,
   messageOf,
   OutOfMemoryError,
   UnsupportedError,
 } from "../errors.js";
 import type { ByteRange, Manifest, TensorInfo, WasmModule, WasmSection } from "../manifest.js";
+import { type Executor, onThisThread } from "./executor.js";
 import { missingFeatures } from "./features.js";
+import { Pool } from "./pool.js";
+import { WorkerError } from "./thread.js";
+import { countThreads, sayOneThread, THREADS } from "./threads.js";
 
-interface Exports {
-  /** Run all launches but those at load. */
-  readonly run: () => void;
-  /** Run those at load; there where the manifest says so. */
-  readonly prepare: () => void;
-  /** Run the launches from `begin` to before `end`. */
-  readonly run_range: (begin: number, end: number) => void;
-}
+/** The bytes of a page of WebAssembly memory. */
+const PAGE = 65536;
 
 /** An input or output and a view of the part of the memory (which never grows) that holds it. */
 interface Slot {
@@ -40,9 +37,54 @@ export async function createWasmBackend(context: BackendContext): Promise<Backen
   if (!section) throw new UnsupportedError("the package has no wasm part");
   if (typeof WebAssembly === "undefined")
     throw new UnsupportedError("there is no WebAssembly here");
-  const chosen = chooseModule(section.modules);
+  const threads = countThreads(section, context.threads);
+  if (threads > 1) {
+    try {
+      return await createThreaded(context, section, threads);
+    } catch (error) {
+      if (!(error instanceof WorkerError)) throw error;
+      sayOneThread(`no worker can be started: ${error.message}`);
+    }
+  }
+  const chosen = chooseModule(section.modules, false);
+  const memory = createMemory({ initial: section.memory.pages, maximum: section.memory.pages });
+  const module = await download(context, section, chosen, memory);
+  const executor = await onThisThread(module, memory, chosen.file);
+  if (section.prepare) await executor.run(0, section.prepare);
+  return new WasmBackend(context.manifest, section, memory, executor, 1);
+}
+
+/** @throws WorkerError if there are no workers; one thread may do */
+async function createThreaded(
+  context: BackendContext,
+  section: WasmSection,
+  threads: number,
+): Promise<Backend> {
+  const chosen = chooseModule(section.modules, true);
+  const pool = new Pool(threads);
+  try {
+    const offset = section.memory.pages * PAGE;
+    const bytes = section.threads?.stackBytes ?? 0;
+    const pages = section.memory.pages + Math.ceil(((threads - 1) * bytes) / PAGE);
+    const memory = createMemory({ initial: pages, maximum: pages, shared: true });
+    const module = await download(context, section, chosen, memory);
+    await pool.start({ module, memory, stacks: { offset, bytes } }, context.signal);
+    if (section.prepare) await pool.run(0, section.prepare);
+    return new WasmBackend(context.manifest, section, memory, pool, threads);
+  } catch (error) {
+    pool.dispose();
+    throw error;
+  }
+}
+
+/** The module, and the weights where it looks for them. */
+async function download(
+  context: BackendContext,
+  section: WasmSection,
+  chosen: WasmModule,
+  memory: WebAssembly.Memory,
+): Promise<WebAssembly.Module> {
   context.expect(chosen.bytes + section.weights.bytes);
-  const memory = createMemory(section.memory.pages);
   let module: WebAssembly.Module | undefined;
   await parallel(
     [
@@ -53,15 +95,13 @@ export async function createWasmBackend(context: BackendContext): Promise<Backen
     ],
     PARALLEL_DOWNLOADS,
   );
-  const exports = await instantiate(module as WebAssembly.Module, memory, chosen.file, section);
-  if (section.prepare) call(() => exports.prepare());
-  return new WasmBackend(context.manifest, section, memory, exports);
+  return module as WebAssembly.Module;
 }
 
-function chooseModule(modules: readonly WasmModule[]): WasmModule {
+function chooseModule(modules: readonly WasmModule[], threaded: boolean): WasmModule {
   const reasons: string[] = [];
-  for (const module of modules) {
-    const missing = missingFeatures(module.features);
+  for (const module of modules.filter((m) => m.features.includes(THREADS) === threaded)) {
+    const missing = missingFeatures(module.features.filter((f) => f !== THREADS));
     if (missing.length === 0) return module;
     reasons.push(`${module.file} needs ${missing.join(" and ")}`);
   }
@@ -70,11 +110,11 @@ function chooseModule(modules: readonly WasmModule[]): WasmModule {
   );
 }
 
-function createMemory(pages: number): WebAssembly.Memory {
+function createMemory(descriptor: WebAssembly.MemoryDescriptor): WebAssembly.Memory {
   try {
-    return new WebAssembly.Memory({ initial: pages, maximum: pages });
+    return new WebAssembly.Memory(descriptor);
   } catch (error) {
-    const mebibytes = Math.ceil(pages / 16);
+    const mebibytes = Math.ceil(descriptor.initial / 16);
     const problem = `${mebibytes} MiB of WebAssembly memory cannot be had: ${messageOf(error)}`;
     throw new OutOfMemoryError(problem, { cause: error });
   }
@@ -88,7 +128,7 @@ function weightTasks(
 ): (() => Promise<void>)[] {
   let offset = section.weights.offset;
   return section.weights.shards.map((shard) => {
-    const target = new Uint8Array(memory.buffer as ArrayBuffer, offset, shard.bytes);
+    const target = new Uint8Array(memory.buffer, offset, shard.bytes);
     offset += shard.bytes;
     return () => downloader.into(shard, target, signal, onBytes);
   });
@@ -116,35 +156,16 @@ async function compile(file: WasmModule, context: BackendContext): Promise<WebAs
   }
 }
 
-async function instantiate(
-  module: WebAssembly.Module,
-  memory: WebAssembly.Memory,
-  file: string,
-  { prepare }: WasmSection,
-): Promise<Exports> {
-  let exports: WebAssembly.Exports;
-  try {
-    ({ exports } = await WebAssembly.instantiate(module, { env: { memory } }));
-  } catch (error) {
-    throw new CompileError(file, [messageOf(error)], { cause: error });
-  }
-  for (const name of ["run", "run_range", ...(prepare ? ["prepare"] : [])]) {
-    if (typeof exports[name] !== "function") {
-      throw new CompileError(file, [`the module does not export "${name}"`]);
-    }
-  }
-  return exports as unknown as Exports;
-}
-
 /** All that keeps the memory alive. */
 interface State {
-  readonly exports: Exports;
+  readonly executor: Executor;
   readonly inputs: readonly Slot[];
   readonly outputs: readonly Slot[];
 }
 
 class WasmBackend implements Backend {
   readonly name = "wasm";
+  readonly threads: number;
   readonly #section: WasmSection;
   /** Undefined once disposed of. */
   #state: State | undefined;
@@ -153,35 +174,41 @@ class WasmBackend implements Backend {
     manifest: Manifest,
     section: WasmSection,
     memory: WebAssembly.Memory,
-    exports: Exports,
+    executor: Executor,
+    threads: number,
   ) {
+    this.threads = threads;
     this.#section = section;
     this.#state = {
-      exports,
+      executor,
       inputs: slots(manifest.inputs, section.inputs, memory),
       outputs: slots(manifest.outputs, section.outputs, memory),
     };
   }
 
   async run(inputs: Tensors): Promise<Tensors> {
-    const { exports, outputs } = this.#write(inputs);
-    call(() => exports.run());
+    const { executor, outputs } = this.#write(inputs);
+    const { launches, prepare = 0 } = this.#section;
+    await executor.run(prepare, launches.length);
     return read(outputs);
   }
 
   async profile(inputs: Tensors): Promise<Profile> {
-    const { exports, outputs } = this.#write(inputs);
+    const { executor, outputs } = this.#write(inputs);
     const { launches: all, prepare = 0 } = this.#section;
-    const launches = all.slice(prepare).map(({ kernel, label }, n): LaunchProfile => {
-      const i = prepare + n;
-      const start = performance.now();
-      call(() => exports.run_range(i, i + 1));
-      return { kernel, label, milliseconds: performance.now() - start };
-    });
+    const times = await executor.profile(prepare, all.length);
+    const launches = all.slice(prepare).map(
+      ({ kernel, label }, i): LaunchProfile => ({
+        kernel,
+        label,
+        milliseconds: times[i] as number,
+      }),
+    );
     return { method: "clock", launches, outputs: read(outputs) };
   }
 
   dispose(): void {
+    this.#state?.executor.dispose();
     this.#state = undefined;
   }
 
@@ -217,12 +244,4 @@ function slots(
     const view = new (arrayClass(dtype))(memory.buffer, offset, elementCount(shape));
     return { name, view };
   });
-}
-
-function call(run: () => void): void {
-  try {
-    run();
-  } catch (error) {
-    throw new ExecutionError(`the wasm module failed: ${messageOf(error)}`, { cause: error });
-  }
 }

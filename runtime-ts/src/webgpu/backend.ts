@@ -70,6 +70,7 @@ interface Readback {
 
 class WebGpuBackend implements Backend {
   readonly name = "webgpu";
+  readonly threads = 1;
   readonly #section: WebGpuSection;
   readonly #guarded: GuardedDevice;
   readonly #buffers: readonly GPUBuffer[];
