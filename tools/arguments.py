@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
 
@@ -32,8 +34,21 @@ def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
     return shapes
 
 
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if issubclass(category, UserWarning):
+        print(f"warning: {message}", file=file or sys.stderr)
+
+
 def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool; bad input becomes one message on standard error and exit code 1."""
+    """Run a tool; bad input becomes one message on standard error and exit code 1, a warning a message alone."""
+    warnings.showwarning = _show_warning
     try:
         main()
     except BrokenPipeError:

@@ -26,6 +26,7 @@ from webdnn.package import Package, check_output
 from webdnn.progress import progress_bars
 from webdnn.report import describe_package
 from webdnn.runner import run_files, time_package
+from webdnn.schedules import ScheduleDump, all_hooks
 from webdnn.stages import OPTIONAL_PASSES, STAGES
 from webdnn.tools.arguments import parse_shapes, run_tool
 
@@ -58,9 +59,17 @@ def compile(
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="processes; by default one a core")] = None,
     cache: Annotated[bool, typer.Option(help="use kernels compiled before")] = True,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="a file of schedules; auto: what `webdnn tune` has learnt here"),
+    ] = None,
+    dump_schedule: Annotated[
+        Path | None, typer.Option(help="write the schedule of each kernel to this file")
+    ] = None,
 ) -> None:
     """Compile a model to a package."""
-    dump = IRDump(dump_ir, print_stage or [])
+    dump_ir_hook = IRDump(dump_ir, print_stage or [])
+    dump_schedule_hook = ScheduleDump(dump_schedule)
     with progress_bars() as progress:
         check_output(output)
         package = compile_model(
@@ -68,12 +77,14 @@ def compile(
             target=target,
             shapes=parse_shapes(shape or []),
             without=without or (),
-            hook=dump,
+            hook=all_hooks(dump_ir_hook, dump_schedule_hook),
             cache=KernelCache(enabled=cache),
             jobs=jobs,
             progress=progress,
+            schedules=schedule,
         )
         package.save(output)
+        dump_schedule_hook.save()
     console.print(describe_package(package, output))
 
 

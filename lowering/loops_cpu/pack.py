@@ -15,13 +15,26 @@ from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from xdsl.dialects.builtin import AffineMapAttr, ArrayAttr, FunctionType, TensorType
+from xdsl.dialects.builtin import (
+    AffineMapAttr,
+    ArrayAttr,
+    DenseArrayBase,
+    FunctionType,
+    TensorType,
+    i64,
+)
 from xdsl.dialects.linalg.ops import GenericOp
 from xdsl.ir import Attribute, SSAValue
-from xdsl.ir.affine import AffineDimExpr, AffineMap
+from xdsl.ir.affine import (
+    AffineBinaryOpExpr,
+    AffineBinaryOpKind,
+    AffineConstantExpr,
+    AffineDimExpr,
+    AffineMap,
+)
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.kernel import PANELS, FuncOp
 from webdnn.lowering.loops_common.groups import read_groups
 from webdnn.lowering.loops_common.stages import Read, Stage, walk
 from webdnn.lowering.loops_cpu.heuristics import stage_cost
@@ -90,24 +103,91 @@ def choose_packings(
 ) -> list[Packing]:
     """Which of the operands `weights` of a kernel are worth packing, and how.
 
+    The attribute `panels` of the kernel decides where there is one; a kernel with a schedule, but without this
+    attribute, is not packed.
+
     Args:
         weights: numbers of the operands that hold weights.
+
+    Raises:
+        WebDNNError: the attribute `panels` does not fit the kernel.
     """
+    if (panels := given_panels(func)) is not None:
+        return _given_packings(func, panels, weights, scratch_elements)
     if func.schedule is not None:
         return []
-    found: list[Packing] = []
+    return [
+        _cheapest(func, operand, axis, place, number, scratch_elements)
+        for operand, axis, place, number in panel_axes(func, weights, scratch_elements)
+    ]
+
+
+def panel_axes(
+    func: FuncOp, weights: Sequence[int], scratch_elements: int
+) -> list[tuple[int, int, int, int]]:
+    """The operands of a kernel that can be packed: the operand's number, the axis along which the columns of a product
+    lie, and the product's group and stage."""
+    found: dict[int, tuple[int, int, int, int]] = {}
     for place, group in enumerate(read_groups(func, scratch_elements=scratch_elements)):
         for number, stage in enumerate(group.stages):
             if group.outer or not stage.is_reduction:
                 continue
             for operand in weights:
                 axis = _panel_axis(stage, operand)
-                if axis is None or any(p.operand == operand for p in found):
+                if axis is None or operand in found or _readers(func, operand) is None:
                     continue
-                if _readers(func, operand) is None:
-                    continue
-                found.append(_cheapest(func, operand, axis, place, number, scratch_elements))
+                found[operand] = (operand, axis, place, number)
+    return list(found.values())
+
+
+def panels_attr(func: FuncOp, packings: Sequence[Packing]) -> DenseArrayBase:
+    """The attribute `panels` that says how a kernel's operands are packed."""
+    widths = {p.operand: p.block for p in packings}
+    count = len(func.function_type.inputs)
+    return DenseArrayBase.from_list(i64, [widths.get(i, 0) for i in range(count)])
+
+
+def given_panels(func: FuncOp) -> list[int] | None:
+    """The widths that the attribute `panels` of a kernel says, if it has one."""
+    attr = func.attributes.get(PANELS)
+    return [int(n) for n in attr.get_values()] if isinstance(attr, DenseArrayBase) else None
+
+
+def _given_packings(
+    func: FuncOp, panels: Sequence[int], weights: Sequence[int], scratch_elements: int
+) -> list[Packing]:
+    axes = {operand: axis for operand, axis, _, _ in panel_axes(func, weights, scratch_elements)}
+    found: list[Packing] = []
+    for operand, width in enumerate(panels):
+        if width == 0 or _is_packed(func, operand, width):
+            continue
+        if width < 0 or width % WIDTHS[0] or operand not in axes:
+            raise WebDNNError(
+                "the panels do not fit the kernel",
+                where=func.sym_name.data,
+                why=f"operand {operand} cannot be packed in panels of {width} columns",
+                hint=f"panels have a multiple of {WIDTHS[0]} columns, and only weights of products have panels",
+            )
+        type = func.function_type.inputs.data[operand]
+        assert isinstance(type, TensorType)
+        found.append(Packing(operand, axes[operand], width, type.get_shape()))
     return found
+
+
+def _is_packed(func: FuncOp, operand: int, width: int) -> bool:
+    """Whether an operand is read in panels of this width already."""
+    if operand >= len(func.function_type.inputs):
+        return False
+    maps = [list(op.indexing_maps)[place].data for op, place in _readers(func, operand) or ()]
+    return bool(maps) and all(
+        any(
+            isinstance(e, AffineBinaryOpExpr)
+            and e.kind is AffineBinaryOpKind.FloorDiv
+            and e.rhs == AffineConstantExpr(width)
+            for e in map.results
+        )
+        for map in maps
+    )
 
 
 def _cheapest(
