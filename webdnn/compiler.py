@@ -22,10 +22,11 @@ from webdnn.kernel_cache import KernelCache
 from webdnn.kernel_compiler import CompiledKernel, compile_kernels
 from webdnn.lowering.kernels.digest import kernel_digest
 from webdnn.lowering.kernels.schedule_table import ScheduleTable
+from webdnn.lowering.kernels.work import works
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.weights_function import WeightsFunction
 from webdnn.package import FORMAT, FORMAT_VERSION, Package
-from webdnn.packaging import Program, planned_program, wasm_section, webgpu_section
+from webdnn.packaging import Program, describe_work, planned_program, wasm_section, webgpu_section
 from webdnn.progress import Progress, no_progress
 from webdnn.schedules import find_schedules, warn_of_unused
 from webdnn.stages import TARGETS, Target, check_optional, context, passes_between, stage_index
@@ -177,6 +178,7 @@ def _backend(
         program = planned_program(module)
         make = wasm_section if target == "wasm" else webgpu_section
         section, files = make(program, by_name, arrays)
+        describe_work(section, works(kernels, target))
     return section, files, program, kernels
 
 

@@ -19,6 +19,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.locations import location_names
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
+from webdnn.lowering.kernels.work import KernelWork
 from webdnn.lowering.target_wasm.layout import memory_layout, stack_for
 from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module
 from webdnn.package import SHARD_BYTES, describe_file
@@ -181,6 +182,14 @@ def wasm_section(
 def _count_at_load(launches: Sequence[plan.LaunchIntoOp]) -> int:
     """How many launches, the first ones, run once at load."""
     return sum(op.at_load is not None for op in launches)
+
+
+def describe_work(section: dict[str, Any], works: Mapping[str, KernelWork]) -> None:
+    """Say in a back end's section what each kernel has to do in one launch, for profilers."""
+    entries = section.setdefault("kernels", [{"name": name} for name in works])
+    for entry in entries:
+        work = works[entry["name"]]
+        entry.update(flops=work.flops, bytes=work.bytes)
 
 
 def _used_bytes(slice: plan.SliceOp) -> int:
