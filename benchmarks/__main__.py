@@ -9,10 +9,11 @@ from pathlib import Path
 import onnx
 from rich.console import Console
 
+from webdnn.peaks import measure_peaks
+
 from . import compile_cost, kernels, side_by_side, start, sweep
 from .macs import count_macs
 from .models import MODELS
-from .peaks import measure_peaks
 from .peers import PEERS, Setting
 from .results import ResultTable, write
 
@@ -117,15 +118,15 @@ def _start(options: argparse.Namespace, console: Console) -> Outcome:
 def _kernels(options: argparse.Namespace, console: Console) -> Outcome:
     setting = _setting(options)
     profiles = [kernels.profile(name, setting, console) for name in options.models]
-    peaks = measure_peaks(options.timeout) if options.backend == "wasm" else None
-    tables = [kernels.table(profile, setting, peaks, options.top) for profile in profiles]
+    peaks = measure_peaks(timeout=options.timeout) if options.backend == "wasm" else None
+    tables = [kernels.table(profile, peaks, options.top) for profile in profiles]
     data: list[dict[str, object]] = [asdict(profile) for profile in profiles]
     return tables, data if peaks is None else [*data, {"peaks": asdict(peaks)}]
 
 
 def _sweep(options: argparse.Namespace, console: Console) -> Outcome:
     setting = _setting(options)
-    peaks = measure_peaks(options.timeout)
+    peaks = measure_peaks(timeout=options.timeout)
     results = sweep.sweep(options.peers, setting, console, options.match)
     table = sweep.table(results, options.peers, setting, peaks)
     return [table], [asdict(result) for result in results]

@@ -8,12 +8,13 @@ import onnx
 from numpy.typing import NDArray
 from rich.console import Console
 
+from webdnn.peaks import Peaks
+
 from .browser import drive
 from .cache import cached_dir, digest
 from .macs import count_macs
 from .models.builder import GraphBuilder
 from .models.weights import RandomWeights
-from .peaks import Peaks
 from .peers import Setting, browser_job
 from .results import ResultTable
 from .statistics import Summary

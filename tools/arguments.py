@@ -10,6 +10,7 @@ from typing import TextIO
 from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.peaks import Peaks
 
 
 def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
@@ -32,6 +33,24 @@ def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
                 f"--shape {value} is not a shape", hint="write --shape NAME=1,3,224,224"
             ) from None
     return shapes
+
+
+def parse_peaks(value: str) -> Peaks:
+    """`"57,30"` as the peaks of an engine: billions of operations, and of bytes, a second.
+
+    Raises:
+        WebDNNError: the value is not of this form.
+    """
+    try:
+        gflops, gigabytes = (float(part) for part in value.split(","))
+        if not (gflops > 0 and gigabytes > 0):
+            raise ValueError
+    except ValueError:
+        raise WebDNNError(
+            f"--peak {value} is not a pair of rates",
+            hint="write --peak 57,30 for 57 GFLOP/s, 30 GB/s",
+        ) from None
+    return Peaks(gflops, {1: gigabytes})
 
 
 def _show_warning(
