@@ -31,6 +31,8 @@ from webdnn.runner import run_files, time_kernels, time_package
 from webdnn.schedules import ScheduleDump, all_hooks
 from webdnn.stages import OPTIONAL_PASSES, STAGES
 from webdnn.tools.arguments import parse_peaks, parse_shapes, run_tool
+from webdnn.tuning.tune import describe as describe_tuning
+from webdnn.tuning.tune import tune as tune_model
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(width=None if sys.stdout.isatty() else 140)  # wide enough for a log
@@ -134,6 +136,35 @@ def bench(
     with progress_bars() as progress:
         table = time_kernels(loaded, engine, repeat, peaks=peaks, top=top, progress=progress)
     console.print(table)
+
+
+@app.command()
+def tune(
+    model: Annotated[Path, typer.Argument(help="an ONNX model")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="the file of schedules that is written")
+    ],
+    engine: Annotated[
+        Literal["chromium", "node"], typer.Option(help="where kernels are timed")
+    ] = "chromium",
+    shape: Shapes = None,
+    time: Annotated[float, typer.Option(min=0, help="about how many seconds to spend")] = 300.0,
+    kernels: Annotated[
+        int | None, typer.Option(min=1, help="search only the slowest so many")
+    ] = None,
+) -> None:
+    """Search schedules for a model's kernels (wasm) by timing them; `webdnn compile --schedule` takes the outcome."""
+    with progress_bars() as progress:
+        outcome = tune_model(
+            model,
+            engine=engine,
+            shapes=parse_shapes(shape or []),
+            seconds=time,
+            kernels=kernels,
+            progress=progress,
+        )
+    outcome.table.save(output)
+    console.print(describe_tuning(outcome))
 
 
 @app.command()

@@ -51,6 +51,7 @@ class CompileOptions:
         jobs: processes for kernels; by default one a core.
         progress: shows how far it is.
         schedules: schedules that go before those of the compiler.
+        default_schedules: whether the schedules that ship with the compiler are used.
     """
 
     target: TargetChoice = "both"
@@ -64,6 +65,7 @@ class CompileOptions:
     jobs: int | None = None
     progress: Progress = no_progress
     schedules: ScheduleTable | None = None
+    default_schedules: bool = True
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -82,6 +84,7 @@ def compile(
     jobs: int | None = None,
     progress: Progress | None = None,
     schedules: ScheduleTable | str | Path | None = None,
+    default_schedules: bool = True,
 ) -> Package:
     """Compile an ONNX model.
 
@@ -97,6 +100,7 @@ def compile(
         progress: shows how far it is.
         schedules: schedules of kernels, or a file of them, that go before those that the compiler chooses; `"auto"` for
             what `webdnn tune` has learnt on this machine. There is a warning about entries that fit no kernel.
+        default_schedules: use the schedules that ship with the compiler; without them its cost model alone chooses.
 
     Raises:
         WebDNNError: the model is bad, or cannot be compiled, or a schedule does not fit its kernel.
@@ -111,6 +115,7 @@ def compile(
         jobs=jobs,
         progress=progress or no_progress,
         schedules=find_schedules(schedules),
+        default_schedules=default_schedules,
     )
     for stage in options.passes:
         stage_index(stage)
@@ -187,7 +192,13 @@ def lower(
 ) -> None:
     """Lower a module in place between two stages, with the user's passes and the hook at each stage."""
     ctx = context()
-    steps = passes_between(start, stop, target or options.targets[0], options.schedules)
+    steps = passes_between(
+        start,
+        stop,
+        target or options.targets[0],
+        options.schedules,
+        default_schedules=options.default_schedules,
+    )
     for stage in dict.fromkeys(stage for stage, _ in steps):
         for reached, step in steps:
             if reached == stage and step.name not in options.without:

@@ -24,6 +24,10 @@ def find_schedules(given: ScheduleTable | str | Path | None) -> ScheduleTable | 
     """
     if given is None or isinstance(given, ScheduleTable):
         return given
+    if given == AUTO:
+        from webdnn.tuning.cache import TuningCache
+
+        return TuningCache().table()
     return ScheduleTable.load(given)
 
 

@@ -137,19 +137,28 @@ def stage_index(name: str) -> int:
 
 
 def passes_between(
-    start: str, stop: str, target: Target, schedules: ScheduleTable | None = None
+    start: str,
+    stop: str,
+    target: Target,
+    schedules: ScheduleTable | None = None,
+    *,
+    default_schedules: bool = True,
 ) -> list[tuple[str, ModulePass]]:
     """The passes that lead from stage `start` to stage `stop`, each with the stage it leads to.
 
     Args:
         schedules: schedules that go before those of the compiler.
+        default_schedules: whether the schedules that ship with the compiler are used.
     """
     first, last = stage_index(start), stage_index(stop)
     found: list[tuple[str, ModulePass]] = []
     for stage in STAGES[first + 1 : last + 1]:
         for step in stage.passes(target):
-            if isinstance(step, ApplySchedules) and schedules is not None:
-                found.append((stage.name, ApplyScheduleTable(schedules, target)))
+            if isinstance(step, ApplySchedules):
+                if schedules is not None:
+                    found.append((stage.name, ApplyScheduleTable(schedules, target)))
+                if not default_schedules:
+                    step = ApplyScheduleTable(ScheduleTable(), target)
             found.append((stage.name, step))
     return found
 

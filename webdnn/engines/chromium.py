@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.engines.scripted import JAVASCRIPT, Files
+from webdnn.engines.scripted import JAVASCRIPT, Files, ScriptedEngineName
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -39,7 +39,7 @@ class ChromiumEngine:
         program: its path; by default what `find_chromium` finds.
     """
 
-    name = "chromium"
+    name: ScriptedEngineName = "chromium"
 
     def __init__(self, program: str | None = None) -> None:
         self._program = program

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.engines.scripted import JAVASCRIPT, Files, write_job
+from webdnn.engines.scripted import JAVASCRIPT, Files, ScriptedEngineName, write_job
 
 _RELAXED_BY_DEFAULT = 22
 """Before this version relaxed SIMD must be asked for."""
@@ -25,7 +25,7 @@ class NodeEngine:
         program: its name or path.
     """
 
-    name = "node"
+    name: ScriptedEngineName = "node"
 
     def __init__(self, program: str = "node") -> None:
         self._program = program

@@ -27,7 +27,7 @@ class ScriptedEngine(Protocol):
     """An engine that runs jobs."""
 
     @property
-    def name(self) -> str:
+    def name(self) -> ScriptedEngineName:
         """`chromium` or `node`."""
         ...
 
