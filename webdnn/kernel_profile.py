@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.engines.scripted import ScriptedEngineName, scripted_engine
+from webdnn.engines.scripted import ScriptedEngine, ScriptedEngineName, scripted_engine
 from webdnn.package import KernelEngine, Package
 from webdnn.peaks import Peaks
 
@@ -79,7 +79,7 @@ class KernelProfile:
 
 def profile_package(
     package: Package,
-    engine: KernelEngine,
+    engine: KernelEngine | ScriptedEngine,
     rounds: int = 30,
     *,
     on_step: Callable[[], None] = lambda: None,
@@ -104,7 +104,7 @@ def profile_package(
     if engine == "wasmtime":
         version, whole, times = _in_wasmtime(package, rounds)
     else:
-        scripted = scripted_engine(engine)
+        scripted = scripted_engine(engine) if isinstance(engine, str) else engine
         job, files = _job(package, section, rounds, warmup)
         result = scripted.run(job, files, on_step=on_step)
         version = scripted.version()

@@ -24,6 +24,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 _PAGE = b'<!doctype html><meta charset=utf-8><title>webdnn</title><script type=module src="/page.js"></script>'
 
+_POLL = 20.0
+"""Seconds that a page waits for a job before it asks again."""
+
 _HEADERS = {
     # a page that is isolated from other origins has a clock of 5 microseconds
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -33,16 +36,33 @@ _HEADERS = {
 
 
 class ChromiumEngine:
-    """Runs jobs in a headless Chromium; each has a browser of its own.
+    """Runs jobs in a headless Chromium.
+
+    Used as a context manager, one browser serves all jobs; else each job has a browser of its own.
 
     Args:
         program: its path; by default what `find_chromium` finds.
+        eager: compile with the optimising compiler at once, so that code need not run to become fast.
     """
 
     name: ScriptedEngineName = "chromium"
 
-    def __init__(self, program: str | None = None) -> None:
+    def __init__(self, program: str | None = None, *, eager: bool = False) -> None:
         self._program = program
+        self._eager = eager
+        self._open = contextlib.ExitStack()
+        self._session: _Session | None = None
+
+    def __enter__(self) -> ChromiumEngine:
+        program = self._program or find_chromium()
+        self._session = _Session()
+        origin = self._open.enter_context(_server(self._session))
+        self._session.process = self._open.enter_context(_browser(program, origin, self._eager))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._session = None
+        self._open.close()
 
     def version(self) -> str:
         """Such as `Chromium 156.0.7444.0`."""
@@ -57,31 +77,44 @@ class ChromiumEngine:
         timeout: float = 600,
     ) -> Any:
         """See `ScriptedEngine`."""
-        events: queue.Queue[dict[str, Any]] = queue.Queue()
-        content = {**files, "job.json": json.dumps(job).encode()}
-        with (
-            _server(content, events) as origin,
-            _browser(self._program or find_chromium(), origin) as process,
-        ):
+        if self._session is None:
+            with self:
+                return self.run(job, files, on_step=on_step, timeout=timeout)
+        return self._session.run(job, files, on_step, timeout)
+
+
+class _Session:
+    """One browser with its server: the job that is waiting, the files that it reads, and the events of the page."""
+
+    def __init__(self) -> None:
+        self.jobs: queue.Queue[bytes] = queue.Queue()
+        self.files: Files = {}
+        self.events: queue.Queue[dict[str, Any]] = queue.Queue()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def run(
+        self, job: Mapping[str, Any], files: Files, on_step: Callable[[], None], timeout: float
+    ) -> Any:
+        self.files = files
+        self.jobs.put(json.dumps(job).encode())
+        waited = 0.0
+        while True:
+            try:
+                event = self.events.get(timeout=1)
+            except queue.Empty:
+                waited += 1
+                if self.process is None or self.process.poll() is not None:
+                    raise WebDNNError("the browser ended before its job") from None
+                if waited >= timeout:
+                    why = f"for {timeout:.0f} s"
+                    raise WebDNNError("the browser gave no news", why=why) from None
+                continue
             waited = 0.0
-            while True:
-                try:
-                    event = events.get(timeout=1)
-                except queue.Empty:
-                    waited += 1
-                    if process.poll() is not None:
-                        raise WebDNNError("the browser ended before its job") from None
-                    if waited >= timeout:
-                        raise WebDNNError(
-                            "the browser gave no news", why=f"for {timeout:.0f} s"
-                        ) from None
-                    continue
-                waited = 0.0
-                if "error" in event:
-                    raise WebDNNError("the browser could not run the job", why=event["error"])
-                if "result" in event:
-                    return event["result"]
-                on_step()
+            if "error" in event:
+                raise WebDNNError("the browser could not run the job", why=event["error"])
+            if "result" in event:
+                return event["result"]
+            on_step()
 
 
 def find_chromium() -> str:
@@ -103,7 +136,7 @@ def find_chromium() -> str:
 
 
 @contextlib.contextmanager
-def _browser(program: str, origin: str) -> Generator[subprocess.Popen[bytes]]:
+def _browser(program: str, origin: str, eager: bool) -> Generator[subprocess.Popen[bytes]]:
     with tempfile.TemporaryDirectory(
         prefix="webdnn-chromium-", ignore_cleanup_errors=True
     ) as profile:
@@ -115,6 +148,7 @@ def _browser(program: str, origin: str) -> Generator[subprocess.Popen[bytes]]:
             "--disable-extensions",
             "--disable-background-networking",
             "--disable-gpu",
+            *(["--js-flags=--no-liftoff"] if eager else []),
             f"--user-data-dir={Path(profile)}",
             origin,
         ]
@@ -130,26 +164,25 @@ def _browser(program: str, origin: str) -> Generator[subprocess.Popen[bytes]]:
 
 
 @contextlib.contextmanager
-def _server(files: Files, events: queue.Queue[dict[str, Any]]) -> Generator[str]:
-    """A server of the page, its scripts and the files; what the page posts goes to `events`."""
+def _server(session: _Session) -> Generator[str]:
+    """A server of the page and its scripts, and of what a session holds."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
-            content, type = _resolve(self.path, files)
-            self.send_response(200 if content is not None else 404)
+            status, content, type = _resolve(self.path, session)
+            self.send_response(status)
             self.send_header("Content-Type", type)
-            self.send_header("Content-Length", str(len(content or b"")))
+            self.send_header("Content-Length", str(len(content)))
             for name, value in _HEADERS.items():
                 self.send_header(name, value)
             self.end_headers()
-            with contextlib.suppress(ConnectionError):
-                self.wfile.write(content or b"")
+            self.wfile.write(content)
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            events.put(json.loads(body))
+            session.events.put(json.loads(body))
             self.send_response(204)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -173,13 +206,19 @@ def _server(files: Files, events: queue.Queue[dict[str, Any]]) -> Generator[str]
             thread.join()
 
 
-def _resolve(path: str, files: Files) -> tuple[bytes | memoryview | None, str]:
+def _resolve(path: str, session: _Session) -> tuple[int, bytes | memoryview, str]:
+    """The status, the content and the type of what a path names."""
     if path == "/":
-        return _PAGE, "text/html"
+        return 200, _PAGE, "text/html"
     if path in ("/page.js", "/timing.js"):
-        return (JAVASCRIPT / path[1:]).read_bytes(), "text/javascript"
-    name = path.removeprefix("/files/")
-    return files.get(name) if name != path else None, "application/octet-stream"
+        return 200, (JAVASCRIPT / path[1:]).read_bytes(), "text/javascript"
+    if path == "/job":
+        try:
+            return 200, session.jobs.get(timeout=_POLL), "application/json"
+        except queue.Empty:
+            return 202, b"", "text/plain"
+    content = session.files.get(path.removeprefix("/files/"))
+    return 404 if content is None else 200, content or b"", "application/octet-stream"
 
 
 @cache

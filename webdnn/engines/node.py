@@ -23,12 +23,20 @@ class NodeEngine:
 
     Args:
         program: its name or path.
+        eager: compile with the optimising compiler at once, so that code need not run to become fast.
     """
 
     name: ScriptedEngineName = "node"
 
-    def __init__(self, program: str = "node") -> None:
+    def __init__(self, program: str = "node", *, eager: bool = False) -> None:
         self._program = program
+        self._eager = eager
+
+    def __enter__(self) -> NodeEngine:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
 
     def version(self) -> str:
         """Such as `Node.js 22.1.0`."""
@@ -45,6 +53,7 @@ class NodeEngine:
         """See `ScriptedEngine`."""
         major = int(_version(self._program).split(".")[0])
         flags = ["--experimental-wasm-relaxed-simd"] if major < _RELAXED_BY_DEFAULT else []
+        flags += ["--no-liftoff"] if self._eager else []
         with tempfile.TemporaryDirectory(prefix="webdnn-node-") as folder:
             write_job(Path(folder), job, files)
             command = [self._program, *flags, str(JAVASCRIPT / "node.mjs"), folder]

@@ -24,7 +24,11 @@ Files = Mapping[str, bytes | memoryview]
 
 
 class ScriptedEngine(Protocol):
-    """An engine that runs jobs."""
+    """An engine that runs jobs. As a context manager it starts once for all of them."""
+
+    def __enter__(self) -> ScriptedEngine: ...
+
+    def __exit__(self, *error: object) -> None: ...
 
     @property
     def name(self) -> ScriptedEngineName:
@@ -57,15 +61,19 @@ class ScriptedEngine(Protocol):
         ...
 
 
-def scripted_engine(name: ScriptedEngineName) -> ScriptedEngine:
-    """The engine of a name."""
+def scripted_engine(name: ScriptedEngineName, *, eager: bool = False) -> ScriptedEngine:
+    """The engine of a name.
+
+    Args:
+        eager: compile with the optimising compiler at once, so that code need not run to become fast.
+    """
     if name == "node":
         from webdnn.engines.node import NodeEngine
 
-        return NodeEngine()
+        return NodeEngine(eager=eager)
     from webdnn.engines.chromium import ChromiumEngine
 
-    return ChromiumEngine()
+    return ChromiumEngine(eager=eager)
 
 
 def write_job(folder: Path, job: Mapping[str, Any], files: Files) -> None:

@@ -53,9 +53,9 @@ class TuningCache:
             folders, key=lambda f: (f.name.startswith("Node"), -f.stat().st_mtime)
         ):
             for path in sorted(folder.glob("*.toml")):
-                if (entry := self._read(path)) is not None and is_gain(entry):
+                if (entry := self._read(path)) is not None:
                     entries.setdefault((entry.target, entry.digest), entry)
-        return ScheduleTable(list(entries.values()), strict=False)
+        return ScheduleTable([e for e in entries.values() if is_gain(e)], strict=False)
 
     def _path(self, target: str, engine: str, digest: str) -> Path:
         return self._folder / target / re.sub(r"[^\w.]+", "-", engine) / f"{digest}.toml"

@@ -31,12 +31,12 @@ class Effort:
     """How thoroughly candidates are timed.
 
     Attributes:
-        warmup: milliseconds that each runs before: V8 first runs code that it has compiled in haste.
+        warmup: milliseconds that each runs before.
         sample: milliseconds of one sample, which is the mean of as many runs as it takes.
         rounds: samples of each.
     """
 
-    warmup: float = 400.0
+    warmup: float = 20.0
     sample: float = 3.0
     rounds: int = 12
 
@@ -47,11 +47,10 @@ class Effort:
 
 @dataclass(frozen=True)
 class Timed:
-    """A candidate with the milliseconds of one run: the least, and the mean of the faster half of the samples."""
+    """A candidate with the milliseconds of one run: the best sample, since all that disturbs a run makes it longer."""
 
     candidate: Candidate
-    best: float
-    typical: float
+    milliseconds: float
 
 
 def specialized(func: FuncOp, weights: Sequence[int], candidate: Candidate) -> FuncOp:
@@ -124,8 +123,8 @@ class KernelTimer:
             "rounds": effort.rounds,
         }
         results = self.engine.run(job, {"kernels.wasm": module}, on_step=on_step)
-        timed = [Timed(c, r["best"], r["faster"]) for c, r in zip(candidates, results, strict=True)]
-        return sorted(timed, key=lambda t: t.typical)
+        timed = [Timed(c, r["best"]) for c, r in zip(candidates, results, strict=True)]
+        return sorted(timed, key=lambda t: t.milliseconds)
 
     def _places(self, funcs: Sequence[FuncOp]) -> tuple[list[int], list[dict[str, int]], int]:
         """The address of each operand, with room for the largest of its forms; those that hold floats; and the end."""

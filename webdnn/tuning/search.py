@@ -17,8 +17,9 @@ LEAST_GAIN = 0.03
 """A schedule that gains less than this share of the time is not worth an entry: noise may be as large."""
 
 
-QUICK = Effort(warmup=400, sample=2, rounds=8)
-CAREFUL = Effort(warmup=600, sample=5, rounds=20)
+# An engine that is eager needs no long warm-up.
+QUICK = Effort(warmup=20, sample=2, rounds=8)
+CAREFUL = Effort(warmup=50, sample=5, rounds=20)
 
 
 @dataclass(frozen=True)
@@ -144,9 +145,9 @@ def _confirmed(
     own: list[float] = []
     for _ in range(budget.repeats):
         times = {t.candidate: t for t in timer.time([chosen, *finalists], budget.careful, on_step)}
-        own.append(times[chosen].typical)
+        own.append(times[chosen].milliseconds)
         for c in finalists:
-            wins[c].append((times[c].typical, times[chosen].typical))
+            wins[c].append((times[c].milliseconds, times[chosen].milliseconds))
     winner, least, beside = chosen, min(own), min(own)
     for c, pairs in wins.items():
         # it must win each time

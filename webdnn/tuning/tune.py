@@ -90,36 +90,37 @@ def tune(
         WebDNNError: the model is bad, or the engine is missing or fails.
     """
     start = time.monotonic()
-    runs_in = scripted_engine(engine) if isinstance(engine, str) else engine
+    runs_in = scripted_engine(engine, eager=True) if isinstance(engine, str) else engine
     cache = cache or TuningCache()
     show = progress or no_progress
     plan = budget or Budget()
     measured = _measured(runs_in)
-    found = _kernels(model, shapes, runs_in, default_schedules, show)[:kernels]
-    whole = sum(k.milliseconds for k in found) or 1.0
     outcome = Tuned(ScheduleTable(measured=measured))
-    with show(f"tune in {runs_in.name}", len(found)) as advance:
-        for kernel in found:
-            left = seconds - (time.monotonic() - start)
-            entry = cache.find("wasm", runs_in.version(), kernel.chosen.digest)
-            tried = 0
-            if entry is None and left > 0:
-                share = max(left * kernel.milliseconds / whole, _LEAST_SECONDS)
-                result = search(
-                    kernel.func,
-                    kernel.weights,
-                    _candidate(kernel.chosen),
-                    runs_in,
-                    budget=plan,
-                    seconds=min(share, left),
-                )
-                entry, tried = _entry(kernel.chosen, result), result.tried
-                cache.put(entry, runs_in.version(), measured)
-            whole -= kernel.milliseconds
-            if entry is not None:
-                named = replace(entry, name=kernel.chosen.name, nodes=kernel.chosen.nodes)
-                outcome.searched.append((named, tried))
-            advance()
+    with runs_in:
+        found = _kernels(model, shapes, runs_in, default_schedules, show)[:kernels]
+        whole = sum(k.milliseconds for k in found) or 1.0
+        with show(f"tune in {runs_in.name}", len(found)) as advance:
+            for kernel in found:
+                left = seconds - (time.monotonic() - start)
+                entry = cache.find("wasm", runs_in.version(), kernel.chosen.digest)
+                tried = 0
+                if entry is None and left > 0:
+                    share = max(left * kernel.milliseconds / whole, _LEAST_SECONDS)
+                    result = search(
+                        kernel.func,
+                        kernel.weights,
+                        _candidate(kernel.chosen),
+                        runs_in,
+                        budget=plan,
+                        seconds=min(share, left),
+                    )
+                    entry, tried = _entry(kernel.chosen, result), result.tried
+                    cache.put(entry, runs_in.version(), measured)
+                whole -= kernel.milliseconds
+                if entry is not None:
+                    named = replace(entry, name=kernel.chosen.name, nodes=kernel.chosen.nodes)
+                    outcome.searched.append((named, tried))
+                advance()
     outcome.table = ScheduleTable(
         sorted(
             (entry for entry, _ in outcome.searched if is_gain(entry)),
@@ -155,7 +156,7 @@ def _kernels(
         progress=show,
     )
     with show(f"profile in {engine.name}", 10) as advance:
-        profile = profile_package(package, engine.name, 10, on_step=advance)
+        profile = profile_package(package, engine, 10, on_step=advance)
     times = {k.kernel: k.milliseconds for k in profile.kernels}
     found = [
         _Kernel(*outlined[entry.digest], entry, times.get(entry.name, 0.0))
