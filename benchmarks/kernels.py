@@ -1,6 +1,6 @@
 """Where the time of a compiled model goes: per kernel, with GFLOP/s, GB/s and the share of the roofline.
 
-What a kernel has to do is counted by the compiler (`webdnn.lowering.kernels.work`) and stands in the manifest; here the
+What a kernel has to do is counted by the compiler (`webdnn.lowering.kernels.cost`) and stands in the manifest; here the
 package is run by the runtime, on either back end. `webdnn bench --per-kernel` does the same for a package of one's own.
 """
 

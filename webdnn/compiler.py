@@ -20,13 +20,13 @@ from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.kernel_cache import KernelCache
 from webdnn.kernel_compiler import CompiledKernel, compile_kernels
+from webdnn.lowering.kernels.cost import kernel_costs
 from webdnn.lowering.kernels.digest import kernel_digest
 from webdnn.lowering.kernels.schedule_table import ScheduleTable
-from webdnn.lowering.kernels.work import works
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.weights_function import WeightsFunction
 from webdnn.package import FORMAT, FORMAT_VERSION, Package
-from webdnn.packaging import Program, describe_work, planned_program, wasm_section, webgpu_section
+from webdnn.packaging import Program, describe_cost, planned_program, wasm_section, webgpu_section
 from webdnn.progress import Progress, no_progress
 from webdnn.schedules import find_schedules, warn_of_unused
 from webdnn.stages import TARGETS, Target, check_optional, context, passes_between, stage_index
@@ -51,7 +51,6 @@ class CompileOptions:
         jobs: processes for kernels; by default one a core.
         progress: shows how far it is.
         schedules: schedules that go before those of the compiler.
-        default_schedules: whether the schedules that ship with the compiler are used.
     """
 
     target: TargetChoice = "both"
@@ -65,7 +64,6 @@ class CompileOptions:
     jobs: int | None = None
     progress: Progress = no_progress
     schedules: ScheduleTable | None = None
-    default_schedules: bool = True
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -84,7 +82,6 @@ def compile(
     jobs: int | None = None,
     progress: Progress | None = None,
     schedules: ScheduleTable | str | Path | None = None,
-    default_schedules: bool = True,
 ) -> Package:
     """Compile an ONNX model.
 
@@ -100,7 +97,6 @@ def compile(
         progress: shows how far it is.
         schedules: schedules of kernels, or a file of them, that go before those that the compiler chooses; `"auto"` for
             what `webdnn tune` has learnt on this machine. There is a warning about entries that fit no kernel.
-        default_schedules: use the schedules that ship with the compiler; without them its cost model alone chooses.
 
     Raises:
         WebDNNError: the model is bad, or cannot be compiled, or a schedule does not fit its kernel.
@@ -115,7 +111,6 @@ def compile(
         jobs=jobs,
         progress=progress or no_progress,
         schedules=find_schedules(schedules),
-        default_schedules=default_schedules,
     )
     for stage in options.passes:
         stage_index(stage)
@@ -183,7 +178,7 @@ def _backend(
         program = planned_program(module)
         make = wasm_section if target == "wasm" else webgpu_section
         section, files = make(program, by_name, arrays)
-        describe_work(section, works(kernels, target))
+        describe_cost(section, kernel_costs(kernels, target))
     return section, files, program, kernels
 
 
@@ -197,7 +192,6 @@ def lower(
         stop,
         target or options.targets[0],
         options.schedules,
-        default_schedules=options.default_schedules,
     )
     for stage in dict.fromkeys(stage for stage, _ in steps):
         for reached, step in steps:

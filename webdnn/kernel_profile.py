@@ -112,7 +112,8 @@ def profile_package(
         times = [launch["faster"] for launch in result["launches"]]
     name = package.manifest["name"]
     work = {kernel["name"]: kernel for kernel in section["kernels"]}
-    return KernelProfile(name, version, whole, by_kernel(section["launches"], times, work))
+    launches = section["launches"][section.get("prepare", 0) :]
+    return KernelProfile(name, version, whole, by_kernel(launches, times, work))
 
 
 def time_runs(
@@ -175,7 +176,7 @@ def _in_wasmtime(package: Package, rounds: int) -> tuple[str, float, list[float]
 def _job(
     package: Package, section: Mapping[str, Any], rounds: int, warmup: float
 ) -> tuple[dict[str, Any], dict[str, bytes | memoryview]]:
-    module = section["modules"][0]["file"]
+    module = next(m["file"] for m in section["modules"] if "threads" not in m["features"])
     files = {module: package.files[module]}
     weights: list[dict[str, Any]] = []
     offset = section["weights"]["offset"]
@@ -194,6 +195,7 @@ def _job(
         "pages": section["memory"]["pages"],
         "weights": weights,
         "floats": floats,
+        "prepare": section.get("prepare", 0),
         "launches": len(section["launches"]),
         "warmup": warmup,
         "rounds": rounds,

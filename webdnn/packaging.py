@@ -19,7 +19,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.locations import location_names
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
-from webdnn.lowering.kernels.work import KernelWork
+from webdnn.lowering.kernels.cost import KernelCost
 from webdnn.lowering.target_wasm.layout import memory_layout, stack_for
 from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module
 from webdnn.package import SHARD_BYTES, describe_file
@@ -184,12 +184,12 @@ def _count_at_load(launches: Sequence[plan.LaunchIntoOp]) -> int:
     return sum(op.at_load is not None for op in launches)
 
 
-def describe_work(section: dict[str, Any], works: Mapping[str, KernelWork]) -> None:
+def describe_cost(section: dict[str, Any], costs: Mapping[str, KernelCost]) -> None:
     """Say in a back end's section what each kernel has to do in one launch, for profilers."""
-    entries = section.setdefault("kernels", [{"name": name} for name in works])
+    entries = section.setdefault("kernels", [{"name": name} for name in costs])
     for entry in entries:
-        work = works[entry["name"]]
-        entry.update(flops=work.flops, bytes=work.bytes)
+        cost = costs[entry["name"]]
+        entry.update(flops=cost.flops, bytes=cost.bytes)
 
 
 def _used_bytes(slice: plan.SliceOp) -> int:

@@ -112,6 +112,7 @@ OPTIONAL_PASSES: tuple[str, ...] = (
     "fuse-kernel-regions",
     "winograd-convolutions",
     "fuse-pads",
+    "apply-schedules",
     "pack-weights",
 )
 """Passes without which a model is still compiled, only to something slower."""
@@ -141,24 +142,19 @@ def passes_between(
     stop: str,
     target: Target,
     schedules: ScheduleTable | None = None,
-    *,
-    default_schedules: bool = True,
 ) -> list[tuple[str, ModulePass]]:
     """The passes that lead from stage `start` to stage `stop`, each with the stage it leads to.
 
     Args:
         schedules: schedules that go before those of the compiler.
-        default_schedules: whether the schedules that ship with the compiler are used.
     """
     first, last = stage_index(start), stage_index(stop)
     found: list[tuple[str, ModulePass]] = []
     for stage in STAGES[first + 1 : last + 1]:
         for step in stage.passes(target):
             if isinstance(step, ApplySchedules):
-                if schedules is not None:
-                    found.append((stage.name, ApplyScheduleTable(schedules, target)))
-                if not default_schedules:
-                    step = ApplyScheduleTable(ScheduleTable(), target)
+                given = schedules if schedules is not None else ScheduleTable()
+                found.append((stage.name, ApplyScheduleTable(given, target)))
             found.append((stage.name, step))
     return found
 

@@ -208,7 +208,11 @@ def stage_candidates(
     """The schedules among which the cost model chooses for a stage, and more of their kind, for a tuner: each with its
     predicted cost in cycles, the cheapest first."""
     flat = flat_stage(group, stage, number)
+    shared = [dim.extent(number, n) for dim, n in zip(group.outer, shared, strict=False)]
     found: list[tuple[float, StageSchedule]] = []
+    if periods := table_periods(flat):
+        tiling = _by_tables(flat, _tile_sizes(flat, shared), periods)
+        return [(0.0, StageSchedule(tiling))]
     if not flat.is_reduction:
         sizes = _tile_sizes(flat, shared)
         for d in [d for d in range(len(sizes)) if sizes[d] > 1]:

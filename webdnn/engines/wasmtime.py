@@ -168,14 +168,14 @@ class WasmModel:
         return self._outputs()
 
     def time_launches(self, inputs: Mapping[str, Array], rounds: int) -> list[list[float]]:
-        """The milliseconds of each launch, of as many runs; of each round the last entry is that of a whole run."""
+        """The milliseconds of each launch of a run, in rounds; the last entry of each round is that of a whole run."""
         self.run(inputs)
         run, run_range = self._exports["run"], self._exports["run_range"]
-        count = len(self._section["launches"])
+        first, count = self._section.get("prepare", 0), len(self._section["launches"])
         times: list[list[float]] = []
         for _ in range(rounds):
             row: list[float] = []
-            for i in range(count):
+            for i in range(first, count):
                 start = time.perf_counter()
                 run_range(self._store, i, i + 1)
                 row.append((time.perf_counter() - start) * 1000)

@@ -18,7 +18,7 @@ from webdnn.compiler import compile as compile_model
 from webdnn.dialects.kernel import FuncOp
 from webdnn.engines.scripted import ScriptedEngine, ScriptedEngineName, scripted_engine
 from webdnn.kernel_profile import profile_package
-from webdnn.lowering.kernels.apply_schedules import ApplySchedules
+from webdnn.lowering.kernels.apply_schedules import ApplyScheduleTable
 from webdnn.lowering.kernels.digest import kernel_digest
 from webdnn.lowering.kernels.pack_weights import launches_of, weight_operands
 from webdnn.lowering.kernels.schedule_table import ScheduleEntry, ScheduleTable
@@ -152,7 +152,7 @@ def _kernels(
         target="wasm",
         shapes=shapes,
         hook=hook,
-        default_schedules=default_schedules,
+        without=() if default_schedules else ("apply-schedules",),
         progress=show,
     )
     with show(f"profile in {engine.name}", 10) as advance:
@@ -171,7 +171,7 @@ def _outlined(module: ModuleOp) -> dict[str, tuple[FuncOp, list[int]]]:
     are weights."""
     ctx = context()
     for _, step in passes_between("linalg", "kernels", "wasm"):
-        if isinstance(step, ApplySchedules):
+        if isinstance(step, ApplyScheduleTable):
             break
         step.apply(ctx, module)
     launches = launches_of(module)

@@ -70,20 +70,25 @@ async function timeKernels({ module, pages, floats, candidates, warmup, sample, 
   return times.map(summary);
 }
 
-/** Times each launch of a package, and whole runs. */
-async function profilePackage({ module, pages, weights, floats, launches, warmup, rounds }, read, report) {
+/** Times each launch of a package but the first ones, which run at load, and whole runs. */
+async function profilePackage(job, read, report) {
+  const { module, pages, weights, floats, prepare, launches, warmup, rounds } = job;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
   for (const { offset, bytes } of floats) fillFloats(memory, offset, bytes);
   for (const { file, offset } of weights) new Uint8Array(memory.buffer).set(new Uint8Array(await read(file)), offset);
   const { instance } = await WebAssembly.instantiate(await read(module), { env: { memory } });
   const { run, run_range } = instance.exports;
+  if (prepare > 0) instance.exports.prepare();
   for (let spent = time(run, 1), runs = 1; spent < warmup || runs < 3; runs++) spent += time(run, 1);
-  for (let i = 0; i < launches; i++) run_range(i, i + 1);
+  for (let i = prepare; i < launches; i++) run_range(i, i + 1);
   const whole = [];
-  const times = Array.from({ length: launches }, () => []);
+  const times = Array.from({ length: Math.max(launches - prepare, 0) }, () => []);
   for (let round = 0; round < rounds; round++) {
     whole.push(time(run, 1));
-    for (let i = 0; i < launches; i++) times[i].push(time(() => run_range(i, i + 1), 1));
+    for (let i = 0; i < times.length; i++) {
+      const launch = prepare + i;
+      times[i].push(time(() => run_range(launch, launch + 1), 1));
+    }
     await report({ step: round });
   }
   return { whole: summary(whole), launches: times.map(summary) };

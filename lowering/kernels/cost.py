@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from xdsl.dialects import arith, tensor
-from xdsl.dialects.builtin import AnyFloat, IntegerType, TensorType
+from xdsl.dialects.builtin import AnyFloat, DenseIntOrFPElementsAttr, IntegerType, TensorType
 from xdsl.dialects.linalg.ops import GenericOp
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Attribute, Block, BlockArgument, Operation, SSAValue
 from xdsl.ir.affine import AffineMap
 
+from webdnn.dialects.dtypes import array_of_dense
 from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.kernels.plan_memory import element_bytes
 from webdnn.lowering.loops_common.affine import used_dims
@@ -38,12 +42,13 @@ _FREE: tuple[type[Operation], ...] = (
 
 
 @dataclass(frozen=True)
-class KernelWork:
+class KernelCost:
     """The work of one launch of a kernel.
 
     Attributes:
         flops: arithmetic operations on floats and integers, each of which counts one: a multiply-add is two, `exp`
-            is one. They are those of the algorithm that the kernel holds, without what a schedule computes twice.
+            is one. They are those of the algorithm that the kernel holds (of Winograd's where it is a part of one),
+            without what a schedule computes twice.
         bytes: of the elements that are read and written, each counted once (compulsory traffic).
     """
 
@@ -56,14 +61,14 @@ class KernelWork:
         return self.flops / self.bytes if self.bytes else 0.0
 
 
-def kernel_work(func: FuncOp, target: str) -> KernelWork:
+def kernel_cost(func: FuncOp, target: str) -> KernelCost:
     """The work of a kernel on level `kernels`, with elements as wide as the target stores them."""
     flops, reads = 0, dict[SSAValue, int]()
     for op in func.body.block.ops:
         if isinstance(op, GenericOp):
             sizes = loop_sizes(op)
             points = prod(sizes)
-            flops += points * sum(map(_counts, op.body.block.walk()))
+            flops += round(points * sum(_count(inner, op) for inner in op.body.block.walk()))
             for value, map_attr in zip(op.operands, op.indexing_maps, strict=False):
                 _read(reads, value, _touched(map_attr.data, sizes))
             for inner in op.body.block.walk():
@@ -78,12 +83,38 @@ def kernel_work(func: FuncOp, target: str) -> KernelWork:
         if value in func.body.block.args
     )
     moved += sum(_elements(t) * _width(t, target) for t in func.function_type.outputs)
-    return KernelWork(flops, moved)
+    return KernelCost(flops, moved)
 
 
-def works(kernels: Iterable[FuncOp], target: str) -> Mapping[str, KernelWork]:
-    """The work of each kernel, by its name."""
-    return {func.sym_name.data: kernel_work(func, target) for func in kernels}
+def kernel_costs(kernels: Iterable[FuncOp], target: str) -> Mapping[str, KernelCost]:
+    """What each kernel has to do, by its name."""
+    return {func.sym_name.data: kernel_cost(func, target) for func in kernels}
+
+
+def _count(op: Operation, generic: GenericOp) -> float:
+    """How much an op of a body counts: those that a table of constants makes superfluous count nothing."""
+    if not _counts(op):
+        return 0.0
+    if isinstance(op, arith.MulfOp) and (table := _table(op, generic)) is not None:
+        return float(np.mean((table != 0) & (np.abs(table) != 1)))
+    if isinstance(op, arith.AddfOp):
+        for value in op.operands:
+            mul = value.owner
+            if isinstance(mul, arith.MulfOp) and (table := _table(mul, generic)) is not None:
+                return float(np.mean(table != 0))
+    return 1.0
+
+
+def _table(op: arith.MulfOp, generic: GenericOp) -> npt.NDArray[Any] | None:
+    """The constants that one factor of a product is read from, if it is."""
+    for value in op.operands:
+        if isinstance(value.owner, Block) and isinstance(value, BlockArgument):
+            source = generic.operands[value.index].owner
+            if isinstance(source, arith.ConstantOp) and isinstance(
+                source.value, DenseIntOrFPElementsAttr
+            ):
+                return array_of_dense(source.value)
+    return None
 
 
 def _counts(op: Operation) -> bool:

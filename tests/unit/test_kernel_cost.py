@@ -12,7 +12,7 @@ import pytest
 import webdnn
 from tests.unit import kernels as k
 from webdnn.dialects.kernel import FuncOp
-from webdnn.lowering.kernels.work import KernelWork, kernel_work
+from webdnn.lowering.kernels.cost import KernelCost, kernel_cost
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
 from webdnn.lowering.loops_cpu.pack import choose_packings, pack_operand
 
@@ -25,30 +25,30 @@ SCHEMA = json.loads((Path(__file__).parents[2] / "docs/package.schema.json").rea
         # a multiply-add for each term; an addition and a maximum for each result
         (
             k.matmul(3, 5, 7),
-            KernelWork(2 * 3 * 5 * 7 + 2 * 3 * 5, 4 * (3 * 7 + 7 * 5 + 5 + 3 * 5)),
+            KernelCost(2 * 3 * 5 * 7 + 2 * 3 * 5, 4 * (3 * 7 + 7 * 5 + 5 + 3 * 5)),
         ),
         (
             k.conv([9, 8], 4, 6, [3, 3], epilogue=False),
-            KernelWork(2 * 7 * 6 * 6 * 9 * 4, 4 * (9 * 8 * 4 + 9 * 4 * 6 + 7 * 6 * 6)),
+            KernelCost(2 * 7 * 6 * 6 * 9 * 4, 4 * (9 * 8 * 4 + 9 * 4 * 6 + 7 * 6 * 6)),
         ),
         # a stride of two under a window of one: most of the picture is never read
         (
             k.conv([8, 8], 4, 6, [1, 1], stride=2, epilogue=False),
-            KernelWork(2 * 16 * 6 * 4, 4 * (16 * 4 + 4 * 6 + 16 * 6)),
+            KernelCost(2 * 16 * 6 * 4, 4 * (16 * 4 + 4 * 6 + 16 * 6)),
         ),
     ],
 )
-def test_work(func: FuncOp, work: KernelWork) -> None:
-    assert kernel_work(func, "wasm") == work
+def test_work(func: FuncOp, work: KernelCost) -> None:
+    assert kernel_cost(func, "wasm") == work
     assert work.intensity == work.flops / work.bytes
 
 
 def test_zeros_behind_packed_weights_are_no_work() -> None:
     func = k.matmul(7, 16, 10)
-    before = kernel_work(func, "wasm")
+    before = kernel_cost(func, "wasm")
     (packing,) = choose_packings(func, [1], scratch_elements=SCRATCH_ELEMENTS)
     pack_operand(func, packing)
-    assert kernel_work(func, "wasm") == before
+    assert kernel_cost(func, "wasm") == before
 
 
 def test_manifest() -> None:
