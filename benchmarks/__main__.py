@@ -11,7 +11,7 @@ from rich.console import Console
 
 from webdnn.peaks import measure_peaks
 
-from . import compile_cost, kernels, side_by_side, start, sweep
+from . import compile_cost, kernels, roofline, side_by_side, start, sweep
 from .macs import count_macs
 from .models import MODELS
 from .peers import PEERS, Setting
@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("kernels", _kernels, text, ["resnet50"])
     browser_options(sub, 10)
     sub.add_argument("--top", type=int, default=25, help="how many kernels to show")
+    sub.add_argument("--chart", type=Path, metavar="SVG", help="also draw them under the roofline")
     text = "single operators of many shapes, against the peak of the engine"
     sub = commands.add_parser("sweep", help=text, description=text)
     sub.set_defaults(run=_sweep)
@@ -120,6 +121,8 @@ def _kernels(options: argparse.Namespace, console: Console) -> Outcome:
     profiles = [kernels.profile(name, setting, console) for name in options.models]
     peaks = measure_peaks(timeout=options.timeout) if options.backend == "wasm" else None
     tables = [kernels.table(profile, peaks, options.top) for profile in profiles]
+    if options.chart is not None and peaks is not None:
+        options.chart.write_text(roofline.chart(profiles, peaks))
     data: list[dict[str, object]] = [asdict(profile) for profile in profiles]
     return tables, data if peaks is None else [*data, {"peaks": asdict(peaks)}]
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from webdnn.kernel_profile import COLUMNS, KernelProfile, by_kernel, kernel_rows
+from webdnn.kernel_profile import COLUMNS, KernelProfile, by_kernel, fastest_quarter, kernel_rows
 from webdnn.peaks import Peaks
 
 from .browser import drive
@@ -47,15 +47,9 @@ def profile(name: str, setting: Setting, console: Console) -> KernelProfile:
     manifest = json.loads((output_directory(name, setting.backend) / "model.json").read_text())
     work = {k["name"]: k for k in manifest["backends"][setting.backend]["kernels"]}
     times = np.array([[launch["milliseconds"] for launch in s["launches"]] for s in samples])
-    kernels = by_kernel(samples[0]["launches"], faster_half(times).tolist(), work)
+    kernels = by_kernel(samples[0]["launches"], fastest_quarter(times).tolist(), work)
     engine = f"Chromium {browser}, {setting}, timed by {samples[0]['method']}"
-    return KernelProfile(name, engine, float(faster_half(np.array(whole))), kernels)
-
-
-def faster_half(samples: np.ndarray) -> np.ndarray:
-    """The mean of the faster half of the samples along the first axis: the clock of a browser is too coarse for the
-    least, and a busy machine slows down the others."""
-    return np.sort(samples, axis=0)[: (len(samples) + 1) // 2].mean(axis=0)
+    return KernelProfile(name, engine, float(fastest_quarter(np.array(whole))), kernels)
 
 
 def table(result: KernelProfile, peaks: Peaks | None, top: int) -> ResultTable:

@@ -8,11 +8,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.kernels import faster_half
 from benchmarks.macs import count_macs
 from benchmarks.results import ResultTable
 from benchmarks.statistics import Summary, geometric_mean, paired_ratio
 from benchmarks.tfjs_program import write_program
+from webdnn.kernel_profile import fastest_quarter
 
 
 def _conv_relu_model() -> onnx.ModelProto:
@@ -62,9 +62,9 @@ def test_multiply_adds_of_a_model() -> None:
     assert count_macs(_conv_relu_model()) == (4 * 4 * 3) * (3 * 3 * 3)
 
 
-def test_the_faster_half_of_samples() -> None:
-    samples = np.array([[3.0, 9.0], [1.0, 1.0], [2.0, 5.0]])
-    assert faster_half(samples).tolist() == [1.5, 3.0]
+def test_the_fastest_quarter_of_samples() -> None:
+    samples = np.array([[3.0, 9.0], [1.0, 1.0], [2.0, 5.0], [4.0, 9.0], [5.0, 9.0]])
+    assert fastest_quarter(samples).tolist() == [1.5, 3.0]
 
 
 def test_tensorflow_program_folds_batch_norm_and_activation(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import jsonschema
+import numpy as np
 import onnx
 import pytest
 
@@ -64,3 +65,26 @@ def test_manifest() -> None:
         (kernel,) = package.manifest["backends"][backend]["kernels"]
         assert kernel["flops"] == 2 * 6
         assert kernel["bytes"] == 2 * 24 + 6 * bool_bytes
+
+
+def test_winograd_takes_fewer_operations() -> None:
+    """Products with the zeros and ones of its matrices are none."""
+    model = onnx.parser.parse_model(
+        """
+        <ir_version: 10, opset_import: ["" : 21]>
+        conv (float[1, 64, 32, 32] x) => (float[1, 64, 30, 30] y) { y = Conv(x, w) }
+        """
+    )
+    weight = np.ones((64, 64, 3, 3), np.float32)
+    model.graph.initializer.append(onnx.numpy_helper.from_array(weight, "w"))
+    counted: dict[bool, int] = {}
+    for winograd in (True, False):
+        without = () if winograd else ("winograd-convolutions",)
+        package = webdnn.compile(model, target="wasm", without=without)
+        section = package.manifest["backends"]["wasm"]
+        flops = {k["name"]: k["flops"] for k in section["kernels"]}
+        launches = section["launches"][section.get("prepare", 0) :]
+        counted[winograd] = sum(flops[launch["kernel"]] for launch in launches)
+        assert any("winograd" in name for name in flops) == winograd
+    assert counted[False] == 2 * 30 * 30 * 64 * 64 * 9
+    assert 0.25 < counted[True] / counted[False] < 0.5

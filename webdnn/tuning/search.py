@@ -19,7 +19,7 @@ LEAST_GAIN = 0.03
 
 # An engine that is eager needs no long warm-up.
 QUICK = Effort(warmup=20, sample=2, rounds=8)
-CAREFUL = Effort(warmup=50, sample=5, rounds=20)
+CAREFUL = Effort(warmup=50, sample=2, rounds=40)
 
 
 @dataclass(frozen=True)
