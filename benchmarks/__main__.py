@@ -11,7 +11,7 @@ from rich.console import Console
 
 from webdnn.peaks import measure_peaks
 
-from . import compile_cost, kernels, roofline, side_by_side, start, sweep
+from . import compile_cost, kernels, roofline, schedules, side_by_side, start, sweep
 from .macs import count_macs
 from .models import MODELS
 from .peers import PEERS, Setting
@@ -89,6 +89,10 @@ def _parser() -> argparse.ArgumentParser:
     text = "the time and memory of the compiler: cold, warm, and when only the weights changed"
     sub = command("compile", _compile, text, BROWSER_MODELS)
     sub.add_argument("--target", choices=["wasm", "webgpu", "both"], default="both")
+    text = "tune the schedules that ship with the compiler, in Chromium"
+    sub = command("schedules", _schedules, text, schedules.MODELS_TO_TUNE)
+    sub.add_argument("--seconds", type=float, default=360, help="for each model")
+    sub.add_argument("--kernels", type=int, help="of each model, the slowest so many")
     command("models", _models, "build the models and count their multiply-adds", list(MODELS))
     return parser
 
@@ -138,6 +142,10 @@ def _sweep(options: argparse.Namespace, console: Console) -> Outcome:
 def _compile(options: argparse.Namespace, console: Console) -> Outcome:
     results = compile_cost.measure(options.models, options.target, console)
     return [compile_cost.table(results, options.target)], [asdict(result) for result in results]
+
+
+def _schedules(options: argparse.Namespace, console: Console) -> Outcome:
+    return [schedules.measure(options.models, options.seconds, options.kernels, console)], []
 
 
 def _models(options: argparse.Namespace, console: Console) -> Outcome:

@@ -17,7 +17,7 @@ X = (0.05, 500.0)
 Y = (0.1, 100.0)
 """Billions of operations a second, from bottom to top."""
 COLOURS = ("#1b6ca8", "#d1495b", "#2e8b57", "#b8860b", "#6a4c93", "#4d4d4d", "#00838f")
-LEVELS = {1 << 18: "256 KiB", 1 << 22: "4 MiB", 1 << 28: "256 MiB"}
+LEVELS = {1 << 18: "256 KiB", 1 << 28: "256 MiB"}
 """The blocks whose bandwidth is drawn."""
 
 

@@ -6,7 +6,7 @@ A job is a dictionary with a `kind`:
 - `package`: each launch of a package (`webdnn.kernel_profile`);
 - `peaks`: the limits of the engine (`webdnn.peaks`).
 
-Times are milliseconds; a summary is `{best, median, worst, fast}`, the last of which is the mean of the fastest quarter.
+Times are milliseconds; a summary is `{best, median, worst, fast}`: the last one is the mean of the fastest quarter.
 """
 
 from __future__ import annotations
