@@ -19,8 +19,13 @@ from webdnn.lowering.kernels.schedule_table import (
     ScheduleTable,
     default_table,
 )
-from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS, check_schedule
-from webdnn.lowering.loops_cpu.pack import choose_packings, given_panels, pack_operand
+from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS, assign_schedule, check_schedule
+from webdnn.lowering.loops_cpu.pack import (
+    choose_packings,
+    given_panels,
+    pack_operand,
+    panels_attr,
+)
 from webdnn.lowering.loops_gpu.strategy import from_attribute
 from webdnn.lowering.weights_function import find_function
 
@@ -33,7 +38,7 @@ class ApplySchedules(ModulePass):
 
     Attributes:
         file: the table (see `schedule_table`); without it, the one that ships with the compiler, whose entries are
-            left out where they do not fit.
+            left out where they do not fit, or where the cost model has changed since they were measured.
         target: whose entries are taken.
     """
 
@@ -76,6 +81,8 @@ def apply_table(module: ModuleOp, table: ScheduleTable, target: str) -> None:
         if entry is None or func.schedule is not None or PANELS in func.attributes:
             continue
         weights = weight_operands(launches.get(func.sym_name.data, ()))
+        if not table.strict and _is_outdated(func, entry, weights):
+            continue
         try:
             check_entry(func, entry, weights)
         except WebDNNError as error:
@@ -89,6 +96,22 @@ def apply_table(module: ModuleOp, table: ScheduleTable, target: str) -> None:
                 hint="remove or correct the entry; webdnn compile --dump-schedule writes ones that fit",
             ) from error
         write_entry(func, entry)
+
+
+def _is_outdated(func: FuncOp, entry: ScheduleEntry, weights: list[int]) -> bool:
+    """Whether the cost model chooses something else today than what an entry was found to be better than."""
+    if entry.untuned_schedule is None or entry.target != "wasm":
+        return False
+    trial = func.clone()
+    packings = choose_packings(trial, weights, scratch_elements=SCRATCH_ELEMENTS)
+    if packings:
+        trial.attributes[PANELS] = panels_attr(trial, packings)
+    panels = given_panels(trial)
+    for packing in packings:
+        pack_operand(trial, packing)
+    assign_schedule(trial)
+    chosen = (trial.schedule, None if panels is None else tuple(panels))
+    return chosen != (entry.untuned_schedule, entry.untuned_panels)
 
 
 def write_entry(func: FuncOp, entry: ScheduleEntry) -> None:

@@ -14,7 +14,8 @@ schedule = '#kernel.schedule<strategy = "tiles", tile = [1, 6, 8, 1, 2], vector 
 ```
 
 `panels` and `schedule` may each be left out: then the compiler chooses (with a schedule, but without panels, nothing is
-packed). A tuner adds `milliseconds` and `untuned_milliseconds`, and `[measured]` with the engine and the machine.
+packed). A tuner adds the times, what the compiler would have chosen (`untuned_schedule`, `untuned_panels`), and
+`[measured]` with the engine and the machine.
 """
 
 from __future__ import annotations
@@ -53,7 +54,11 @@ class ScheduleEntry:
         panels: for each operand the columns of a panel, 0 for none; None if the compiler is to choose them.
         name: of the kernel in the model that the entry was made from.
         nodes: of that model, which the kernel computes.
-        milliseconds: of one run, and of one with the schedule that the cost model chose, where it was measured.
+        milliseconds: of one run, where it was measured.
+        untuned_milliseconds: of one with what the compiler would have chosen.
+        untuned_schedule: what that is. In a table that is not strict the entry holds only while the cost model chooses
+            this: a better cost model is not overruled by what was better than an older one.
+        untuned_panels: and its panels.
     """
 
     digest: str
@@ -64,6 +69,8 @@ class ScheduleEntry:
     nodes: tuple[str, ...] = ()
     milliseconds: float | None = None
     untuned_milliseconds: float | None = None
+    untuned_schedule: ScheduleAttr | None = None
+    untuned_panels: tuple[int, ...] | None = None
 
 
 @dataclass
@@ -155,11 +162,13 @@ def _entry_lines(entry: ScheduleEntry) -> list[str]:
     if entry.nodes:
         lines.append(f"nodes = [{', '.join(map(_quoted, entry.nodes))}]")
     lines += [f"target = {_quoted(entry.target)}", f"digest = {_quoted(entry.digest)}"]
-    if entry.panels is not None:
-        lines.append(f"panels = {list(entry.panels)}")
-    if entry.schedule is not None:
-        text = str(entry.schedule)
-        lines.append("schedule = " + (_quoted(text) if _is_odd(text) else f"'{text}'"))
+    for prefix in ("", "untuned_"):
+        if (panels := getattr(entry, prefix + "panels")) is not None:
+            lines.append(f"{prefix}panels = {list(panels)}")
+        if (schedule := getattr(entry, prefix + "schedule")) is not None:
+            text = str(schedule)
+            quoted = _quoted(text) if _is_odd(text) else f"'{text}'"
+            lines.append(f"{prefix}schedule = {quoted}")
     for key in ("milliseconds", "untuned_milliseconds"):
         if (value := getattr(entry, key)) is not None:
             lines.append(f"{key} = {value:.4f}")
@@ -185,6 +194,8 @@ _FIELDS: dict[str, type | tuple[type, ...]] = {
     "nodes": list,
     "milliseconds": (int, float),
     "untuned_milliseconds": (int, float),
+    "untuned_schedule": str,
+    "untuned_panels": list,
 }
 
 
@@ -200,21 +211,28 @@ def _entry(fields: Mapping[str, Any], number: int, path: str | Path) -> Schedule
             raise _bad(path, f"{where} has no {key}")
     if fields["target"] not in ("wasm", "webgpu"):
         raise _bad(path, f"{where}: the target is wasm or webgpu, not {fields['target']!r}")
-    panels = fields.get("panels")
-    if panels is not None and not all(type(n) is int and n >= 0 for n in panels):
-        raise _bad(path, f"{where}: panels is a list of numbers that are not negative")
-    if "schedule" not in fields and panels is None:
+    panels: dict[str, tuple[int, ...] | None] = {}
+    schedules: dict[str, ScheduleAttr | None] = {}
+    for prefix in ("", "untuned_"):
+        given = fields.get(prefix + "panels")
+        if given is not None and not all(type(n) is int and n >= 0 for n in given):
+            raise _bad(path, f"{where}: panels is a list of numbers that are not negative")
+        panels[prefix] = None if given is None else tuple(given)
+        text = fields.get(prefix + "schedule")
+        schedules[prefix] = None if text is None else _schedule(text, where, path)
+    if schedules[""] is None and panels[""] is None:
         raise _bad(path, f"{where} says neither schedule nor panels")
-    schedule = _schedule(fields["schedule"], where, path) if "schedule" in fields else None
     return ScheduleEntry(
         fields["digest"],
         fields["target"],
-        schedule,
-        None if panels is None else tuple(panels),
+        schedules[""],
+        panels[""],
         fields.get("name", ""),
         tuple(str(node) for node in fields.get("nodes", ())),
         fields.get("milliseconds"),
         fields.get("untuned_milliseconds"),
+        schedules["untuned_"],
+        panels["untuned_"],
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -118,6 +119,28 @@ def test_an_entry_that_does_not_fit_is_one_error(
     assert _dumped(_model(), target="wasm", schedules=lenient)[1].entries == dump.entries
 
 
+def test_a_better_cost_model_is_not_overruled() -> None:
+    _, dump = _dumped(_model(), target="wasm")
+    (entry,) = dump.entries
+    tile = {"strategy": "tiles", "tile": [3, 12, 2], "vector": 1, "order": [1, 0]}
+    tuned = ScheduleEntry(
+        entry.digest,
+        "wasm",
+        ScheduleAttr.of(tile),
+        (0, 12),
+        untuned_schedule=entry.schedule,
+        untuned_panels=entry.panels,
+    )
+    for table, applies in (
+        (ScheduleTable([tuned], strict=False), True),
+        (ScheduleTable([replace(tuned, untuned_schedule=SCHEDULE)], strict=False), False),
+        (ScheduleTable([replace(tuned, untuned_panels=(0, 4))], strict=False), False),
+        (ScheduleTable([replace(tuned, untuned_panels=(0, 4))], strict=True), True),
+    ):
+        after = _dumped(_model(), target="wasm", schedules=table)[1].entries[0]
+        assert (after.schedule == tuned.schedule) == applies
+
+
 def test_a_strategy_that_webgpu_does_not_have_is_one_error() -> None:
     _, dump = _dumped(_model(), target="webgpu")
     for schedule, panels, why in ((SCHEDULE, None, "tiles"), (None, (0, 8), "panels")):
@@ -174,7 +197,7 @@ def test_a_table_reads_what_it_writes(tmp_path: Path) -> None:
     table = ScheduleTable(
         [
             ScheduleEntry("a", "wasm", SCHEDULE, (0, 8), "k", ('Conv "3" \\ é\n\x7f',), 1.5, 2.25),
-            ScheduleEntry("a", "webgpu", odd),
+            ScheduleEntry("a", "webgpu", odd, untuned_schedule=SCHEDULE, untuned_panels=(0, 4)),
             ScheduleEntry("b", "wasm", None, (4,)),
         ],
         measured={"engine": "Chromium 156"},

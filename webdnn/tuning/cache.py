@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import platformdirs
@@ -55,7 +56,8 @@ class TuningCache:
             for path in sorted(folder.glob("*.toml")):
                 if (entry := self._read(path)) is not None:
                     entries.setdefault((entry.target, entry.digest), entry)
-        return ScheduleTable([e for e in entries.values() if is_gain(e)], strict=False)
+        gains = [replace(e, untuned_schedule=None) for e in entries.values() if is_gain(e)]
+        return ScheduleTable(gains, strict=False)
 
     def _path(self, target: str, engine: str, digest: str) -> Path:
         return self._folder / target / re.sub(r"[^\w.]+", "-", engine) / f"{digest}.toml"

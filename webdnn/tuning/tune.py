@@ -194,6 +194,8 @@ def _entry(chosen: ScheduleEntry, found: Found) -> ScheduleEntry:
         panels=found.winner.panels,
         milliseconds=found.milliseconds,
         untuned_milliseconds=found.untuned_milliseconds,
+        untuned_schedule=chosen.schedule,
+        untuned_panels=chosen.panels,
     )
 
 
