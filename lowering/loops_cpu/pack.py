@@ -9,7 +9,7 @@ ops of `@weights`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, prod
 from typing import Any, cast
 
@@ -117,17 +117,17 @@ def choose_packings(
     if func.schedule is not None:
         return []
     return [
-        _cheapest(func, operand, axis, place, number, scratch_elements)
-        for operand, axis, place, number in panel_axes(func, weights, scratch_elements)
+        _cheapest(func, whole, place, number, scratch_elements)
+        for whole, place, number in packable(func, weights, scratch_elements)
     ]
 
 
-def panel_axes(
+def packable(
     func: FuncOp, weights: Sequence[int], scratch_elements: int
-) -> list[tuple[int, int, int, int]]:
-    """The operands of a kernel that can be packed: the operand's number, the axis along which the columns of a product
-    lie, and the product's group and stage."""
-    found: dict[int, tuple[int, int, int, int]] = {}
+) -> list[tuple[Packing, int, int]]:
+    """The operands of a kernel that can be packed, each as a packing in panels of one column, with the group and the
+    stage of the product that reads it. Panels of `n` columns are `replace(packing, block=n)`."""
+    found: dict[int, tuple[Packing, int, int]] = {}
     for place, group in enumerate(read_groups(func, scratch_elements=scratch_elements)):
         for number, stage in enumerate(group.stages):
             if group.outer or not stage.is_reduction:
@@ -136,8 +136,20 @@ def panel_axes(
                 axis = _panel_axis(stage, operand)
                 if axis is None or operand in found or _readers(func, operand) is None:
                     continue
-                found[operand] = (operand, axis, place, number)
+                found[operand] = (Packing(operand, axis, 1, _shape(func, operand)), place, number)
     return list(found.values())
+
+
+def _shape(func: FuncOp, operand: int) -> tuple[int, ...]:
+    type = func.function_type.inputs.data[operand]
+    assert isinstance(type, TensorType)
+    return type.get_shape()
+
+
+def widths(whole: Packing) -> list[int]:
+    """The widths of panels that are worth trying for an operand."""
+    columns = whole.shape[whole.axis]
+    return [n for n in WIDTHS if n == WIDTHS[0] or n < columns + WIDTHS[0]]
 
 
 def panels_attr(func: FuncOp, packings: Sequence[Packing]) -> DenseArrayBase:
@@ -156,21 +168,21 @@ def given_panels(func: FuncOp) -> list[int] | None:
 def _given_packings(
     func: FuncOp, panels: Sequence[int], weights: Sequence[int], scratch_elements: int
 ) -> list[Packing]:
-    axes = {operand: axis for operand, axis, _, _ in panel_axes(func, weights, scratch_elements)}
+    whole = {
+        packing.operand: packing for packing, _, _ in packable(func, weights, scratch_elements)
+    }
     found: list[Packing] = []
     for operand, width in enumerate(panels):
         if width == 0 or _is_packed(func, operand, width):
             continue
-        if width < 0 or width % WIDTHS[0] or operand not in axes:
+        if width < 0 or width % WIDTHS[0] or operand not in whole:
             raise WebDNNError(
                 "the panels do not fit the kernel",
                 where=func.sym_name.data,
                 why=f"operand {operand} cannot be packed in panels of {width} columns",
                 hint=f"panels have a multiple of {WIDTHS[0]} columns, and only weights of products have panels",
             )
-        type = func.function_type.inputs.data[operand]
-        assert isinstance(type, TensorType)
-        found.append(Packing(operand, axes[operand], width, type.get_shape()))
+        found.append(replace(whole[operand], block=width))
     return found
 
 
@@ -191,18 +203,12 @@ def _is_packed(func: FuncOp, operand: int, width: int) -> bool:
 
 
 def _cheapest(
-    func: FuncOp, operand: int, axis: int, group: int, stage: int, scratch_elements: int
+    func: FuncOp, whole: Packing, group: int, stage: int, scratch_elements: int
 ) -> Packing:
-    """The width of panels with which the stage costs least."""
-    type = func.function_type.inputs.data[operand]
-    assert isinstance(type, TensorType)
-    shape = type.get_shape()
-    columns = shape[axis]
+    """The packing with the width of panels with which the stage costs least."""
     best, best_cost = None, inf
-    for width in WIDTHS:
-        if width > WIDTHS[0] and width >= columns + WIDTHS[0]:
-            break
-        packing = Packing(operand, axis, width, shape)
+    for width in widths(whole):
+        packing = replace(whole, block=width)
         packed = func.clone()
         pack_operand(packed, packing)
         groups = read_groups(packed, scratch_elements=scratch_elements)

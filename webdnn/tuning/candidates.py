@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 
 from webdnn.dialects.errors import WebDNNError
@@ -13,7 +13,7 @@ from webdnn.lowering.kernels.schedule_table import ScheduleEntry
 from webdnn.lowering.loops_common.groups import read_groups
 from webdnn.lowering.loops_cpu.heuristics import choose, stage_candidates
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
-from webdnn.lowering.loops_cpu.pack import WIDTHS, Packing, pack_operand, panel_axes
+from webdnn.lowering.loops_cpu.pack import pack_operand, packable, widths
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH, GroupSchedule, to_attr
 
 MOST_POINTS = 64
@@ -54,15 +54,12 @@ def _packed(
 ) -> Iterator[tuple[tuple[int, ...] | None, FuncOp]]:
     """The kernel with one operand packed in panels of each width, and as it is."""
     yield None, func
-    inputs = func.function_type.inputs.data
-    for operand, axis, _, _ in panel_axes(func, weights, SCRATCH_ELEMENTS):
-        shape = inputs[operand].get_shape()  # pyright: ignore[reportAttributeAccessIssue]
-        for width in WIDTHS:
-            if width > WIDTHS[0] and width >= shape[axis] + WIDTHS[0]:
-                break
+    count = len(func.function_type.inputs)
+    for whole, _, _ in packable(func, weights, SCRATCH_ELEMENTS):
+        for width in widths(whole):
             packed = func.clone()
-            pack_operand(packed, Packing(operand, axis, width, shape))
-            yield tuple(width if i == operand else 0 for i in range(len(inputs))), packed
+            pack_operand(packed, replace(whole, block=width))
+            yield tuple(width if i == whole.operand else 0 for i in range(count)), packed
 
 
 def _scheduled(func: FuncOp) -> Iterator[tuple[float, ScheduleAttr]]:
