@@ -51,13 +51,15 @@ async function timeKernels({ module, pages, floats, candidates, warmup, sample, 
   });
   // The optimising compiler takes over after a while, and in the background.
   const repeats = works.map((work) => {
-    let last = time(work, 1);
-    let runs = 1;
-    for (let spent = last; spent < warmup; spent += last * runs) {
-      runs = Math.max(1, Math.floor(sample / Math.max(last, 1e-4)));
-      last = time(work, runs) / runs;
+    let least = time(work, 1);
+    const runs = () => Math.max(1, Math.round(sample / Math.max(least, 1e-4)));
+    for (let spent = least; spent < warmup; ) {
+      const count = runs();
+      const taken = time(work, count);
+      least = Math.min(least, taken / count);
+      spent += taken;
     }
-    return Math.max(1, Math.floor(sample / Math.max(last, 1e-4)));
+    return runs();
   });
   const times = works.map(() => []);
   for (let round = 0; round < rounds; round++) {
