@@ -91,6 +91,7 @@ def browser_job(
         except RuntimeError as error:
             names.remove("webdnn")
             failures["webdnn"] = str(error)
+    fast = setting.backend == "wasm" or setting.gpu == "hardware"
     runtimes = [
         {
             "name": name,
@@ -98,7 +99,9 @@ def browser_job(
             "backend": setting.backend,
             "threads": setting.threads,
             "url": url,
-            "warmup": 3 if setting.backend == "wasm" or setting.gpu == "hardware" else 1,
+            "warmup": 3 if fast else 1,
+            # V8 runs code that it has compiled in haste until its optimising compiler has caught up
+            "warmupMs": 1000 if fast else 0,
         }
         for name in names
     ]

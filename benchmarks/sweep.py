@@ -8,15 +8,16 @@ import onnx
 from numpy.typing import NDArray
 from rich.console import Console
 
+from webdnn.peaks import Peaks
+
 from .browser import drive
 from .cache import cached_dir, digest
 from .macs import count_macs
 from .models.builder import GraphBuilder
 from .models.weights import RandomWeights
-from .peaks import Peaks
 from .peers import Setting, browser_job
 from .results import ResultTable
-from .statistics import Summary
+from .statistics import Summary, geometric_mean, paired_ratio
 
 WORK = 100e6  # multiply-adds of one sample; small operators are repeated
 
@@ -171,9 +172,13 @@ def sweep(peers: list[str], setting: Setting, console: Console, match: str) -> l
 
 
 def table(results: list[Rate], peers: list[str], setting: Setting, peaks: Peaks) -> ResultTable:
-    """GFLOP/s of each shape and runtime, and the share of the peak that the first runtime reaches."""
-    columns = ["operator", "MMAC", *(f"{peer}: GFLOP/s" for peer in peers), "of peak"]
+    """GFLOP/s of each shape and runtime, the time of each runtime over that of the first, and the share of the peak
+    that the first reaches."""
+    subject, *others = peers
+    columns = ["operator", "MMAC", *(f"{peer}: GFLOP/s" for peer in peers)]
+    columns += [*(f"{peer} / {subject}" for peer in others), "of peak"]
     out = ResultTable(f"Single operators: {setting}", columns)
+    ratios: dict[str, list[float]] = {peer: [] for peer in others}
     for result in results:
         rates = [
             2 * result.macs / Summary.of(result.times[peer]).median / 1e6
@@ -183,9 +188,17 @@ def table(results: list[Rate], peers: list[str], setting: Setting, peaks: Peaks)
         ]
         share = f"{100 * rates[0] / peaks.gflops:.0f}%" if rates[0] is not None else ""
         shown = [f"{rate:.1f}" if rate is not None else "failed" for rate in rates]
+        for peer in others:
+            times, ours = result.times.get(peer), result.times.get(subject)
+            if times and ours:
+                ratios[peer].append(paired_ratio(times, ours))
+            shown.append(f"{ratios[peer][-1]:.2f}" if times and ours else "")
         out.rows.append([result.name, f"{result.macs / 1e6:.1f}", *shown, share])
         for runtime, message in result.failures.items():
             out.notes.append(f"{result.name}, {runtime}: {message.strip()}")
+    means = [f"{geometric_mean(ratios[p]):.2f}" if ratios[p] else "" for p in others]
+    if len(results) > 1 and others:
+        out.rows.append(["geometric mean", "", *("" for _ in peers), *means, ""])
     out.notes.append(
         f"Peak: {peaks.gflops:.1f} GFLOP/s. Times are of whole runs, inputs and outputs copied."
     )

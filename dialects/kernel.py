@@ -58,6 +58,13 @@ from xdsl.utils.exceptions import VerifyException
 HINT = "hint"
 """The attribute of a region that says, for its kernel's name, which ops it was made from."""
 
+DIGEST = "digest"
+"""The attribute of a kernel that says what it computes, as it was outlined: entries of a schedule file name it."""
+
+PANELS = "panels"
+"""The attribute of a kernel that says, for each operand, how many columns a panel of the packed weight has; 0 where
+the operand is not packed."""
+
 ScheduleValue = int | str | Sequence[int]
 
 

@@ -19,6 +19,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.locations import location_names
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
+from webdnn.lowering.kernels.cost import KernelCost
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_for
 from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module
 from webdnn.package import SHARD_BYTES, describe_file
@@ -202,6 +203,14 @@ def _threads(layout: MemoryLayout) -> dict[str, int]:
         "maxPages": layout.max_pages,
         "stackBytes": layout.stack_bytes,
     }
+
+
+def describe_cost(section: dict[str, Any], costs: Mapping[str, KernelCost]) -> None:
+    """Say in a back end's section what each kernel has to do in one launch, for profilers."""
+    entries = section.setdefault("kernels", [{"name": name} for name in costs])
+    for entry in entries:
+        cost = costs[entry["name"]]
+        entry.update(flops=cost.flops, bytes=cost.bytes)
 
 
 def _used_bytes(slice: plan.SliceOp) -> int:

@@ -12,10 +12,12 @@ from xdsl.passes import ModulePass
 from xdsl.universe import Universe
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.lowering.kernels.apply_schedules import ApplySchedules, ApplyScheduleTable
 from webdnn.lowering.kernels.launch_at_load import LaunchAtLoad
 from webdnn.lowering.kernels.outline import OutlineKernels
 from webdnn.lowering.kernels.pack_weights import PackWeights
 from webdnn.lowering.kernels.plan_memory import PlanMemory
+from webdnn.lowering.kernels.schedule_table import ScheduleTable
 from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
@@ -58,8 +60,14 @@ class Stage:
 
 def _kernels(target: Target) -> Sequence[ModulePass]:
     if target == "wasm":
-        return (WinogradConvolutions(), OutlineKernels(), PackWeights(), AssignCPUSchedulesPass())
-    return (FusePads(), OutlineKernels(), AssignGPUSchedulesPass())
+        return (
+            WinogradConvolutions(),
+            OutlineKernels(),
+            ApplySchedules(),
+            PackWeights(),
+            AssignCPUSchedulesPass(),
+        )
+    return (FusePads(), OutlineKernels(), ApplySchedules(target=target), AssignGPUSchedulesPass())
 
 
 def _loops(target: Target) -> Sequence[ModulePass]:
@@ -108,6 +116,7 @@ OPTIONAL_PASSES: tuple[str, ...] = (
     "fuse-kernel-regions",
     "winograd-convolutions",
     "fuse-pads",
+    "apply-schedules",
     "pack-weights",
 )
 """Passes without which a model is still compiled, only to something slower."""
@@ -132,10 +141,26 @@ def stage_index(name: str) -> int:
     )
 
 
-def passes_between(start: str, stop: str, target: Target) -> list[tuple[str, ModulePass]]:
-    """The passes that lead from stage `start` to stage `stop`, each with the stage it leads to."""
+def passes_between(
+    start: str,
+    stop: str,
+    target: Target,
+    schedules: ScheduleTable | None = None,
+) -> list[tuple[str, ModulePass]]:
+    """The passes that lead from stage `start` to stage `stop`, each with the stage it leads to.
+
+    Args:
+        schedules: schedules that go before those of the compiler.
+    """
     first, last = stage_index(start), stage_index(stop)
-    return [(s.name, p) for s in STAGES[first + 1 : last + 1] for p in s.passes(target)]
+    found: list[tuple[str, ModulePass]] = []
+    for stage in STAGES[first + 1 : last + 1]:
+        for step in stage.passes(target):
+            if isinstance(step, ApplySchedules):
+                given = schedules if schedules is not None else ScheduleTable()
+                found.append((stage.name, ApplyScheduleTable(given, target)))
+            found.append((stage.name, step))
+    return found
 
 
 def context() -> Context:

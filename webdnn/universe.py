@@ -37,6 +37,7 @@ _PASSES: dict[str, str] = {
     "fuse-pads": "webdnn.lowering.linalg.fuse_pads:FusePads",
     "winograd-convolutions": "webdnn.lowering.linalg.winograd:WinogradConvolutions",
     "outline-kernels": "webdnn.lowering.kernels.outline:OutlineKernels",
+    "apply-schedules": "webdnn.lowering.kernels.apply_schedules:ApplySchedules",
     "pack-weights": "webdnn.lowering.kernels.pack_weights:PackWeights",
     "assign-cpu-schedules": "webdnn.lowering.loops_cpu.lower:AssignCPUSchedulesPass",
     "assign-gpu-schedules": "webdnn.lowering.loops_gpu.schedules:AssignGPUSchedulesPass",

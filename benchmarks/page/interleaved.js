@@ -8,14 +8,18 @@ const TOLERANCE = 1e-4;
 const loaded = new Map();
 let model;
 
-/** Loads a runtime and its model and runs it `warmup` times. Returns its error against the reference. */
-async function load({ name, module, backend, threads, url, warmup }) {
+/**
+ * Loads a runtime and its model and runs it at least `warmup` times and `warmupMs` milliseconds.
+ * Returns its error against the reference.
+ */
+async function load({ name, module, backend, threads, url, warmup, warmupMs }) {
   model ??= await loadCase(url.case);
   const { load } = await import(module);
   const runtime = await load({ backend, threads, url, inputs: model.inputs, inputsLast: model.inputsLast });
   const error = relativeError(await runtime.run(), model.expected);
   if (!(error <= TOLERANCE)) throw new Error(`wrong result: relative error ${error}`);
-  for (let i = 1; i < warmup; i++) await runtime.run();
+  const start = performance.now();
+  for (let i = 1; i < warmup || performance.now() - start < warmupMs; i++) await runtime.run();
   loaded.set(name, runtime);
   return { error };
 }

@@ -202,6 +202,37 @@ def _cheapest(
     return chosen, best_cost
 
 
+def stage_candidates(
+    group: Group, stage: Stage, number: int, shared: Sequence[int]
+) -> list[tuple[float, StageSchedule]]:
+    """The schedules among which the cost model chooses for a stage, and more of their kind, for a tuner: each with its
+    predicted cost in cycles, the cheapest first."""
+    flat = flat_stage(group, stage, number)
+    shared = [dim.extent(number, n) for dim, n in zip(group.outer, shared, strict=False)]
+    found: list[tuple[float, StageSchedule]] = []
+    if periods := table_periods(flat):
+        tiling = _by_tables(flat, _tile_sizes(flat, shared), periods)
+        return [(0.0, StageSchedule(tiling))]
+    if not flat.is_reduction:
+        sizes = _tile_sizes(flat, shared)
+        for d in [d for d in range(len(sizes)) if sizes[d] > 1]:
+            for vectors in (1, 2, 4, 8):
+                tile = [1] * len(sizes)
+                tile[d] = vectors * VECTOR_WIDTH
+                tiling = Tiling(tile, d, VECTOR_WIDTH, _order(flat, d))
+                found.append((_lane_cost(flat, d) * flat.points, StageSchedule(tiling)))
+        return sorted(found, key=lambda c: c[0])
+    merges = [[]] + [[d] for d in range(flat.num_parallel - 1) if not {d, d + 1} & set(flat.fixed)]
+    for merge in merges:
+        merged = flat_stage(group, stage, number, merge)
+        sizes, products = _tile_sizes(merged, shared), _Products.of(merged)
+        for tiling in _tilings(merged, sizes):
+            cost = _cost(merged, sizes, products, tiling, merge[0] if merge else -1)
+            _unroll(merged, tiling)
+            found.append((cost, StageSchedule(tiling, list(merge))))
+    return sorted(found, key=lambda c: c[0])
+
+
 def _mergeable(flat: FlatStage, tiling: Tiling) -> list[int]:
     """Rows of an image that may be walked as one line, where a tile does not divide the row."""
     found: list[int] = []

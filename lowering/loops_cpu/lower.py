@@ -27,6 +27,17 @@ def assign_schedule(func: FuncOp) -> None:
         func.properties["schedule"] = to_attr(choose(groups))
 
 
+def check_schedule(func: FuncOp) -> None:
+    """Check the schedule of a kernel, if it has one, without lowering the kernel.
+
+    Raises:
+        WebDNNError: it does not fit.
+    """
+    if func.schedule is not None:
+        groups = read_groups(func, scratch_elements=SCRATCH_ELEMENTS)
+        from_attr(func.schedule, groups, func.sym_name.data)
+
+
 def lower_kernel(func: FuncOp) -> FuncOp:
     """A kernel on level `kernels` as loops for one CPU thread, cut as its schedule says.
 

@@ -9,19 +9,32 @@ ops of `@weights`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, prod
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
-from xdsl.dialects.builtin import AffineMapAttr, ArrayAttr, FunctionType, TensorType
+from xdsl.dialects.builtin import (
+    AffineMapAttr,
+    ArrayAttr,
+    DenseArrayBase,
+    FunctionType,
+    TensorType,
+    i64,
+)
 from xdsl.dialects.linalg.ops import GenericOp
 from xdsl.ir import Attribute, SSAValue
-from xdsl.ir.affine import AffineDimExpr, AffineMap
+from xdsl.ir.affine import (
+    AffineBinaryOpExpr,
+    AffineBinaryOpKind,
+    AffineConstantExpr,
+    AffineDimExpr,
+    AffineMap,
+)
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.kernel import PANELS, FuncOp
 from webdnn.lowering.loops_common.groups import read_groups
 from webdnn.lowering.loops_common.stages import Read, Stage, walk
 from webdnn.lowering.loops_cpu.heuristics import stage_cost
@@ -90,39 +103,112 @@ def choose_packings(
 ) -> list[Packing]:
     """Which of the operands `weights` of a kernel are worth packing, and how.
 
+    The attribute `panels` of the kernel decides where there is one; a kernel with a schedule, but without this
+    attribute, is not packed.
+
     Args:
         weights: numbers of the operands that hold weights.
+
+    Raises:
+        WebDNNError: the attribute `panels` does not fit the kernel.
     """
+    if (panels := given_panels(func)) is not None:
+        return _given_packings(func, panels, weights, scratch_elements)
     if func.schedule is not None:
         return []
-    found: list[Packing] = []
+    return [
+        _cheapest(func, whole, place, number, scratch_elements)
+        for whole, place, number in packable(func, weights, scratch_elements)
+    ]
+
+
+def packable(
+    func: FuncOp, weights: Sequence[int], scratch_elements: int
+) -> list[tuple[Packing, int, int]]:
+    """The operands of a kernel that can be packed, each as a packing in panels of one column, with the group and the
+    stage of the product that reads it. Panels of `n` columns are `replace(packing, block=n)`."""
+    found: dict[int, tuple[Packing, int, int]] = {}
     for place, group in enumerate(read_groups(func, scratch_elements=scratch_elements)):
         for number, stage in enumerate(group.stages):
             if group.outer or not stage.is_reduction:
                 continue
             for operand in weights:
                 axis = _panel_axis(stage, operand)
-                if axis is None or any(p.operand == operand for p in found):
+                if axis is None or operand in found or _readers(func, operand) is None:
                     continue
-                if _readers(func, operand) is None:
-                    continue
-                found.append(_cheapest(func, operand, axis, place, number, scratch_elements))
+                found[operand] = (Packing(operand, axis, 1, _shape(func, operand)), place, number)
+    return list(found.values())
+
+
+def _shape(func: FuncOp, operand: int) -> tuple[int, ...]:
+    type = func.function_type.inputs.data[operand]
+    assert isinstance(type, TensorType)
+    return type.get_shape()
+
+
+def widths(whole: Packing) -> list[int]:
+    """The widths of panels that are worth trying for an operand."""
+    columns = whole.shape[whole.axis]
+    return [n for n in WIDTHS if n == WIDTHS[0] or n < columns + WIDTHS[0]]
+
+
+def panels_attr(func: FuncOp, packings: Sequence[Packing]) -> DenseArrayBase:
+    """The attribute `panels` that says how a kernel's operands are packed."""
+    widths = {p.operand: p.block for p in packings}
+    count = len(func.function_type.inputs)
+    return DenseArrayBase.from_list(i64, [widths.get(i, 0) for i in range(count)])
+
+
+def given_panels(func: FuncOp) -> list[int] | None:
+    """The widths that the attribute `panels` of a kernel says, if it has one."""
+    attr = func.attributes.get(PANELS)
+    return [int(n) for n in attr.get_values()] if isinstance(attr, DenseArrayBase) else None
+
+
+def _given_packings(
+    func: FuncOp, panels: Sequence[int], weights: Sequence[int], scratch_elements: int
+) -> list[Packing]:
+    whole = {
+        packing.operand: packing for packing, _, _ in packable(func, weights, scratch_elements)
+    }
+    found: list[Packing] = []
+    for operand, width in enumerate(panels):
+        if width == 0 or _is_packed(func, operand, width):
+            continue
+        if width < 0 or width % WIDTHS[0] or operand not in whole:
+            raise WebDNNError(
+                "the panels do not fit the kernel",
+                where=func.sym_name.data,
+                why=f"operand {operand} cannot be packed in panels of {width} columns",
+                hint=f"panels have a multiple of {WIDTHS[0]} columns, and only weights of products have panels",
+            )
+        found.append(replace(whole[operand], block=width))
     return found
 
 
+def _is_packed(func: FuncOp, operand: int, width: int) -> bool:
+    """Whether an operand is read in panels of this width already."""
+    if operand >= len(func.function_type.inputs):
+        return False
+    maps = [list(op.indexing_maps)[place].data for op, place in _readers(func, operand) or ()]
+    return bool(maps) and all(
+        any(
+            isinstance(e, AffineBinaryOpExpr)
+            and e.kind is AffineBinaryOpKind.FloorDiv
+            and e.rhs == AffineConstantExpr(width)
+            for e in map.results
+        )
+        for map in maps
+    )
+
+
 def _cheapest(
-    func: FuncOp, operand: int, axis: int, group: int, stage: int, scratch_elements: int
+    func: FuncOp, whole: Packing, group: int, stage: int, scratch_elements: int
 ) -> Packing:
-    """The width of panels with which the stage costs least."""
-    type = func.function_type.inputs.data[operand]
-    assert isinstance(type, TensorType)
-    shape = type.get_shape()
-    columns = shape[axis]
+    """The packing with the width of panels with which the stage costs least."""
     best, best_cost = None, inf
-    for width in WIDTHS:
-        if width > WIDTHS[0] and width >= columns + WIDTHS[0]:
-            break
-        packing = Packing(operand, axis, width, shape)
+    for width in widths(whole):
+        packing = replace(whole, block=width)
         packed = func.clone()
         pack_operand(packed, packing)
         groups = read_groups(packed, scratch_elements=scratch_elements)

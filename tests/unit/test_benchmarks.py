@@ -8,11 +8,11 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.kernels import attribute
-from benchmarks.macs import fused_bytes, node_costs
+from benchmarks.macs import count_macs
 from benchmarks.results import ResultTable
 from benchmarks.statistics import Summary, geometric_mean, paired_ratio
 from benchmarks.tfjs_program import write_program
+from webdnn.kernel_profile import fastest_quarter
 
 
 def _conv_relu_model() -> onnx.ModelProto:
@@ -58,27 +58,13 @@ def test_a_ratio_is_taken_within_the_rounds() -> None:
     assert Summary.of([4, 1, 3, 2, 5]) == Summary(3, 2, 4, 5)
 
 
-def test_costs_of_nodes_and_of_fused_nodes() -> None:
-    costs = node_costs(_conv_relu_model())
-    assert costs["conv"].macs == (4 * 4 * 3) * (3 * 3 * 3)
-    image, filters, result, statistics = 3 * 8 * 6 * 4, 4 * 27 * 4, 4 * 4 * 3 * 4, 4 * 4 * 4
-    assert fused_bytes(costs, ["conv"]) == image + filters + result
-    # what passes from one to the next inside of a kernel is not moved
-    assert fused_bytes(costs, ["conv", "norm", "relu"]) == image + filters + statistics + result
+def test_multiply_adds_of_a_model() -> None:
+    assert count_macs(_conv_relu_model()) == (4 * 4 * 3) * (3 * 3 * 3)
 
 
-def test_a_node_of_several_launches_counts_for_the_longest() -> None:
-    costs = node_costs(_conv_relu_model())
-    launches = [
-        {"kernel": "transform", "label": ["conv"]},
-        {"kernel": "product", "label": ["conv", "relu"]},
-        {"kernel": "transform", "label": []},
-    ]
-    first, second = attribute(launches, [1.0, 5.0, 2.0], costs)
-    assert (first.kernel, first.launches, first.milliseconds) == ("product", 1, 5.0)
-    assert (second.kernel, second.launches, second.milliseconds) == ("transform", 2, 3.0)
-    assert (first.macs, second.macs) == (costs["conv"].macs, 0)
-    assert second.moved == 0
+def test_the_fastest_quarter_of_samples() -> None:
+    samples = np.array([[3.0, 9.0], [1.0, 1.0], [2.0, 5.0], [4.0, 9.0], [5.0, 9.0]])
+    assert fastest_quarter(samples).tolist() == [1.5, 3.0]
 
 
 def test_tensorflow_program_folds_batch_norm_and_activation(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -110,6 +110,24 @@ class KernelInstance:
         self._function(self._store, *self.offsets, *(work or self._work))
 
 
+def instantiate(module: bytes, pages: int) -> Callable[..., Any]:
+    """Load a module that imports nothing but a memory of so many pages, in whose every page something is written: a
+    function that calls an export by name."""
+    store = wasmtime.Store(_engine())
+    memory = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(pages, pages)))
+    ones = np.ones(PAGE // 4, np.float32).tobytes()
+    for page in range(pages):
+        memory.write(store, ones, page * PAGE)
+    exports = wasmtime.Instance(store, wasmtime.Module(_engine(), module), [memory]).exports(store)
+
+    def call(name: str, *arguments: Any) -> Any:
+        function = exports[name]
+        assert isinstance(function, wasmtime.Func)
+        return function(store, *arguments)
+
+    return call
+
+
 class WasmModel:
     """The wasm back end of a package, loaded into wasmtime.
 
@@ -158,6 +176,27 @@ class WasmModel:
             array = np.ascontiguousarray(inputs[tensor["name"]], dtype=_dtype(tensor["dtype"]))
             self._memory.write(self._store, array.tobytes(), place["offset"])
         self._exports["run"](self._store)
+        return self._outputs()
+
+    def time_launches(self, inputs: Mapping[str, Array], rounds: int) -> list[list[float]]:
+        """The milliseconds of each launch of a run, in rounds; the last entry of each round is that of a whole run."""
+        self.run(inputs)
+        run, run_range = self._exports["run"], self._exports["run_range"]
+        first, count = self._section.get("prepare", 0), len(self._section["launches"])
+        times: list[list[float]] = []
+        for _ in range(rounds):
+            row: list[float] = []
+            for i in range(first, count):
+                start = time.perf_counter()
+                run_range(self._store, i, i + 1)
+                row.append((time.perf_counter() - start) * 1000)
+            start = time.perf_counter()
+            run(self._store)
+            times.append([*row, (time.perf_counter() - start) * 1000])
+        return times
+
+    def _outputs(self) -> dict[str, Array]:
+        section = self._section
         results: dict[str, Array] = {}
         for tensor, place in zip(self._manifest["outputs"], section["outputs"], strict=True):
             start = place["offset"]
