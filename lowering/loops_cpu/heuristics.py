@@ -34,6 +34,9 @@ LOAD = 0.62
 LATENCY = 4.0
 """Cycles from one multiply-add to the next that needs its result."""
 
+CACHE_ELEMENTS = 1 << 16
+"""Elements of panels that stay in a cache near the core while all rows pass by them."""
+
 FULL_UNROLL = 4
 """A reduced dimension of at most so many points is unrolled in full."""
 
@@ -239,7 +242,22 @@ def _order(flat: FlatStage, vector: int) -> list[int]:
     strides = {
         d: 0 if d == vector else abs(at.coefficients.get(d, 0)) for d in range(flat.num_parallel)
     }
-    return sorted(range(flat.num_parallel), key=lambda d: -strides[d])
+    order = sorted(range(flat.num_parallel), key=lambda d: -strides[d])
+    if vector in order and _panels_first(flat, vector):
+        # each panel is read from far away once, and the rows pass by it
+        order = [vector, *(d for d in order if d != vector)]
+    return order
+
+
+def _panels_first(flat: FlatStage, vector: int) -> bool:
+    """Whether the loop over panels of a product comes first: where they are too many to stay near the core, and the
+    other operand, which is then read for each panel, is smaller."""
+    if flat.fixed or not flat.is_reduction or vector >= flat.num_parallel:
+        return False
+    loads = [n for n in walk(flat.updates) if isinstance(n, Load)]
+    panels = [prod(n.buffer.shape) for n in loads if is_packed(n.at, vector, VECTOR_WIDTH)]
+    others = [prod(n.buffer.shape) for n in loads if not _depends(n.at, vector)]
+    return bool(panels and others) and CACHE_ELEMENTS < max(panels) > max(others)
 
 
 @dataclass
