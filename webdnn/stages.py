@@ -16,6 +16,7 @@ from webdnn.lowering.kernels.launch_at_load import LaunchAtLoad
 from webdnn.lowering.kernels.outline import OutlineKernels
 from webdnn.lowering.kernels.pack_weights import PackWeights
 from webdnn.lowering.kernels.plan_memory import PlanMemory
+from webdnn.lowering.linalg.fuse_attention import FuseAttention
 from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
@@ -57,7 +58,13 @@ class Stage:
 
 def _kernels(target: Target) -> Sequence[ModulePass]:
     if target == "wasm":
-        return (WinogradConvolutions(), OutlineKernels(), PackWeights(), AssignCPUSchedulesPass())
+        return (
+            WinogradConvolutions(),
+            FuseAttention(),
+            OutlineKernels(),
+            PackWeights(),
+            AssignCPUSchedulesPass(),
+        )
     return (FusePads(), OutlineKernels(), AssignGPUSchedulesPass())
 
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects import arith, math
+from xdsl.dialects.arith import FastMathFlagsAttr
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Attribute, Operation
 from xdsl.passes import ModulePass
 
@@ -49,6 +51,9 @@ UNARY: dict[type[Operation], Callable[[Num], Num]] = {
 }
 """What each unary op is expanded to."""
 
+APPROXIMATE: dict[type[Operation], Callable[[Num], Num]] = {math.ExpOp: exponential.exp_or_zero}
+"""What some of them are expanded to where the flag `afn` allows for less at the ends of their range."""
+
 BINARY: dict[type[Operation], Callable[[Num, Num], Num]] = {
     math.Atan2Op: trigonometric.atan2,
     math.FPowIOp: power.float_to_integer_power,
@@ -56,6 +61,11 @@ BINARY: dict[type[Operation], Callable[[Num, Num], Num]] = {
     math.PowFOp: power.pow,
 }
 """What each binary op is expanded to."""
+
+
+def _may_approximate(op: Operation) -> bool:
+    flags = op.properties.get("fastmath")
+    return isinstance(flags, FastMathFlagsAttr) and FastMathFlag.APPROX_FUNC in flags.data
 
 
 def expand(func: kernel.FuncOp) -> None:
@@ -66,7 +76,8 @@ def expand(func: kernel.FuncOp) -> None:
             continue
         build = Builder(constants)
         operands = [build.of(v) for v in op.operands]
-        unary = UNARY.get(type(op))
+        unary = APPROXIMATE.get(type(op)) if _may_approximate(op) else None
+        unary = unary or UNARY.get(type(op))
         result = unary(operands[0]) if unary else BINARY[type(op)](*operands)
         block = op.parent
         assert block is not None

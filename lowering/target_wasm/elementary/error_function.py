@@ -60,11 +60,11 @@ def erf(x: Num) -> Num:
     """2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
     size = x.abs()
     if format_of(x) is SINGLE:
-        t = size.minimum(3.95)
+        t = size.at_most(3.95)
         small = fma(x, polynomial(x * x, _SMALL_SINGLE), x)
         large = 1 - exp_of_moderate(-(t * polynomial(t, _LARGE_SINGLE)))
         return where(size < 0.92, small, large.copysign(x))
-    t = size.minimum(6.0)
+    t = size.at_most(6.0)
     small = fma(x, polynomial(x * x, _SMALL_DOUBLE), x)
     scaled = polynomial((t - 3) / (t + 3), _LARGE_DOUBLE)
     large = 1 - exp_of_moderate(-(t * t)) * scaled
