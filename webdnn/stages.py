@@ -16,6 +16,7 @@ from webdnn.lowering.kernels.launch_at_load import LaunchAtLoad
 from webdnn.lowering.kernels.outline import OutlineKernels
 from webdnn.lowering.kernels.pack_weights import PackWeights
 from webdnn.lowering.kernels.plan_memory import PlanMemory
+from webdnn.lowering.linalg.absorb_transposes import AbsorbTransposes
 from webdnn.lowering.linalg.fuse_attention import FuseAttention
 from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
@@ -61,6 +62,7 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
         return (
             WinogradConvolutions(),
             FuseAttention(),
+            AbsorbTransposes(),
             OutlineKernels(),
             PackWeights(),
             AssignCPUSchedulesPass(),

@@ -40,6 +40,12 @@ CACHE_ELEMENTS = 1 << 16
 FULL_UNROLL = 4
 """A reduced dimension of at most so many points is unrolled in full."""
 
+SHARED_ROWS = (36, 30, 24, 18, 12, 8, 6)
+"""Rows that are tried where products of a group share them."""
+
+SHARED_ELEMENTS = 8192
+"""Elements that such rows may hand on: they stay in the nearest cache."""
+
 TILES = (
     (6, 8),
     (5, 8),
@@ -88,6 +94,11 @@ def _shared_tile(group: Group) -> list[int]:
             for s, (flat, period) in enumerate(zip(flats, periods, strict=True))
         )
         tile.append(shared.size if whole else shared.step)
+    if not any(periods):
+        for number in reversed(range(len(group.outer))):
+            if any(_shares_loads(flat, flat.fixed[number]) for flat in flats):
+                tile[number] = _shared_rows(group, flats, number)
+                return tile
     best, best_gain = -1, 0.0
     for number in range(len(group.outer)):
         if tile[number] > 1:
@@ -126,6 +137,35 @@ def _is_table(node: Node) -> bool:
     return isinstance(node, Const) or (
         isinstance(node, Pick) and all(_is_table(case) for case in node.cases)
     )
+
+
+def _shares_loads(flat: FlatStage, d: int) -> bool:
+    """Whether a stage is a product whose rows lie along d: all rows read the same columns."""
+    if not flat.is_reduction or flat.sizes[d] < 2:
+        return False
+    rows = [_depends(n.at, d) for n in walk(flat.updates) if isinstance(n, Load)]
+    return any(rows) and not all(rows)
+
+
+def _shared_rows(group: Group, flats: Sequence[FlatStage], number: int) -> int:
+    """How many rows the stages of a group with products hand on at a time: whole register tiles, in a near cache."""
+    size = group.outer[number].size
+    scratch = sum(prod(b.extents) for b in group.scratch)
+    best, best_cost = min(size, SHARED_ROWS[-1]), inf
+    for rows in SHARED_ROWS:
+        if rows * scratch > SHARED_ELEMENTS:
+            continue
+        whole, rest = divmod(size, rows)
+        cost = 0.0
+        for count, extent in ((whole, rows), (1, rest)):
+            if count and extent:
+                shared = [1] * len(group.outer)
+                shared[number] = extent
+                costs = [_reduction(f, shared)[1] for f in flats if f.is_reduction]
+                cost += count * sum(costs)
+        if cost < best_cost:
+            best, best_cost = min(size, rows), cost
+    return best
 
 
 # what a point costs
