@@ -34,6 +34,7 @@ _PASSES: dict[str, str] = {
     "hoist-weights": "webdnn.lowering.nn.hoist_weights:HoistWeights",
     "convert-nn-to-linalg": "webdnn.lowering.nn_to_linalg.convert:ConvertNNToLinalg",
     "fuse-kernel-regions": "webdnn.lowering.linalg.fuse_regions:FuseKernelRegions",
+    "merge-matmuls": "webdnn.lowering.nn.merge_matmuls:MergeMatmuls",
     "absorb-transposes": "webdnn.lowering.linalg.absorb_transposes:AbsorbTransposes",
     "fuse-attention": "webdnn.lowering.linalg.fuse_attention:FuseAttention",
     "fuse-pads": "webdnn.lowering.linalg.fuse_pads:FusePads",

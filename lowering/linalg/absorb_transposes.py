@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
+from xdsl.dialects import arith, tensor
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import SSAValue
@@ -31,7 +32,6 @@ from webdnn.lowering.linalg.structure import (
     is_contraction,
     only_user,
     pointwise_root,
-    reads_elements,
 )
 from webdnn.lowering.weights_function import entry_function
 
@@ -63,26 +63,53 @@ class AbsorbTransposes(ModulePass):
 def _moves_rows(region: kernel.RegionOp) -> bool:
     """Whether a region only moves elements, and those along the last dimension together."""
     root = pointwise_root(region)
-    if root is None or len(region.ins) != 1 or len(root.inputs) != 1 or reads_elements(root):
+    if root is None or len(region.ins) != 1:
         return False
+    places = _places(root)
+    last = len(shape_of(region.outs[0])) - 1
+    return bool(places) and None not in places and places[-1] == last
+
+
+CONSTANT = -1
+"""The place of an index that is a constant."""
+
+
+def _places(root: linalg.GenericOp) -> list[int | None]:
+    """The loops that the indices are of which a pointwise generic reads its only operand, but for constants that are
+    added; None for an index that is anything else, nothing if the generic does more than to move elements."""
     end = root.body.block.last_op
     assert isinstance(end, linalg.YieldOp)
-    rank = len(shape_of(region.outs[0]))
-    if end.operands[0] is not root.body.block.args[0] or rank == 0:
-        return False
-    *outer, last = input_maps(root)[0].results or (AffineExpr.constant(0),)
-    return all(_is_shifted(e) for e in outer) and _dim(last) == rank - 1
-
-
-def _is_shifted(expr: AffineExpr) -> bool:
-    return isinstance(expr, AffineConstantExpr) or _dim(expr) is not None
+    element = end.operands[0]
+    if len(root.inputs) == 1 and element is root.body.block.args[0]:
+        return [_dim(e) for e in input_maps(root)[0].results]
+    # some first elements of a dimension are read at computed indices
+    if isinstance(element.owner, tensor.ExtractOp):
+        return [_loop(v) for v in element.owner.indices]
+    return []
 
 
 def _dim(expr: AffineExpr) -> int | None:
-    """The dimension that an index is, but for a constant that is added."""
-    if isinstance(expr, AffineBinaryOpExpr) and expr.kind is AffineBinaryOpKind.Add:
-        return _dim(expr.lhs) if isinstance(expr.rhs, AffineConstantExpr) else None
-    return expr.position if isinstance(expr, AffineDimExpr) else None
+    match expr:
+        case AffineDimExpr():
+            return expr.position
+        case AffineConstantExpr():
+            return CONSTANT
+        case AffineBinaryOpExpr(kind=AffineBinaryOpKind.Add, rhs=AffineConstantExpr()):
+            return _dim(expr.lhs)
+        case _:
+            return None
+
+
+def _loop(index: SSAValue) -> int | None:
+    match index.owner:
+        case linalg.IndexOp():
+            return index.owner.dim.value.data
+        case arith.ConstantOp():
+            return CONSTANT
+        case arith.AddiOp(lhs=lhs, rhs=rhs) if isinstance(rhs.owner, arith.ConstantOp):
+            return _loop(lhs)
+        case _:
+            return None
 
 
 def _is_factor(value: SSAValue, region: kernel.RegionOp) -> bool:
