@@ -29,6 +29,7 @@ from webdnn.lowering.nn.decompose_transposed_conv import DecomposeTransposedConv
 from webdnn.lowering.nn.fold_channel_affine import FoldScaleIntoConv
 from webdnn.lowering.nn.hoist_weights import HoistWeights
 from webdnn.lowering.nn.merge_matmuls import MergeMatmuls
+from webdnn.lowering.nn.multiply_by_inverse import MultiplyByInverse
 from webdnn.lowering.nn.recognize_normalize import RecognizeNormalize
 from webdnn.lowering.nn.sink_transposes import SinkTransposes
 from webdnn.lowering.nn.split_concats import SplitConcats
@@ -93,6 +94,7 @@ STAGES: tuple[Stage, ...] = (
             DecomposeTransposedConv(),
             RecognizeNormalize(),
             DecomposeRows(),
+            MultiplyByInverse(),
             MergeMatmuls(),
             SplitLargeWeights(),
             SplitConcats(),

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects import arith, math
+from xdsl.dialects import arith, math, vector
 from xdsl.dialects.arith import FastMathFlagsAttr
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, FloatAttr, ModuleOp
 from xdsl.dialects.utils.fast_math import FastMathFlag
-from xdsl.ir import Attribute, Operation
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel
@@ -51,8 +51,11 @@ UNARY: dict[type[Operation], Callable[[Num], Num]] = {
 }
 """What each unary op is expanded to."""
 
-APPROXIMATE: dict[type[Operation], Callable[[Num], Num]] = {math.ExpOp: exponential.exp_or_zero}
-"""What some of them are expanded to where the flag `afn` allows for less at the ends of their range."""
+APPROXIMATE: dict[type[Operation], Callable[[Num], Num]] = {
+    math.ErfOp: error_function.erf_beside_one,
+    math.ExpOp: exponential.exp_or_zero,
+}
+"""What some of them are expanded to where less is asked of them: by the flag `afn`, or because 1 is added."""
 
 BINARY: dict[type[Operation], Callable[[Num, Num], Num]] = {
     math.Atan2Op: trigonometric.atan2,
@@ -65,7 +68,24 @@ BINARY: dict[type[Operation], Callable[[Num, Num], Num]] = {
 
 def _may_approximate(op: Operation) -> bool:
     flags = op.properties.get("fastmath")
-    return isinstance(flags, FastMathFlagsAttr) and FastMathFlag.APPROX_FUNC in flags.data
+    if isinstance(flags, FastMathFlagsAttr) and FastMathFlag.APPROX_FUNC in flags.data:
+        return True
+    users = [use.operation for use in op.results[0].uses]
+    return isinstance(op, math.ErfOp) and all(
+        isinstance(user, arith.AddfOp) and (_is_one(user.lhs) or _is_one(user.rhs))
+        for user in users
+    )
+
+
+def _is_one(value: SSAValue) -> bool:
+    op = value.owner
+    if isinstance(op, vector.BroadcastOp):
+        op = op.source.owner
+    if not isinstance(op, arith.ConstantOp):
+        return False
+    if isinstance(op.value, FloatAttr):
+        return op.value.value.data == 1
+    return isinstance(op.value, DenseIntOrFPElementsAttr) and set(op.value.iter_values()) == {1.0}
 
 
 def expand(func: kernel.FuncOp) -> None:
