@@ -20,7 +20,7 @@ from webdnn.dialects.dtypes import dense_attr, numpy_dtype
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.nn.data_movement import ConstantOp
-from webdnn.dialects.nn.reduction import MatmulOp, SoftmaxOp
+from webdnn.dialects.nn.reduction import ConvOp, MatmulOp, NormalizeOp, SoftmaxOp
 from webdnn.lowering.nn.recognize_normalize import number_of
 from webdnn.lowering.weights_function import entry_function
 
@@ -37,7 +37,7 @@ CONTINUOUS = (
 )
 """Elementwise ops whose results differ little where their operands do."""
 
-ENDS = (MatmulOp, SoftmaxOp)
+ENDS = (ConvOp, MatmulOp, NormalizeOp, SoftmaxOp)
 """Ops after which it need not be asked what follows: they round by themselves."""
 
 
@@ -57,11 +57,18 @@ class MultiplyByInverse(ModulePass):
 
 def _is_continuous(value: SSAValue) -> bool:
     """Whether whatever depends on a value does so continuously, as far as rounding by other ops goes."""
-    users: list[Operation] = [use.operation for use in value.uses]
-    return bool(users) and all(
-        isinstance(user, ENDS) or (isinstance(user, CONTINUOUS) and _is_continuous(user.results[0]))
-        for user in users
-    )
+    seen: set[Operation] = set()
+    values = [value]
+    while values:
+        for use in values.pop().uses:
+            user = use.operation
+            if isinstance(user, ENDS) or user in seen:
+                continue
+            if not isinstance(user, CONTINUOUS):
+                return False
+            seen.add(user)
+            values.append(user.results[0])
+    return True
 
 
 def _replace(op: ew.DivOp, divisor: float) -> None:
