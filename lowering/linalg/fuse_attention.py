@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from xdsl.builder import Builder
 from xdsl.context import Context
 from xdsl.dialects import arith, tensor
-from xdsl.dialects.builtin import AffineMapAttr, FloatAttr, ModuleOp
+from xdsl.dialects.builtin import AffineMapAttr, Float32Type, Float64Type, FloatAttr, ModuleOp
 from xdsl.dialects.linalg import ops as linalg
 from xdsl.dialects.linalg.attrs import IteratorTypeAttr
 from xdsl.ir import Block, BlockArgument, Operation, Region, SSAValue
@@ -114,6 +114,8 @@ def _quotient(
         return None
     if sum("r" in iterator_letters(op) for op in generics(softmax)) != 2:
         return None
+    if not isinstance(element_of(root.res[0]), Float32Type | Float64Type):
+        return None  # sums of exponentials times values may overflow a half
     axis = len(shape_of(root.res[0])) - 1
     full = [i for i, m in enumerate(input_maps(root)) if any(axis in dims_of(e) for e in m.results)]
     if len(full) != 1 or not is_identity(input_maps(root)[full[0]]):

@@ -7,7 +7,15 @@ from math import prod
 
 from xdsl.builder import Builder
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import AnyFloat, IndexType, IntegerType, i32, i64
+from xdsl.dialects.builtin import (
+    AnyFloat,
+    Float32Type,
+    Float64Type,
+    IndexType,
+    IntegerType,
+    i32,
+    i64,
+)
 from xdsl.dialects.linalg import ops as linalg
 from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Attribute, SSAValue
@@ -331,6 +339,8 @@ def lower_softmax(op: red.SoftmaxOp, r: RegionBuilder) -> RegionOp:
         return r.finish(_with_statistics(r, x, [maximum, total], axes, log_softmax))
 
     def quotient(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
+        if not isinstance(element, Float32Type | Float64Type):
+            return b.insert(arith.DivfOp(args[0], args[1])).result  # one rounding more would show
         inverse = b.insert(arith.DivfOp(scalar_constant(b, 1, element), args[1])).result
         return b.insert(arith.MulfOp(args[0], inverse)).result
 
