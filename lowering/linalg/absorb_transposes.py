@@ -23,7 +23,7 @@ from xdsl.ir.affine import (
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel
-from webdnn.dialects.nn.base import shape_of
+from webdnn.dialects.nn.base import shape_of, size_of
 from webdnn.lowering.linalg.fuse_regions import merge_regions
 from webdnn.lowering.linalg.structure import (
     generics,
@@ -54,7 +54,7 @@ class AbsorbTransposes(ModulePass):
                     and only_user(operand) is region
                     and (
                         (_moves_rows(producer) and _is_factor(operand, region))
-                        or (_moves_rows(region) and _ends_with_product(producer))
+                        or (_moves_rows(region) and _stores_all(operand, region, producer))
                     )
                 ):
                     region = merge_regions(producer, region)
@@ -124,9 +124,8 @@ def _is_factor(value: SSAValue, region: kernel.RegionOp) -> bool:
     )
 
 
-def _ends_with_product(region: kernel.RegionOp) -> bool:
-    """Whether the result of a region is that of a product, or of what is computed from its elements."""
-    if has_concat(region.body.block):
+def _stores_all(value: SSAValue, region: kernel.RegionOp, producer: kernel.RegionOp) -> bool:
+    """Whether all of what a product gives, or what is computed from its elements, is moved by `region`."""
+    if has_concat(producer.body.block) or size_of(value) != size_of(region.outs[0]):
         return False
-    found = generics(region)
-    return any(is_contraction(op) for op in found[-2:])
+    return any(is_contraction(op) for op in generics(producer)[-2:])

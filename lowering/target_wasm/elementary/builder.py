@@ -126,15 +126,15 @@ class Num(value_notation.Value[Builder]):
         if not self.is_vector:
             return self.maximum(low)
         # one instruction (pmax), where one that looks for a NaN on either side takes an engine several
-        bound = self.lift(low)
-        return where(self < bound, bound, self)
+        bound = self.constant(low)
+        return (self < bound).select(bound, self)
 
     def at_most(self, high: float) -> Num:
         """This, or a bound where that is less; a NaN stays."""
         if not self.is_vector:
             return self.minimum(high)
-        bound = self.lift(high)
-        return where(bound < self, bound, self)
+        bound = self.constant(high)
+        return (bound < self).select(bound, self)
 
 
 def where(cond: Num, then: Num, orelse: Num | float | int) -> Num:
