@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     for table in tables:
         table.show(console)
     if options.output is not None:
-        settings = {k: v for k, v in vars(options).items() if k not in ("run", "output")}
+        settings = {k: v for k, v in vars(options).items() if k not in ("run", "output", "gemm")}
         stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         write(options.output, tables, {"date": stamp, "settings": settings, "results": data})
         console.print(f"written: {options.output.with_suffix('.json')} and .md")
@@ -86,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     peer_option(sub)
     browser_options(sub, 10)
     sub.add_argument("--match", default="", help="only operators whose name contains this")
+    text = "products [M, K] x [K, N] to measure in place of the usual operators"
+    sub.add_argument("--gemm", nargs="+", type=sweep.gemm, default=[], metavar="MxKxN", help=text)
     text = "the time and memory of the compiler: cold, warm, and when only the weights changed"
     sub = command("compile", _compile, text, BROWSER_MODELS)
     sub.add_argument("--target", choices=["wasm", "webgpu", "both"], default="both")
@@ -134,7 +136,8 @@ def _kernels(options: argparse.Namespace, console: Console) -> Outcome:
 def _sweep(options: argparse.Namespace, console: Console) -> Outcome:
     setting = _setting(options)
     peaks = measure_peaks(timeout=options.timeout)
-    results = sweep.sweep(options.peers, setting, console, options.match)
+    shapes = [s for s in options.gemm or sweep.SHAPES if options.match in s.name]
+    results = sweep.sweep(options.peers, setting, console, shapes)
     table = sweep.table(results, options.peers, setting, peaks)
     return [table], [asdict(result) for result in results]
 

@@ -1,5 +1,6 @@
 """Single operators of many shapes against the peak of the engine: GEMM, convolution, depthwise convolution."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -95,8 +96,12 @@ SHAPES: tuple[Gemm | Conv, ...] = (
     Gemm(3136, 64, 64),
     Gemm(128, 384, 384),
     Gemm(128, 384, 1536),
+    Gemm(128, 768, 768),
+    Gemm(128, 768, 3072),
     Gemm(128, 3072, 768),
     Gemm(127, 129, 131),
+    Gemm(197, 768, 2304),
+    Gemm(50, 500, 250),
     Conv(224, 3, 64, 7, 2),
     Conv(224, 3, 64, 3),
     Conv(112, 64, 64, 3),
@@ -150,12 +155,22 @@ class Rate:
     failures: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def sweep(peers: list[str], setting: Setting, console: Console, match: str) -> list[Rate]:
-    """Measure all shapes whose name contains `match`, the peers in turns."""
+def gemm(text: str) -> Gemm:
+    """A product from its sizes: `127x129x131` is [127, 129] x [129, 131].
+
+    Raises:
+        ValueError: these are not three numbers.
+    """
+    m, k, n = (int(part) for part in text.split("x"))
+    return Gemm(m, k, n)
+
+
+def sweep(
+    peers: list[str], setting: Setting, console: Console, shapes: Sequence[Gemm | Conv]
+) -> list[Rate]:
+    """Measure operators of these shapes, the peers in turns."""
     results: list[Rate] = []
-    for shape in SHAPES:
-        if match not in shape.name:
-            continue
+    for shape in shapes:
         model = OperatorModel(shape)
         result = Rate(shape.name, count_macs(shape.build()))
         with console.status(shape.name):

@@ -18,6 +18,8 @@ from webdnn.lowering.kernels.outline import OutlineKernels
 from webdnn.lowering.kernels.pack_weights import PackWeights
 from webdnn.lowering.kernels.plan_memory import PlanMemory
 from webdnn.lowering.kernels.schedule_table import ScheduleTable
+from webdnn.lowering.linalg.absorb_transposes import AbsorbTransposes
+from webdnn.lowering.linalg.fuse_attention import FuseAttention
 from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
@@ -29,6 +31,8 @@ from webdnn.lowering.nn.decompose_rows import DecomposeRows
 from webdnn.lowering.nn.decompose_transposed_conv import DecomposeTransposedConv
 from webdnn.lowering.nn.fold_channel_affine import FoldScaleIntoConv
 from webdnn.lowering.nn.hoist_weights import HoistWeights
+from webdnn.lowering.nn.merge_matmuls import MergeMatmuls
+from webdnn.lowering.nn.multiply_by_inverse import MultiplyByInverse
 from webdnn.lowering.nn.recognize_normalize import RecognizeNormalize
 from webdnn.lowering.nn.sink_transposes import SinkTransposes
 from webdnn.lowering.nn.split_concats import SplitConcats
@@ -62,6 +66,8 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
     if target == "wasm":
         return (
             WinogradConvolutions(),
+            FuseAttention(),
+            AbsorbTransposes(),
             OutlineKernels(),
             ApplySchedules(),
             PackWeights(),
@@ -95,6 +101,8 @@ STAGES: tuple[Stage, ...] = (
             DecomposeTransposedConv(),
             RecognizeNormalize(),
             DecomposeRows(),
+            MultiplyByInverse(),
+            MergeMatmuls(),
             SplitLargeWeights(),
             SplitConcats(),
         ),
@@ -113,8 +121,12 @@ OPTIONAL_PASSES: tuple[str, ...] = (
     "fold-scale-into-conv",
     "decompose-transposed-conv",
     "recognize-normalize",
+    "multiply-by-inverse",
+    "merge-matmuls",
     "fuse-kernel-regions",
     "winograd-convolutions",
+    "fuse-attention",
+    "absorb-transposes",
     "fuse-pads",
     "apply-schedules",
     "pack-weights",

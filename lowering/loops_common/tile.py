@@ -449,15 +449,16 @@ class TileEmitter:
         source = parts[0]
         assert isinstance(source.type, VectorType)
         element_type = source.type.element_type
+        flags = found.op.properties.get("fastmath", arith.FastMathFlagsAttr("none"))
         one = emitter.pure(
-            ("reduction", kind),
+            ("reduction", kind, flags),
             (source,),
             lambda: vector.ReductionOp.create(
                 operands=[source],
                 result_types=[element_type],
                 properties={
                     "kind": CombiningKindAttr(kind),
-                    "fastmath": arith.FastMathFlagsAttr("none"),
+                    "fastmath": flags,
                 },
             ),
         )

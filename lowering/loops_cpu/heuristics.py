@@ -34,8 +34,17 @@ LOAD = 0.62
 LATENCY = 4.0
 """Cycles from one multiply-add to the next that needs its result."""
 
+CACHE_ELEMENTS = 1 << 16
+"""Elements of panels that stay in a cache near the core while all rows pass by them."""
+
 FULL_UNROLL = 4
 """A reduced dimension of at most so many points is unrolled in full."""
+
+SHARED_ROWS = (36, 30, 24, 18, 12, 8, 6)
+"""Rows that are tried where products of a group share them."""
+
+SHARED_ELEMENTS = 8192
+"""Elements that such rows may hand on: they stay in the nearest cache."""
 
 TILES = (
     (6, 8),
@@ -85,6 +94,11 @@ def _shared_tile(group: Group) -> list[int]:
             for s, (flat, period) in enumerate(zip(flats, periods, strict=True))
         )
         tile.append(shared.size if whole else shared.step)
+    if not any(periods):
+        for number in reversed(range(len(group.outer))):
+            if any(_shares_loads(flat, flat.fixed[number]) for flat in flats):
+                tile[number] = _shared_rows(group, flats, number)
+                return tile
     best, best_gain = -1, 0.0
     for number in range(len(group.outer)):
         if tile[number] > 1:
@@ -123,6 +137,35 @@ def _is_table(node: Node) -> bool:
     return isinstance(node, Const) or (
         isinstance(node, Pick) and all(_is_table(case) for case in node.cases)
     )
+
+
+def _shares_loads(flat: FlatStage, d: int) -> bool:
+    """Whether a stage is a product whose rows lie along d: all rows read the same columns."""
+    if not flat.is_reduction or flat.sizes[d] < 2:
+        return False
+    rows = [_depends(n.at, d) for n in walk(flat.updates) if isinstance(n, Load)]
+    return any(rows) and not all(rows)
+
+
+def _shared_rows(group: Group, flats: Sequence[FlatStage], number: int) -> int:
+    """How many rows the stages of a group with products hand on at a time: whole register tiles, in a near cache."""
+    size = group.outer[number].size
+    scratch = sum(prod(b.extents) for b in group.scratch)
+    best, best_cost = min(size, SHARED_ROWS[-1]), inf
+    for rows in SHARED_ROWS:
+        if rows * scratch > SHARED_ELEMENTS:
+            continue
+        whole, rest = divmod(size, rows)
+        cost = 0.0
+        for count, extent in ((whole, rows), (1, rest)):
+            if count and extent:
+                shared = [1] * len(group.outer)
+                shared[number] = extent
+                costs = [_reduction(f, shared)[1] for f in flats if f.is_reduction]
+                cost += count * sum(costs)
+        if cost < best_cost:
+            best, best_cost = min(size, rows), cost
+    return best
 
 
 # what a point costs
@@ -270,7 +313,31 @@ def _order(flat: FlatStage, vector: int) -> list[int]:
     strides = {
         d: 0 if d == vector else abs(at.coefficients.get(d, 0)) for d in range(flat.num_parallel)
     }
-    return sorted(range(flat.num_parallel), key=lambda d: -strides[d])
+    order = sorted(range(flat.num_parallel), key=lambda d: -strides[d])
+    if vector not in order or flat.fixed or not flat.is_reduction:
+        return order
+    batch = _batch_dims(flat)
+    if vector not in batch and _panels_first(flat, vector, batch):
+        # each panel is read from far away once, and the rows pass by it
+        rest = [d for d in order if d != vector and d not in batch]
+        order = [*(d for d in order if d in batch), vector, *rest]
+    return order
+
+
+def _batch_dims(flat: FlatStage) -> set[int]:
+    """The dimensions along which every operand of a product goes on: what is read at one point is not read again."""
+    loads = [n for n in walk(flat.updates) if isinstance(n, Load)]
+    return {d for d in range(flat.num_parallel) if all(_depends(n.at, d) for n in loads)}
+
+
+def _panels_first(flat: FlatStage, vector: int, batch: set[int]) -> bool:
+    """Whether the loop over panels of a product comes first: where they are too many to stay near the core, and the
+    other operand, which is then read for each panel, is smaller."""
+    each = prod(flat.sizes[d] for d in batch)
+    loads = [n for n in walk(flat.updates) if isinstance(n, Load)]
+    panels = [prod(n.buffer.shape) for n in loads if is_packed(n.at, vector, VECTOR_WIDTH)]
+    others = [prod(n.buffer.shape) for n in loads if not _depends(n.at, vector)]
+    return bool(panels and others) and CACHE_ELEMENTS * each < max(panels) > max(others)
 
 
 @dataclass

@@ -16,8 +16,8 @@ from webdnn.lowering.loops_cpu.heuristics import choose
 from webdnn.lowering.loops_cpu.loops import emit_group
 from webdnn.lowering.loops_cpu.schedule import from_attr, to_attr
 
-SCRATCH_ELEMENTS = 8192
-"""Elements of scratch memory of a kernel: half of the stack that a module reserves, at four bytes each."""
+SCRATCH_ELEMENTS = 1 << 15
+"""Elements of scratch memory that one row of a kernel may need; the stack is as large as the kernels want it."""
 
 
 def assign_schedule(func: FuncOp) -> None:

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 from xdsl.builder import Builder
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import AnyFloat, IndexType, IntegerType, i32, i64
+from xdsl.dialects.builtin import (
+    AnyFloat,
+    Float32Type,
+    Float64Type,
+    IndexType,
+    IntegerType,
+    i32,
+    i64,
+)
 from xdsl.dialects.linalg import ops as linalg
+from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Attribute, SSAValue
 from xdsl.ir.affine import AffineExpr
 
@@ -55,6 +64,19 @@ def combine(b: Builder, kind: str, element: Attribute, acc: SSAValue, x: SSAValu
         "or": arith.OrIOp,
     }[kind]
     return b.insert(op_type(x, acc)).result
+
+
+Combine = Callable[[Builder, str, Attribute, SSAValue, SSAValue], SSAValue]
+"""Builder, kind, `nn` element type, accumulator, element: one step of a reduction."""
+
+
+def combine_row_maximum(
+    b: Builder, kind: str, element: Attribute, acc: SSAValue, x: SSAValue
+) -> SSAValue:
+    """The greater of two, where a NaN need not win: that of a softmax comes through its exponential anyway."""
+    return b.insert(
+        arith.MaximumfOp(x, acc, arith.FastMathFlagsAttr([FastMathFlag.NO_NANS]))
+    ).result
 
 
 def _multiply_add(element: Attribute) -> Body:
@@ -178,9 +200,10 @@ def reduce_value(
     x: SSAValue,
     axes: Sequence[int],
     element: Attribute,
+    step: Combine = combine,
     keep: bool = False,
 ) -> SSAValue:
-    """`x` combined over `axes`; `element` is the `nn` element type (with its sign)."""
+    """`x` combined over `axes` by `step`; `element` is the `nn` element type (with its sign)."""
     shape = shape_of(x)
     operand, result, iterators = _reduction_exprs(len(shape), axes, keep)
     if keep:
@@ -192,7 +215,7 @@ def reduce_value(
         [(x, operand)],
         [(out, result)],
         iterators,
-        lambda b, args: combine(b, kind, element, args[1], args[0]),
+        lambda b, args: step(b, kind, element, args[1], args[0]),
     )
     return value
 
@@ -294,13 +317,16 @@ def lower_softmax(op: red.SoftmaxOp, r: RegionBuilder) -> RegionOp:
     """Maximum, exponentials, their sum, quotient: rows that share their outer dimensions."""
     (x,) = r.args
     element, axes = element_of(x), [op.axis.value.data]
-    maximum = reduce_value(r, "max", x, axes, element)
+    maximum = reduce_value(r, "max", x, axes, element, combine_row_maximum)
 
     def shifted(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
         return b.insert(arith.SubfOp(args[0], args[1])).result
 
     def exponential(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
-        return b.insert(math.ExpOp(shifted(b, args))).result
+        # what is below the normal numbers adds nothing to a sum that is 1 at least
+        return b.insert(
+            math.ExpOp(shifted(b, args), arith.FastMathFlagsAttr([FastMathFlag.APPROX_FUNC]))
+        ).result
 
     exponentials = _with_statistics(r, x, [maximum], axes, exponential)
     total = reduce_value(r, "sum", exponentials, axes, element)
@@ -311,15 +337,14 @@ def lower_softmax(op: red.SoftmaxOp, r: RegionBuilder) -> RegionOp:
             return b.insert(arith.SubfOp(shifted(b, args), log_total)).result
 
         return r.finish(_with_statistics(r, x, [maximum, total], axes, log_softmax))
-    return r.finish(
-        _with_statistics(
-            r,
-            exponentials,
-            [total],
-            axes,
-            lambda b, args: b.insert(arith.DivfOp(args[0], args[1])).result,
-        )
-    )
+
+    def quotient(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
+        if not isinstance(element, Float32Type | Float64Type):
+            return b.insert(arith.DivfOp(args[0], args[1])).result  # one rounding more would show
+        inverse = b.insert(arith.DivfOp(scalar_constant(b, 1, element), args[1])).result
+        return b.insert(arith.MulfOp(args[0], inverse)).result
+
+    return r.finish(_with_statistics(r, exponentials, [total], axes, quotient))
 
 
 def lower_normalize(op: red.NormalizeOp, r: RegionBuilder) -> RegionOp:

@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import (
     IntegerType,
     VectorType,
 )
+from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.dialects import llvm_ext, vector_ext
@@ -176,8 +177,19 @@ def _min_max_integer(emitter: Emitter, op: Operation) -> None:
         index_arithmetic.note_min_max(emitter, op)
 
 
-def min_max_float(emitter: Emitter, name: str, x: SSAValue, y: SSAValue) -> SSAValue:
-    """`maximumf`, `minimumf` (a NaN wins) or `maxnumf`, `minnumf` (a NaN loses)."""
+def has_no_nans(op: Operation) -> bool:
+    """Whether a flag of the op says that a NaN among its operands need not be looked for."""
+    flags = op.properties.get("fastmath")
+    return isinstance(flags, arith.FastMathFlagsAttr) and FastMathFlag.NO_NANS in flags.data
+
+
+def min_max_float(
+    emitter: Emitter, name: str, x: SSAValue, y: SSAValue, *, no_nans: bool = False
+) -> SSAValue:
+    """`maximumf`, `minimumf` (a NaN wins) or `maxnumf`, `minnumf` (a NaN loses); with `no_nans`, y where x is a NaN."""
+    if no_nans:
+        # one instruction on vectors: pmax or pmin
+        return emitter.select(emitter.fcmp("olt" if "max" in name else "ogt", y, x), x, y)
     if name in ("maximumf", "minimumf"):
         return emitter.intrinsic(f"llvm.{name[:-1]}.{{}}", [x, y], x.type)
     # LLVM would call fmaxf for these. An ordered comparison is false for a NaN on either side.
@@ -188,7 +200,8 @@ def min_max_float(emitter: Emitter, name: str, x: SSAValue, y: SSAValue) -> SSAV
 
 def _min_max_float(emitter: Emitter, op: Operation) -> None:
     x, y = (emitter.get(v) for v in op.operands)
-    emitter.set(op.results[0], min_max_float(emitter, op.name.removeprefix("arith."), x, y))
+    name = op.name.removeprefix("arith.")
+    emitter.set(op.results[0], min_max_float(emitter, name, x, y, no_nans=has_no_nans(op)))
 
 
 def _negf(emitter: Emitter, op: Operation) -> None:

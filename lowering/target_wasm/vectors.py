@@ -16,7 +16,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.dialects import llvm_ext
 from webdnn.lowering.target_wasm import ops
-from webdnn.lowering.target_wasm.arithmetic import min_max_float
+from webdnn.lowering.target_wasm.arithmetic import has_no_nans, min_max_float
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.types import convert_type, lanes
 from webdnn.lowering.value_notation import element_type
@@ -177,11 +177,13 @@ _REDUCE_FLOAT = {"add": llvm.FAddOp, "mul": llvm.FMulOp}
 _MIN_MAX = {"minsi": "smin", "maxsi": "smax", "minui": "umin", "maxui": "umax"}
 
 
-def _combine(emitter: Emitter, kind: str, x: SSAValue, y: SSAValue) -> SSAValue:
+def _combine(
+    emitter: Emitter, kind: str, x: SSAValue, y: SSAValue, *, no_nans: bool = False
+) -> SSAValue:
     if kind in _MIN_MAX:
         return emitter.intrinsic(f"llvm.{_MIN_MAX[kind]}.{{}}", [x, y], x.type)
     if kind in ("maximumf", "minimumf", "maxnumf", "minnumf"):
-        return min_max_float(emitter, kind, x, y)
+        return min_max_float(emitter, kind, x, y, no_nans=no_nans)
     is_float = isinstance(element_type(x.type), Float32Type | Float64Type)
     make: Any = (_REDUCE_FLOAT if is_float else _REDUCE_INTEGER)[kind]
     return emitter.binary(make, x, y)
@@ -190,7 +192,7 @@ def _combine(emitter: Emitter, kind: str, x: SSAValue, y: SSAValue) -> SSAValue:
 def _reduction(emitter: Emitter, op: Operation) -> None:
     """By halves, as a tree: the order of a sum is ours to choose, and this one is fast and accurate."""
     assert isinstance(op, vector.ReductionOp)
-    kind = op.kind.data.value
+    kind, no_nans = op.kind.data.value, has_no_nans(op)
     value = emitter.get(op.vector)
     count = lanes(value.type)
     assert count is not None
@@ -202,13 +204,13 @@ def _reduction(emitter: Emitter, op: Operation) -> None:
             rest.append(last)
         low = shuffle(emitter, value, value, list(range(half)))
         high = shuffle(emitter, value, value, list(range(half, 2 * half)))
-        value = _combine(emitter, kind, low, high)
+        value = _combine(emitter, kind, low, high, no_nans=no_nans)
         count = half
     result = emitter.add(llvm_ext.ExtractElementOp(value, emitter.int(0)))
     for scalar in rest:
-        result = _combine(emitter, kind, result, scalar)
+        result = _combine(emitter, kind, result, scalar, no_nans=no_nans)
     if op.acc is not None:
-        result = _combine(emitter, kind, emitter.get(op.acc), result)
+        result = _combine(emitter, kind, emitter.get(op.acc), result, no_nans=no_nans)
     emitter.set(op.dest, result)
 
 

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from benchmarks.macs import count_macs
 from benchmarks.results import ResultTable
 from benchmarks.statistics import Summary, geometric_mean, paired_ratio
+from benchmarks.sweep import Gemm, gemm
 from benchmarks.tfjs_program import write_program
 from webdnn.kernel_profile import fastest_quarter
 
@@ -99,3 +100,10 @@ def test_tensorflow_program_refuses_what_it_does_not_know(tmp_path: Path) -> Non
 def test_markdown_of_a_table() -> None:
     table = ResultTable("Title", ["a", "b"], [["1", "2"]], ["a note"])
     assert table.markdown() == "### Title\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |\n\na note\n"
+
+
+def test_sizes_of_a_product_are_parsed() -> None:
+    assert gemm("127x129x131") == Gemm(127, 129, 131)
+    for text in ("3x4", "3x4x5x6", "axbxc"):
+        with pytest.raises(ValueError):
+            gemm(text)
