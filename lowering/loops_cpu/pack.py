@@ -1,5 +1,5 @@
 """Packs the weights of matrix products and convolutions: `[K..., N]` becomes `[N / n, K..., n]` with zeros
-behind the last of N.
+behind the last of N, and that of small integers `[N / n, K / 2..., n, 2]`.
 
 A register tile then reads one panel of n columns from the first to the last element. The pass works on
 kernels; what is to be done to the weight itself is said by `Packing`, which the host program turns into
@@ -9,7 +9,7 @@ ops of `@weights`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf, prod
 from typing import Any, cast
 
@@ -18,11 +18,13 @@ import numpy.typing as npt
 from xdsl.dialects.builtin import AffineMapAttr, ArrayAttr, FunctionType, TensorType
 from xdsl.dialects.linalg.ops import GenericOp
 from xdsl.ir import Attribute, SSAValue
-from xdsl.ir.affine import AffineDimExpr, AffineMap
+from xdsl.ir.affine import AffineDimExpr, AffineExpr, AffineMap
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.loops_common.dot import small_factors
 from webdnn.lowering.loops_common.groups import read_groups
+from webdnn.lowering.loops_common.packed import PAIR
 from webdnn.lowering.loops_common.stages import Read, Stage, walk
 from webdnn.lowering.loops_cpu.heuristics import stage_cost
 
@@ -38,7 +40,9 @@ WIDTHS = (4, 8, 12, 16, 32)
 class Packing:
     """How a weight is laid out: axis `axis` is padded with zeros to a multiple of `block` and cut into
     blocks, whose number is the first axis of the packed weight; the other axes follow in their order, and
-    the place in the block is the last axis.
+    the place in the block is the last axis. Where axis `pairs` is given, it is padded to an even size, its number
+    of pairs takes its place among the others, and the place in the pair becomes the last axis, behind the place in
+    the block.
 
     In `nn` ops: `pad(shape -> padded)`, `reshape(-> split)`, `transpose(permutation)`.
     """
@@ -47,35 +51,49 @@ class Packing:
     axis: int
     block: int
     shape: tuple[int, ...]
+    pairs: int | None = None
 
     @property
-    def blocks(self) -> int:
-        return -(-self.shape[self.axis] // self.block)
+    def _cuts(self) -> dict[int, int]:
+        """The axes that are cut, and into pieces of what size."""
+        return {self.axis: self.block} | ({} if self.pairs is None else {self.pairs: PAIR})
 
     @property
     def padded(self) -> tuple[int, ...]:
         """The shape after padding."""
-        return self._with(self.blocks * self.block)
+        cuts = self._cuts
+        return tuple(-(-n // cuts.get(i, 1)) * cuts.get(i, 1) for i, n in enumerate(self.shape))
 
     @property
     def split(self) -> tuple[int, ...]:
-        """The shape after the axis has been cut into blocks: the padded weight, reshaped."""
-        return self._with(self.blocks, self.block)
+        """The shape after axes have been cut: the padded weight, reshaped."""
+        cuts = self._cuts
+        return tuple(
+            part
+            for i, n in enumerate(self.padded)
+            for part in ((n // cuts[i], cuts[i]) if i in cuts else (n,))
+        )
 
     @property
     def permutation(self) -> tuple[int, ...]:
         """The transpose that makes the split weight the packed one."""
-        rank = len(self.split)
-        place = self.axis + 1
-        return (self.axis, *(i for i in range(rank) if i not in (self.axis, place)), place)
+        starts = {i: i + sum(cut < i for cut in self._cuts) for i in range(len(self.shape))}
+        first = starts[self.axis]
+        others = [starts[i] for i in range(len(self.shape)) if i != self.axis]
+        places = [first + 1] + ([] if self.pairs is None else [starts[self.pairs] + 1])
+        return (first, *others, *places)
 
     @property
     def packed(self) -> tuple[int, ...]:
         """The shape of the packed weight."""
         return tuple(self.split[i] for i in self.permutation)
 
-    def _with(self, *sizes: int) -> tuple[int, ...]:
-        return (*self.shape[: self.axis], *sizes, *self.shape[self.axis + 1 :])
+    def index(self, index: Sequence[AffineExpr]) -> tuple[AffineExpr, ...]:
+        """Where an element of the weight is in the packed one."""
+        parts = {i: (index[i] // n, index[i] % n) for i, n in self._cuts.items()}
+        outer = [parts[i][0] if i in parts else e for i, e in enumerate(index) if i != self.axis]
+        places = [parts[self.axis][1]] + ([] if self.pairs is None else [parts[self.pairs][1]])
+        return (parts[self.axis][0], *outer, *places)
 
     def apply(self, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """The packed weight."""
@@ -106,23 +124,27 @@ def choose_packings(
                     continue
                 if _readers(func, operand) is None:
                     continue
-                found.append(_cheapest(func, operand, axis, place, number, scratch_elements))
+                whole = Packing(operand, axis, 1, _shape(func, operand), _pair_axis(stage, operand))
+                found.append(_cheapest(func, whole, place, number, scratch_elements))
     return found
 
 
-def _cheapest(
-    func: FuncOp, operand: int, axis: int, group: int, stage: int, scratch_elements: int
-) -> Packing:
-    """The width of panels with which the stage costs least."""
+def _shape(func: FuncOp, operand: int) -> tuple[int, ...]:
     type = func.function_type.inputs.data[operand]
     assert isinstance(type, TensorType)
-    shape = type.get_shape()
-    columns = shape[axis]
+    return type.get_shape()
+
+
+def _cheapest(
+    func: FuncOp, whole: Packing, group: int, stage: int, scratch_elements: int
+) -> Packing:
+    """The packing with the width of panels with which the stage costs least."""
+    columns = whole.shape[whole.axis]
     best, best_cost = None, inf
     for width in WIDTHS:
         if width > WIDTHS[0] and width >= columns + WIDTHS[0]:
             break
-        packing = Packing(operand, axis, width, shape)
+        packing = replace(whole, block=width)
         packed = func.clone()
         pack_operand(packed, packing)
         groups = read_groups(packed, scratch_elements=scratch_elements)
@@ -152,6 +174,23 @@ def _panel_axis(stage: Stage, operand: int) -> int | None:
     if not others or prod(stage.sizes[d] for d in reduced) < LEAST_DEPTH:
         return None
     return axes[0]
+
+
+def _pair_axis(stage: Stage, operand: int) -> int | None:
+    """The axis of a weight of small integers whose neighbours are multiplied by neighbours of the other factor."""
+    factors = small_factors(stage.updates[0]) if len(stage.updates) == 1 else None
+    if factors is None or not all(isinstance(f, Read) for f in factors):
+        return None
+    mine, other = (cast(Read, f) for f in factors)
+    if mine.buffer.argument != operand:
+        mine, other = other, mine
+    inner = AffineDimExpr(len(stage.sizes) - 1)
+    if stage.sizes[-1] < PAIR or not other.index or other.index[-1] != inner:
+        return None
+    if any(inner.position in e.used_dims() for e in other.index[:-1]):
+        return None
+    axes = [i for i, e in enumerate(mine.index) if inner.position in e.used_dims()]
+    return axes[0] if len(axes) == 1 and mine.index[axes[0]] == inner else None
 
 
 def _readers(func: FuncOp, operand: int) -> list[tuple[GenericOp, int]] | None:
@@ -186,9 +225,7 @@ def pack_operand(func: FuncOp, packing: Packing) -> None:
     for op, place in readers:
         maps = list(op.indexing_maps)
         old = maps[place].data
-        results = list(old.results)
-        n = results.pop(packing.axis)
-        new = AffineMap(old.num_dims, 0, (n // packing.block, *results, n % packing.block))
+        new = AffineMap(old.num_dims, 0, packing.index(old.results))
         maps[place] = AffineMapAttr(new)
         op.properties["indexing_maps"] = ArrayAttr(maps)
     _retype(func, argument, packing.operand, packed)
