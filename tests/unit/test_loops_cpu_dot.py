@@ -97,7 +97,11 @@ def test_packed_in_pairs(func: FuncOp) -> None:
     assert "vector_ext.dot" in str(lowered) and "arith.muli %" not in str(lowered).split("dot")[1]
 
 
-@pytest.mark.parametrize("func", [matmul(5, 7, 9, i16, i8), matmul(13, 1, 66, i16, i8), conv(6, 4, 8, 3)], ids=lambda func: func.sym_name.data)
+@pytest.mark.parametrize(
+    "func",
+    [matmul(5, 7, 9, i16, i8), matmul(13, 1, 66, i16, i8), conv(6, 4, 8, 3)],
+    ids=lambda func: func.sym_name.data,
+)
 def test_not_packed(func: FuncOp) -> None:
     check(func, inputs=inputs_of(func))
 
