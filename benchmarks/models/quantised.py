@@ -48,7 +48,9 @@ def _quantise(model: onnx.ModelProto, image: NDArray[np.generic] | None) -> onnx
         if image is None:
             quantize_dynamic(source, result, weight_type=QuantType.QInt8, per_channel=True)
         else:
-            quant_pre_process(source, prepared, skip_symbolic_shape=True)  # folds batch normalisation
+            quant_pre_process(
+                source, prepared, skip_symbolic_shape=True
+            )  # folds batch normalisation
             quantize_static(
                 prepared,
                 result,

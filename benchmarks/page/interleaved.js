@@ -2,19 +2,19 @@
 
 import { loadCase, relativeError } from "./case.js";
 
-/** The largest error, relative to the output's range, with which a time still counts. */
-const TOLERANCE = 1e-4;
-
 const loaded = new Map();
 let model;
 
-/** Loads a runtime and its model and runs it `warmup` times. Returns its error against the reference. */
-async function load({ name, module, backend, threads, url, warmup }) {
+/**
+ * Loads a runtime and its model and runs it `warmup` times. Returns its error against the reference; `tolerance` is the
+ * largest one, relative to the output's range, with which a time still counts.
+ */
+async function load({ name, module, backend, threads, url, warmup, tolerance }) {
   model ??= await loadCase(url.case);
   const { load } = await import(module);
   const runtime = await load({ backend, threads, url, inputs: model.inputs, inputsLast: model.inputsLast });
   const error = relativeError(await runtime.run(), model.expected);
-  if (!(error <= TOLERANCE)) throw new Error(`wrong result: relative error ${error}`);
+  if (!(error <= tolerance)) throw new Error(`wrong result: relative error ${error}`);
   for (let i = 1; i < warmup; i++) await runtime.run();
   loaded.set(name, runtime);
   return { error };
