@@ -13,13 +13,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import inf
 
+import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, TensorType, f32, i32
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from webdnn.dialects.dtypes import is_integer
+from webdnn.dialects.dtypes import dense_attr, is_integer
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
@@ -70,7 +71,7 @@ class _Rewriter:
     def insert_after(self, op: Operation, place: Operation) -> SSAValue:
         op.location = place.location
         Rewriter.insert_op(op, InsertPoint.after(place))
-        if op.operands and all(v in self.static for v in op.operands):
+        if isinstance(op, dm.ConstantOp) or all(v in self.static for v in op.operands):
             self.static.update(op.results)
         return op.results[0]
 
@@ -130,7 +131,10 @@ class _Rewriter:
     def visit_round(self, op: ew.UnaryOp) -> None:
         """`round(x * s / s)` is x."""
         division = op.x.owner
-        if not isinstance(division, ew.DivOp) or (number := number_of(division.rhs)) is None:
+        if not isinstance(division, ew.DivOp) or not (number := number_of(division.rhs)):
+            return
+        if isinstance(division.lhs.owner, ew.AddOp):
+            self.divide_terms(division, division.lhs.owner)
             return
         source = self.scaled(division.lhs)
         if source is None or number_of(source.scale) != number or not number > 0:
@@ -140,6 +144,23 @@ class _Rewriter:
         ):
             op.res.replace_all_uses_with(self.insert_after(ew.CastOp(source.whole, f32), op))
             Rewriter.erase_op(op)
+
+    def divide_terms(self, division: ew.BinaryOp, sum: ew.BinaryOp) -> None:
+        """`(x * s + y * t) / u` is `x * (s / u) + y * (t / u)`: a sum of quantised tensors, without a division."""
+        terms = [self.scaled(v) for v in (sum.lhs, sum.rhs)]
+        if sum.res.get_user_of_unique_use() is not division:
+            return
+        products: list[SSAValue] = []
+        for term in terms:
+            if term is None or size_of(term.scale) != 1 or number_of(term.scale) is None:
+                return
+        for term in terms:
+            assert term is not None
+            value = self.insert_before(ew.CastOp(term.whole, f32), division)
+            scale = self.insert_before(quotient(term.scale, division.rhs), division)
+            products.append(self.insert_before(ew.MulOp(value, scale), division))
+        division.res.replace_all_uses_with(self.insert_before(ew.AddOp(*products), division))
+        Rewriter.erase_op(division)
 
     def visit_product(self, op: rd.ConvOp | rd.MatmulOp) -> None:
         x, filter = op.operands
@@ -183,6 +204,12 @@ class _Rewriter:
             return rd.MatmulOp(lhs, rhs)
         strides, dilations = int_list(op.strides), int_list(op.dilations)
         return rd.ConvOp(lhs, rhs, strides, dilations, op.groups.value.data)
+
+
+def quotient(lhs: SSAValue, rhs: SSAValue) -> dm.ConstantOp:
+    """The quotient of two numbers that are known now."""
+    numbers = [np.float32(number_of(v) or 0) for v in (lhs, rhs)]
+    return dm.ConstantOp(dense_attr(np.asarray(numbers[0] / numbers[1], np.float32)))
 
 
 def _whole(value: SSAValue) -> SSAValue | None:

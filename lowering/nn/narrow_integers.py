@@ -5,8 +5,9 @@ Quantised models take the zero point off in 32 bits before they multiply. What i
 
     max(min(round(x / s) + z, 255), 0) as ui8, less z   becomes   max(min(round(x / s), 255 - z), -z) as i16
 
-which is the same number. Factors that are weights become i8 where their type says that they fit, else i16. Every
-reader of a quantised tensor gets this form; where nobody reads the 8 bits any more, they are not made.
+which is the same number (but for NaN, of which ONNX does not say what it becomes). Factors that are weights become i8
+where their type says that they fit, else i16. Every reader of a quantised tensor gets this form; where nobody reads the
+8 bits any more, they are not made.
 """
 
 from __future__ import annotations
@@ -46,13 +47,14 @@ class NarrowIntegers(ModulePass):
 
 @dataclass(frozen=True)
 class Quantised:
-    """`max(min(rounded + zero_point, high), low)`, cast to 8 bits; `rounded` are floats without a fraction."""
+    """`max(min(moved, high), low)`, cast to 8 bits: `moved` is `rounded + zero_point`, `rounded` are floats without a
+    fraction."""
 
     rounded: SSAValue
     zero_point: SSAValue | None
+    moved: SSAValue
     low: float
     high: float
-    clamped: SSAValue
 
 
 class _Narrower:
@@ -61,6 +63,8 @@ class _Narrower:
         self.static = static_values(block)
         self.ranges = Ranges(weights)
         self.found: dict[SSAValue, SSAValue | None] = {}
+        self.made: dict[SSAValue, SSAValue] = {}
+        """Narrow integers that were quantised here, and what they are a cast of."""
         self.quantised: dict[tuple[SSAValue, float | SSAValue | None], SSAValue] = {}
 
     def run(self) -> None:
@@ -69,6 +73,11 @@ class _Narrower:
                 self.visit_product(op)
             elif isinstance(op, ew.CastOp) and element_of(op.res) == f32:
                 self.visit_cast(op)
+        erase_dead_ops(self.block)
+        for narrow, wide in self.made.items():
+            reader = narrow.get_user_of_unique_use()
+            if isinstance(reader, ew.CastOp):  # it is dequantised at once, and nobody keeps it
+                reader.operands[0] = wide
         erase_dead_ops(self.block)
 
     def visit_product(self, op: rd.ConvOp | rd.MatmulOp) -> None:
@@ -156,36 +165,42 @@ class _Narrower:
     def _without_zero_point(
         self, q: Quantised, taken: SSAValue | None, number: float | None, place: Operation
     ) -> SSAValue | None:
+        """The number that is quantised, less `taken` (`number`, if it is known now), which is its zero point."""
         added = 0.0 if q.zero_point is None else number_of(q.zero_point)
         if number is not None and added is not None:
             if added != number:
                 return None
-            low, high = q.low - number, q.high - number
+            low, high = int(q.low - number), int(q.high - number)
             rounded = q.rounded.owner
-            if (
-                isinstance(rounded, ew.CastOp)
-                and element_of(rounded.x) == i16
-                and fits(self.ranges.of(rounded.x), (int(low), int(high)))
-            ):
+            is_narrow = isinstance(rounded, ew.CastOp) and element_of(rounded.x) == i16
+            if is_narrow and fits(self.ranges.of(rounded.x), (low, high)):
                 return rounded.x
-            above = self._bounded(q.rounded, ew.MaxOp, low, place)
-            last = self._bounded(above.res, ew.MinOp, high, above)
+            last = self._bounded(q.rounded, low, high, place)
         else:
             if taken is None or q.zero_point is None or _origin(taken) is not _origin(q.zero_point):
                 return None
-            last = ew.SubOp(q.clamped, q.zero_point)
-            self.insert(last, place)
-        return self.insert(ew.CastOp(last.res, i16), last)
+            bounded = self._bounded(q.moved, int(q.low), int(q.high), place)
+            zero_point = ew.CastOp(q.zero_point, i32)
+            self.insert(zero_point, bounded)
+            last = ew.SubOp(bounded.res, zero_point.res)
+            self.insert(last, zero_point)
+        narrow = self.insert(ew.CastOp(last.res, i16), last)
+        self.made[narrow] = last.res
+        return narrow
 
-    def _bounded(
-        self, value: SSAValue, op: type[ew.BinaryOp], bound: float, place: Operation
-    ) -> ew.BinaryOp:
-        constant = dm.ConstantOp(dense_attr(np.asarray(bound, np.float32)))
-        self.insert(constant, place)
-        self.static.add(constant.res)
-        made = op(value, constant.res)
-        self.insert(made, constant)
-        return made
+    def _bounded(self, value: SSAValue, low: int, high: int, place: Operation) -> ew.BinaryOp:
+        """Floats without a fraction as integers within bounds: cast first, as WebAssembly bounds integers faster."""
+        cast = ew.CastOp(value, i32)
+        self.insert(cast, place)
+        last: ew.CastOp | ew.BinaryOp = cast
+        for make, bound in ((ew.MaxOp, low), (ew.MinOp, high)):
+            constant = dm.ConstantOp(dense_attr(np.asarray(bound, np.int32)))
+            self.insert(constant, last)
+            self.static.add(constant.res)
+            last = make(last.res, constant.res)
+            self.insert(last, constant)
+        assert isinstance(last, ew.BinaryOp)
+        return last
 
 
 def _origin(value: SSAValue | None) -> SSAValue | None:
@@ -209,15 +224,16 @@ def _quantised(value: SSAValue) -> Quantised | None:
     greatest = least.lhs.owner
     if not isinstance(greatest, ew.MaxOp) or (low := number_of(greatest.rhs)) is None:
         return None
-    moved, zero_point = greatest.lhs, None
+    moved = rounded = greatest.lhs
+    zero_point = None
     if isinstance(moved.owner, ew.AddOp):
-        moved, zero_point = moved.owner.lhs, moved.owner.rhs
+        rounded, zero_point = moved.owner.lhs, moved.owner.rhs
         if size_of(zero_point) != 1:
             return None
-    rounded = moved.owner
-    whole = isinstance(rounded, ew.RoundOp) or (
-        isinstance(rounded, ew.CastOp) and is_integer(element_of(rounded.x))
+    maker = rounded.owner
+    is_whole = isinstance(maker, ew.RoundOp) or (
+        isinstance(maker, ew.CastOp) and is_integer(element_of(maker.x))
     )
-    if not whole or shape_of(moved) != shape_of(value):
+    if not is_whole or shape_of(rounded) != shape_of(value):
         return None
-    return Quantised(moved, zero_point, low, high, cast.x)
+    return Quantised(rounded, zero_point, moved, low, high)
