@@ -44,8 +44,8 @@ TOLERANCE = 1e-4
 """The largest error, relative to the output's range, with which a time counts."""
 
 QUANTISED_TOLERANCE = 0.1
-"""The same for quantised networks: where one rounds up, another one rounds down, and the difference goes through all that
-follows. ONNX Runtime differs from itself by 0.06 when its graph optimisations are off."""
+"""The same for quantised networks: where one rounds up, another one rounds down, and the difference goes through all
+that follows. ONNX Runtime differs from itself by 0.06 when its graph optimisations are off."""
 
 
 @dataclass(frozen=True)

@@ -171,10 +171,10 @@ class _Narrower:
             if added != number:
                 return None
             low, high = int(q.low - number), int(q.high - number)
-            rounded = q.rounded.owner
-            is_narrow = isinstance(rounded, ew.CastOp) and element_of(rounded.x) == i16
-            if is_narrow and fits(self.ranges.of(rounded.x), (low, high)):
-                return rounded.x
+            cast = q.rounded.owner
+            source = cast.x if isinstance(cast, ew.CastOp) and element_of(cast.x) == i16 else None
+            if source is not None and fits(self.ranges.of(source), (low, high)):
+                return source
             last = self._bounded(q.rounded, low, high, place)
         else:
             if taken is None or q.zero_point is None or _origin(taken) is not _origin(q.zero_point):
