@@ -40,9 +40,9 @@ def network() -> onnx.ModelProto:
         return name
 
     def conv(x: str, name: str, c: int, m: int, k: int, stride: int = 1, group: int = 1) -> str:
-        weights[name + "_w"] = rng.standard_normal((m, c // group, k, k), np.float32)
-        weights[name + "_w"] *= np.sqrt(2 / (c // group * k * k))
-        weights[name + "_b"] = np.float32(0.1) * rng.standard_normal(m, np.float32)
+        filter = rng.standard_normal((m, c // group, k, k)) * np.sqrt(2 / (c // group * k * k))
+        weights[name + "_w"] = filter.astype(np.float32)
+        weights[name + "_b"] = (rng.standard_normal(m) / 10).astype(np.float32)
         inputs = [x, name + "_w", name + "_b"]
         pads = [k // 2] * 4
         return add("Conv", inputs, name, pads=pads, strides=[stride] * 2, group=group)
