@@ -23,6 +23,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 import webdnn
 from tests.unit.onnx_models import model_of, tensor
+from webdnn.compiler import TargetChoice
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 SHAPE = (1, 3, 17, 15)
@@ -63,8 +64,8 @@ def network() -> onnx.ModelProto:
 def mlp() -> onnx.ModelProto:
     """Two dense layers with one input, as attention has three."""
     rng = np.random.default_rng(1)
-    weights = {n: rng.standard_normal((30, 50), np.float32) / 5 for n in ("a", "b")}
-    weights["c"] = rng.standard_normal(50, np.float32)
+    shapes = {"a": (30, 50), "b": (30, 50), "c": (50,)}
+    weights = {n: (rng.standard_normal(s) / 5).astype(np.float32) for n, s in shapes.items()}
     nodes = [
         make_node("MatMul", ["x", "a"], ["p"], name="p"),
         make_node("MatMul", ["x", "b"], ["q"], name="q"),
@@ -96,19 +97,21 @@ def in_onnxruntime(model: onnx.ModelProto, feeds: Arrays) -> Arrays:
     return dict(zip(names, results, strict=True))
 
 
-def in_webdnn(model: onnx.ModelProto, feeds: Arrays) -> tuple[Arrays, str]:
-    """The results in wasmtime, and the module on level `nn`."""
+def in_webdnn(
+    model: onnx.ModelProto, feeds: Arrays, target: TargetChoice = "wasm"
+) -> tuple[Arrays, str]:
+    """The results in wasmtime, which WebGPU has to give too if it is a target, and the module on level `nn`."""
     seen: dict[str, str] = {}
 
     def keep(stage: str, target: str | None, module: ModuleOp) -> None:
         seen.setdefault(stage, str(module))
 
-    package = webdnn.compile(
-        model,
-        target="wasm",
-        hook=keep,
-    )
-    return dict(package.run(feeds, engine="wasmtime")), seen["nn"]
+    package = webdnn.compile(model, target=target, hook=keep)
+    found = dict(package.run(feeds, engine="wasmtime"))
+    if target == "both":
+        for name, array in package.run(feeds, engine="wgpu").items():
+            np.testing.assert_allclose(array, found[name], rtol=0, atol=1e-5)
+    return found, seen["nn"]
 
 
 def products(nn: str) -> list[str]:
@@ -146,7 +149,7 @@ def test_static(
     model = onnx.load(tmp_path / "int8.onnx")
     (feeds,) = samples(SHAPE, 1)
     wanted = in_onnxruntime(model, feeds)["y"]
-    found, nn = in_webdnn(model, feeds)
+    found, nn = in_webdnn(model, feeds, "both" if per_channel else "wasm")
     # what is left of ui8 less its zero point may need 9 bits
     fitting = {"i16 i8"} if weights == QuantType.QInt8 else {"i16 i8", "i16 i16"}
     assert len(products(nn)) == 6 and set(products(nn)) <= fitting
@@ -166,7 +169,7 @@ def test_dynamic(tmp_path: Path, weights: QuantType) -> None:
     model = onnx.load(tmp_path / "int8.onnx")
     (feeds,) = samples([1, 7, 30], 1)
     wanted = in_onnxruntime(model, feeds)["y"]
-    found, nn = in_webdnn(model, feeds)
+    found, nn = in_webdnn(model, feeds, "both")
     assert products(nn) == [f"i16 {'i8' if weights == QuantType.QInt8 else 'i16'}"] * 2
     assert nn.count("-> tensor<1x7x30xi16>") == 1
     np.testing.assert_allclose(found["y"], wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
@@ -199,7 +202,7 @@ def test_integer_operators(dtype: Any) -> None:
     outputs.append(tensor("p", [2, 6, 7, 11], TensorProto.INT32))
     model = model_of(nodes, [tensor("x", [2, 6, 7, 9], kind)], outputs, weights)
     feeds = {"x": _integers(rng, (2, 6, 7, 9), dtype)}
-    found, nn = in_webdnn(model, feeds)
+    found, nn = in_webdnn(model, feeds, "both" if per_channel else "wasm")
     for name, wanted in in_onnxruntime(model, feeds).items():
         np.testing.assert_array_equal(found[name], wanted)
     assert products(nn)[-1] == "i16 i8"
