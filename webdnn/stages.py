@@ -31,8 +31,10 @@ from webdnn.lowering.nn.decompose_rows import DecomposeRows
 from webdnn.lowering.nn.decompose_transposed_conv import DecomposeTransposedConv
 from webdnn.lowering.nn.fold_channel_affine import FoldScaleIntoConv
 from webdnn.lowering.nn.hoist_weights import HoistWeights
+from webdnn.lowering.nn.integer_products import IntegerProducts
 from webdnn.lowering.nn.merge_matmuls import MergeMatmuls
 from webdnn.lowering.nn.multiply_by_inverse import MultiplyByInverse
+from webdnn.lowering.nn.narrow_integers import NarrowIntegers
 from webdnn.lowering.nn.recognize_normalize import RecognizeNormalize
 from webdnn.lowering.nn.sink_transposes import SinkTransposes
 from webdnn.lowering.nn.split_concats import SplitConcats
@@ -97,6 +99,8 @@ STAGES: tuple[Stage, ...] = (
         lambda _: (
             ConvertOnnxToNN(),
             SinkTransposes(),
+            IntegerProducts(),
+            NarrowIntegers(),
             FoldScaleIntoConv(),
             DecomposeTransposedConv(),
             RecognizeNormalize(),

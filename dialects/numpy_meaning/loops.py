@@ -19,6 +19,7 @@ from xdsl.dialects import arith, gpu, memref, scf, vector
 from xdsl.dialects.builtin import MemRefType, StringAttr, VectorType
 from xdsl.ir import Block, Operation, SSAValue
 
+from webdnn.dialects import vector_ext
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp, ReturnOp, WorkRangeOp
 from webdnn.dialects.numpy_meaning.arith import ARITH_MEANING, dtype_of
@@ -344,6 +345,11 @@ def _fma(run: _Execution, op: vector.FMAOp) -> None:
     run.set(op.res, run.get(op.lhs) * run.get(op.rhs) + run.get(op.acc))
 
 
+def _dot(run: _Execution, op: vector_ext.DotOp) -> None:
+    products = run.get(op.lhs).astype(np.int32) * run.get(op.rhs).astype(np.int32)
+    run.set(op.res, run.get(op.acc) + products[..., 0::2] + products[..., 1::2])
+
+
 def _position(op: vector.ExtractOp | vector.InsertOp) -> int:
     if op.dynamic_position or len(op.static_position) != 1:
         raise LoopsError(f"{op.name} takes one constant position")
@@ -436,6 +442,7 @@ _OPS: dict[type[Operation], _Run] = {
     vector.StoreOp: _vector_store,
     vector.BroadcastOp: _broadcast,
     vector.FMAOp: _fma,
+    vector_ext.DotOp: _dot,
     vector.ExtractOp: _extract,
     vector.InsertOp: _insert,
     vector.ShuffleOp: _shuffle,

@@ -20,12 +20,8 @@ from webdnn.lowering.kernels.schedule_table import (
     default_table,
 )
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS, assign_schedule, check_schedule
-from webdnn.lowering.loops_cpu.pack import (
-    choose_packings,
-    given_panels,
-    pack_operand,
-    panels_attr,
-)
+from webdnn.lowering.loops_cpu.pack import choose_packings, given_panels, panels_attr
+from webdnn.lowering.loops_cpu.packing import pack_operand
 from webdnn.lowering.loops_gpu.strategy import from_attribute
 from webdnn.lowering.weights_function import find_function
 

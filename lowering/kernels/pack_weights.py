@@ -19,12 +19,8 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.plan import storage_of
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
-from webdnn.lowering.loops_cpu.pack import (
-    Packing,
-    choose_packings,
-    pack_operand,
-    panels_attr,
-)
+from webdnn.lowering.loops_cpu.pack import choose_packings, panels_attr
+from webdnn.lowering.loops_cpu.packing import Packing, pack_operand
 from webdnn.lowering.weights_function import (
     WeightsFunction,
     drop_unused_weights,

@@ -14,10 +14,11 @@ from xdsl.dialects.vector import CombiningKindAttr, CombiningKindFlag
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.lowering.loops_common.coefficients import add_multiple
+from webdnn.lowering.loops_common.dot import Dot, add_products, dot_of
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.flatten import FlatStage
 from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.packed import padded_loads
+from webdnn.lowering.loops_common.packed import PAIR, padded_loads
 from webdnn.lowering.loops_common.stages import Acc, Apply, Node, walk
 from webdnn.lowering.loops_common.values import PointEvaluator, Scope
 
@@ -147,6 +148,7 @@ class TileEmitter:
             for i, u in enumerate(stage.updates)
         )
         self._zeros = [Lin()] * (len(stage.sizes) - stage.num_parallel)
+        self._dot = dot_of(stage, tiling.vector, tiling.width)
 
     def _evaluator(
         self, point: _Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue] = ()
@@ -216,8 +218,43 @@ class TileEmitter:
             return result
 
         dims = list(range(self.stage.num_parallel, len(self.stage.sizes)))
-        final = self._loops(dims, [], flat, update)
+        if self._dot is not None:
+            final = self._dot_loops(self._dot, points, dims, [], flat)
+        else:
+            final = self._loops(dims, [], flat, update)
         return [final[i * count : (i + 1) * count] for i in range(len(points))]
+
+    def _dot_loops(
+        self,
+        dot: Dot,
+        points: list[_Point],
+        dims: list[int],
+        reduced: list[Lin],
+        accs: list[SSAValue],
+    ) -> list[SSAValue]:
+        """Loops over the reduced dimensions `dims`, in the last of which two products are added at a time."""
+
+        def update(at: Lin, accs: list[SSAValue], *, single: bool = False) -> list[SSAValue]:
+            if dims[0] != dot.depth:
+                return self._dot_loops(dot, points, dims[1:], [*reduced, at], accs)
+            return [
+                add_products(dot, self._evaluator(p, [*reduced, at]), acc, single=single)
+                for p, acc in zip(points, accs, strict=True)
+            ]
+
+        size = self.stage.sizes[dims[0]]
+        step = PAIR if dims[0] == dot.depth else 1
+        unroll = max(1, self.tiling.tile[dims[0]] // step)
+        whole, done = size // (unroll * step), 0
+        if whole > 1:
+            iv, results = self.emitter.begin_for(accs)
+            for i in range(unroll):
+                results = update((iv * unroll + i) * step, results)
+            accs = self.emitter.end_for(whole, accs, results)
+            done = whole * unroll * step
+        for i in range(done, size, step):
+            accs = update(Lin.of(i), accs, single=i + step > size)
+        return accs
 
     def _loops(
         self,

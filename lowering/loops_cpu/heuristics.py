@@ -14,8 +14,9 @@ from xdsl.dialects import arith
 from xdsl.ir.affine import AffineBinaryOpKind, AffineConstantExpr
 
 from webdnn.lowering.loops_common.affine import Flat, used_dims
+from webdnn.lowering.loops_common.dot import dot_of
 from webdnn.lowering.loops_common.flatten import FlatStage, Load, Pick
-from webdnn.lowering.loops_common.packed import is_packed, packed_block, padded_loads
+from webdnn.lowering.loops_common.packed import PAIR, is_packed, packed_block, padded_loads
 from webdnn.lowering.loops_common.stages import Apply, Const, Gather, Group, Node, Stage, walk
 from webdnn.lowering.loops_common.tile import Tiling, can_split
 from webdnn.lowering.loops_cpu.schedule import (
@@ -438,9 +439,14 @@ def _cost(
 ) -> float:
     """Cycles of the whole stage."""
     v = tiling.vector
+    dot = dot_of(flat, v, VECTOR_WIDTH)
+    if dot is not None:  # two products, an addition: as much work as one product of floats
+        products = _Products(products.loads, 1, 1)
     steps = 1.0
     for d in range(flat.num_parallel, len(sizes)):
         size = flat.sizes[d]
+        if dot is not None and d == dot.depth:
+            size = -(-size // PAIR)
         steps *= size // VECTOR_WIDTH + size % VECTOR_WIDTH if d == v else size
     padded = padded_loads(flat, v, VECTOR_WIDTH) is not None
     total = 0.0
@@ -541,7 +547,9 @@ def _unroll(flat: FlatStage, tiling: Tiling) -> None:
     d = inner[-1]
     size = flat.sizes[d]
     points = prod(tiling.tile[: flat.num_parallel]) / (VECTOR_WIDTH if tiling.vector >= 0 else 1)
-    if size <= FULL_UNROLL:
+    if dot_of(flat, tiling.vector, VECTOR_WIDTH) is not None:
+        tiling.tile[d] = min(size, 2 * PAIR)
+    elif size <= FULL_UNROLL:
         tiling.tile[d] = size
     else:
         tiling.tile[d] = min(size, 2 if points >= 8 else 4)

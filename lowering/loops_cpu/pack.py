@@ -1,5 +1,5 @@
 """Packs the weights of matrix products and convolutions: `[K..., N]` becomes `[N / n, K..., n]` with zeros
-behind the last of N.
+behind the last of N, and that of small integers `[N / n, K / 2..., n, 2]`.
 
 A register tile then reads one panel of n columns from the first to the last element. The pass works on
 kernels; what is to be done to the weight itself is said by `Packing`, which the host program turns into
@@ -9,35 +9,26 @@ ops of `@weights`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import inf, prod
-from typing import Any, cast
+from typing import cast
 
-import numpy as np
-import numpy.typing as npt
-from xdsl.dialects.builtin import (
-    AffineMapAttr,
-    ArrayAttr,
-    DenseArrayBase,
-    FunctionType,
-    TensorType,
-    i64,
-)
-from xdsl.dialects.linalg.ops import GenericOp
-from xdsl.ir import Attribute, SSAValue
+from xdsl.dialects.builtin import DenseArrayBase, TensorType, i64
 from xdsl.ir.affine import (
     AffineBinaryOpExpr,
     AffineBinaryOpKind,
     AffineConstantExpr,
     AffineDimExpr,
-    AffineMap,
 )
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import PANELS, FuncOp
+from webdnn.lowering.loops_common.dot import small_factors
 from webdnn.lowering.loops_common.groups import read_groups
+from webdnn.lowering.loops_common.packed import PAIR
 from webdnn.lowering.loops_common.stages import Read, Stage, walk
 from webdnn.lowering.loops_cpu.heuristics import stage_cost
+from webdnn.lowering.loops_cpu.packing import Packing, pack_operand, readers_of
 
 LEAST_DEPTH = 8
 """Products of fewer terms than this are not worth a panel."""
@@ -45,57 +36,6 @@ LEAST_DEPTH = 8
 
 WIDTHS = (4, 8, 12, 16, 32)
 """Columns of a panel that are tried."""
-
-
-@dataclass(frozen=True)
-class Packing:
-    """How a weight is laid out: axis `axis` is padded with zeros to a multiple of `block` and cut into
-    blocks, whose number is the first axis of the packed weight; the other axes follow in their order, and
-    the place in the block is the last axis.
-
-    In `nn` ops: `pad(shape -> padded)`, `reshape(-> split)`, `transpose(permutation)`.
-    """
-
-    operand: int
-    axis: int
-    block: int
-    shape: tuple[int, ...]
-
-    @property
-    def blocks(self) -> int:
-        return -(-self.shape[self.axis] // self.block)
-
-    @property
-    def padded(self) -> tuple[int, ...]:
-        """The shape after padding."""
-        return self._with(self.blocks * self.block)
-
-    @property
-    def split(self) -> tuple[int, ...]:
-        """The shape after the axis has been cut into blocks: the padded weight, reshaped."""
-        return self._with(self.blocks, self.block)
-
-    @property
-    def permutation(self) -> tuple[int, ...]:
-        """The transpose that makes the split weight the packed one."""
-        rank = len(self.split)
-        place = self.axis + 1
-        return (self.axis, *(i for i in range(rank) if i not in (self.axis, place)), place)
-
-    @property
-    def packed(self) -> tuple[int, ...]:
-        """The shape of the packed weight."""
-        return tuple(self.split[i] for i in self.permutation)
-
-    def _with(self, *sizes: int) -> tuple[int, ...]:
-        return (*self.shape[: self.axis], *sizes, *self.shape[self.axis + 1 :])
-
-    def apply(self, weight: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """The packed weight."""
-        pad = [(0, p - n) for n, p in zip(self.shape, self.padded, strict=True)]
-        return np.ascontiguousarray(
-            np.pad(weight, pad).reshape(self.split).transpose(self.permutation)
-        )
 
 
 def choose_packings(
@@ -134,9 +74,11 @@ def packable(
                 continue
             for operand in weights:
                 axis = _panel_axis(stage, operand)
-                if axis is None or operand in found or _readers(func, operand) is None:
+                if axis is None or operand in found or readers_of(func, operand) is None:
                     continue
-                found[operand] = (Packing(operand, axis, 1, _shape(func, operand)), place, number)
+                pairs = _pair_axis(stage, operand)
+                whole = Packing(operand, axis, 1, _shape(func, operand), pairs)
+                found[operand] = (whole, place, number)
     return list(found.values())
 
 
@@ -190,7 +132,7 @@ def _is_packed(func: FuncOp, operand: int, width: int) -> bool:
     """Whether an operand is read in panels of this width already."""
     if operand >= len(func.function_type.inputs):
         return False
-    maps = [list(op.indexing_maps)[place].data for op, place in _readers(func, operand) or ()]
+    maps = [list(op.indexing_maps)[place].data for op, place in readers_of(func, operand) or ()]
     return bool(maps) and all(
         any(
             isinstance(e, AffineBinaryOpExpr)
@@ -240,52 +182,18 @@ def _panel_axis(stage: Stage, operand: int) -> int | None:
     return axes[0]
 
 
-def _readers(func: FuncOp, operand: int) -> list[tuple[GenericOp, int]] | None:
-    """The generics that read an operand as an input, and where in their inputs; None if anything else
-    reads it."""
-    found: list[tuple[GenericOp, int]] = []
-    for use in func.body.block.args[operand].uses:
-        op = use.operation
-        if not isinstance(op, GenericOp) or use.index >= len(op.inputs):
-            return None
-        found.append((op, use.index))
-    return found
-
-
-def pack_operand(func: FuncOp, packing: Packing) -> None:
-    """Make a kernel read an operand in its packed form.
-
-    Raises:
-        WebDNNError: the operand is read by something else than a `linalg.generic` as an input.
-    """
-    readers = _readers(func, packing.operand)
-    if readers is None:
-        raise WebDNNError(
-            f"operand {packing.operand} of a kernel cannot be packed",
-            where=func.sym_name.data,
-            why="something else than the input of a linalg.generic reads it",
-        )
-    argument = func.body.block.args[packing.operand]
-    type = argument.type
-    assert isinstance(type, TensorType)
-    packed = TensorType(cast(Attribute, type.element_type), packing.packed)
-    for op, place in readers:
-        maps = list(op.indexing_maps)
-        old = maps[place].data
-        results = list(old.results)
-        n = results.pop(packing.axis)
-        new = AffineMap(old.num_dims, 0, (n // packing.block, *results, n % packing.block))
-        maps[place] = AffineMapAttr(new)
-        op.properties["indexing_maps"] = ArrayAttr(maps)
-    _retype(func, argument, packing.operand, packed)
-
-
-def _retype(func: FuncOp, argument: SSAValue, number: int, type: Attribute) -> None:
-    from xdsl.rewriter import Rewriter
-
-    Rewriter.replace_value_with_new_type(argument, type)
-    inputs = list(func.function_type.inputs)
-    inputs[number] = type
-    func.properties["function_type"] = FunctionType.from_lists(
-        inputs, list(func.function_type.outputs)
-    )
+def _pair_axis(stage: Stage, operand: int) -> int | None:
+    """The axis of a weight of small integers whose neighbours are multiplied by neighbours of the other factor."""
+    factors = small_factors(stage.updates[0]) if len(stage.updates) == 1 else None
+    if factors is None or not all(isinstance(f, Read) for f in factors):
+        return None
+    mine, other = (cast(Read, f) for f in factors)
+    if mine.buffer.argument != operand:
+        mine, other = other, mine
+    inner = AffineDimExpr(len(stage.sizes) - 1)
+    if stage.sizes[-1] < PAIR or not other.index or other.index[-1] != inner:
+        return None
+    if any(inner.position in e.used_dims() for e in other.index[:-1]):
+        return None
+    axes = [i for i, e in enumerate(mine.index) if inner.position in e.used_dims()]
+    return axes[0] if len(axes) == 1 and mine.index[axes[0]] == inner else None

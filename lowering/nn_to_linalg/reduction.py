@@ -31,7 +31,7 @@ from webdnn.lowering.nn_to_linalg.region_builder import (
     scalar_constant,
     signless,
 )
-from webdnn.lowering.nn_to_linalg.scalars import compare, is_unsigned, select
+from webdnn.lowering.nn_to_linalg.scalars import compare, emit_cast, is_unsigned, select
 
 INDEX = IndexType()
 
@@ -81,7 +81,8 @@ def combine_row_maximum(
 
 def _multiply_add(element: Attribute) -> Body:
     def body(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
-        x, y, acc = args
+        *factors, acc = args
+        x, y = (emit_cast(b, v, v.type, element) for v in factors)
         if isinstance(element, AnyFloat):
             return b.insert(arith.AddfOp(b.insert(arith.MulfOp(x, y)).result, acc)).result
         return b.insert(arith.AddiOp(b.insert(arith.MuliOp(x, y)).result, acc)).result
@@ -103,7 +104,8 @@ def lower_matmul(op: red.MatmulOp, r: RegionBuilder) -> RegionOp:
             for i, size in enumerate(lead)
         ]
 
-    out = r.fill(0, result_shape, element_of(lhs))
+    element = signless(element_of(op.res))
+    out = r.fill(0, result_shape, element)
     (result,) = r.generic(
         [
             (lhs, [*batch_exprs(shape_of(lhs)), m, k]),
@@ -111,7 +113,7 @@ def lower_matmul(op: red.MatmulOp, r: RegionBuilder) -> RegionOp:
         ],
         [(out, [*dims(batch), m, n])],
         "p" * (batch + 2) + "r",
-        _multiply_add(element_of(lhs)),
+        _multiply_add(element),
     )
     return r.finish(result)
 
@@ -124,7 +126,7 @@ def lower_conv(op: red.ConvOp, r: RegionBuilder) -> RegionOp:
     groups, C / groups].
     """
     x, filter = r.args
-    element = element_of(x)
+    element = signless(element_of(op.res))
     strides, dilations = int_list(op.strides), int_list(op.dilations)
     spatial = len(strides)
     groups = op.groups.value.data

@@ -13,6 +13,7 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     IntegerType,
     VectorType,
+    i32,
 )
 from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Attribute, Operation, SSAValue
@@ -23,7 +24,7 @@ from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.half_bits import bits_of
 from webdnn.lowering.target_wasm.index_arithmetic import is_index
 from webdnn.lowering.target_wasm.types import convert_type, mangled
-from webdnn.lowering.value_notation import element_type
+from webdnn.lowering.value_notation import element_type, with_element
 
 
 def _constant(emitter: Emitter, op: Operation) -> None:
@@ -261,11 +262,26 @@ def _cast(emitter: Emitter, op: Operation) -> None:
 
 
 def _float_to_integer(emitter: Emitter, op: Operation) -> None:
-    """Toward zero; out of range gives the nearest integer and a NaN 0, where LLVM would give poison."""
+    """Toward zero; out of range gives the nearest integer and a NaN 0, where LLVM would give poison.
+
+    By way of 32 bits, where WebAssembly has an instruction for vectors: LLVM would convert to narrower integers lane
+    by lane.
+    """
     signed = isinstance(op, arith.FPToSIOp | vector_ext.FPToSIOp)
     source, type_ = emitter.get(op.operands[0]), convert_type(op.results[0].type)
+    width = _width(type_)
+    wide = with_element(type_, i32) if width < 32 else type_
     name = f"llvm.fpto{'s' if signed else 'u'}i.sat.{{}}.{mangled(source.type)}"
-    emitter.set(op.results[0], emitter.intrinsic(name, [source], type_))
+    value = emitter.intrinsic(name, [source], wide)
+    if width < 32:
+        prefix, bits = ("s", width - 1) if signed else ("u", width)
+        most = emitter.int((1 << bits) - 1, wide)
+        value = emitter.intrinsic(f"llvm.{prefix}min.{{}}", [value, most], wide)
+        if signed:
+            least = emitter.int(-(1 << bits), wide)
+            value = emitter.intrinsic("llvm.smax.{}", [value, least], wide)
+        value = emitter.add(llvm.TruncOp(value, type_))
+    emitter.set(op.results[0], value)
 
 
 def _bitcast(emitter: Emitter, op: Operation) -> None:

@@ -15,7 +15,8 @@ from tests.unit import kernels as k
 from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.kernels.cost import KernelCost, kernel_cost
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
-from webdnn.lowering.loops_cpu.pack import choose_packings, pack_operand
+from webdnn.lowering.loops_cpu.pack import choose_packings
+from webdnn.lowering.loops_cpu.packing import pack_operand
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs/package.schema.json").read_text())
 

@@ -13,7 +13,8 @@ from webdnn.lowering.kernels.schedule_table import ScheduleEntry
 from webdnn.lowering.loops_common.groups import read_groups
 from webdnn.lowering.loops_cpu.heuristics import choose, stage_candidates
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
-from webdnn.lowering.loops_cpu.pack import pack_operand, packable, widths
+from webdnn.lowering.loops_cpu.pack import packable, widths
+from webdnn.lowering.loops_cpu.packing import pack_operand
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH, GroupSchedule, to_attr
 
 MOST_POINTS = 64
