@@ -110,7 +110,8 @@ def in_webdnn(
     found = dict(package.run(feeds, engine="wasmtime"))
     if target == "both":
         for name, array in package.run(feeds, engine="wgpu").items():
-            np.testing.assert_allclose(array, found[name], rtol=0, atol=1e-5)
+            scale = np.abs(found[name]).max()
+            np.testing.assert_allclose(array, found[name], rtol=0, atol=1e-5 * scale)
     return found, seen["nn"]
 
 
@@ -170,7 +171,8 @@ def test_dynamic(tmp_path: Path, weights: QuantType) -> None:
     (feeds,) = samples([1, 7, 30], 1)
     wanted = in_onnxruntime(model, feeds)["y"]
     found, nn = in_webdnn(model, feeds, "both")
-    assert products(nn) == [f"i16 {'i8' if weights == QuantType.QInt8 else 'i16'}"] * 2
+    fitting = {"i16 i8"} if weights == QuantType.QInt8 else {"i16 i8", "i16 i16"}
+    assert len(products(nn)) == 2 and set(products(nn)) <= fitting
     assert nn.count("-> tensor<1x7x30xi16>") == 1
     np.testing.assert_allclose(found["y"], wanted, rtol=0, atol=1e-5 * np.abs(wanted).max())
 
@@ -202,7 +204,7 @@ def test_integer_operators(dtype: Any) -> None:
     outputs.append(tensor("p", [2, 6, 7, 11], TensorProto.INT32))
     model = model_of(nodes, [tensor("x", [2, 6, 7, 9], kind)], outputs, weights)
     feeds = {"x": _integers(rng, (2, 6, 7, 9), dtype)}
-    found, nn = in_webdnn(model, feeds, "both" if per_channel else "wasm")
+    found, nn = in_webdnn(model, feeds)
     for name, wanted in in_onnxruntime(model, feeds).items():
         np.testing.assert_array_equal(found[name], wanted)
     assert products(nn)[-1] == "i16 i8"
