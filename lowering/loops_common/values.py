@@ -264,6 +264,15 @@ class PointEvaluator:
         lanes = [self._load(buffer, _lane(address, lane), 1) for lane in range(self.valid)]
         return self.emitter.from_lanes(lanes + lanes[:1] * (self.width - self.valid))
 
+    def load_lanes(self, load: Load, width: int) -> list[SSAValue]:
+        """For each lane of a load that is scattered along the vectorised dimension, the `width` elements from it on."""
+        address = self.address(load.buffer, load.at)
+        return [self._load(load.buffer, _lane(address, i), width) for i in range(self.width)]
+
+    def know(self, node: Node, value: SSAValue) -> None:
+        """Take the value of a node as given."""
+        self._memo[id(node)] = value
+
     def _load(self, buffer: Buffer, address: Lin, width: int) -> SSAValue:
         assert buffer.value is not None
         if buffer.read_only:

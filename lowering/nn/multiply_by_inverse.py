@@ -71,7 +71,7 @@ def _is_continuous(value: SSAValue) -> bool:
     return True
 
 
-def _replace(op: ew.DivOp, divisor: float) -> None:
+def _replace(op: ew.BinaryOp, divisor: float) -> None:
     inverse = np.asarray(1 / divisor, numpy_dtype(op.rhs.type))
     constant = ConstantOp(dense_attr(np.broadcast_to(inverse, shape_of(op.rhs))))
     product = ew.MulOp(op.lhs, constant)
