@@ -264,6 +264,15 @@ class PointEvaluator:
         lanes = [self.elements(buffer, _lane(address, lane), 1) for lane in range(self.valid)]
         return self.emitter.from_lanes(lanes + lanes[:1] * (self.width - self.valid))
 
+    def load_lanes(self, load: Load, width: int) -> list[SSAValue]:
+        """For each lane of a load that is scattered along the vectorised dimension, the `width` elements from it on."""
+        address = self.address(load.buffer, load.at)
+        return [self.elements(load.buffer, _lane(address, i), width) for i in range(self.width)]
+
+    def know(self, node: Node, value: SSAValue) -> None:
+        """Take the value of a node as given."""
+        self._memo[id(node)] = value
+
     def elements(self, buffer: Buffer, address: Lin, width: int) -> SSAValue:
         """One element, or a vector of neighbours in memory."""
         assert buffer.value is not None

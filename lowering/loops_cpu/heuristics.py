@@ -19,6 +19,7 @@ from webdnn.lowering.loops_common.flatten import FlatStage, Load, Pick
 from webdnn.lowering.loops_common.packed import PAIR, is_packed, packed_block, padded_loads
 from webdnn.lowering.loops_common.stages import Apply, Const, Gather, Group, Node, Stage, walk
 from webdnn.lowering.loops_common.tile import Tiling, can_split
+from webdnn.lowering.loops_common.transposed import SIDE, crossing_loads
 from webdnn.lowering.loops_cpu.schedule import (
     VECTOR_WIDTH,
     GroupSchedule,
@@ -290,6 +291,8 @@ def _mergeable(flat: FlatStage, tiling: Tiling) -> list[int]:
 
 def _elementwise(flat: FlatStage, shared: Sequence[int]) -> StageSchedule:
     sizes = _tile_sizes(flat, shared)
+    if (crossed := _crossed(flat)) is not None:
+        return crossed
     costs = {d: _lane_cost(flat, d) for d in range(len(sizes)) if sizes[d] > 1}
     vector = min(costs, key=lambda d: (costs[d], -d), default=-1)
     if vector >= 0 and costs[vector] >= _scalar_cost(flat):
@@ -299,6 +302,20 @@ def _elementwise(flat: FlatStage, shared: Sequence[int]) -> StageSchedule:
         heavy = sum(isinstance(n, Apply) for n in walk(flat.roots())) > 12
         tile[vector] = (1 if heavy else 4) * VECTOR_WIDTH
     return StageSchedule(Tiling(tile, vector, VECTOR_WIDTH, _order(flat, vector)))
+
+
+def _crossed(flat: FlatStage) -> StageSchedule | None:
+    """A schedule for what is loaded along one dimension and stored along another: squares, transposed in registers."""
+    whole = [d for d in range(flat.num_parallel) if flat.sizes[d] >= SIDE]
+    for v in whole:
+        for u in whole:
+            if crossing_loads(flat, u, v):
+                tile = [1] * len(flat.sizes)
+                # stores fill lines of a cache; the rows that are loaded follow one another
+                tile[u], tile[v] = SIDE, min(4 * VECTOR_WIDTH, flat.sizes[v])
+                others = [d for d in _order(flat, v) if d not in (u, v)]
+                return StageSchedule(Tiling(tile, v, VECTOR_WIDTH, [*others, v, u]))
+    return None
 
 
 def _tile_sizes(flat: FlatStage, shared: Sequence[int]) -> list[int]:

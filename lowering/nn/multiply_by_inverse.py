@@ -71,13 +71,12 @@ def _is_continuous(value: SSAValue) -> bool:
     return True
 
 
-def _replace(division: Operation, divisor: float) -> None:
-    dividend, old = division.operands
-    inverse = np.asarray(1 / divisor, numpy_dtype(old.type))
-    constant = ConstantOp(dense_attr(np.broadcast_to(inverse, shape_of(old))))
-    product = ew.MulOp(dividend, constant.res)
-    product.location = constant.location = division.location
-    product.res.name_hint = division.results[0].name_hint
-    Rewriter.insert_op([constant, product], InsertPoint.before(division))
-    division.results[0].replace_all_uses_with(product.res)
-    Rewriter.erase_op(division)
+def _replace(op: ew.BinaryOp, divisor: float) -> None:
+    inverse = np.asarray(1 / divisor, numpy_dtype(op.rhs.type))
+    constant = ConstantOp(dense_attr(np.broadcast_to(inverse, shape_of(op.rhs))))
+    product = ew.MulOp(op.lhs, constant)
+    product.location = constant.location = op.location
+    product.res.name_hint = op.res.name_hint
+    Rewriter.insert_op([constant, product], InsertPoint.before(op))
+    op.res.replace_all_uses_with(product.res)
+    Rewriter.erase_op(op)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,6 +20,7 @@ from webdnn.kernel_cache import KernelCache
 from webdnn.stages import run_stages
 
 Array = np.ndarray[Any, Any]
+Engine = Literal["wasmtime", "wgpu"]
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def kernels_launched(module: ModuleOp) -> list[str]:
     return [op.kernel.string_value() for op in module.walk() if isinstance(op, LaunchOp)]
 
 
-def run(model: ModelProto, x: dict[str, Array], engine: str = "wasmtime") -> Array:
+def run(model: ModelProto, x: dict[str, Array], engine: Engine = "wasmtime") -> Array:
     target = "wasm" if engine == "wasmtime" else "webgpu"
     package = webdnn.compile(model, target=target, cache=KernelCache(enabled=False), jobs=1)
     (result,) = package.run(x, engine=engine).values()
@@ -149,11 +150,11 @@ def test_very_long_rows_are_not_fused() -> None:
 
 
 @pytest.mark.parametrize("engine", ["wasmtime", "wgpu"])
-def test_projections(engine: str) -> None:
+def test_projections(engine: Engine) -> None:
     """Queries, keys and values of the same activations: on a CPU their product, a transpose, and the attention."""
     rng = np.random.default_rng(1)
     hidden, heads, sequence = 24, 3, 10
-    weights: dict[str, Array] = {"root": np.float32(np.sqrt(hidden // heads)).reshape(())}
+    weights: dict[str, Array] = {"root": np.asarray(np.sqrt(hidden // heads), np.float32)}
     weights["split"] = np.array([1, sequence, heads, hidden // heads])
     nodes = []
     for name, perm in (("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3])):
