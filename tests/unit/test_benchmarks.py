@@ -105,13 +105,13 @@ def test_markdown_of_a_table() -> None:
     assert table.markdown() == "### Title\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |\n\na note\n"
 
 
-<<<<<<< HEAD
 def test_sizes_of_a_product_are_parsed() -> None:
     assert gemm("127x129x131") == Gemm(127, 129, 131)
     for text in ("3x4", "3x4x5x6", "axbxc"):
         with pytest.raises(ValueError):
             gemm(text)
-=======
+
+
 def test_roofline_chart() -> None:
     kernels = [
         KernelTime("product", 2, 3.0, 2 * 10**8, 10**6, ["a"]),
@@ -125,4 +125,3 @@ def test_roofline_chart() -> None:
     assert kernels[0].gflops == pytest.approx(200 / 3)
     assert kernels[0].share_of_roofline(peaks) > 1
     assert kernels[2].share_of_roofline(peaks) == pytest.approx(12e6 / 17e6)
->>>>>>> 967fa29 (Tests of the tools' new options, of the browser engine and of the chart)
