@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import onnx
@@ -10,10 +11,12 @@ from onnx import TensorProto, helper, numpy_helper
 
 from benchmarks.macs import count_macs
 from benchmarks.results import ResultTable
+from benchmarks.roofline import chart
 from benchmarks.statistics import Summary, geometric_mean, paired_ratio
 from benchmarks.sweep import Gemm, gemm
 from benchmarks.tfjs_program import write_program
-from webdnn.kernel_profile import fastest_quarter
+from webdnn.kernel_profile import KernelProfile, KernelTime, fastest_quarter
+from webdnn.peaks import Peaks
 
 
 def _conv_relu_model() -> onnx.ModelProto:
@@ -107,3 +110,18 @@ def test_sizes_of_a_product_are_parsed() -> None:
     for text in ("3x4", "3x4x5x6", "axbxc"):
         with pytest.raises(ValueError):
             gemm(text)
+
+
+def test_roofline_chart() -> None:
+    kernels = [
+        KernelTime("product", 2, 3.0, 2 * 10**8, 10**6, ["a"]),
+        KernelTime("copy", 1, 1.0, 0, 10**6, ["b"]),  # has no operations, so no place
+        KernelTime("add", 1, 1.0, 10**6, 12 * 10**6, ["c"]),
+    ]
+    peaks = Peaks(57.0, {1 << 18: 90.0, 1 << 28: 17.0})
+    root = ElementTree.fromstring(chart([KernelProfile("a<b", "Chromium", 5.0, kernels)], peaks))
+    titles = [e.text or "" for e in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert [t.split(",")[0] for t in titles] == ["a<b: product", "a<b: add"]
+    assert kernels[0].gflops == pytest.approx(200 / 3)
+    assert kernels[0].share_of_roofline(peaks) > 1
+    assert kernels[2].share_of_roofline(peaks) == pytest.approx(12e6 / 17e6)

@@ -12,6 +12,7 @@ import pytest
 
 import webdnn
 from tests.unit import kernels as k
+from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.engines.scripted import Files, ScriptedEngineName, scripted_engine
 from webdnn.kernel_profile import profile_package, time_runs
@@ -185,6 +186,23 @@ def test_timing_a_kernel_in_node() -> None:
     assert {t.candidate for t in timed} == set(ready)
     assert all(0 < t.milliseconds < 100 for t in timed)
     assert len(steps) == EFFORT.rounds
+
+
+def test_one_browser_serves_several_jobs() -> None:
+    func, weights = KERNELS[0]
+    with scripted_engine("chromium", eager=True) as engine:
+        timer = KernelTimer(func, weights, engine)
+        ready = [c for c in candidates(func, weights, 2) if timer.prepare(c)]
+        for _ in range(2):
+            assert all(0 < t.milliseconds < 100 for t in timer.time(ready, EFFORT))
+        with pytest.raises(WebDNNError, match="could not run the job"):
+            engine.run({"kind": "peaks", "module": "missing", "pages": 9}, {})
+        assert engine.version().startswith("Chromium ")
+
+
+def test_a_job_that_fails_in_node() -> None:
+    with pytest.raises(WebDNNError, match=r"Node\.js could not run the job"):
+        scripted_engine("node").run({"kind": "peaks", "module": "missing", "pages": 9}, {})
 
 
 @pytest.mark.parametrize("engine", ["wasmtime", "node"])

@@ -78,7 +78,7 @@ def tune(
         model: a path, the bytes of a file, or a ModelProto.
         engine: `chromium` or `node`.
         shapes: sizes of inputs by name.
-        seconds: about how long it may take; a search that has begun is ended properly.
+        seconds: about how long the search may take; that for one kernel is ended properly.
         kernels: how many kernels are searched at most; by default all for which there is time.
         budget: how much is tried for each kernel.
         cache: where outcomes are looked for and kept; by default in the user's cache folder.
@@ -89,7 +89,6 @@ def tune(
     Raises:
         WebDNNError: the model is bad, or the engine is missing or fails.
     """
-    start = time.monotonic()
     runs_in = scripted_engine(engine, eager=True) if isinstance(engine, str) else engine
     cache = cache or TuningCache()
     show = progress or no_progress
@@ -99,6 +98,7 @@ def tune(
     with runs_in:
         found = _kernels(model, shapes, runs_in, default_schedules, show)[:kernels]
         whole = sum(k.milliseconds for k in found) or 1.0
+        start = time.monotonic()
         with show(f"tune in {runs_in.name}", len(found)) as advance:
             for kernel in found:
                 left = seconds - (time.monotonic() - start)
