@@ -376,7 +376,7 @@ class DistributeParallelLoops(ModulePass):
 
     name = "distribute-parallel-loops"
 
-    grain: int = 20000
+    grain: int = 5000
     shortest: int = 8192
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:

@@ -21,8 +21,9 @@ from webdnn.lowering.target_wasm.emitter import Emitter
 
 BARRIER = "barrier"
 
-SPINS = 20000
-"""Looks at the generation before a thread goes to sleep: some tens of microseconds."""
+SPINS = 1000000
+"""Looks at the generation before a thread goes to sleep: about a millisecond, which is longer than the parts of a kernel
+differ. To be woken takes so long (up to 0.1 ms) that the next kernels, if small, would wait for it."""
 
 _LINE = 64
 _FIELDS = {
