@@ -22,8 +22,8 @@ from webdnn.lowering.target_wasm.emitter import Emitter
 BARRIER = "barrier"
 
 SPINS = 1000000
-"""Looks at the generation before a thread goes to sleep: about a millisecond, which is longer than the parts of a kernel
-differ. To be woken takes so long (up to 0.1 ms) that the next kernels, if small, would wait for it."""
+"""Looks at the generation before a thread goes to sleep: about a millisecond, longer than the parts of a kernel differ.
+To be woken takes so long (up to 0.1 ms) that the next kernels, if small, would wait for it."""
 
 _LINE = 64
 _FIELDS = {
