@@ -57,8 +57,8 @@ def transpose(emitter: Emitter, rows: Sequence[SSAValue]) -> list[SSAValue]:
     low = [_shuffle(emitter, rows[i], rows[i + 1], (0, 4, 1, 5)) for i in (0, 2)]
     high = [_shuffle(emitter, rows[i], rows[i + 1], (2, 6, 3, 7)) for i in (0, 2)]
     return [
-        _shuffle(emitter, *pair, mask)
-        for pair in (low, high)
+        _shuffle(emitter, first, second, mask)
+        for first, second in (low, high)
         for mask in ((0, 1, 4, 5), (2, 3, 6, 7))
     ]
 
