@@ -1,0 +1,206 @@
+"""What the loops of a stage cost.
+
+Costs are cycles, counted per register tile, of a core that does two vector multiply-adds a cycle; how fast it loads has been
+fitted to what V8 reaches on x86.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import inf, prod
+
+from xdsl.dialects import arith
+
+from webdnn.lowering.loops_common.affine import Flat
+from webdnn.lowering.loops_common.dot import dot_of
+from webdnn.lowering.loops_common.flatten import FlatStage, Load
+from webdnn.lowering.loops_common.packed import PAIR, is_packed, padded_loads
+from webdnn.lowering.loops_common.stages import Apply, Gather, walk
+from webdnn.lowering.loops_common.tile import Tiling, can_split
+from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
+
+REGISTERS = 16
+"""Vector registers that engines use on x86 without AVX-512."""
+
+LOAD = 0.62
+"""Cycles of a load, a splat load included."""
+
+LATENCY = 4.0
+"""Cycles from one multiply-add to the next that needs its result."""
+
+FULL_UNROLL = 4
+"""A reduced dimension of at most so many points is unrolled in full."""
+
+
+def accesses(flat: FlatStage) -> list[tuple[Flat, float]]:
+    """Addresses with how often they are used at each point of the iteration space."""
+    reduced = max(1, prod(flat.sizes[flat.num_parallel :])) if flat.is_reduction else 1
+    in_update = {id(n) for n in walk(flat.updates)}
+    found = [
+        (load.at, 1.0 if id(load) in in_update or not flat.is_reduction else 1 / reduced)
+        for load in flat.loads()
+    ]
+    return found + [(s.at, 1 / reduced) for s in flat.stores]
+
+
+def _work(flat: FlatStage) -> float:
+    """Ops at each point of the iteration space."""
+    reduced = max(1, prod(flat.sizes[flat.num_parallel :])) if flat.is_reduction else 1
+    inner = sum(isinstance(n, Apply) for n in walk(flat.updates))
+    total = sum(isinstance(n, Apply) for n in walk(flat.roots()))
+    return inner + (total - inner) / reduced
+
+
+def scalar_cost(flat: FlatStage) -> float:
+    return sum(w for _, w in accesses(flat)) + _work(flat) * 0.5
+
+
+def lane_cost(flat: FlatStage, d: int) -> float:
+    """The cost of one point where the lanes lie along dimension d."""
+    size = flat.sizes[d]
+    if size < 2 or (d >= flat.num_parallel and not can_split(flat)):
+        return inf
+    whole, rest = divmod(size, VECTOR_WIDTH)
+    if rest and padded_loads(flat, d, VECTOR_WIDTH) is not None:
+        whole, rest = whole + 1, 0
+    vectors, scalars = whole / size, rest / size
+    cost = 0.5 * _work(flat) * (vectors + scalars)
+    for at, weight in accesses(flat):
+        cost += weight * (vectors * vector_access(at, d) + scalars)
+    if any(isinstance(n, Gather) for n in walk(flat.roots())):
+        cost += vectors * VECTOR_WIDTH
+    if d >= flat.num_parallel:
+        cost += 8.0 / size + 0.5 * scalars
+    return cost
+
+
+def vector_access(at: Flat, d: int) -> float:
+    """The cost of an access by a whole vector along d, in accesses."""
+    if d in at.nonlinear_dims:
+        return 1.0 if is_packed(at, d, VECTOR_WIDTH) else 3.0 * VECTOR_WIDTH
+    return 1.0 if at.coefficients.get(d, 0) in (0, 1) else 3.0 * VECTOR_WIDTH
+
+
+@dataclass
+class Products:
+    """What a reduction does at each step, by the dimensions of its register tile."""
+
+    loads: list[Load]
+    ops: int
+    accumulators: int
+
+    @staticmethod
+    def of(flat: FlatStage) -> Products:
+        nodes = list(walk(flat.updates))
+        ops = sum(isinstance(n, Apply) for n in nodes)
+        adds = sum(isinstance(n, Apply) and isinstance(n.op, arith.AddfOp) for n in nodes)
+        muls = sum(isinstance(n, Apply) and isinstance(n.op, arith.MulfOp) for n in nodes)
+        fused = min(adds, muls)  # a product and its sum are one op
+        loads = [n for n in nodes if isinstance(n, Load)]
+        return Products(loads, max(1, ops - fused), len(flat.updates))
+
+
+def reduction_cost(
+    flat: FlatStage, sizes: list[int], products: Products, tiling: Tiling, merged_row: int
+) -> float:
+    """Cycles of the whole stage."""
+    v = tiling.vector
+    dot = dot_of(flat, v, VECTOR_WIDTH)
+    if dot is not None:  # two products, an addition: as much work as one product of floats
+        products = Products(products.loads, 1, 1)
+    steps = 1.0
+    for d in range(flat.num_parallel, len(sizes)):
+        size = flat.sizes[d]
+        if dot is not None and d == dot.depth:
+            size = -(-size // PAIR)
+        steps *= size // VECTOR_WIDTH + size % VECTOR_WIDTH if d == v else size
+    padded = padded_loads(flat, v, VECTOR_WIDTH) is not None
+    total = 0.0
+    for count, shape in _variants(flat, sizes, tiling):
+        total += count * _tile_cost(flat, products, tiling, shape, steps, padded, merged_row)
+    return total
+
+
+def _variants(flat: FlatStage, sizes: list[int], tiling: Tiling) -> Iterator[tuple[int, list[int]]]:
+    """The shapes of the tiles of a stage, whole ones and those at the ends, with how many there are of
+    each."""
+
+    def level(d: int, count: int, shape: list[int]) -> Iterator[tuple[int, list[int]]]:
+        if d == flat.num_parallel:
+            yield count, shape
+            return
+        whole, rest = divmod(sizes[d], tiling.tile[d])
+        if whole:
+            yield from level(d + 1, count * whole, [*shape, tiling.tile[d]])
+        if rest:
+            yield from level(d + 1, count, [*shape, rest])
+
+    yield from level(0, 1, [])
+
+
+def _tile_cost(
+    flat: FlatStage,
+    products: Products,
+    tiling: Tiling,
+    shape: list[int],
+    steps: float,
+    padded: bool,
+    merged_row: int,
+) -> float:
+    v = tiling.vector
+    extents = dict(enumerate(shape))
+    lanes = extents.get(v, 1) if v < flat.num_parallel else 1
+    if v >= flat.num_parallel:
+        vectors = tiling.tile[v] // VECTOR_WIDTH
+    elif padded or v < 0:
+        vectors = -(-lanes // VECTOR_WIDTH) if v >= 0 else 1
+    else:
+        vectors = lanes // VECTOR_WIDTH + lanes % VECTOR_WIDTH
+    rows = prod(n for d, n in extents.items() if d != v)
+    points = rows * (vectors if v < flat.num_parallel else 1)
+    independent = points * products.accumulators
+    if v >= flat.num_parallel:
+        independent *= vectors
+    loads, live, reread = 0.0, 0.0, 0.0
+    for load in products.loads:
+        count = float(prod(n for d, n in extents.items() if d != v and depends(load.at, d)))
+        if _overlaps(flat, load.at, extents, v):
+            reread += (count + 2) * vectors  # neighbours read much of the same, which has to stay
+            count = (count + 2) / 3
+        if v >= 0 and depends(load.at, v):
+            if v < flat.num_parallel:
+                count *= vectors
+            live += count if v < flat.num_parallel else 0
+            count *= 1 if vector_access(load.at, v) == 1.0 else 1.5 * VECTOR_WIDTH
+        loads += count
+    spilled = max(0.0, independent + min(live, vectors * 2) + 1 - REGISTERS)
+    if reread:
+        spilled += 0.25 * max(0.0, independent + reread - REGISTERS)
+    alu = points * products.ops * 0.5
+    latency = LATENCY * products.ops * points / max(1, independent) if independent < 8 else 0.0
+    if 0 < independent < 8:
+        latency = LATENCY * points * products.accumulators / independent
+    each = max(alu, loads * LOAD, latency) + spilled + 0.5
+    ends = 4.0 + 2.0 * points + (rows * 8.0 if merged_row >= 0 else 0.0)
+    if v >= flat.num_parallel:
+        ends += 8.0 * points * products.accumulators
+    for store in flat.stores:
+        if v >= 0 and v < flat.num_parallel and vector_access(store.at, v) > 1:
+            ends += points * 6.0
+    return steps * each + ends
+
+
+def depends(at: Flat, d: int) -> bool:
+    return d in at.coefficients or d in at.nonlinear_dims
+
+
+def _overlaps(flat: FlatStage, at: Flat, extents: dict[int, int], v: int) -> bool:
+    """Whether windows of neighbouring rows overlap in what they read, and their loop is unrolled."""
+    for d, n in extents.items():
+        if d == v or n < 2:
+            continue
+        step, k = at.coefficients.get(d, 0), len(flat.sizes) - 1
+        if step and at.coefficients.get(k) == step and 1 < flat.sizes[k] <= FULL_UNROLL:
+            return True
+    return False
