@@ -3,68 +3,23 @@ loops around them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import product
 from math import prod
 
 from xdsl.dialects import arith, vector
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType, VectorType
-from xdsl.dialects.vector import CombiningKindAttr, CombiningKindFlag
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.dialects.vector import CombiningKindAttr
+from xdsl.ir import Attribute, SSAValue
 
-from webdnn.lowering.loops_common.coefficients import add_multiple
-from webdnn.lowering.loops_common.dot import Dot, add_products, dot_of
-from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.flatten import FlatStage, Load
+from webdnn.lowering.loops_common.combining import COMBINING, combiner
+from webdnn.lowering.loops_common.dot import Dot, add_products
+from webdnn.lowering.loops_common.flatten import Load
 from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.packed import PAIR, padded_loads
-from webdnn.lowering.loops_common.stages import Acc, Apply, Node, walk
-from webdnn.lowering.loops_common.transposed import SIDE, crossing, transpose
-from webdnn.lowering.loops_common.values import PointEvaluator, Scope
-
-COMBINING: dict[type[Operation], tuple[CombiningKindFlag, float | None]] = {
-    arith.AddfOp: (CombiningKindFlag.ADD, 0),
-    arith.AddiOp: (CombiningKindFlag.ADD, 0),
-    arith.MulfOp: (CombiningKindFlag.MUL, 1),
-    arith.MuliOp: (CombiningKindFlag.MUL, 1),
-    arith.MaximumfOp: (CombiningKindFlag.MAXIMUMF, None),
-    arith.MinimumfOp: (CombiningKindFlag.MINIMUMF, None),
-    arith.MaxnumfOp: (CombiningKindFlag.MAXNUMF, None),
-    arith.MinnumfOp: (CombiningKindFlag.MINNUMF, None),
-    arith.MaxSIOp: (CombiningKindFlag.MAXSI, None),
-    arith.MinSIOp: (CombiningKindFlag.MINSI, None),
-    arith.MaxUIOp: (CombiningKindFlag.MAXUI, None),
-    arith.MinUIOp: (CombiningKindFlag.MINUI, None),
-    arith.AndIOp: (CombiningKindFlag.AND, None),
-    arith.OrIOp: (CombiningKindFlag.OR, None),
-    arith.XOrIOp: (CombiningKindFlag.XOR, 0),
-}
-"""Ops that combine partial results in any order: the kind, and the neutral element (None where combining
-the initial value twice does no harm, so that each partial result may start with it)."""
-
-
-_Update = Callable[[Sequence[Lin], list[SSAValue]], list[SSAValue]]
-"""A step of a reduction: the position along the reduced dimensions and the accumulators, to the new
-accumulators."""
-
-
-@dataclass
-class Tiling:
-    """How a stage is cut.
-
-    Attributes:
-        tile: for each dimension, how many of its points one register tile holds; along a reduced
-            dimension, how many points are unrolled.
-        vector: the dimension whose neighbours are the lanes of vectors, or -1.
-        width: the number of lanes.
-        order: the parallel dimensions, the outermost loop first.
-    """
-
-    tile: list[int]
-    vector: int = -1
-    width: int = 4
-    order: list[int] = field(default_factory=list[int])
+from webdnn.lowering.loops_common.packed import PAIR
+from webdnn.lowering.loops_common.reduction import Point, ReductionEmitter
+from webdnn.lowering.loops_common.transposed import SIDE, transpose
 
 
 @dataclass
@@ -77,15 +32,6 @@ class _Chunk:
     valid: int
 
 
-@dataclass
-class _Point:
-    """A position along the parallel dimensions, and how many neighbours it stands for."""
-
-    at: list[Lin]
-    width: int = 1
-    valid: int = 1
-
-
 def _chunks_of(size: int, width: int, *, padded: bool) -> list[_Chunk]:
     """Whole vectors, and for the rest a vector with lanes that nobody needs, or single points."""
     whole, rest = size - size % width, size % width
@@ -95,69 +41,8 @@ def _chunks_of(size: int, width: int, *, padded: bool) -> list[_Chunk]:
     return chunks + [_Chunk(s, 1, 1) for s in range(whole, size)]
 
 
-def combiner(update: Node, number: int) -> Apply | None:
-    """The op that combines accumulator `number` with a value, where the update is just that."""
-    if not isinstance(update, Apply) or type(update.op) not in COMBINING or len(update.args) != 2:
-        return None
-    accs = [a for a in update.args if isinstance(a, Acc)]
-    if len(accs) != 1 or accs[0].number != number:
-        return None
-    other = update.args[0] if update.args[1] is accs[0] else update.args[1]
-    if any(isinstance(n, Acc) for n in walk([other])):
-        return None
-    return update
-
-
-def can_split(stage: FlatStage) -> bool:
-    """Whether each accumulator may be computed as several partial results."""
-    return stage.is_reduction and all(
-        combiner(u, i) is not None for i, u in enumerate(stage.updates)
-    )
-
-
-SUM_BLOCK = 512
-"""Sums of more terms than this are computed in blocks of at most so many."""
-
-
-class TileEmitter:
-    """Emits tiles of one stage.
-
-    Args:
-        emitter: where the ops go; its innermost block is the one that the stage's loops begin in.
-        stage: the stage.
-        tiling: how it is cut.
-        origin: the position of the group's tile along each dimension (zero along dimensions that are not shared).
-    """
-
-    def __init__(
-        self, emitter: Emitter, stage: FlatStage, tiling: Tiling, origin: Sequence[Lin]
-    ) -> None:
-        self.emitter = emitter
-        self.stage = stage
-        self.tiling = tiling
-        padded = padded_loads(stage, tiling.vector, tiling.width)
-        self.is_padded = padded is not None
-        self.scope = Scope(
-            emitter,
-            origin,
-            emitter.depth,
-            frozenset(id(s.buffer) for s in stage.stores),
-            frozenset(id(load) for load in padded or ()),
-        )
-        self._is_sum = stage.is_reduction and all(
-            (found := combiner(u, i)) is not None and isinstance(found.op, arith.AddfOp)
-            for i, u in enumerate(stage.updates)
-        )
-        self._crossing = crossing(stage, tiling.tile, tiling.vector)
-        self._zeros = [Lin()] * (len(stage.sizes) - stage.num_parallel)
-        self._dot = dot_of(stage, tiling.vector, tiling.width)
-
-    def _evaluator(
-        self, point: _Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue] = ()
-    ) -> PointEvaluator:
-        return PointEvaluator(
-            self.scope, [*point.at, *reduced], point.width, point.valid, accumulators
-        )
+class TileEmitter(ReductionEmitter):
+    """Emits tiles of one stage."""
 
     def emit(self, base: Sequence[Lin], sizes: Sequence[int]) -> None:
         """Emit the tile at `base`.
@@ -187,11 +72,11 @@ class TileEmitter:
             for d in range(self.stage.num_parallel)
         ]
 
-    def _points(self, base: Sequence[Lin], sizes: Sequence[int]) -> list[_Point]:
+    def _points(self, base: Sequence[Lin], sizes: Sequence[int]) -> list[Point]:
         tiling = self.tiling
-        points: list[_Point] = []
+        points: list[Point] = []
         for chunks in product(*self._ranges(sizes)):
-            point = _Point([base[d] + c.start for d, c in enumerate(chunks)])
+            point = Point([base[d] + c.start for d, c in enumerate(chunks)])
             if 0 <= tiling.vector < self.stage.num_parallel:
                 chunk = chunks[tiling.vector]
                 point.width, point.valid = chunk.width, chunk.valid
@@ -200,12 +85,12 @@ class TileEmitter:
             points.append(point)
         return points
 
-    def _store(self, point: _Point, accumulators: Sequence[SSAValue]) -> None:
+    def _store(self, point: Point, accumulators: Sequence[SSAValue]) -> None:
         evaluator = self._evaluator(point, self._zeros, accumulators)
         for store in self.stage.stores:
             evaluator.write(evaluator.vector(store.value), store.buffer, store.at)
 
-    def _store_all(self, points: list[_Point], sizes: Sequence[int]) -> None:
+    def _store_all(self, points: list[Point], sizes: Sequence[int]) -> None:
         """Store the points of an elementwise stage; squares of them that lie across in memory are transposed."""
         u, loads = self._crossing
         if not loads:
@@ -226,7 +111,7 @@ class TileEmitter:
             else:
                 self._store(point, [])
 
-    def _store_square(self, points: list[_Point], loads: Sequence[Load]) -> None:
+    def _store_square(self, points: list[Point], loads: Sequence[Load]) -> None:
         """Store points that are neighbours along the dimension that `loads` are contiguous along."""
         evaluators = [self._evaluator(point, self._zeros) for point in points]
         for load in loads:
@@ -237,13 +122,9 @@ class TileEmitter:
             for store in self.stage.stores:
                 evaluator.write(evaluator.vector(store.value), store.buffer, store.at)
 
-    def _inits(self, point: _Point) -> list[SSAValue]:
-        evaluator = self._evaluator(point, self._zeros)
-        return [evaluator.vector(node) for node in self.stage.inits]
-
     # reductions with the lanes along a parallel dimension, or without lanes
 
-    def _reduce(self, points: list[_Point], starts: list[list[SSAValue]]) -> list[list[SSAValue]]:
+    def _reduce(self, points: list[Point], starts: list[list[SSAValue]]) -> list[list[SSAValue]]:
         count = len(self.stage.updates)
         flat = [v for start in starts for v in start]
 
@@ -264,7 +145,7 @@ class TileEmitter:
     def _dot_loops(
         self,
         dot: Dot,
-        points: list[_Point],
+        points: list[Point],
         dims: list[int],
         reduced: list[Lin],
         accs: list[SSAValue],
@@ -293,122 +174,9 @@ class TileEmitter:
             accs = update(Lin.of(i), accs, single=i + step > size)
         return accs
 
-    def _loops(
-        self,
-        dims: list[int],
-        reduced: list[Lin],
-        accs: list[SSAValue],
-        update: _Update,
-    ) -> list[SSAValue]:
-        """Loops over the reduced dimensions `dims`, unrolled as the tiling says."""
-        if not dims:
-            return update(reduced, accs)
-        d, rest = dims[0], dims[1:]
-        size = self.stage.sizes[d]
-        unroll = min(self.tiling.tile[d], size)
-        whole = size // unroll if unroll else 0
-        done = 0
-        if whole > 1:
-            block = max(SUM_BLOCK // (unroll * prod(self.stage.sizes[r] for r in rest)), 1)
-            if (
-                self._is_sum
-                and whole // block > 1
-                and size * prod(self.stage.sizes[r] for r in rest) > SUM_BLOCK
-            ):
-                accs = self._blocks(whole // block, block, unroll, rest, reduced, accs, update)
-                done = whole // block * block * unroll
-                whole = whole % block
-            if whole > 1:
-                accs = self._steps(whole, unroll, Lin.of(done), rest, reduced, accs, update)
-                done += whole * unroll
-        for i in range(done, size):
-            accs = self._loops(rest, [*reduced, Lin.of(i)], accs, update)
-        return accs
-
-    def _steps(
-        self,
-        count: int,
-        unroll: int,
-        start: Lin,
-        rest: list[int],
-        reduced: list[Lin],
-        accs: list[SSAValue],
-        update: _Update,
-    ) -> list[SSAValue]:
-        """A loop of `count` steps of `unroll` points each, from `start` on along the next reduced dimension."""
-        iv, results = self.emitter.begin_for(accs)
-        for i in range(unroll):
-            at = iv * unroll + start + i
-            results = self._loops(rest, [*reduced, at], results, update)
-        return self.emitter.end_for(count, accs, results)
-
-    def _blocks(
-        self,
-        count: int,
-        block: int,
-        unroll: int,
-        rest: list[int],
-        reduced: list[Lin],
-        accs: list[SSAValue],
-        update: _Update,
-    ) -> list[SSAValue]:
-        """A long sum as the sum of `count` sums: errors grow with the length of a block and the number of blocks, not
-        with their product (Higham, "The Accuracy of Floating Point Summation", 1993)."""
-        emitter = self.emitter
-        found = [combiner(u, i) for i, u in enumerate(self.stage.updates)]
-        iv, totals = emitter.begin_for(accs)
-        zeros = [self._zero(total.type) for total in totals]
-        start = iv * (block * unroll)
-        if block > 1:
-            parts = self._steps(block, unroll, start, rest, reduced, zeros, update)
-        else:
-            parts = zeros
-            for i in range(unroll):
-                parts = self._loops(rest, [*reduced, start + i], parts, update)
-        sums: list[SSAValue] = []
-        for i, (total, part) in enumerate(zip(totals, parts, strict=True)):
-            apply = found[i % len(found)]
-            assert apply is not None
-            sums.append(emitter.like(apply.op, [total, part], total.type))
-        return emitter.end_for(count, accs, sums)
-
-    def _zero(self, type: Attribute) -> SSAValue:
-        """Zero as a float or a vector of floats."""
-        if isinstance(type, VectorType):
-            (width,) = type.get_shape()
-            return self.emitter.broadcast(self._zero(type.element_type), width)
-        assert isinstance(type, AnyFloat)
-        return self.emitter.constant(FloatAttr(0.0, type))
-
-    def _update(
-        self, point: _Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue]
-    ) -> list[SSAValue]:
-        evaluator = self._evaluator(point, reduced, accumulators)
-        return [self._fused(evaluator, node) for node in self.stage.updates]
-
-    def _fused(self, evaluator: PointEvaluator, node: Node) -> SSAValue:
-        """An update; a product that is added to the accumulator becomes one op."""
-        if (
-            evaluator.width > 1
-            and isinstance(node, Apply)
-            and isinstance(node.op, arith.AddfOp)
-            and isinstance(node.type, AnyFloat)
-        ):
-            for acc, term in (node.args, node.args[::-1]):
-                if (
-                    isinstance(acc, Acc)
-                    and isinstance(term, Apply)
-                    and isinstance(term.op, arith.MulfOp)
-                ):
-                    if (folded := add_multiple(evaluator, node, term, acc)) is not None:
-                        return folded
-                    a, b = (evaluator.vector(f) for f in term.args)
-                    return evaluator.fma(a, b, evaluator.vector(acc))
-        return evaluator.vector(node)
-
     # reductions with the lanes along a reduced dimension
 
-    def _reduce_across_lanes(self, points: list[_Point]) -> list[list[SSAValue]]:
+    def _reduce_across_lanes(self, points: list[Point]) -> list[list[SSAValue]]:
         """Partial results in the lanes of vectors (several vectors where the dimension is unrolled),
         combined at the end."""
         width, size = self.tiling.width, self.stage.sizes[self.tiling.vector]
@@ -435,7 +203,7 @@ class TileEmitter:
         return [d for d in dims if d != self.tiling.vector]
 
     def _vector_parts(
-        self, points: list[_Point], inits: list[list[SSAValue]]
+        self, points: list[Point], inits: list[list[SSAValue]]
     ) -> list[list[list[SSAValue]]]:
         """For each point, some partial results of each accumulator: vectors over all whole vectors of the
         dimension."""
@@ -444,7 +212,7 @@ class TileEmitter:
         count = len(self.stage.updates)
         unroll = max(1, min(self.tiling.tile[self.tiling.vector], size) // width)
         whole = size // (unroll * width)
-        wide = [_Point(p.at, width, width) for p in points]
+        wide = [Point(p.at, width, width) for p in points]
         starts = [
             self._partial(i, inits[p][i])
             for p in range(len(points))
@@ -488,7 +256,7 @@ class TileEmitter:
         return self.emitter.broadcast(start, self.tiling.width)
 
     def _scalar_rest(
-        self, points: list[_Point], inits: list[list[SSAValue]]
+        self, points: list[Point], inits: list[list[SSAValue]]
     ) -> list[list[SSAValue]]:
         """The accumulators after the points behind the last whole vector of the dimension."""
         size = self.stage.sizes[self.tiling.vector]

@@ -1,7 +1,7 @@
 """What the loops of a stage cost.
 
-Costs are cycles, counted per register tile, of a core that does two vector multiply-adds a cycle; how fast it loads has been
-fitted to what V8 reaches on x86.
+Costs are cycles, counted per register tile, of a core that does two vector multiply-adds a cycle; how fast it loads has
+been fitted to what V8 reaches on x86.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from math import inf, prod
 from xdsl.dialects import arith
 
 from webdnn.lowering.loops_common.affine import Flat
+from webdnn.lowering.loops_common.combining import can_split
 from webdnn.lowering.loops_common.dot import dot_of
 from webdnn.lowering.loops_common.flatten import FlatStage, Load
 from webdnn.lowering.loops_common.packed import PAIR, is_packed, padded_loads
 from webdnn.lowering.loops_common.stages import Apply, Gather, walk
-from webdnn.lowering.loops_common.tile import Tiling, can_split
+from webdnn.lowering.loops_common.tiling import Tiling
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
 
 REGISTERS = 16

@@ -10,7 +10,7 @@ from math import inf, prod
 
 from webdnn.lowering.loops_common.flatten import FlatStage, Load
 from webdnn.lowering.loops_common.stages import Apply, Group, Stage, walk
-from webdnn.lowering.loops_common.tile import Tiling
+from webdnn.lowering.loops_common.tiling import Tiling
 from webdnn.lowering.loops_common.transposed import SIDE, crossing_loads
 from webdnn.lowering.loops_cpu.cost import Products, depends, lane_cost, reduction_cost, scalar_cost
 from webdnn.lowering.loops_cpu.schedule import (

@@ -10,7 +10,8 @@ from webdnn.lowering.loops_common.flatten import FlatStage
 from webdnn.lowering.loops_common.groups import scratch_extents
 from webdnn.lowering.loops_common.linear import Lin
 from webdnn.lowering.loops_common.stages import Group
-from webdnn.lowering.loops_common.tile import TileEmitter, Tiling
+from webdnn.lowering.loops_common.tile import TileEmitter
+from webdnn.lowering.loops_common.tiling import Tiling
 from webdnn.lowering.loops_cpu.schedule import GroupSchedule, prepare
 
 

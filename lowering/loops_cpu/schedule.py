@@ -22,9 +22,10 @@ from dataclasses import dataclass, field
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import ScheduleAttr, ScheduleValue
+from webdnn.lowering.loops_common.combining import can_split
 from webdnn.lowering.loops_common.flatten import FlatStage, flatten
 from webdnn.lowering.loops_common.stages import Group, Stage
-from webdnn.lowering.loops_common.tile import Tiling, can_split
+from webdnn.lowering.loops_common.tiling import Tiling
 
 VECTOR_WIDTH = 4
 """Lanes of a vector: four 32-bit elements fill a register of WebAssembly."""

@@ -8,11 +8,12 @@ from math import prod
 from xdsl.ir.affine import AffineBinaryOpKind, AffineConstantExpr
 
 from webdnn.lowering.loops_common.affine import used_dims
+from webdnn.lowering.loops_common.combining import can_split
 from webdnn.lowering.loops_common.dot import dot_of
 from webdnn.lowering.loops_common.flatten import FlatStage, Load, Pick
 from webdnn.lowering.loops_common.packed import PAIR, is_packed, packed_block
 from webdnn.lowering.loops_common.stages import Const, Node, walk
-from webdnn.lowering.loops_common.tile import Tiling, can_split
+from webdnn.lowering.loops_common.tiling import Tiling
 from webdnn.lowering.loops_cpu.cost import FULL_UNROLL, depends, lane_cost
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
 

@@ -1,0 +1,198 @@
+"""Emits the loops of a reduction around the points of a register tile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, VectorType
+from xdsl.ir import Attribute, SSAValue
+
+from webdnn.lowering.loops_common.coefficients import add_multiple
+from webdnn.lowering.loops_common.combining import combiner
+from webdnn.lowering.loops_common.dot import dot_of
+from webdnn.lowering.loops_common.emitter import Emitter
+from webdnn.lowering.loops_common.flatten import FlatStage
+from webdnn.lowering.loops_common.linear import Lin
+from webdnn.lowering.loops_common.packed import padded_loads
+from webdnn.lowering.loops_common.stages import Acc, Apply, Node
+from webdnn.lowering.loops_common.tiling import Tiling
+from webdnn.lowering.loops_common.transposed import crossing
+from webdnn.lowering.loops_common.values import PointEvaluator, Scope
+
+_Update = Callable[[Sequence[Lin], list[SSAValue]], list[SSAValue]]
+"""A step of a reduction: the position along the reduced dimensions and the accumulators, to the new
+accumulators."""
+
+
+SUM_BLOCK = 512
+"""Sums of more terms than this are computed in blocks of at most so many."""
+
+
+@dataclass
+class Point:
+    """A position along the parallel dimensions, and how many neighbours it stands for."""
+
+    at: list[Lin]
+    width: int = 1
+    valid: int = 1
+
+
+class ReductionEmitter:
+    """Emits the loops over the reduced dimensions of a stage, for points whose accumulators are in registers.
+
+    Args:
+        emitter: where the ops go; its innermost block is the one that the stage's loops begin in.
+        stage: the stage.
+        tiling: how it is cut.
+        origin: the position of the group's tile along each dimension (zero along dimensions that are not shared).
+    """
+
+    def __init__(
+        self, emitter: Emitter, stage: FlatStage, tiling: Tiling, origin: Sequence[Lin]
+    ) -> None:
+        self.emitter = emitter
+        self.stage = stage
+        self.tiling = tiling
+        padded = padded_loads(stage, tiling.vector, tiling.width)
+        self.is_padded = padded is not None
+        self.scope = Scope(
+            emitter,
+            origin,
+            emitter.depth,
+            frozenset(id(s.buffer) for s in stage.stores),
+            frozenset(id(load) for load in padded or ()),
+        )
+        self._is_sum = stage.is_reduction and all(
+            (found := combiner(u, i)) is not None and isinstance(found.op, arith.AddfOp)
+            for i, u in enumerate(stage.updates)
+        )
+        self._crossing = crossing(stage, tiling.tile, tiling.vector)
+        self._zeros = [Lin()] * (len(stage.sizes) - stage.num_parallel)
+        self._dot = dot_of(stage, tiling.vector, tiling.width)
+
+    def _evaluator(
+        self, point: Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue] = ()
+    ) -> PointEvaluator:
+        return PointEvaluator(
+            self.scope, [*point.at, *reduced], point.width, point.valid, accumulators
+        )
+
+    def _inits(self, point: Point) -> list[SSAValue]:
+        evaluator = self._evaluator(point, self._zeros)
+        return [evaluator.vector(node) for node in self.stage.inits]
+
+    def _loops(
+        self,
+        dims: list[int],
+        reduced: list[Lin],
+        accs: list[SSAValue],
+        update: _Update,
+    ) -> list[SSAValue]:
+        """Loops over the reduced dimensions `dims`, unrolled as the tiling says."""
+        if not dims:
+            return update(reduced, accs)
+        d, rest = dims[0], dims[1:]
+        size = self.stage.sizes[d]
+        unroll = min(self.tiling.tile[d], size)
+        whole = size // unroll if unroll else 0
+        done = 0
+        if whole > 1:
+            block = max(SUM_BLOCK // (unroll * prod(self.stage.sizes[r] for r in rest)), 1)
+            if (
+                self._is_sum
+                and whole // block > 1
+                and size * prod(self.stage.sizes[r] for r in rest) > SUM_BLOCK
+            ):
+                accs = self._blocks(whole // block, block, unroll, rest, reduced, accs, update)
+                done = whole // block * block * unroll
+                whole = whole % block
+            if whole > 1:
+                accs = self._steps(whole, unroll, Lin.of(done), rest, reduced, accs, update)
+                done += whole * unroll
+        for i in range(done, size):
+            accs = self._loops(rest, [*reduced, Lin.of(i)], accs, update)
+        return accs
+
+    def _steps(
+        self,
+        count: int,
+        unroll: int,
+        start: Lin,
+        rest: list[int],
+        reduced: list[Lin],
+        accs: list[SSAValue],
+        update: _Update,
+    ) -> list[SSAValue]:
+        """A loop of `count` steps of `unroll` points each, from `start` on along the next reduced dimension."""
+        iv, results = self.emitter.begin_for(accs)
+        for i in range(unroll):
+            at = iv * unroll + start + i
+            results = self._loops(rest, [*reduced, at], results, update)
+        return self.emitter.end_for(count, accs, results)
+
+    def _blocks(
+        self,
+        count: int,
+        block: int,
+        unroll: int,
+        rest: list[int],
+        reduced: list[Lin],
+        accs: list[SSAValue],
+        update: _Update,
+    ) -> list[SSAValue]:
+        """A long sum as the sum of `count` sums: errors grow with the length of a block and the number of blocks, not
+        with their product (Higham, "The Accuracy of Floating Point Summation", 1993)."""
+        emitter = self.emitter
+        found = [combiner(u, i) for i, u in enumerate(self.stage.updates)]
+        iv, totals = emitter.begin_for(accs)
+        zeros = [self._zero(total.type) for total in totals]
+        start = iv * (block * unroll)
+        if block > 1:
+            parts = self._steps(block, unroll, start, rest, reduced, zeros, update)
+        else:
+            parts = zeros
+            for i in range(unroll):
+                parts = self._loops(rest, [*reduced, start + i], parts, update)
+        sums: list[SSAValue] = []
+        for i, (total, part) in enumerate(zip(totals, parts, strict=True)):
+            apply = found[i % len(found)]
+            assert apply is not None
+            sums.append(emitter.like(apply.op, [total, part], total.type))
+        return emitter.end_for(count, accs, sums)
+
+    def _zero(self, type: Attribute) -> SSAValue:
+        """Zero as a float or a vector of floats."""
+        if isinstance(type, VectorType):
+            (width,) = type.get_shape()
+            return self.emitter.broadcast(self._zero(type.element_type), width)
+        assert isinstance(type, AnyFloat)
+        return self.emitter.constant(FloatAttr(0.0, type))
+
+    def _update(
+        self, point: Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue]
+    ) -> list[SSAValue]:
+        evaluator = self._evaluator(point, reduced, accumulators)
+        return [self._fused(evaluator, node) for node in self.stage.updates]
+
+    def _fused(self, evaluator: PointEvaluator, node: Node) -> SSAValue:
+        """An update; a product that is added to the accumulator becomes one op."""
+        if (
+            evaluator.width > 1
+            and isinstance(node, Apply)
+            and isinstance(node.op, arith.AddfOp)
+            and isinstance(node.type, AnyFloat)
+        ):
+            for acc, term in (node.args, node.args[::-1]):
+                if (
+                    isinstance(acc, Acc)
+                    and isinstance(term, Apply)
+                    and isinstance(term.op, arith.MulfOp)
+                ):
+                    if (folded := add_multiple(evaluator, node, term, acc)) is not None:
+                        return folded
+                    a, b = (evaluator.vector(f) for f in term.args)
+                    return evaluator.fma(a, b, evaluator.vector(acc))
+        return evaluator.vector(node)
