@@ -17,8 +17,8 @@ From a kernel to loops, in the order in which it is used:
    a point, `point` being a `Lin` for each dimension; with `width` > 1, the `Lin` of the vectorised
    dimension has `lane=1`. Loads become vector loads, splats, or single loads by the address's stride; what
    two points share is emitted once.
-5. `tile.TileEmitter(emitter, stage, tiling, origin).emit(base, sizes)` emits a whole register tile (`tiling.Tiling`) with
-   the loops of `reduction.ReductionEmitter` around it.
+5. `tile.TileEmitter(emitter, stage, tiling, origin).emit(base, sizes)` emits a whole register tile, cut as a
+   `tiling.Tiling` says, with the loops of `reduction.ReductionEmitter` around it.
 
 The rest is a target's own: which loops run around the tiles and how they are mapped (`loops_cpu`, `loops_gpu`).
 """
