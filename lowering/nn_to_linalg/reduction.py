@@ -202,6 +202,7 @@ def reduce_value(
     x: SSAValue,
     axes: Sequence[int],
     element: Attribute,
+    *,
     step: Combine = combine,
     keep: bool = False,
 ) -> SSAValue:
@@ -319,7 +320,7 @@ def lower_softmax(op: red.SoftmaxOp, r: RegionBuilder) -> RegionOp:
     """Maximum, exponentials, their sum, quotient: rows that share their outer dimensions."""
     (x,) = r.args
     element, axes = element_of(x), [op.axis.value.data]
-    maximum = reduce_value(r, "max", x, axes, element, combine_row_maximum)
+    maximum = reduce_value(r, "max", x, axes, element, step=combine_row_maximum)
 
     def shifted(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
         return b.insert(arith.SubfOp(args[0], args[1])).result

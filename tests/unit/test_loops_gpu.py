@@ -250,7 +250,7 @@ REDUCE: dict[str, Any] = {
 
 
 def reduce_build(kind: str, axes: Sequence[int], keep: bool = False) -> Build:
-    return lambda r: reduce_value(r, kind, r.args[0], axes, f32, keep)
+    return lambda r: reduce_value(r, kind, r.args[0], axes, f32, keep=keep)
 
 
 @pytest.mark.parametrize("kind", list(REDUCE))
