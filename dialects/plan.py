@@ -206,23 +206,27 @@ class SliceOp(IRDLOperation):
 
 @irdl_op_definition
 class LaunchIntoOp(IRDLOperation):
-    """Run a lowered kernel: inputs first, outputs last. Those that run `at_load` come before all others."""
+    """Run a lowered kernel: inputs first, outputs last.
+
+    Those that run `at_load` come before all others; its value is the number of the first launch of a run that needs what
+    they give (counted from the first one that is not at load).
+    """
 
     name = "plan.launch_into"
     kernel = prop_def(FlatSymbolRefAttrConstr)
-    at_load = opt_prop_def(UnitAttr)
+    at_load = opt_prop_def(IntegerAttr)
     irdl_options = (ParsePropInAttrDict(),)
     arguments = var_operand_def(MemRefType)
     assembly_format = "$kernel `(` $arguments `)` attr-dict `:` type($arguments)"
 
     def __init__(
-        self, kernel: str, arguments: Sequence[SSAValue], *, at_load: bool = False
+        self, kernel: str, arguments: Sequence[SSAValue], *, at_load: int | None = None
     ) -> None:
         super().__init__(
             operands=[arguments],
             properties={
                 "kernel": SymbolRefAttr(kernel),
-                "at_load": UnitAttr() if at_load else None,
+                "at_load": None if at_load is None else IntegerAttr(at_load, i64),
             },
         )
 

@@ -169,13 +169,26 @@ def wasm_section(
         "inputs": places("input"),
         "outputs": places("output"),
         "launches": [
-            {"kernel": op.kernel.string_value(), "label": _label(op)} for op in program.launches
+            {
+                "kernel": op.kernel.string_value(),
+                "label": _label(op),
+                "weights": _weights_needed(op),
+                **({} if op.at_load is None else {"before": op.at_load.value.data}),
+            }
+            for op in program.launches
         ],
     }
     if at_load := _count_at_load(program.launches):
         section["prepare"] = at_load
         section["prepared"] = {"offset": layout.prepared_offset, "bytes": layout.prepared_bytes}
     return section, files
+
+
+def _weights_needed(launch: plan.LaunchIntoOp) -> int:
+    """How many bytes of the weights, from their beginning, must be there for a launch."""
+    slices = (_slice(v) for v in launch.arguments)
+    ends = (s.offset.value.data + s.bytes.value.data for s in slices if s.space.data == "weights")
+    return max(ends, default=0)
 
 
 def _count_at_load(launches: Sequence[plan.LaunchIntoOp]) -> int:

@@ -28,6 +28,8 @@ export interface Profile {
 /** A package that is ready to run. Its methods are never called while a run is under way. */
 export interface Backend {
   readonly name: BackendName;
+  /** Settles when all files are there and have been checked. */
+  readonly arrived: Promise<void>;
   /** Run on inputs that have been checked. */
   run(inputs: Tensors): Promise<Tensors>;
   /** Run launch by launch. */

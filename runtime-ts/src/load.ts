@@ -30,6 +30,11 @@ export interface LoadOptions {
   readonly fetch?: Fetch;
   /** Whether to compare the SHA-256 sum of each file with the manifest's. Default: yes. */
   readonly verify?: boolean;
+  /**
+   * Whether to wait for all weights. Default: no: a model for wasm is there as soon as its code is, and its first run begins
+   * with the weights that have arrived. If the others do not arrive, the run and `arrived` say so, not `load`.
+   */
+  readonly complete?: boolean;
   /** Where WebGPU is found. Default: `navigator.gpu`. */
   readonly gpu?: GPU;
 }
@@ -57,7 +62,7 @@ const PASSABLE = [
  * @throws ManifestError, DownloadError, ChecksumError, AbortedError
  */
 export async function load(url: string | URL, options: LoadOptions = {}): Promise<Model> {
-  const { backends = ["webgpu", "wasm"], signal, fetch, verify = true } = options;
+  const { backends = ["webgpu", "wasm"], signal, fetch, verify = true, complete = false } = options;
   for (const name of backends) {
     if (!Object.hasOwn(CREATE, name)) throw new UnsupportedError(`there is no back end "${name}"`);
   }
@@ -89,6 +94,15 @@ export async function load(url: string | URL, options: LoadOptions = {}): Promis
         () => CREATE[name](context),
         (made) => made.dispose(),
       );
+      attempt.follow(backend.arrived);
+      if (complete) {
+        await attempt
+          .run(() => backend.arrived)
+          .catch((error: unknown) => {
+            backend.dispose();
+            throw error;
+          });
+      }
       return new Model(manifest, backend, failures);
     } catch (error) {
       if (!(error instanceof WebDNNError) || !PASSABLE.some((c) => error instanceof c)) throw error;

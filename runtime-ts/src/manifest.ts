@@ -41,6 +41,10 @@ export interface ByteRange {
 /** A launch of the wasm back end, for the profiler. */
 export interface WasmLaunch {
   readonly kernel: string;
+  /** How many bytes of the weights, from their beginning, it needs; all where it is left out. */
+  readonly weights?: number;
+  /** Of a launch at load: the first launch of a run that needs it, counted from the first one that is not at load. */
+  readonly before?: number;
   /** The ONNX nodes that the kernel computes. */
   readonly label: readonly string[];
 }

@@ -50,7 +50,14 @@ const wasm = object<WasmSection>({
   prepared: { optional: range },
   inputs: list(range),
   outputs: list(range),
-  launches: list(object<WasmLaunch>({ kernel: text(), label })),
+  launches: list(
+    object<WasmLaunch>({
+      kernel: text(),
+      label,
+      weights: { optional: size },
+      before: { optional: size },
+    }),
+  ),
   prepare: { optional: size },
 });
 

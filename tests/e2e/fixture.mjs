@@ -215,10 +215,10 @@ async function wasmPart(dtypes, add, shards, trap, prepare) {
     inputs: [x, ...ins],
     outputs: [y, ...outs],
     launches: [
-      ...(prepare ? [{ kernel: "copy_f32", label: [] }] : []),
+      ...(prepare ? [{ kernel: "copy_f32", label: [], weights: COUNT * 4, before: 0 }] : []),
       { kernel: "scale", label: ["Mul_0", "Add_1"] },
-      { kernel: "relu", label: ["Relu_2"] },
-      ...dtypes.map((d) => ({ kernel: `copy_${d}`, label: [`Identity_${d}`] })),
+      { kernel: "relu", label: ["Relu_2"], weights: 0 },
+      ...dtypes.map((d) => ({ kernel: `copy_${d}`, label: [`Identity_${d}`], weights: 0 })),
     ],
   };
 }

@@ -52,7 +52,7 @@ async function adapterName(backend) {
 
 async function runPackage({ backend, inputsGiven, repeat, profile }) {
   const start = performance.now();
-  const model = await load("/package/", { backends: [backend] });
+  const model = await load("/package/", { backends: [backend], complete: true });
   const loadMs = performance.now() - start;
   const inputs = {};
   for (const [i, info] of model.inputs.entries()) inputs[info.name] = await readInput(info, i, inputsGiven);

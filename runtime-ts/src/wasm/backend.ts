@@ -1,12 +1,4 @@
-import {
-  type Backend,
-  type BackendContext,
-  type LaunchProfile,
-  PARALLEL_DOWNLOADS,
-  type Profile,
-  type Tensors,
-} from "../backend.js";
-import { parallel } from "../cancel.js";
+import type { Backend, BackendContext, LaunchProfile, Profile, Tensors } from "../backend.js";
 import { arrayClass, elementCount, type TypedArray } from "../dtypes.js";
 import {
   CompileError,
@@ -17,13 +9,13 @@ import {
   UnsupportedError,
 } from "../errors.js";
 import type { ByteRange, Manifest, TensorInfo, WasmModule, WasmSection } from "../manifest.js";
+import { Arrivals } from "./arrivals.js";
 import { missingFeatures } from "./features.js";
+import { FirstRun } from "./first_run.js";
 
 interface Exports {
   /** Run all launches but those at load. */
   readonly run: () => void;
-  /** Run those at load; there where the manifest says so. */
-  readonly prepare: () => void;
   /** Run the launches from `begin` to before `end`. */
   readonly run_range: (begin: number, end: number) => void;
 }
@@ -43,19 +35,18 @@ export async function createWasmBackend(context: BackendContext): Promise<Backen
   const chosen = chooseModule(section.modules);
   context.expect(chosen.bytes + section.weights.bytes);
   const memory = createMemory(section.memory.pages);
-  let module: WebAssembly.Module | undefined;
-  await parallel(
-    [
-      async () => {
-        module = await compile(chosen, context);
-      },
-      ...weightTasks(section, memory, context),
-    ],
-    PARALLEL_DOWNLOADS,
-  );
-  const exports = await instantiate(module as WebAssembly.Module, memory, chosen.file, section);
-  if (section.prepare) call(() => exports.prepare());
-  return new WasmBackend(context.manifest, section, memory, exports);
+  const compiled = compile(chosen, context);
+  const arrivals = new Arrivals(section, memory, context);
+  try {
+    // Weights that cannot be had end the wait for the module.
+    const module = await Promise.race([compiled, arrivals.complete.then(() => compiled)]);
+    const exports = await instantiate(module, memory, chosen.file);
+    return new WasmBackend(context.manifest, section, memory, exports, arrivals);
+  } catch (error) {
+    arrivals.cancel();
+    compiled.catch(() => undefined);
+    throw error;
+  }
 }
 
 function chooseModule(modules: readonly WasmModule[]): WasmModule {
@@ -78,20 +69,6 @@ function createMemory(pages: number): WebAssembly.Memory {
     const problem = `${mebibytes} MiB of WebAssembly memory cannot be had: ${messageOf(error)}`;
     throw new OutOfMemoryError(problem, { cause: error });
   }
-}
-
-/** One task a shard; the bytes go straight to where the module looks for them. */
-function weightTasks(
-  section: WasmSection,
-  memory: WebAssembly.Memory,
-  { downloader, signal, onBytes }: BackendContext,
-): (() => Promise<void>)[] {
-  let offset = section.weights.offset;
-  return section.weights.shards.map((shard) => {
-    const target = new Uint8Array(memory.buffer as ArrayBuffer, offset, shard.bytes);
-    offset += shard.bytes;
-    return () => downloader.into(shard, target, signal, onBytes);
-  });
 }
 
 /** Compile while the bytes arrive where that is possible; nothing runs before the sum has been checked. */
@@ -120,7 +97,6 @@ async function instantiate(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   file: string,
-  { prepare }: WasmSection,
 ): Promise<Exports> {
   let exports: WebAssembly.Exports;
   try {
@@ -128,7 +104,7 @@ async function instantiate(
   } catch (error) {
     throw new CompileError(file, [messageOf(error)], { cause: error });
   }
-  for (const name of ["run", "run_range", ...(prepare ? ["prepare"] : [])]) {
+  for (const name of ["run", "run_range"]) {
     if (typeof exports[name] !== "function") {
       throw new CompileError(file, [`the module does not export "${name}"`]);
     }
@@ -145,7 +121,10 @@ interface State {
 
 class WasmBackend implements Backend {
   readonly name = "wasm";
+  readonly arrived: Promise<void>;
   readonly #section: WasmSection;
+  readonly #arrivals: Arrivals;
+  readonly #firstRun: FirstRun;
   /** Undefined once disposed of. */
   #state: State | undefined;
 
@@ -154,8 +133,15 @@ class WasmBackend implements Backend {
     section: WasmSection,
     memory: WebAssembly.Memory,
     exports: Exports,
+    arrivals: Arrivals,
   ) {
     this.#section = section;
+    this.#arrivals = arrivals;
+    this.arrived = arrivals.complete;
+    this.#firstRun = new FirstRun(section, arrivals, (begin, end) => {
+      const { exports } = this.#alive();
+      call(() => exports.run_range(begin, end));
+    });
     this.#state = {
       exports,
       inputs: slots(manifest.inputs, section.inputs, memory),
@@ -165,11 +151,13 @@ class WasmBackend implements Backend {
 
   async run(inputs: Tensors): Promise<Tensors> {
     const { exports, outputs } = this.#write(inputs);
-    call(() => exports.run());
+    if (this.#firstRun.isOver) call(() => exports.run());
+    else await this.#firstRun.run();
     return read(outputs);
   }
 
   async profile(inputs: Tensors): Promise<Profile> {
+    await this.#firstRun.prepare();
     const { exports, outputs } = this.#write(inputs);
     const { launches: all, prepare = 0 } = this.#section;
     const launches = all.slice(prepare).map(({ kernel, label }, n): LaunchProfile => {
@@ -182,12 +170,17 @@ class WasmBackend implements Backend {
   }
 
   dispose(): void {
+    this.#arrivals.cancel();
     this.#state = undefined;
   }
 
-  #write(inputs: Tensors): State {
+  #alive(): State {
     if (!this.#state) throw new DisposedError();
-    const state = this.#state;
+    return this.#state;
+  }
+
+  #write(inputs: Tensors): State {
+    const state = this.#alive();
     for (const { name, view } of state.inputs) {
       const value = inputs[name] as TypedArray;
       // A float16 may come as Float16Array or as its bits.

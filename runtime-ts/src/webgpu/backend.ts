@@ -70,6 +70,7 @@ interface Readback {
 
 class WebGpuBackend implements Backend {
   readonly name = "webgpu";
+  readonly arrived = Promise.resolve();
   readonly #section: WebGpuSection;
   readonly #guarded: GuardedDevice;
   readonly #buffers: readonly GPUBuffer[];
