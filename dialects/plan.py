@@ -208,8 +208,8 @@ class SliceOp(IRDLOperation):
 class LaunchIntoOp(IRDLOperation):
     """Run a lowered kernel: inputs first, outputs last.
 
-    Those that run `at_load` come before all others; its value is the number of the first launch of a run that needs what
-    they give (counted from the first one that is not at load).
+    Those that run `at_load` come before all others; its value is the number of the first launch of a run that needs
+    what they give (counted from the first one that is not at load).
     """
 
     name = "plan.launch_into"

@@ -35,8 +35,11 @@ class Lifetime:
 
 
 def prepared_tensors(block: Block) -> list[SSAValue]:
-    """The results of launches at load. Their memory is theirs alone, so that each such launch may run at any time before
-    the first one that reads what it gives: the first run need not wait for all weights."""
+    """The results of launches at load.
+
+    Their memory is theirs alone, so that each such launch may run at any time before the first one that reads what it
+    gives: the first run need not wait for all weights.
+    """
     return [
         out
         for op in block.ops
