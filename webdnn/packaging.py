@@ -56,11 +56,22 @@ class Program:
     def weight_offsets(self) -> list[int]:
         return self._ints(plan.WEIGHT_OFFSETS)
 
-    @property
-    def weight_bytes(self) -> int:
-        attr = self.op.attributes[plan.WEIGHT_BYTES]
+    def _int(self, name: str) -> int:
+        attr = self.op.attributes[name]
         assert isinstance(attr, IntegerAttr)
         return attr.value.data
+
+    @property
+    def weight_bytes(self) -> int:
+        return self._int(plan.WEIGHT_BYTES)
+
+    @property
+    def packed_bytes(self) -> int:
+        return self._int(plan.PACKED_BYTES)
+
+    @property
+    def arena_bound(self) -> int:
+        return self._int(plan.ARENA_BOUND)
 
     @property
     def launches(self) -> list[plan.LaunchIntoOp]:
@@ -163,9 +174,11 @@ def wasm_section(
         "weights": {
             "offset": layout.weights_offset,
             "bytes": len(image),
+            "packed": program.packed_bytes,
             "shards": _shards(image, "wasm", files),
         },
         "arena": {"offset": layout.arena_offset, "bytes": sum(program.arena_buffers)},
+        "arenaLowerBound": program.arena_bound,
         "inputs": places("input"),
         "outputs": places("output"),
         "launches": [
@@ -338,6 +351,7 @@ def webgpu_section(
         "features": sorted(features),
         "limits": limits,
         "weights": {"bytes": len(image), "shards": _shards(image, "webgpu", files)},
+        "arenaLowerBound": program.arena_bound,
         "buffers": buffers,
         "shaders": shaders,
         "kernels": kernels,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -17,26 +18,34 @@ def gzipped_code_bytes(package: Package, backend: str) -> int:
     return sum(len(gzip.compress(package.files[e["file"]], mtime=0)) for e in entries)
 
 
+def _buffer_bytes(section: dict[str, Any], kind: str) -> int:
+    """Bytes of memory for the `arena`, or for what is `prepared` at load."""
+    if "buffers" in section:
+        return sum(b["bytes"] for b in section["buffers"] if b["kind"] == kind)
+    return section.get(kind, {"bytes": 0})["bytes"]
+
+
 def describe_package(package: Package, folder: Path) -> Table:
-    """A table of back ends: code, weights, memory, kernels and launches."""
+    """A table of back ends: code; weights, and how much of them is packed (laid out as kernels read them, padding
+    included); what is prepared at load; the arena, and the most that is alive at one step; kernels and launches."""
     table = Table(title=f"{package.manifest['name']} in {folder}")
     table.add_column("back end")
-    for name in ("code", "gzipped", "weights", "arena", "kernels", "launches"):
+    for name in ("code", "gzipped", "weights", "packed", "prepared", "arena", "at least"):
+        table.add_column(name, justify="right")
+    for name in ("kernels", "launches"):
         table.add_column(name, justify="right")
     for backend in package.backends:
         section = package.manifest["backends"][backend]
-        arena = (
-            section["arena"]["bytes"]
-            if backend == "wasm"
-            else sum(b["bytes"] for b in section["buffers"] if b["kind"] == "arena")
-        )
         launches = section["launches"]
         table.add_row(
             backend,
             _size(package.code_bytes(backend)),
             _size(gzipped_code_bytes(package, backend)),
             _size(section["weights"]["bytes"]),
-            _size(arena),
+            _size(section["weights"].get("packed", 0)),
+            _size(_buffer_bytes(section, "prepared")),
+            _size(_buffer_bytes(section, "arena")),
+            _size(section.get("arenaLowerBound", 0)),
             str(len({launch["kernel"] for launch in launches})),
             str(len(launches)),
         )

@@ -27,6 +27,7 @@ from webdnn.dialects import plan
 from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, OUTPUT_DTYPES, OUTPUT_NAMES
 from webdnn.dialects.plan import storage_of
 from webdnn.dialects.webgpu_limits import WebGPULimits
+from webdnn.lowering.kernels.arena import lower_bound
 from webdnn.lowering.kernels.lifetimes import launch_order, prepared_tensors, tensor_lifetimes
 from webdnn.lowering.kernels.memory_planner import (
     MemoryPlan,
@@ -125,6 +126,9 @@ class PlanMemory(ModulePass):
         program.attributes[plan.ARENA_BUFFERS] = _ints(memory.buffers)
         if kept:
             program.attributes[plan.PREPARED_BUFFERS] = _ints(prepared.buffers)
+        aligned = [align_up(size, alignment) for size in sizes]
+        program.attributes[plan.ARENA_BOUND] = IntegerAttr(lower_bound(lifetimes, aligned), i64)
+        program.attributes[plan.PACKED_BYTES] = IntegerAttr(self._packed_bytes(op), i64)
         program.attributes[plan.WEIGHT_OFFSETS] = _ints(offsets)
         program.attributes[plan.WEIGHT_BYTES] = IntegerAttr(weight_bytes, i64)
         Rewriter.insert_op(program, InsertPoint.before(main))
@@ -148,6 +152,13 @@ class PlanMemory(ModulePass):
             offsets[index] = end
             end = align_up(end + tensor_bytes(results[index].type, self.target), alignment)
         return offsets, end
+
+    def _packed_bytes(self, module: ModuleOp) -> int:
+        return sum(
+            tensor_bytes(value.type, self.target)
+            for value in WeightsFunction(module).results
+            if isinstance(value.owner, Operation) and plan.PACKED in value.owner.attributes
+        )
 
 
 def _ints(values: Sequence[int]) -> ArrayAttr[IntegerAttr]:

@@ -59,8 +59,9 @@ export interface WasmSection {
   /** Best first: the first whose features the engine has is taken. */
   readonly modules: readonly WasmModule[];
   readonly memory: { readonly pages: number };
-  readonly weights: ByteRange & { readonly shards: readonly FileRef[] };
+  readonly weights: ByteRange & { readonly packed?: number; readonly shards: readonly FileRef[] };
   readonly arena: ByteRange;
+  readonly arenaLowerBound?: number;
   /** Where what is computed at load lies. */
   readonly prepared?: ByteRange;
   readonly inputs: readonly ByteRange[];
@@ -124,6 +125,7 @@ export interface WebGpuSection {
   readonly prepare?: number;
   readonly inputs: readonly GpuTensor[];
   readonly outputs: readonly GpuTensor[];
+  readonly arenaLowerBound?: number;
 }
 
 /** The names of the back ends. */

@@ -45,8 +45,13 @@ const tensor = object<TensorInfo>({
 const wasm = object<WasmSection>({
   modules: list(object<WasmModule>({ ...fileFields, features: list(text()) })),
   memory: object<WasmSection["memory"]>({ pages: integer(1, MAX_PAGES) }),
-  weights: object<WasmSection["weights"]>({ ...rangeFields, shards: list(file) }),
+  weights: object<WasmSection["weights"]>({
+    ...rangeFields,
+    packed: { optional: size },
+    shards: list(file),
+  }),
   arena: range,
+  arenaLowerBound: { optional: size },
   prepared: { optional: range },
   inputs: list(range),
   outputs: list(range),
@@ -103,6 +108,7 @@ const webgpu = object<WebGpuSection>({
     }),
   ),
   prepare: { optional: size },
+  arenaLowerBound: { optional: size },
   inputs: list(gpuTensor),
   outputs: list(gpuTensor),
 });

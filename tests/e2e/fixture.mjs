@@ -149,7 +149,7 @@ export async function writePackage(folder, { manifest, files }) {
  * @param {boolean} prepare
  */
 async function wasmPart(dtypes, add, shards, trap, prepare) {
-  const weights = { offset: 1024, bytes: WEIGHT_BYTES, shards };
+  const weights = { offset: 1024, bytes: WEIGHT_BYTES, ...(prepare ? { packed: 0 } : {}), shards };
   const arenaOffset = roundUp(weights.offset + weights.bytes, 64);
   let end = arenaOffset;
   /** @param {number} bytes */
@@ -211,7 +211,7 @@ async function wasmPart(dtypes, add, shards, trap, prepare) {
     memory: { pages: 1 },
     weights,
     arena,
-    ...(prepare ? { prepared, prepare: 1 } : {}),
+    ...(prepare ? { prepared, prepare: 1, arenaLowerBound: arena.bytes } : {}),
     inputs: [x, ...ins],
     outputs: [y, ...outs],
     launches: [
@@ -341,7 +341,7 @@ function webgpuPart(dtypes, add, shards, wgsl, prepare) {
         bindings: ["read", "read_write"],
       })),
     ],
-    ...(prepare ? { prepare: 1 } : {}),
+    ...(prepare ? { prepare: 1, arenaLowerBound: 0 } : {}),
     launches: [
       ...(prepare
         ? [
