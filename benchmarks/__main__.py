@@ -9,10 +9,11 @@ from pathlib import Path
 import onnx
 from rich.console import Console
 
-from . import compile_cost, kernels, side_by_side, start, sweep
+from webdnn.peaks import measure_peaks
+
+from . import compile_cost, kernels, roofline, schedules, side_by_side, start, sweep
 from .macs import count_macs
 from .models import MODELS
-from .peaks import measure_peaks
 from .peers import PEERS, Setting
 from .results import ResultTable, write
 
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     for table in tables:
         table.show(console)
     if options.output is not None:
-        settings = {k: v for k, v in vars(options).items() if k not in ("run", "output")}
+        settings = {k: v for k, v in vars(options).items() if k not in ("run", "output", "gemm")}
         stamp = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         write(options.output, tables, {"date": stamp, "settings": settings, "results": data})
         console.print(f"written: {options.output.with_suffix('.json')} and .md")
@@ -77,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = command("kernels", _kernels, text, ["resnet50"])
     browser_options(sub, 10)
     sub.add_argument("--top", type=int, default=25, help="how many kernels to show")
+    sub.add_argument("--chart", type=Path, metavar="SVG", help="also draw them under the roofline")
     text = "single operators of many shapes, against the peak of the engine"
     sub = commands.add_parser("sweep", help=text, description=text)
     sub.set_defaults(run=_sweep)
@@ -84,9 +86,15 @@ def _parser() -> argparse.ArgumentParser:
     peer_option(sub)
     browser_options(sub, 10)
     sub.add_argument("--match", default="", help="only operators whose name contains this")
+    text = "products [M, K] x [K, N] to measure in place of the usual operators"
+    sub.add_argument("--gemm", nargs="+", type=sweep.gemm, default=[], metavar="MxKxN", help=text)
     text = "the time and memory of the compiler: cold, warm, and when only the weights changed"
     sub = command("compile", _compile, text, BROWSER_MODELS)
     sub.add_argument("--target", choices=["wasm", "webgpu", "both"], default="both")
+    text = "tune the schedules that ship with the compiler, in Chromium"
+    sub = command("schedules", _schedules, text, schedules.MODELS_TO_TUNE)
+    sub.add_argument("--seconds", type=float, default=360, help="for each model")
+    sub.add_argument("--kernels", type=int, help="of each model, the slowest so many")
     command("models", _models, "build the models and count their multiply-adds", list(MODELS))
     return parser
 
@@ -117,16 +125,19 @@ def _start(options: argparse.Namespace, console: Console) -> Outcome:
 def _kernels(options: argparse.Namespace, console: Console) -> Outcome:
     setting = _setting(options)
     profiles = [kernels.profile(name, setting, console) for name in options.models]
-    peaks = measure_peaks(options.timeout) if options.backend == "wasm" else None
-    tables = [kernels.table(profile, setting, peaks, options.top) for profile in profiles]
+    peaks = measure_peaks(timeout=options.timeout) if options.backend == "wasm" else None
+    tables = [kernels.table(profile, peaks, options.top) for profile in profiles]
+    if options.chart is not None and peaks is not None:
+        options.chart.write_text(roofline.chart(profiles, peaks))
     data: list[dict[str, object]] = [asdict(profile) for profile in profiles]
     return tables, data if peaks is None else [*data, {"peaks": asdict(peaks)}]
 
 
 def _sweep(options: argparse.Namespace, console: Console) -> Outcome:
     setting = _setting(options)
-    peaks = measure_peaks(options.timeout)
-    results = sweep.sweep(options.peers, setting, console, options.match)
+    peaks = measure_peaks(timeout=options.timeout)
+    shapes = [s for s in options.gemm or sweep.SHAPES if options.match in s.name]
+    results = sweep.sweep(options.peers, setting, console, shapes)
     table = sweep.table(results, options.peers, setting, peaks)
     return [table], [asdict(result) for result in results]
 
@@ -134,6 +145,10 @@ def _sweep(options: argparse.Namespace, console: Console) -> Outcome:
 def _compile(options: argparse.Namespace, console: Console) -> Outcome:
     results = compile_cost.measure(options.models, options.target, console)
     return [compile_cost.table(results, options.target)], [asdict(result) for result in results]
+
+
+def _schedules(options: argparse.Namespace, console: Console) -> Outcome:
+    return [schedules.measure(options.models, options.seconds, options.kernels, console)], []
 
 
 def _models(options: argparse.Namespace, console: Console) -> Outcome:

@@ -1,33 +1,15 @@
 """Starts the browser's driver (`driver.mjs`) with a job and yields its reports."""
 
 import json
-import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from webdnn.engines.chromium import find_chromium
+
 HERE = Path(__file__).parent
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-
-
-def chromium() -> str:
-    """The browser: `WEBDNN_CHROMIUM`, or the first of the usual names on the path.
-
-    Raises:
-        RuntimeError: there is none.
-    """
-    if path := os.environ.get("WEBDNN_CHROMIUM"):
-        return path
-    for name in CHROMIUM_NAMES:
-        if path := shutil.which(name):
-            return path
-    raise RuntimeError(
-        f"no browser found (looked for {', '.join(CHROMIUM_NAMES)}); install Chromium, or set "
-        "WEBDNN_CHROMIUM to the path of one"
-    )
 
 
 def ensure_node_modules() -> None:
@@ -58,7 +40,7 @@ def drive(job: dict[str, Any], timeout: float) -> Iterator[dict[str, Any]]:
     ensure_node_modules()
     with tempfile.TemporaryDirectory(prefix="webdnn-bench-") as directory:
         file = Path(directory) / "job.json"
-        file.write_text(json.dumps({**job, "chromium": chromium(), "timeout": timeout}))
+        file.write_text(json.dumps({**job, "chromium": find_chromium(), "timeout": timeout}))
         command = ["node", str(HERE / "driver.mjs"), str(file)]
         with subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=HERE

@@ -71,12 +71,6 @@ async function profile(browser, server) {
   }
 }
 
-/** The limits of the engine. */
-async function peaks(browser, server) {
-  const { page } = await openPage(browser, server.origin, "peaks");
-  report({ event: "peaks", ...(await page.evaluate((options) => globalThis.peaks(options), job.peaks)) });
-}
-
 /** A fresh page for each sample. */
 async function start(browser, server) {
   const failed = new Set();
@@ -106,7 +100,7 @@ const browser = await chromium.launch({
 });
 try {
   report({ event: "browser", version: browser.version() });
-  await { interleaved, peaks, profile, start }[job.mode](browser, server);
+  await { interleaved, profile, start }[job.mode](browser, server);
 } finally {
   await browser.close();
   server.close();

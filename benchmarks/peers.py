@@ -8,6 +8,7 @@ from typing import Any
 
 from . import webdnn_package
 from .browser import HERE, peer_mounts
+from .models import MODELS
 from .prepare import Network, prepare
 
 
@@ -25,14 +26,26 @@ class Peer:
         return json.loads((HERE / "package.json").read_text())["dependencies"][self.package]
 
 
+FLOATS = "webdnn-float"
+"""WebDNN with the floats that a quantised network was made from."""
+
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
         Peer("webdnn", "webdnn.js"),
+        Peer(FLOATS, "webdnn.js"),
         Peer("onnxruntime-web", "onnxruntime.js", "onnxruntime-web"),
         Peer("tfjs", "tfjs.js", "@tensorflow/tfjs-core"),
     )
 }
+
+
+TOLERANCE = 1e-4
+"""The largest error, relative to the output's range, with which a time counts."""
+
+QUANTISED_TOLERANCE = 0.1
+"""The same for quantised networks: where one rounds up, another one rounds down, and the difference goes through all
+that follows. ONNX Runtime differs from itself by 0.06 when its graph optimisations are off."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,9 @@ def browser_job(
     Compiles the model if WebDNN is among the peers. A sample is the mean of `repeats` runs.
     """
     names = list(peers)
+    source: str = getattr(model, "source", "")
+    skipped = ("tfjs",) if source else (FLOATS,)
+    names = [name for name in names if name not in skipped]
     failures: dict[str, str] = {}
     ready = prepare(model)
     url = {
@@ -81,24 +97,32 @@ def browser_job(
     mounts = {
         **peer_mounts(),
         "/case": str(ready.case_dir),
-        "/tfjs": str(ready.tfjs_dir),
         "/onnx": str(ready.onnx_dir),
     }
-    if "webdnn" in names:
+    if ready.tfjs_dir is not None:
+        mounts["/tfjs"] = str(ready.tfjs_dir)
+    for name, prefix in (("webdnn", "/package"), (FLOATS, "/package-float")):
+        if name not in names:
+            continue
         webdnn_package.ensure_runtime_built()
         try:
-            mounts["/package"] = str(_package(model, setting.backend))
+            network = MODELS[source] if name == FLOATS else model
+            mounts[prefix] = str(_package(network, setting.backend))
         except RuntimeError as error:
-            names.remove("webdnn")
-            failures["webdnn"] = str(error)
+            names.remove(name)
+            failures[name] = str(error)
+    fast = setting.backend == "wasm" or setting.gpu == "hardware"
     runtimes = [
         {
             "name": name,
             "module": f"/page/runtimes/{PEERS[name].adapter}",
             "backend": setting.backend,
             "threads": setting.threads,
-            "url": url,
-            "warmup": 3 if setting.backend == "wasm" or setting.gpu == "hardware" else 1,
+            "url": {**url, "webdnn": "/package-float"} if name == FLOATS else url,
+            "tolerance": QUANTISED_TOLERANCE if source else TOLERANCE,
+            "warmup": 3 if fast else 1,
+            # V8 runs code that it has compiled in haste until its optimising compiler has caught up
+            "warmupMs": 1000 if fast else 0,
         }
         for name in names
     ]

@@ -27,10 +27,11 @@ class Network(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Folders that the server mounts; `onnx` and `external` are file names in `onnx_dir`."""
+    """Folders that the server mounts; `onnx` and `external` are file names in `onnx_dir`. A quantised network has no
+    `tfjs_dir`: TensorFlow.js has no such operators on wasm."""
 
     case_dir: Path
-    tfjs_dir: Path
+    tfjs_dir: Path | None
     onnx_dir: Path
     onnx: str
     external: list[str]
@@ -45,9 +46,12 @@ def prepare(model: Network) -> Prepared:
     case_key = f"{key}-{digest(onnxruntime.__version__, *arrays)}"
     tfjs_key = f"{key}-{digest(getsource(tfjs_program))}"
     external = [file.name for file in path.parent.iterdir() if file != path]
+    tfjs = None
+    if not getattr(model, "source", ""):
+        tfjs = cached_dir("tfjs", tfjs_key, lambda d: tfjs_program.write_program(path, d))
     return Prepared(
         cached_dir("cases", case_key, lambda directory: _write_case(model, directory)),
-        cached_dir("tfjs", tfjs_key, lambda directory: tfjs_program.write_program(path, directory)),
+        tfjs,
         path.parent,
         path.name,
         external,

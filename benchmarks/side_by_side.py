@@ -82,6 +82,8 @@ def table(results: list[Comparison], peers: list[str], setting: Setting) -> Resu
             model = f"{result.model.name}, {result.model.gmacs:.2f} GMAC" if number == 0 else ""
             label = f"{runtime} {PEERS[runtime].version()}" if runtime in PEERS else runtime
             times = result.times.get(runtime)
+            if not times and runtime not in result.failures:
+                continue  # it has no part in this one
             if not times:
                 message = result.failures.get(runtime, "no round was run")
                 out.notes.append(f"{result.model.name}, {runtime}: {message.strip()}")

@@ -1,5 +1,6 @@
 """Single operators of many shapes against the peak of the engine: GEMM, convolution, depthwise convolution."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,15 +9,16 @@ import onnx
 from numpy.typing import NDArray
 from rich.console import Console
 
+from webdnn.peaks import Peaks
+
 from .browser import drive
 from .cache import cached_dir, digest
 from .macs import count_macs
 from .models.builder import GraphBuilder
 from .models.weights import RandomWeights
-from .peaks import Peaks
 from .peers import Setting, browser_job
 from .results import ResultTable
-from .statistics import Summary
+from .statistics import Summary, geometric_mean, paired_ratio
 
 WORK = 100e6  # multiply-adds of one sample; small operators are repeated
 
@@ -94,8 +96,12 @@ SHAPES: tuple[Gemm | Conv, ...] = (
     Gemm(3136, 64, 64),
     Gemm(128, 384, 384),
     Gemm(128, 384, 1536),
+    Gemm(128, 768, 768),
+    Gemm(128, 768, 3072),
     Gemm(128, 3072, 768),
     Gemm(127, 129, 131),
+    Gemm(197, 768, 2304),
+    Gemm(50, 500, 250),
     Conv(224, 3, 64, 7, 2),
     Conv(224, 3, 64, 3),
     Conv(112, 64, 64, 3),
@@ -149,12 +155,22 @@ class Rate:
     failures: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def sweep(peers: list[str], setting: Setting, console: Console, match: str) -> list[Rate]:
-    """Measure all shapes whose name contains `match`, the peers in turns."""
+def gemm(text: str) -> Gemm:
+    """A product from its sizes: `127x129x131` is [127, 129] x [129, 131].
+
+    Raises:
+        ValueError: these are not three numbers.
+    """
+    m, k, n = (int(part) for part in text.split("x"))
+    return Gemm(m, k, n)
+
+
+def sweep(
+    peers: list[str], setting: Setting, console: Console, shapes: Sequence[Gemm | Conv]
+) -> list[Rate]:
+    """Measure operators of these shapes, the peers in turns."""
     results: list[Rate] = []
-    for shape in SHAPES:
-        if match not in shape.name:
-            continue
+    for shape in shapes:
         model = OperatorModel(shape)
         result = Rate(shape.name, count_macs(shape.build()))
         with console.status(shape.name):
@@ -171,9 +187,13 @@ def sweep(peers: list[str], setting: Setting, console: Console, match: str) -> l
 
 
 def table(results: list[Rate], peers: list[str], setting: Setting, peaks: Peaks) -> ResultTable:
-    """GFLOP/s of each shape and runtime, and the share of the peak that the first runtime reaches."""
-    columns = ["operator", "MMAC", *(f"{peer}: GFLOP/s" for peer in peers), "of peak"]
+    """GFLOP/s of each shape and runtime, the time of each runtime over that of the first, and the share of the peak
+    that the first reaches."""
+    subject, *others = peers
+    columns = ["operator", "MMAC", *(f"{peer}: GFLOP/s" for peer in peers)]
+    columns += [*(f"{peer} / {subject}" for peer in others), "of peak"]
     out = ResultTable(f"Single operators: {setting}", columns)
+    ratios: dict[str, list[float]] = {peer: [] for peer in others}
     for result in results:
         rates = [
             2 * result.macs / Summary.of(result.times[peer]).median / 1e6
@@ -183,9 +203,17 @@ def table(results: list[Rate], peers: list[str], setting: Setting, peaks: Peaks)
         ]
         share = f"{100 * rates[0] / peaks.gflops:.0f}%" if rates[0] is not None else ""
         shown = [f"{rate:.1f}" if rate is not None else "failed" for rate in rates]
+        for peer in others:
+            times, ours = result.times.get(peer), result.times.get(subject)
+            if times and ours:
+                ratios[peer].append(paired_ratio(times, ours))
+            shown.append(f"{ratios[peer][-1]:.2f}" if times and ours else "")
         out.rows.append([result.name, f"{result.macs / 1e6:.1f}", *shown, share])
         for runtime, message in result.failures.items():
             out.notes.append(f"{result.name}, {runtime}: {message.strip()}")
+    means = [f"{geometric_mean(ratios[p]):.2f}" if ratios[p] else "" for p in others]
+    if len(results) > 1 and others:
+        out.rows.append(["geometric mean", "", *("" for _ in peers), *means, ""])
     out.notes.append(
         f"Peak: {peaks.gflops:.1f} GFLOP/s. Times are of whole runs, inputs and outputs copied."
     )

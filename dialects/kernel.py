@@ -14,6 +14,7 @@ from xdsl.dialects.builtin import (
     ArrayAttr,
     DictionaryAttr,
     FunctionType,
+    IndexType,
     IntegerAttr,
     StringAttr,
     i64,
@@ -36,6 +37,7 @@ from xdsl.irdl import (
     param_def,
     prop_def,
     region_def,
+    result_def,
     traits_def,
     var_operand_def,
     var_result_def,
@@ -55,6 +57,13 @@ from xdsl.utils.exceptions import VerifyException
 
 HINT = "hint"
 """The attribute of a region that says, for its kernel's name, which ops it was made from."""
+
+DIGEST = "digest"
+"""The attribute of a kernel that says what it computes, as it was outlined: entries of a schedule file name it."""
+
+PANELS = "panels"
+"""The attribute of a kernel that says, for each operand, how many columns a panel of the packed weight has; 0 where
+the operand is not packed."""
 
 ScheduleValue = int | str | Sequence[int]
 
@@ -197,6 +206,11 @@ class FuncOp(IRDLOperation):
     On level `kernels` it maps tensors to tensors. On level `loops` its operands are one-dimensional memrefs (each
     tensor flattened in row-major order), inputs first and outputs last, and it returns nothing; `num_outputs` says how
     many of the operands are outputs. `grid` and `workgroup` (three integers each) are set by the lowering for GPUs.
+
+    A kernel for CPUs that several threads can share has `work`: a call does the part of it that `kernel.work_range`
+    names, calls with ranges that together are `0` to `work` do all of it, in any order and at the same time. It is
+    about as many units as the kernel runs instructions, or fewer where these are very many; `grain` is how many are
+    worth the trouble of one more thread.
     """
 
     name = "kernel.func"
@@ -206,10 +220,12 @@ class FuncOp(IRDLOperation):
     num_outputs = opt_prop_def(IntegerAttr)
     grid = opt_prop_def(ArrayAttr[IntegerAttr])
     workgroup = opt_prop_def(ArrayAttr[IntegerAttr])
+    work = opt_prop_def(IntegerAttr)
+    grain = opt_prop_def(IntegerAttr)
     body = region_def("single_block")
     traits = traits_def(IsolatedFromAbove(), SymbolOpInterface(), _KernelCallable())
 
-    OPTIONAL: ClassVar = ("schedule", "num_outputs", "grid", "workgroup")
+    OPTIONAL: ClassVar = ("schedule", "num_outputs", "grid", "workgroup", "work", "grain")
 
     def __init__(
         self,
@@ -283,6 +299,8 @@ class FuncOp(IRDLOperation):
             )
         if not isinstance(self.body.block.last_op, ReturnOp):
             raise VerifyException(f"kernel.func @{self.sym_name.data} ends with kernel.return")
+        if (self.work is None) != (self.grain is None):
+            raise VerifyException(f"kernel.func @{self.sym_name.data}: work and grain go together")
 
 
 @irdl_op_definition
@@ -304,4 +322,25 @@ class ReturnOp(IRDLOperation):
             raise VerifyException("kernel.return must give values of the kernel's result types")
 
 
-Kernel = Dialect("kernel", [YieldOp, RegionOp, FuncOp, ReturnOp], [ScheduleAttr])
+@irdl_op_definition
+class WorkRangeOp(IRDLOperation):
+    """The part of a kernel's work, from `begin` to before `end`, that this call is to do: from 0 to the function's
+    `work` if it is to do all."""
+
+    name = "kernel.work_range"
+    begin = result_def(IndexType)
+    end = result_def(IndexType)
+    assembly_format = "attr-dict"
+    traits = traits_def(Pure(), HasParent(FuncOp))
+
+    def __init__(self) -> None:
+        super().__init__(result_types=[IndexType(), IndexType()])
+
+    def verify_(self) -> None:
+        func = self.parent_op()
+        assert isinstance(func, FuncOp)
+        if func.work is None:
+            raise VerifyException("kernel.work_range stands in a kernel.func that says its work")
+
+
+Kernel = Dialect("kernel", [YieldOp, RegionOp, FuncOp, ReturnOp, WorkRangeOp], [ScheduleAttr])

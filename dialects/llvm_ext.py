@@ -1,4 +1,4 @@
-"""What xDSL's `llvm` dialect cannot say yet: instructions that it has no op for, or none for vectors.
+"""What xDSL's `llvm` dialect cannot say yet: instructions that it has no op for, or none for vectors or threads.
 
 Names and meaning are those of MLIR's `llvm` dialect (`llvm.extractelement`, `llvm.uitofp`; `llvm.fcmp`
 and `llvm.select` on vectors). They live in a dialect of their own because a dialect belongs to
@@ -16,7 +16,9 @@ from xdsl.dialects.builtin import (
     StringAttr,
     VectorType,
     i1,
+    i32,
 )
+from xdsl.dialects.llvm import LLVMPointerType
 from xdsl.ir import Attribute, Dialect, SSAValue
 from xdsl.irdl import (
     AnyAttr,
@@ -137,4 +139,62 @@ class FreezeOp(IRDLOperation):
         super().__init__(operands=[arg], result_types=[arg.type])
 
 
-LLVMExt = Dialect("llvm_ext", [ExtractElementOp, SelectOp, FCmpOp, UIToFPOp, FreezeOp])
+@irdl_op_definition
+class AtomicAddOp(IRDLOperation):
+    """Adds to an i32 in memory that threads share, and gives what it was before (`llvm.atomicrmw add ... seq_cst`)."""
+
+    name = "llvm_ext.atomic_add"
+
+    address = operand_def(LLVMPointerType)
+    value = operand_def(i32)
+    res = result_def(i32)
+
+    assembly_format = "$value `,` $address attr-dict `:` type($address)"
+
+    def __init__(self, value: SSAValue, address: SSAValue) -> None:
+        super().__init__(operands=[address, value], result_types=[i32])
+
+
+@irdl_op_definition
+class AtomicLoadOp(IRDLOperation):
+    """An i32 of memory that threads share (`llvm.load atomic ... seq_cst`)."""
+
+    name = "llvm_ext.atomic_load"
+
+    address = operand_def(LLVMPointerType)
+    res = result_def(i32)
+
+    assembly_format = "$address attr-dict `:` type($address)"
+
+    def __init__(self, address: SSAValue) -> None:
+        super().__init__(operands=[address], result_types=[i32])
+
+
+@irdl_op_definition
+class AtomicStoreOp(IRDLOperation):
+    """Puts an i32 into memory that threads share (`llvm.store atomic ... seq_cst`)."""
+
+    name = "llvm_ext.atomic_store"
+
+    value = operand_def(i32)
+    address = operand_def(LLVMPointerType)
+
+    assembly_format = "$value `,` $address attr-dict `:` type($address)"
+
+    def __init__(self, value: SSAValue, address: SSAValue) -> None:
+        super().__init__(operands=[value, address])
+
+
+LLVMExt = Dialect(
+    "llvm_ext",
+    [
+        ExtractElementOp,
+        SelectOp,
+        FCmpOp,
+        UIToFPOp,
+        FreezeOp,
+        AtomicAddOp,
+        AtomicLoadOp,
+        AtomicStoreOp,
+    ],
+)

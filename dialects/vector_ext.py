@@ -18,10 +18,13 @@ from xdsl.dialects.builtin import (
     StringAttr,
     VectorType,
     i1,
+    i16,
+    i32,
 )
 from xdsl.ir import Attribute, Dialect, SSAValue
 from xdsl.irdl import (
     AnyAttr,
+    EqAttrConstraint,
     IRDLOperation,
     VarConstraint,
     irdl_op_definition,
@@ -189,6 +192,35 @@ class TruncIOp(_CastOp):
     input = operand_def(_Integers)
 
 
+@irdl_op_definition
+class DotOp(IRDLOperation):
+    """Products of 16-bit integers, added in pairs to 32-bit ones: `acc[i] + lhs[2i] * rhs[2i] + lhs[2i+1] * rhs[2i+1]`.
+
+    Exact but for the sum, which wraps around (WebAssembly's `i32x4.dot_i16x8_s`, x86's `pmaddwd`).
+    """
+
+    name = "vector_ext.dot"
+    F: ClassVar = VarConstraint("F", VectorType.constr(EqAttrConstraint(i16)))
+    T: ClassVar = VarConstraint("T", VectorType.constr(EqAttrConstraint(i32)))
+
+    lhs = operand_def(F)
+    rhs = operand_def(F)
+    acc = operand_def(T)
+    res = result_def(T)
+
+    assembly_format = "$lhs `,` $rhs `,` $acc attr-dict `:` type($lhs) `,` type($acc)"
+    traits = traits_def(Pure())
+
+    def __init__(self, lhs: SSAValue, rhs: SSAValue, acc: SSAValue) -> None:
+        super().__init__(operands=[lhs, rhs, acc], result_types=[acc.type])
+
+    def verify_(self) -> None:
+        lhs, acc = self.lhs.type, self.acc.type
+        assert isinstance(lhs, VectorType) and isinstance(acc, VectorType)
+        if lhs.get_shape() != (2 * acc.get_shape()[0],):
+            raise VerifyException("vector_ext.dot: each lane of the sum takes two products")
+
+
 VectorExt = Dialect(
     "vector_ext",
     [
@@ -202,5 +234,6 @@ VectorExt = Dialect(
         ExtSIOp,
         ExtUIOp,
         TruncIOp,
+        DotOp,
     ],
 )

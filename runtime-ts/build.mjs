@@ -1,16 +1,19 @@
-// Bundles the runtime into one file. Run as a script it writes dist/index.js; `bundle` gives the text to tests.
+// Bundles the runtime and the script of its threads. Run as a script it writes dist; `bundle` gives the texts to tests.
 import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 
-/** @returns {Promise<{ code: string, map: string }>} the minified ESM bundle and its source map */
-export async function bundle() {
+/**
+ * @param {string} name of a file in src without its ending
+ * @returns {Promise<{ code: string, map: string }>} the minified ESM bundle and its source map
+ */
+async function bundled(name) {
   const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: ["src/index.ts"],
-    outfile: "dist/index.js",
+    entryPoints: [`src/${name}.ts`],
+    outfile: `dist/${name}.js`,
     bundle: true,
     format: "esm",
     platform: "browser",
@@ -27,9 +30,17 @@ export async function bundle() {
   return { code: find(".js"), map: find(".js.map") };
 }
 
+/** @returns the runtime, and the script of its threads, which lies beside it as worker.js */
+export async function bundle() {
+  const [index, worker] = await Promise.all([bundled("index"), bundled("worker")]);
+  return { ...index, worker: worker.code, workerMap: worker.map };
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { code, map } = await bundle();
+  const { code, map, worker, workerMap } = await bundle();
   await mkdir(`${root}dist`, { recursive: true });
   await writeFile(`${root}dist/index.js`, code);
   await writeFile(`${root}dist/index.js.map`, map);
+  await writeFile(`${root}dist/worker.js`, worker);
+  await writeFile(`${root}dist/worker.js.map`, workerMap);
 }

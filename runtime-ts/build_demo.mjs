@@ -4,12 +4,13 @@ import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const source = fileURLToPath(new URL("../examples/style-transfer/", import.meta.url));
+const worker = fileURLToPath(new URL("src/worker.ts", import.meta.url));
 const target = fileURLToPath(new URL("../webdnn/demo/page/", import.meta.url));
 
 await mkdir(target, { recursive: true });
 await build({
-  entryPoints: [`${source}main.ts`],
-  outfile: `${target}main.js`,
+  entryPoints: { main: `${source}main.ts`, worker },
+  outdir: target,
   bundle: true,
   format: "esm",
   platform: "browser",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable, Sequence
+from typing import TextIO
 
 from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.peaks import Peaks
 
 
 def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
@@ -32,8 +35,39 @@ def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
     return shapes
 
 
+def parse_peaks(value: str) -> Peaks:
+    """`"57,30"` as the peaks of an engine: billions of operations, and of bytes, a second.
+
+    Raises:
+        WebDNNError: the value is not of this form.
+    """
+    try:
+        gflops, gigabytes = (float(part) for part in value.split(","))
+        if not (gflops > 0 and gigabytes > 0):
+            raise ValueError
+    except ValueError:
+        raise WebDNNError(
+            f"--peak {value} is not a pair of rates",
+            hint="write --peak 57,30 for 57 GFLOP/s, 30 GB/s",
+        ) from None
+    return Peaks(gflops, {1: gigabytes})
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    if issubclass(category, UserWarning):
+        print(f"warning: {message}", file=file or sys.stderr)
+
+
 def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool; bad input becomes one message on standard error and exit code 1."""
+    """Run a tool; bad input becomes one message on standard error and exit code 1, a warning a message alone."""
+    warnings.showwarning = _show_warning
     try:
         main()
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
@@ -20,17 +21,21 @@ from webdnn.demo.style_transfer import (
     style_photo,
     write_picture,
 )
+from webdnn.dialects.errors import WebDNNError
 from webdnn.ir_dump import IRDump
 from webdnn.kernel_cache import KernelCache
 from webdnn.package import Package, check_output
 from webdnn.progress import progress_bars
 from webdnn.report import describe_package
-from webdnn.runner import run_files, time_package
+from webdnn.runner import run_files, time_kernels, time_package
+from webdnn.schedules import ScheduleDump, all_hooks
 from webdnn.stages import OPTIONAL_PASSES, STAGES
-from webdnn.tools.arguments import parse_shapes, run_tool
+from webdnn.tools.arguments import parse_peaks, parse_shapes, run_tool
+from webdnn.tuning.tune import describe as describe_tuning
+from webdnn.tuning.tune import tune as tune_model
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 140)  # wide enough for a log
 
 EngineName = Literal["wasmtime", "wgpu"]
 Shapes = Annotated[
@@ -58,9 +63,20 @@ def compile(
     ] = None,
     jobs: Annotated[int | None, typer.Option(help="processes; by default one a core")] = None,
     cache: Annotated[bool, typer.Option(help="use kernels compiled before")] = True,
+    threads: Annotated[
+        bool, typer.Option(help="wasm modules for several threads, beside those for one")
+    ] = True,
+    schedule: Annotated[
+        str | None,
+        typer.Option(help="a file of schedules; auto: what `webdnn tune` has learnt here"),
+    ] = None,
+    dump_schedule: Annotated[
+        Path | None, typer.Option(help="write the schedule of each kernel to this file")
+    ] = None,
 ) -> None:
     """Compile a model to a package."""
-    dump = IRDump(dump_ir, print_stage or [])
+    dump_ir_hook = IRDump(dump_ir, print_stage or [])
+    dump_schedule_hook = ScheduleDump(dump_schedule)
     with progress_bars() as progress:
         check_output(output)
         package = compile_model(
@@ -68,12 +84,15 @@ def compile(
             target=target,
             shapes=parse_shapes(shape or []),
             without=without or (),
-            hook=dump,
+            hook=all_hooks(dump_ir_hook, dump_schedule_hook),
             cache=KernelCache(enabled=cache),
             jobs=jobs,
             progress=progress,
+            threads=threads,
+            schedules=schedule,
         )
         package.save(output)
+        dump_schedule_hook.save()
     console.print(describe_package(package, output))
 
 
@@ -94,11 +113,62 @@ def run(
 @app.command()
 def bench(
     package: Annotated[Path, typer.Argument(help="a package's folder")],
-    engine: Annotated[EngineName, typer.Option(help="what runs it")] = "wasmtime",
+    engine: Annotated[
+        Literal["wasmtime", "wgpu", "node", "chromium"], typer.Option(help="what runs it")
+    ] = "wasmtime",
     repeat: Annotated[int, typer.Option(min=1, help="timed runs")] = 10,
+    per_kernel: Annotated[
+        bool,
+        typer.Option(
+            "--per-kernel", help="time each kernel of the wasm back end, against the roofline"
+        ),
+    ] = False,
+    top: Annotated[int, typer.Option(min=1, help="how many kernels to show")] = 30,
+    peak: Annotated[
+        str | None,
+        typer.Option(help="GFLOP/s,GB/s of the engine; measured if it is not given"),
+    ] = None,
 ) -> None:
-    """Time a package on random inputs in an engine of this machine (browsers: see benchmarks/)."""
-    console.print(time_package(Package.load(package), engine, repeat))
+    """Time a package on random inputs in an engine of this machine (beside other runtimes: see benchmarks/)."""
+    loaded = Package.load(package)
+    if not per_kernel:
+        console.print(time_package(loaded, engine, repeat))
+        return
+    if engine == "wgpu":
+        raise WebDNNError("wgpu does not time kernels", hint="python -m benchmarks kernels does")
+    peaks = None if peak is None else parse_peaks(peak)
+    with progress_bars() as progress:
+        table = time_kernels(loaded, engine, repeat, peaks=peaks, top=top, progress=progress)
+    console.print(table)
+
+
+@app.command()
+def tune(
+    model: Annotated[Path, typer.Argument(help="an ONNX model")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="the file of schedules that is written")
+    ],
+    engine: Annotated[
+        Literal["chromium", "node"], typer.Option(help="where kernels are timed")
+    ] = "chromium",
+    shape: Shapes = None,
+    time: Annotated[float, typer.Option(min=0, help="about how many seconds to spend")] = 300.0,
+    kernels: Annotated[
+        int | None, typer.Option(min=1, help="search only the slowest so many")
+    ] = None,
+) -> None:
+    """Search schedules for a model's kernels (wasm) by timing them; `webdnn compile --schedule` takes the outcome."""
+    with progress_bars() as progress:
+        outcome = tune_model(
+            model,
+            engine=engine,
+            shapes=parse_shapes(shape or []),
+            seconds=time,
+            kernels=kernels,
+            progress=progress,
+        )
+    outcome.table.save(output)
+    console.print(describe_tuning(outcome))
 
 
 @app.command()

@@ -12,7 +12,17 @@ __version__ = version("webdnn")
 from webdnn.compiler import compile
 from webdnn.dialects.errors import WebDNNError
 from webdnn.kernel_cache import KernelCache
+from webdnn.lowering.kernels.schedule_table import ScheduleEntry, ScheduleTable
 from webdnn.package import Package
 from webdnn.stages import STAGES
 
-__all__ = ["STAGES", "KernelCache", "Package", "WebDNNError", "__version__", "compile"]
+__all__ = [
+    "STAGES",
+    "KernelCache",
+    "Package",
+    "ScheduleEntry",
+    "ScheduleTable",
+    "WebDNNError",
+    "__version__",
+    "compile",
+]

@@ -20,11 +20,15 @@ from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.kernel_cache import KernelCache
 from webdnn.kernel_compiler import CompiledKernel, compile_kernels
+from webdnn.lowering.kernels.cost import kernel_costs
+from webdnn.lowering.kernels.digest import kernel_digest
+from webdnn.lowering.kernels.schedule_table import ScheduleTable
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.weights_function import WeightsFunction
 from webdnn.package import FORMAT, FORMAT_VERSION, Package
-from webdnn.packaging import Program, planned_program, wasm_section, webgpu_section
+from webdnn.packaging import Program, describe_cost, planned_program, wasm_section, webgpu_section
 from webdnn.progress import Progress, no_progress
+from webdnn.schedules import find_schedules, warn_of_unused
 from webdnn.stages import TARGETS, Target, check_optional, context, passes_between, stage_index
 
 Model = str | Path | bytes | ModelProto
@@ -46,6 +50,8 @@ class CompileOptions:
         cache: where compiled kernels are kept.
         jobs: processes for kernels; by default one a core.
         progress: shows how far it is.
+        threads: whether the package gets wasm modules for several threads too.
+        schedules: schedules that go before those of the compiler.
     """
 
     target: TargetChoice = "both"
@@ -58,6 +64,8 @@ class CompileOptions:
     cache: KernelCache = field(default_factory=KernelCache)
     jobs: int | None = None
     progress: Progress = no_progress
+    threads: bool = True
+    schedules: ScheduleTable | None = None
 
     @property
     def targets(self) -> tuple[Target, ...]:
@@ -75,6 +83,8 @@ def compile(
     cache: KernelCache | None = None,
     jobs: int | None = None,
     progress: Progress | None = None,
+    threads: bool = True,
+    schedules: ScheduleTable | str | Path | None = None,
 ) -> Package:
     """Compile an ONNX model.
 
@@ -88,9 +98,12 @@ def compile(
         cache: where compiled kernels are kept; `KernelCache(enabled=False)` for nowhere.
         jobs: processes that compile kernels; by default one a core.
         progress: shows how far it is.
+        threads: whether the package gets wasm modules for several threads beside those for one.
+        schedules: schedules of kernels, or a file of them, that go before those that the compiler chooses; `"auto"` for
+            what `webdnn tune` has learnt on this machine. There is a warning about entries that fit no kernel.
 
     Raises:
-        WebDNNError: the model is bad, or cannot be compiled.
+        WebDNNError: the model is bad, or cannot be compiled, or a schedule does not fit its kernel.
     """
     options = CompileOptions(
         target=target,
@@ -101,6 +114,8 @@ def compile(
         cache=cache or KernelCache(),
         jobs=jobs,
         progress=progress or no_progress,
+        threads=threads,
+        schedules=find_schedules(schedules),
     )
     for stage in options.passes:
         stage_index(stage)
@@ -129,18 +144,22 @@ def package_from(
         "backends": {},
     }
     package = Package(manifest, {})
+    digests: set[tuple[str, str]] = set()
     for target in options.targets:
-        section, files, program = _backend(module.clone(), weights, target, options)
+        section, files, program, kernels = _backend(module.clone(), weights, target, options)
+        digests.update((target, kernel_digest(k)) for k in kernels)
         manifest["inputs"] = program.tensors("input")
         manifest["outputs"] = program.tensors("output")
         manifest["backends"][target] = section
         package.files.update(files)
+    if options.schedules is not None:
+        warn_of_unused(options.schedules, options.targets, digests)
     return package
 
 
 def _backend(
     module: ModuleOp, weights: WeightStore, target: Target, options: CompileOptions
-) -> tuple[dict[str, Any], dict[str, bytes | memoryview], Program]:
+) -> tuple[dict[str, Any], dict[str, bytes | memoryview], Program, Sequence[kernel.FuncOp]]:
     lower(module, "linalg", "kernels", target, options)
     kernels = [op for op in module.ops if isinstance(op, kernel.FuncOp)]
     extra = [(stage, p) for stage in ("loops", "target") for p in options.passes.get(stage, ())]
@@ -158,13 +177,16 @@ def _backend(
     }
     with options.progress(f"{target} package", None):
         for op in kernels:
-            module.body.block.erase_op(op)
+            op.detach()
         lower(module, "kernels", "loops", target, options)
         arrays = run_nn_block(WeightsFunction(module).function.body.block, (), weights)
         program = planned_program(module)
-        make = wasm_section if target == "wasm" else webgpu_section
-        section, files = make(program, by_name, arrays)
-    return section, files, program
+        if target == "wasm":
+            section, files = wasm_section(program, by_name, arrays, threads=options.threads)
+        else:
+            section, files = webgpu_section(program, by_name, arrays)
+        describe_cost(section, kernel_costs(kernels, target))
+    return section, files, program, kernels
 
 
 def lower(
@@ -172,7 +194,12 @@ def lower(
 ) -> None:
     """Lower a module in place between two stages, with the user's passes and the hook at each stage."""
     ctx = context()
-    steps = passes_between(start, stop, target or options.targets[0])
+    steps = passes_between(
+        start,
+        stop,
+        target or options.targets[0],
+        options.schedules,
+    )
     for stage in dict.fromkeys(stage for stage, _ in steps):
         for reached, step in steps:
             if reached == stage and step.name not in options.without:

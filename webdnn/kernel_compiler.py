@@ -24,6 +24,7 @@ from webdnn.lowering.target_wasm.expand_half import ExpandHalf
 from webdnn.lowering.target_wasm.expand_math import ExpandMath
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.lowering.target_wasm.layout import kernel_stack_bytes
+from webdnn.lowering.target_wasm.plan_to_llvm import KernelWork
 from webdnn.stages import Target, context, passes_between
 
 WASM_VARIANTS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -35,16 +36,18 @@ WASM_VARIANTS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class WasmKernel:
-    """An object file for each of WASM_VARIANTS, and the bytes of stack that the kernel's own arrays take."""
+    """An object file for each of WASM_VARIANTS, the bytes of stack that the kernel's own arrays take, and how its work
+    can be shared."""
 
     objects: tuple[bytes, ...]
     stack_bytes: int
+    work: KernelWork | None
 
 
 CompiledKernel = WasmKernel | Shader
 
 
-def _text(func: kernel.FuncOp) -> str:
+def kernel_text(func: kernel.FuncOp) -> str:
     """A module of the kernel alone. In generic form: upstream cannot parse its print of a generic with two results."""
     stream = StringIO()
     Printer(stream, print_generic_format=True).print_op(ModuleOp([func.clone()]))
@@ -56,11 +59,16 @@ def _parse(ctx: Context, text: str) -> ModuleOp:
 
 
 def compile_kernel(
-    text: str, target: Target, extra: Sequence[tuple[str, ModulePass]]
+    text: str,
+    target: Target,
+    extra: Sequence[tuple[str, ModulePass]] = (),
+    wasm_variants: Sequence[tuple[str, tuple[str, ...]]] = WASM_VARIANTS,
 ) -> CompiledKernel:
     """Compile the kernel whose IR on level `kernels` is `text`.
 
-    `extra` are passes of the user's, each with the stage after which it runs (`loops` or `target`).
+    Args:
+        extra: passes of the user's, each with the stage after which it runs (`loops` or `target`).
+        wasm_variants: what of WASM_VARIANTS to make.
     """
     ctx = context()
     module = _parse(ctx, text)
@@ -75,7 +83,7 @@ def compile_kernel(
     stack = kernel_stack_bytes(func)
     # The variants differ in how vectors are multiplied and added; without that they are one.
     differ = bool(extra) or any(isinstance(op, vector.FMAOp) for op in func.walk())
-    variants = WASM_VARIANTS if differ else WASM_VARIANTS[-1:]
+    variants = wasm_variants if differ else wasm_variants[-1:]
     objects: list[bytes] = []
     for _, features in variants:
         variant = module.clone()
@@ -85,8 +93,8 @@ def compile_kernel(
                 step.apply(ctx, variant)
         objects.append(compile_object(variant, features))
     if not differ:
-        objects *= len(WASM_VARIANTS)
-    return WasmKernel(tuple(objects), stack)
+        objects *= len(wasm_variants)
+    return WasmKernel(tuple(objects), stack, KernelWork.of(func))
 
 
 def _lower(
@@ -123,7 +131,7 @@ def compile_kernels(
         jobs: how many processes; by default one a core.
         on_done: called once for each kernel that is done.
     """
-    texts = [_text(k) for k in kernels]
+    texts = [kernel_text(k) for k in kernels]
     keys = [cache.key(target, text, repr(extra)) for text in texts]
     results: dict[int, CompiledKernel] = {}
     for index, key in enumerate(keys):

@@ -17,6 +17,8 @@ from webdnn.dialects.errors import WebDNNError
 
 Array = npt.NDArray[Any]
 Engine = Literal["wasmtime", "wgpu"]
+KernelEngine = Literal["wasmtime", "node", "chromium"]
+"""Engines in which single kernels of the wasm back end are timed."""
 
 MANIFEST = "model.json"
 FORMAT = "webdnn-package"

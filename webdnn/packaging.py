@@ -19,7 +19,8 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.locations import location_names
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
-from webdnn.lowering.target_wasm.layout import memory_layout, stack_for
+from webdnn.lowering.kernels.cost import KernelCost
+from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_for
 from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module
 from webdnn.package import SHARD_BYTES, describe_file
 from webdnn.stages import Target
@@ -142,26 +143,37 @@ def _shards(image: memoryview, folder: str, files: Files) -> list[dict[str, Any]
 
 
 def wasm_section(
-    program: Program, compiled: Mapping[str, CompiledKernel], arrays: Sequence[Array]
+    program: Program,
+    compiled: Mapping[str, CompiledKernel],
+    arrays: Sequence[Array],
+    *,
+    threads: bool = True,
 ) -> tuple[dict[str, Any], Files]:
-    """The manifest's section `wasm`, and its files."""
+    """The manifest's section `wasm`, and its files. `threads`: with modules for several threads."""
     kernels = [k for k in compiled.values() if isinstance(k, WasmKernel)]
     layout = memory_layout(program.op, stack_bytes=stack_for(k.stack_bytes for k in kernels))
+    works = {
+        name: kernel.work
+        for name, kernel in compiled.items()
+        if isinstance(kernel, WasmKernel) and kernel.work is not None
+    }
     files: Files = {}
     modules: list[dict[str, Any]] = []
-    for variant, (name, features) in enumerate(WASM_VARIANTS):
-        host = compile_object(program_module(program.op, layout), features)
-        objects = [host, *(k.objects[variant] for k in kernels)]
-        module = link(
-            objects,
-            exports=entry_points(program.op),
-            stack_size=layout.stack_bytes,
-            memory_pages=layout.pages,
-            data_limit=layout.weights_offset,
-        )
-        file = f"wasm/{name}.wasm"
-        files[file] = module
-        modules.append({**describe_file(file, module), "features": list(features)})
+    for threaded in (True, False) if threads else (False,):
+        for variant, (name, features) in enumerate(WASM_VARIANTS):
+            host = program_module(program.op, layout, works, threads=threaded)
+            module = link(
+                [compile_object(host, features), *(k.objects[variant] for k in kernels)],
+                exports=entry_points(program.op, threads=threaded),
+                stack_size=layout.stack_bytes,
+                memory_pages=layout.pages,
+                max_pages=layout.max_pages if threaded else None,
+                data_limit=layout.control_offset,
+            )
+            needed = [*features, *(["threads"] if threaded else [])]
+            file = f"wasm/{'threads-' if threaded else ''}{name}.wasm"
+            files[file] = module
+            modules.append({**describe_file(file, module), "features": needed})
 
     def places(role: str) -> list[dict[str, int]]:
         slices = [_slice(op.slice) for op in program.bindings(role)]
@@ -171,6 +183,7 @@ def wasm_section(
     section: dict[str, Any] = {
         "modules": modules,
         "memory": {"pages": layout.pages},
+        **({"threads": _threads(layout)} if threads else {}),
         "weights": {
             "offset": layout.weights_offset,
             "bytes": len(image),
@@ -207,6 +220,23 @@ def _weights_needed(launch: plan.LaunchIntoOp) -> int:
 def _count_at_load(launches: Sequence[plan.LaunchIntoOp]) -> int:
     """How many launches, the first ones, run once at load."""
     return sum(op.at_load is not None for op in launches)
+
+
+def _threads(layout: MemoryLayout) -> dict[str, int]:
+    """What the manifest says of modules for threads."""
+    return {
+        "max": layout.max_threads,
+        "maxPages": layout.max_pages,
+        "stackBytes": layout.stack_bytes,
+    }
+
+
+def describe_cost(section: dict[str, Any], costs: Mapping[str, KernelCost]) -> None:
+    """Say in a back end's section what each kernel has to do in one launch, for profilers."""
+    entries = section.setdefault("kernels", [{"name": name} for name in costs])
+    for entry in entries:
+        cost = costs[entry["name"]]
+        entry.update(flops=cost.flops, bytes=cost.bytes)
 
 
 def _used_bytes(slice: plan.SliceOp) -> int:

@@ -13,7 +13,11 @@ import numpy.typing as npt
 from rich.table import Table
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.package import Engine, Package
+from webdnn.engines.scripted import ScriptedEngineName
+from webdnn.kernel_profile import COLUMNS, kernel_rows, profile_package, time_runs
+from webdnn.package import Engine, KernelEngine, Package
+from webdnn.peaks import Peaks, measure_peaks
+from webdnn.progress import Progress, no_progress
 
 Array = npt.NDArray[Any]
 
@@ -59,8 +63,22 @@ def random_inputs(package: Package, seed: int = 0) -> dict[str, Array]:
     return inputs
 
 
-def time_package(package: Package, engine: Engine, repeat: int) -> Table:
+def time_package(package: Package, engine: Engine | ScriptedEngineName, repeat: int) -> Table:
     """Times of single runs, loading apart."""
+    match engine:
+        case "node" | "chromium":
+            found = time_runs(package, engine, repeat)
+        case _:
+            found = _times_in(package, engine, repeat)
+    table = Table(title=f"{package.manifest['name']} in {engine}, {repeat} runs")
+    names = ("best", "median", "worst")
+    for name in names:
+        table.add_column(f"{name} (ms)", justify="right")
+    table.add_row(*(f"{found[name]:.2f}" for name in names))
+    return table
+
+
+def _times_in(package: Package, engine: Engine, repeat: int) -> dict[str, float]:
     program = load_program(package, engine)
     inputs = random_inputs(package)
     program.run(inputs)
@@ -69,10 +87,36 @@ def time_package(package: Package, engine: Engine, repeat: int) -> Table:
         start = time.perf_counter()
         program.run(inputs)
         times.append((time.perf_counter() - start) * 1000)
-    table = Table(title=f"{package.manifest['name']} in {engine}, {repeat} runs")
-    for name, value in (("best", min(times)), ("median", median(times)), ("worst", max(times))):
-        table.add_column(f"{name} (ms)", footer=f"{value:.2f}", justify="right")
-    table.add_row(f"{min(times):.2f}", f"{median(times):.2f}", f"{max(times):.2f}")
+    return {"best": min(times), "median": median(times), "worst": max(times)}
+
+
+def time_kernels(
+    package: Package,
+    engine: KernelEngine,
+    rounds: int,
+    *,
+    peaks: Peaks | None = None,
+    top: int = 30,
+    progress: Progress = no_progress,
+) -> Table:
+    """Times and rates of the slowest kernels of the wasm back end.
+
+    Args:
+        rounds: samples of each launch.
+        peaks: of the engine; measured if they are not given.
+        top: how many kernels to show.
+    """
+    with progress(f"profile in {engine}", rounds if engine != "wasmtime" else None) as advance:
+        profile = profile_package(package, engine, rounds, on_step=advance)
+    if peaks is None:
+        with progress(f"peaks of {engine}", None):
+            peaks = measure_peaks(engine)
+    table = Table(title=f"Kernels of {profile.model} in {profile.engine}", caption=f"Peak: {peaks}")
+    for number, column in enumerate(COLUMNS):
+        text = number in (0, len(COLUMNS) - 1)
+        table.add_column(column, justify="left" if text else "right", no_wrap=True)
+    for row in kernel_rows(profile, peaks, top):
+        table.add_row(*row)
     return table
 
 

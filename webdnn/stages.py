@@ -12,13 +12,18 @@ from xdsl.passes import ModulePass
 from xdsl.universe import Universe
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.lowering.kernels.apply_schedules import ApplySchedules, ApplyScheduleTable
 from webdnn.lowering.kernels.launch_at_load import LaunchAtLoad
 from webdnn.lowering.kernels.outline import OutlineKernels
 from webdnn.lowering.kernels.pack_weights import PackWeights
 from webdnn.lowering.kernels.plan_memory import PlanMemory
+from webdnn.lowering.kernels.schedule_table import ScheduleTable
+from webdnn.lowering.linalg.absorb_transposes import AbsorbTransposes
+from webdnn.lowering.linalg.fuse_attention import FuseAttention
 from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
+from webdnn.lowering.loops_cpu.distribute import DistributeParallelLoops
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass, LowerKernelsToCPULoopsPass
 from webdnn.lowering.loops_gpu.lower import LowerKernelsToGPULoopsPass
 from webdnn.lowering.loops_gpu.schedules import AssignGPUSchedulesPass
@@ -26,6 +31,10 @@ from webdnn.lowering.nn.decompose_rows import DecomposeRows
 from webdnn.lowering.nn.decompose_transposed_conv import DecomposeTransposedConv
 from webdnn.lowering.nn.fold_channel_affine import FoldScaleIntoConv
 from webdnn.lowering.nn.hoist_weights import HoistWeights
+from webdnn.lowering.nn.integer_products import IntegerProducts
+from webdnn.lowering.nn.merge_matmuls import MergeMatmuls
+from webdnn.lowering.nn.multiply_by_inverse import MultiplyByInverse
+from webdnn.lowering.nn.narrow_integers import NarrowIntegers
 from webdnn.lowering.nn.recognize_normalize import RecognizeNormalize
 from webdnn.lowering.nn.sink_transposes import SinkTransposes
 from webdnn.lowering.nn.split_concats import SplitConcats
@@ -57,13 +66,24 @@ class Stage:
 
 def _kernels(target: Target) -> Sequence[ModulePass]:
     if target == "wasm":
-        return (WinogradConvolutions(), OutlineKernels(), PackWeights(), AssignCPUSchedulesPass())
-    return (FusePads(), OutlineKernels(), AssignGPUSchedulesPass())
+        return (
+            WinogradConvolutions(),
+            FuseAttention(),
+            AbsorbTransposes(),
+            OutlineKernels(),
+            ApplySchedules(),
+            PackWeights(),
+            AssignCPUSchedulesPass(),
+        )
+    return (FusePads(), OutlineKernels(), ApplySchedules(target=target), AssignGPUSchedulesPass())
 
 
 def _loops(target: Target) -> Sequence[ModulePass]:
-    lower = LowerKernelsToCPULoopsPass() if target == "wasm" else LowerKernelsToGPULoopsPass()
-    return (lower, LaunchAtLoad(), PlanMemory(target=target))
+    if target == "wasm":
+        lower = (LowerKernelsToCPULoopsPass(), DistributeParallelLoops())
+    else:
+        lower = (LowerKernelsToGPULoopsPass(),)
+    return (*lower, LaunchAtLoad(), PlanMemory(target=target))
 
 
 def _target(target: Target) -> Sequence[ModulePass]:
@@ -79,10 +99,14 @@ STAGES: tuple[Stage, ...] = (
         lambda _: (
             ConvertOnnxToNN(),
             SinkTransposes(),
+            IntegerProducts(),
+            NarrowIntegers(),
             FoldScaleIntoConv(),
             DecomposeTransposedConv(),
             RecognizeNormalize(),
             DecomposeRows(),
+            MultiplyByInverse(),
+            MergeMatmuls(),
             SplitLargeWeights(),
             SplitConcats(),
         ),
@@ -101,9 +125,14 @@ OPTIONAL_PASSES: tuple[str, ...] = (
     "fold-scale-into-conv",
     "decompose-transposed-conv",
     "recognize-normalize",
+    "multiply-by-inverse",
+    "merge-matmuls",
     "fuse-kernel-regions",
     "winograd-convolutions",
+    "fuse-attention",
+    "absorb-transposes",
     "fuse-pads",
+    "apply-schedules",
     "pack-weights",
 )
 """Passes without which a model is still compiled, only to something slower."""
@@ -128,10 +157,26 @@ def stage_index(name: str) -> int:
     )
 
 
-def passes_between(start: str, stop: str, target: Target) -> list[tuple[str, ModulePass]]:
-    """The passes that lead from stage `start` to stage `stop`, each with the stage it leads to."""
+def passes_between(
+    start: str,
+    stop: str,
+    target: Target,
+    schedules: ScheduleTable | None = None,
+) -> list[tuple[str, ModulePass]]:
+    """The passes that lead from stage `start` to stage `stop`, each with the stage it leads to.
+
+    Args:
+        schedules: schedules that go before those of the compiler.
+    """
     first, last = stage_index(start), stage_index(stop)
-    return [(s.name, p) for s in STAGES[first + 1 : last + 1] for p in s.passes(target)]
+    found: list[tuple[str, ModulePass]] = []
+    for stage in STAGES[first + 1 : last + 1]:
+        for step in stage.passes(target):
+            if isinstance(step, ApplySchedules):
+                given = schedules if schedules is not None else ScheduleTable()
+                found.append((stage.name, ApplyScheduleTable(given, target)))
+            found.append((stage.name, step))
+    return found
 
 
 def context() -> Context:

@@ -16,18 +16,20 @@ from numpy.typing import NDArray
 
 from ..cache import cached_dir, digest
 from ..inputs import photograph
-from . import builder, transformer, weights
+from . import builder, quantised, transformer, weights
 
 EXTERNAL_DATA_FROM = 256 << 20  # bytes of weights
 
 
 @dataclass(frozen=True)
 class BenchmarkModel:
-    """`gmacs` is the published count in billions, `image` the size of a square input, 0 for text."""
+    """`gmacs` is the published count in billions, `image` the size of a square input, 0 for text; `source` names the
+    model that this one is a quantised form of."""
 
     name: str
     gmacs: float
     image: int = 0
+    source: str = ""
 
     def module(self) -> ModuleType:
         return import_module(f".{self.name}", __package__)
@@ -39,7 +41,10 @@ class BenchmarkModel:
 
     def path(self) -> Path:
         """The model's file. It is built at the first call, and again when the code that builds it has changed."""
-        sources = [getsource(m) for m in (builder, weights, transformer, self.module())]
+        modules = [builder, weights, transformer, self.module()]
+        if self.source:
+            modules += [quantised, MODELS[self.source].module()]
+        sources = [getsource(m) for m in modules]
         key = f"{self.name}-{digest(*sources, onnx.__version__)}"
         return cached_dir("models", key, self._write) / f"{self.name}.onnx"
 
@@ -82,5 +87,7 @@ MODELS: dict[str, BenchmarkModel] = {
         BenchmarkModel("squeezenet", 0.35, 224),
         BenchmarkModel("minilm", 1.43),
         BenchmarkModel("bert", 11.17),
+        BenchmarkModel("resnet50_int8", 4.09, 224, source="resnet50"),
+        BenchmarkModel("minilm_int8", 1.43, source="minilm"),
     )
 }

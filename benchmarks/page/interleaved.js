@@ -2,20 +2,22 @@
 
 import { loadCase, relativeError } from "./case.js";
 
-/** The largest error, relative to the output's range, with which a time still counts. */
-const TOLERANCE = 1e-4;
-
 const loaded = new Map();
 let model;
 
-/** Loads a runtime and its model and runs it `warmup` times. Returns its error against the reference. */
-async function load({ name, module, backend, threads, url, warmup }) {
+/**
+ * Loads a runtime and its model and runs it at least `warmup` times and `warmupMs` milliseconds.
+ * Returns its error against the reference; `tolerance` is the largest one, relative to the output's range, with which
+ * a time still counts.
+ */
+async function load({ name, module, backend, threads, url, warmup, warmupMs, tolerance }) {
   model ??= await loadCase(url.case);
   const { load } = await import(module);
   const runtime = await load({ backend, threads, url, inputs: model.inputs, inputsLast: model.inputsLast });
   const error = relativeError(await runtime.run(), model.expected);
-  if (!(error <= TOLERANCE)) throw new Error(`wrong result: relative error ${error}`);
-  for (let i = 1; i < warmup; i++) await runtime.run();
+  if (!(error <= tolerance)) throw new Error(`wrong result: relative error ${error}`);
+  const start = performance.now();
+  for (let i = 1; i < warmup || performance.now() - start < warmupMs; i++) await runtime.run();
   loaded.set(name, runtime);
   return { error };
 }

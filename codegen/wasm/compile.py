@@ -12,8 +12,9 @@ from webdnn.codegen.wasm.llvm_ir import to_llvmlite
 
 TRIPLE = "wasm32-unknown-unknown"
 
-BASE_FEATURES = ("bulk-memory", "mutable-globals", "nontrapping-fptoint", "sign-ext")
-"""What every engine with SIMD has, and is used without asking."""
+BASE_FEATURES = ("atomics", "bulk-memory", "mutable-globals", "nontrapping-fptoint", "sign-ext")
+"""What every engine with SIMD has, and is used without asking. Objects may use atomics so that they can be linked to a
+module for threads; kernels do not, so that the same objects do for a module without."""
 
 
 @cache
@@ -58,7 +59,7 @@ def compile_object(
 
     Args:
         module: functions in the `llvm` and `llvm_ext` dialects.
-        features: WebAssembly features beyond `BASE_FEATURES`: `simd128`, `relaxed-simd`, `atomics`.
+        features: WebAssembly features beyond `BASE_FEATURES`: `simd128`, `relaxed-simd`.
         speed: LLVM's level of optimisation.
     """
     parsed, machine = _optimised(module, features, speed)

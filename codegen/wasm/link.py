@@ -38,6 +38,7 @@ def link(
     exports: Sequence[str] = ("run", "run_range"),
     stack_size: int = PAGE,
     memory_pages: int | None = None,
+    max_pages: int | None = None,
     data_limit: int | None = None,
     names: bool = True,
 ) -> bytes:
@@ -50,6 +51,8 @@ def link(
         exports: the functions to export.
         stack_size: bytes of stack, a multiple of 16.
         memory_pages: the size of the memory, initial and maximum; by default what stack and data need.
+        max_pages: makes a module for threads, whose memory is shared and has at most so many pages. It exports
+            `__stack_pointer`, for each instance needs a stack of its own.
         data_limit: the address that constants in memory must stay below.
         names: keep the names of functions, for profilers and stack traces.
 
@@ -57,7 +60,7 @@ def link(
         WebDNNError: the module would need more than 4 GiB, its constants have no room, or the linker fails.
     """
     if memory_pages is not None:
-        check_pages(memory_pages)
+        check_pages(max_pages or memory_pages)
     with tempfile.TemporaryDirectory(prefix="webdnn-link-") as folder:
         paths: list[str] = []
         for index, data in enumerate(objects):
@@ -79,8 +82,10 @@ def link(
             "module.wasm",
         ]
         if memory_pages is not None:
-            size = memory_pages * PAGE
-            command += [f"--initial-memory={size}", f"--max-memory={size}"]
+            command.append(f"--initial-memory={memory_pages * PAGE}")
+            command.append(f"--max-memory={(max_pages or memory_pages) * PAGE}")
+        if max_pages is not None:
+            command += ["--shared-memory", "--export=__stack_pointer"]
         # A response file: a thousand paths may be too long for a command line.
         (Path(folder) / "objects.rsp").write_text("\n".join(paths))
         done = subprocess.run(
@@ -89,7 +94,8 @@ def link(
         if done.returncode:
             raise WebDNNError("wasm-ld failed", why=done.stderr.strip()[:2000])
         module = (Path(folder) / "module.wasm").read_bytes()
-    if data_limit is not None and (end := data_end(module)) > data_limit:
+    # A module for threads has its data at the same place, but writes them when the first instance starts.
+    if data_limit is not None and max_pages is None and (end := data_end(module)) > data_limit:
         raise WebDNNError(
             "the constants of the wasm module have no room before the weights",
             why=f"they end at {end}, and the weights begin at {data_limit}",

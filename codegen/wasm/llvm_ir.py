@@ -87,10 +87,32 @@ def _alloca(op: Operation, builder: ir.IRBuilder, values: Values) -> ir.Value:
     return slot
 
 
+_ORDER, _WORD = "seq_cst", 4
+
+
+def _atomic_add(op: llvm_ext.AtomicAddOp, builder: ir.IRBuilder, values: Values) -> Any:
+    return builder.atomic_rmw("add", values[op.address], values[op.value], _ORDER)
+
+
+def _atomic_load(op: llvm_ext.AtomicLoadOp, builder: ir.IRBuilder, values: Values) -> Any:
+    return builder.load_atomic(values[op.address], _ORDER, _WORD, typ=ir.IntType(32))
+
+
+def _atomic_store(op: llvm_ext.AtomicStoreOp, builder: ir.IRBuilder, values: Values) -> None:
+    # The builder's own method wants pointers with a type.
+    instruction = ir.instructions.StoreAtomicInstr(
+        builder.block, values[op.value], values[op.address], _ORDER, _WORD
+    )
+    builder._insert(instruction)  # pyright: ignore[reportPrivateUsage]
+
+
 _CONVERSIONS: dict[type[Operation], Conversion] = {
     llvm.AllocaOp: _alloca,
     llvm.ConstantOp: _constant,
     llvm.GEPOp: _gep,
+    llvm_ext.AtomicAddOp: _atomic_add,
+    llvm_ext.AtomicLoadOp: _atomic_load,
+    llvm_ext.AtomicStoreOp: _atomic_store,
     llvm_ext.ExtractElementOp: _extract_element,
     llvm_ext.FCmpOp: _fcmp,
     llvm_ext.FreezeOp: _freeze,
@@ -135,8 +157,10 @@ def _define(op: llvm.FuncOp, function: ir.Function) -> None:
             conversion = _CONVERSIONS.get(type(inner))
             if conversion is None:
                 convert_op(inner, builder, values, blocks)
-            else:
-                values[inner.results[0]] = conversion(inner, builder, values)
+                continue
+            value = conversion(inner, builder, values)
+            if inner.results:
+                values[inner.results[0]] = value
 
 
 def to_llvmlite(module: ModuleOp, *, triple: str) -> ir.Module:

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xdsl.dialects.builtin import ArrayAttr, FloatAttr, IntegerAttr, StringAttr, TensorType, i64
-from xdsl.ir import SSAValue
+from xdsl.dialects.builtin import (
+    ArrayAttr,
+    FloatAttr,
+    IntegerAttr,
+    StringAttr,
+    TensorType,
+    i8,
+    i16,
+    i32,
+    i64,
+)
+from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_op_definition,
@@ -32,9 +42,23 @@ REDUCTION_KINDS = ("sum", "prod", "max", "min", "and", "or")
 """How elements are combined; a mean is a sum and a multiplication."""
 
 
+def _verify_elements(op: IRDLOperation) -> None:
+    """Both operands and the result have one element type, or the operands are signed integers narrower than an i32
+    result."""
+    lhs, rhs, result = (element_of(v) for v in (*op.operands, *op.results))
+    if lhs == rhs == result:
+        return
+    if result != i32 or any(e not in (i8, i16) for e in (lhs, rhs)):
+        raise VerifyException(f"{op.name}: {lhs} times {rhs} does not accumulate in {result}")
+
+
 @irdl_op_definition
 class MatmulOp(IRDLOperation):
-    """`lhs [..., M, K]` times `rhs [..., K, N]`; the leading dimensions broadcast. Accumulates in the element type."""
+    """`lhs [..., M, K]` times `rhs [..., K, N]`; the leading dimensions broadcast.
+
+    Accumulates in the result's element type: that of the operands, or i32 for products of narrower signed integers (the
+    operands' types may then differ); sums of integers wrap around.
+    """
 
     name = "nn.matmul"
     lhs = operand_def(TensorType)
@@ -43,12 +67,15 @@ class MatmulOp(IRDLOperation):
     assembly_format = "$lhs `,` $rhs attr-dict `:` type($lhs) `,` type($rhs) `->` type($res)"
     traits = traits_def(Pure())
 
-    def __init__(self, lhs: SSAValue, rhs: SSAValue) -> None:
+    def __init__(self, lhs: SSAValue, rhs: SSAValue, element: Attribute | None = None) -> None:
         a, b = shape_of(lhs), shape_of(rhs)
         shape = [*broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1]]
-        super().__init__(operands=[lhs, rhs], result_types=[TensorType(element_of(lhs), shape)])
+        super().__init__(
+            operands=[lhs, rhs], result_types=[TensorType(element or element_of(lhs), shape)]
+        )
 
     def verify_(self) -> None:
+        _verify_elements(self)
         a, b = shape_of(self.lhs), shape_of(self.rhs)
         if len(a) < 2 or len(b) < 2 or a[-1] != b[-2]:
             raise VerifyException(f"nn.matmul: {a} and {b} do not multiply")
@@ -59,7 +86,8 @@ class ConvOp(IRDLOperation):
     """Convolution, channels last: `x [N, spatial..., C]`, `filter [spatial..., C / groups, M]`, result `[N,
     spatial..., M]`.
 
-    Reads only what is inside `x`: padding is a `nn.pad` before it. Any number of spatial dimensions.
+    Reads only what is inside `x`: padding is a `nn.pad` before it. Any number of spatial dimensions. Accumulates in the
+    result's element type, as `nn.matmul` does.
     """
 
     name = "nn.conv"
@@ -82,6 +110,7 @@ class ConvOp(IRDLOperation):
         strides: Sequence[int],
         dilations: Sequence[int],
         groups: int = 1,
+        element: Attribute | None = None,
     ) -> None:
         x_shape, filter_shape = shape_of(x), shape_of(filter)
         spatial = [
@@ -97,10 +126,13 @@ class ConvOp(IRDLOperation):
                 "dilations": ints(dilations),
                 "groups": int_attr(groups),
             },
-            result_types=[TensorType(element_of(x), [x_shape[0], *spatial, filter_shape[-1]])],
+            result_types=[
+                TensorType(element or element_of(x), [x_shape[0], *spatial, filter_shape[-1]])
+            ],
         )
 
     def verify_(self) -> None:
+        _verify_elements(self)
         x, filter, groups = shape_of(self.x), shape_of(self.filter), self.groups.value.data
         if len(x) != len(filter) or x[-1] != filter[-2] * groups or filter[-1] % groups:
             raise VerifyException(

@@ -19,8 +19,9 @@ from xdsl.dialects import arith, gpu, memref, scf, vector
 from xdsl.dialects.builtin import MemRefType, StringAttr, VectorType
 from xdsl.ir import Block, Operation, SSAValue
 
+from webdnn.dialects import vector_ext
 from webdnn.dialects.dtypes import Array
-from webdnn.dialects.kernel import FuncOp, ReturnOp
+from webdnn.dialects.kernel import FuncOp, ReturnOp, WorkRangeOp
 from webdnn.dialects.numpy_meaning.arith import ARITH_MEANING, dtype_of
 from webdnn.dialects.numpy_meaning.math import MATH_MEANING
 
@@ -60,7 +61,8 @@ class LoopsError(Exception):
 class _Execution:
     """Runs the body of one kernel."""
 
-    def __init__(self) -> None:
+    def __init__(self, work: tuple[int, int] = (0, 0)) -> None:
+        self.work = work
         self.lanes = [_Lanes(1, np.zeros(1, np.intp))]
         self.values: dict[SSAValue, tuple[Any, int]] = {}
 
@@ -140,7 +142,8 @@ class _Execution:
                 for lb, ub, step in zip(op.lowerBound, op.upperBound, op.step, strict=True)
             ]
         except _NotUniform:
-            raise LoopsError("the bounds of an scf.parallel differ between iterations") from None
+            self._ragged_parallel(op)
+            return
         ranges = [np.arange(lb, ub, step, dtype=np.int64) for lb, ub, step in bounds]
         points = prod(len(r) for r in ranges)
         grid = [g.reshape(-1) for g in np.meshgrid(*ranges, indexing="ij")] if ranges else []
@@ -151,6 +154,28 @@ class _Execution:
             self.enter(outer * count, np.repeat(np.arange(outer), count))
             for arg, values in zip(op.body.block.args, grid, strict=True):
                 self.set(arg, np.tile(values[start : start + count], outer))
+            self.block(op.body.block)
+            self.leave()
+
+    def _ragged_parallel(self, op: scf.ParallelOp) -> None:
+        """Lanes have different bounds: all run as many iterations as any, masked behind their own last one."""
+        if len(op.lowerBound) != 1:
+            raise LoopsError("the bounds of an scf.parallel of several dimensions differ")
+        lb, ub = (np.asarray(self.get(v[0])) for v in (op.lowerBound, op.upperBound))
+        step = self.uniform(op.step[0])
+        outer = self.lanes[-1].count
+        lb, ub = np.broadcast_to(lb, outer), np.broadcast_to(ub, outer)
+        longest = max(int(np.max(-((lb - ub) // step), initial=0)), 0)
+        each = max(1, LANES // max(outer, 1))
+        for start in range(0, longest, each):
+            count = min(each, longest - start)
+            parent = np.repeat(np.arange(outer), count)
+            values = lb[parent] + step * np.tile(np.arange(start, start + count), outer)
+            self.enter(outer * count, parent)
+            lanes = self.lanes[-1]
+            active = values < ub[parent]
+            lanes.mask = active if lanes.mask is None else active & lanes.mask
+            self.set(op.body.block.args[0], values)
             self.block(op.body.block)
             self.leave()
 
@@ -320,6 +345,11 @@ def _fma(run: _Execution, op: vector.FMAOp) -> None:
     run.set(op.res, run.get(op.lhs) * run.get(op.rhs) + run.get(op.acc))
 
 
+def _dot(run: _Execution, op: vector_ext.DotOp) -> None:
+    products = run.get(op.lhs).astype(np.int32) * run.get(op.rhs).astype(np.int32)
+    run.set(op.res, run.get(op.acc) + products[..., 0::2] + products[..., 1::2])
+
+
 def _position(op: vector.ExtractOp | vector.InsertOp) -> int:
     if op.dynamic_position or len(op.static_position) != 1:
         raise LoopsError(f"{op.name} takes one constant position")
@@ -391,6 +421,11 @@ def _nothing(run: _Execution, op: Operation) -> None:
     """A barrier: lanes run in lockstep."""
 
 
+def _work_range(run: _Execution, op: WorkRangeOp) -> None:
+    run.set(op.begin, np.int64(run.work[0]))
+    run.set(op.end, np.int64(run.work[1]))
+
+
 def _constant(run: _Execution, op: arith.ConstantOp) -> None:
     run.set(op.result, ARITH_MEANING[arith.ConstantOp](op))
 
@@ -407,6 +442,7 @@ _OPS: dict[type[Operation], _Run] = {
     vector.StoreOp: _vector_store,
     vector.BroadcastOp: _broadcast,
     vector.FMAOp: _fma,
+    vector_ext.DotOp: _dot,
     vector.ExtractOp: _extract,
     vector.InsertOp: _insert,
     vector.ShuffleOp: _shuffle,
@@ -415,6 +451,7 @@ _OPS: dict[type[Operation], _Run] = {
     gpu.ThreadIdOp: _gpu_id,
     gpu.GlobalIdOp: _gpu_id,
     gpu.BarrierOp: _nothing,
+    WorkRangeOp: _work_range,
 }
 
 
@@ -422,16 +459,20 @@ def _numbers(attr: Any) -> list[int]:
     return [cast(int, a.value.data) for a in attr.data]
 
 
-def run_loops(func: FuncOp, memories: Sequence[Array]) -> None:
+def run_loops(func: FuncOp, memories: Sequence[Array], work: tuple[int, int] | None = None) -> None:
     """Runs a kernel of level `loops` on flat arrays, one for each operand, outputs last; the outputs are
     written to.
+
+    Args:
+        work: the part of the kernel's work that is done, by default all.
 
     Raises:
         LoopsError: an access leaves its memory, or an op has no meaning on this level.
     """
     with np.errstate(all="ignore"):
         if func.grid is None:
-            _run_body(func, memories, _Execution())
+            whole = (0, func.work.value.data if func.work is not None else 0)
+            _run_body(func, memories, _Execution(work or whole))
             return
         grid = _numbers(func.grid)
         workgroup = _numbers(func.workgroup) if func.workgroup is not None else [1, 1, 1]

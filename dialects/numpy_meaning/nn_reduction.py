@@ -10,9 +10,9 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 from xdsl.ir import Operation
 
-from webdnn.dialects.dtypes import Array
+from webdnn.dialects.dtypes import Array, numpy_dtype
 from webdnn.dialects.nn import reduction as rd
-from webdnn.dialects.nn.base import int_list, shape_of
+from webdnn.dialects.nn.base import element_of, int_list, shape_of
 from webdnn.dialects.numpy_meaning.nn_elementwise import is_float_dtype, is_narrow_float
 
 _COMBINE: dict[str, Any] = {
@@ -45,8 +45,16 @@ def neutral(kind: str, dtype: np.dtype[Any]) -> Any:
     return dtype.type(np.iinfo(dtype).min if kind == "max" else np.iinfo(dtype).max)
 
 
+def _factors(op: rd.MatmulOp | rd.ConvOp, lhs: Array, rhs: Array) -> tuple[Array, Array]:
+    """The operands of a contraction in the type that it accumulates in."""
+    dtype = numpy_dtype(element_of(op.res))
+    if lhs.dtype == rhs.dtype == dtype:
+        return widened(lhs), widened(rhs)
+    return lhs.astype(dtype), rhs.astype(dtype)
+
+
 def _matmul(op: rd.MatmulOp, lhs: Array, rhs: Array) -> Array:
-    return np.matmul(widened(lhs), widened(rhs)).astype(lhs.dtype)
+    return np.matmul(*_factors(op, lhs, rhs)).astype(numpy_dtype(element_of(op.res)))
 
 
 def window_slices(
@@ -66,8 +74,9 @@ MOST_COPIED = 1 << 26
 
 
 def _conv(op: rd.ConvOp, x: Array, filter: Array) -> Array:
-    shape, dtype, groups = shape_of(op.res), x.dtype, op.groups.value.data
-    x, filter = widened(x), widened(filter)
+    shape, groups = shape_of(op.res), op.groups.value.data
+    dtype = numpy_dtype(element_of(op.res))
+    x, filter = _factors(op, x, filter)
     if 0 in shape or 0 in filter.shape:
         return np.zeros(shape, dtype)
     rows, depth = prod(shape[:-1]), prod(filter.shape[:-1])

@@ -42,10 +42,11 @@ def cut(data: memoryview) -> tuple[bytes, list[memoryview]]:
 def _cut(data: memoryview, message: str, blobs: list[memoryview]) -> Iterator[bytes | memoryview]:
     inner = _FIELDS[message]
     copied = 0
+    marks: list[bytes] = []  # last, where they win over a data_location that the tensor has itself
     for field, start, begin, end in _long_fields(data):
         if message == _TENSOR and field == _RAW_DATA:
             yield data[copied:start]
-            yield _mark(len(blobs))
+            marks.append(_mark(len(blobs)))
             blobs.append(data[begin:end])
         elif field in inner:
             yield data[copied:start]
@@ -55,6 +56,7 @@ def _cut(data: memoryview, message: str, blobs: list[memoryview]) -> Iterator[by
             continue
         copied = end
     yield data[copied:]
+    yield from marks
 
 
 def _long_fields(data: memoryview) -> Iterator[tuple[int, int, int, int]]:

@@ -19,7 +19,8 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.plan import storage_of
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
-from webdnn.lowering.loops_cpu.pack import Packing, choose_packings, pack_operand
+from webdnn.lowering.loops_cpu.pack import choose_packings, panels_attr
+from webdnn.lowering.loops_cpu.packing import Packing, pack_operand
 from webdnn.lowering.weights_function import (
     WeightsFunction,
     drop_unused_weights,
@@ -34,21 +35,18 @@ class PackWeights(ModulePass):
     name = "pack-weights"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
-        launches: dict[str, list[plan.LaunchOp]] = {}
-        for launch in entry_function(op).body.block.ops:
-            if isinstance(launch, plan.LaunchOp):
-                launches.setdefault(launch.kernel.string_value(), []).append(launch)
+        launches = launches_of(op)
         packer = _Packer(WeightsFunction(op))
         for func in op.ops:
             if not isinstance(func, kernel.FuncOp) or func.is_lowered:
                 continue
             users = launches.get(func.sym_name.data, [])
-            weights = [
-                index
-                for index in range(len(func.function_type.inputs))
-                if users and all(is_weight(user.arguments[index]) for user in users)
-            ]
-            for packing in choose_packings(func, weights, scratch_elements=SCRATCH_ELEMENTS):
+            packings = choose_packings(
+                func, weight_operands(users), scratch_elements=SCRATCH_ELEMENTS
+            )
+            if packings:
+                func.attributes[kernel.PANELS] = panels_attr(func, packings)
+            for packing in packings:
                 pack_operand(func, packing)
                 for user in users:
                     user.operands[packing.operand] = packer.packed(
@@ -56,6 +54,26 @@ class PackWeights(ModulePass):
                     )
         _erase_unused_handles(entry_function(op).body.block)
         drop_unused_weights(op)
+
+
+def launches_of(module: ModuleOp) -> dict[str, list[plan.LaunchOp]]:
+    """The launches of each kernel, by the kernel's name."""
+    launches: dict[str, list[plan.LaunchOp]] = {}
+    for launch in entry_function(module).body.block.ops:
+        if isinstance(launch, plan.LaunchOp):
+            launches.setdefault(launch.kernel.string_value(), []).append(launch)
+    return launches
+
+
+def weight_operands(users: Sequence[plan.LaunchOp]) -> list[int]:
+    """The numbers of a kernel's operands that are weights at each of its launches."""
+    if not users:
+        return []
+    return [
+        index
+        for index in range(len(users[0].arguments))
+        if all(is_weight(user.arguments[index]) for user in users)
+    ]
 
 
 def is_weight(value: SSAValue) -> bool:

@@ -134,8 +134,13 @@ class FuseKernelRegions(ModulePass):
         )
 
 
-def merge_regions(producer: kernel.RegionOp, consumer: kernel.RegionOp) -> kernel.RegionOp:
-    """One region that does what both do; erases both. `producer`'s only result is used by `consumer` alone."""
+def merge_regions(
+    producer: kernel.RegionOp, consumer: kernel.RegionOp, *, inline: bool = True
+) -> kernel.RegionOp:
+    """One region that does what both do; erases both. `producer`'s only result is used by `consumer` alone.
+
+    With `inline`, pointwise generics become part of those that read them.
+    """
     (value,) = producer.outs
     operands = list(dict.fromkeys([*producer.ins, *(v for v in consumer.ins if v is not value)]))
     block = Block(arg_types=[v.type for v in operands])
@@ -152,7 +157,8 @@ def merge_regions(producer: kernel.RegionOp, consumer: kernel.RegionOp) -> kerne
     merged = kernel.RegionOp(operands, [r.type for r in consumer.outs], Region(block))
     merged.location = fuse_locations(producer.location, consumer.location)
     merged.attributes[kernel.HINT] = StringAttr(f"{_hint(producer)}_{_hint(consumer)}")
-    inline_pointwise_producers(block)
+    if inline:
+        inline_pointwise_producers(block)
     Rewriter.insert_op(merged, InsertPoint.before(consumer))
     for old, new in zip(consumer.outs, merged.outs, strict=True):
         new.name_hint = old.name_hint

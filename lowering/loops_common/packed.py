@@ -8,11 +8,32 @@ from webdnn.lowering.loops_common.affine import Flat, used_dims
 from webdnn.lowering.loops_common.flatten import FlatStage, Load, Pick, Position
 from webdnn.lowering.loops_common.stages import Gather, walk
 
+PAIR = 2
+"""Neighbours along a reduced dimension that lie together in a panel of small integers."""
+
+
+def pair_dim(at: Flat) -> int | None:
+    """The dimension k of an address that ends with `... + k mod 2`: its neighbours lie together in pairs."""
+    found = [
+        e.lhs.position
+        for e, c in at.others
+        if e.kind is AffineBinaryOpKind.Mod
+        and e.rhs == AffineConstantExpr(PAIR)
+        and c == 1
+        and isinstance(e.lhs, AffineDimExpr)
+    ]
+    return found[0] if len(found) == 1 else None
+
 
 def is_packed(at: Flat, d: int, width: int) -> bool:
-    """Whether an address is contiguous in blocks of whole vectors along d: `(d floordiv n) * c + d mod n`."""
+    """Whether an address is contiguous in blocks of whole vectors along d: `(d floordiv n) * c + d mod n`, or is so but
+    for pairs of another dimension in each place."""
     if d in at.coefficients:
         return False
+    pairs = pair_dim(at)
+    if pairs == d:
+        return False
+    step = 1 if pairs is None else PAIR
     mine = [(e, c) for e, c in at.others if d in used_dims(e)]
     if len(mine) != 2:
         return False
@@ -20,7 +41,7 @@ def is_packed(at: Flat, d: int, width: int) -> bool:
         block = expr.rhs
         if expr.lhs != AffineDimExpr(d) or not isinstance(block, AffineConstantExpr):
             return False
-        if block.value % width or (expr.kind is AffineBinaryOpKind.Mod and c != 1):
+        if block.value % width or (expr.kind is AffineBinaryOpKind.Mod and c != step):
             return False
     return {e.kind for e, _ in mine} == {AffineBinaryOpKind.Mod, AffineBinaryOpKind.FloorDiv}
 

@@ -14,11 +14,13 @@ from xdsl.dialects.vector import CombiningKindAttr, CombiningKindFlag
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.lowering.loops_common.coefficients import add_multiple
+from webdnn.lowering.loops_common.dot import Dot, add_products, dot_of
 from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.flatten import FlatStage
+from webdnn.lowering.loops_common.flatten import FlatStage, Load
 from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.packed import padded_loads
+from webdnn.lowering.loops_common.packed import PAIR, padded_loads
 from webdnn.lowering.loops_common.stages import Acc, Apply, Node, walk
+from webdnn.lowering.loops_common.transposed import SIDE, crossing, transpose
 from webdnn.lowering.loops_common.values import PointEvaluator, Scope
 
 COMBINING: dict[type[Operation], tuple[CombiningKindFlag, float | None]] = {
@@ -146,7 +148,9 @@ class TileEmitter:
             (found := combiner(u, i)) is not None and isinstance(found.op, arith.AddfOp)
             for i, u in enumerate(stage.updates)
         )
+        self._crossing = crossing(stage, tiling.tile, tiling.vector)
         self._zeros = [Lin()] * (len(stage.sizes) - stage.num_parallel)
+        self._dot = dot_of(stage, tiling.vector, tiling.width)
 
     def _evaluator(
         self, point: _Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue] = ()
@@ -164,8 +168,7 @@ class TileEmitter:
         """
         points = self._points(base, sizes)
         if not self.stage.is_reduction:
-            for point in points:
-                self._store(point, [])
+            self._store_all(points, sizes)
             return
         if self.tiling.vector >= self.stage.num_parallel:
             finals = self._reduce_across_lanes(points)
@@ -174,16 +177,20 @@ class TileEmitter:
         for point, final in zip(points, finals, strict=True):
             self._store(point, final)
 
-    def _points(self, base: Sequence[Lin], sizes: Sequence[int]) -> list[_Point]:
+    def _ranges(self, sizes: Sequence[int]) -> list[list[_Chunk]]:
+        """The chunks along each parallel dimension."""
         tiling = self.tiling
-        ranges: list[list[_Chunk]] = [
+        return [
             _chunks_of(sizes[d], tiling.width, padded=self.is_padded)
             if d == tiling.vector
             else [_Chunk(i, 1, 1) for i in range(sizes[d])]
             for d in range(self.stage.num_parallel)
         ]
+
+    def _points(self, base: Sequence[Lin], sizes: Sequence[int]) -> list[_Point]:
+        tiling = self.tiling
         points: list[_Point] = []
-        for chunks in product(*ranges):
+        for chunks in product(*self._ranges(sizes)):
             point = _Point([base[d] + c.start for d, c in enumerate(chunks)])
             if 0 <= tiling.vector < self.stage.num_parallel:
                 chunk = chunks[tiling.vector]
@@ -197,6 +204,38 @@ class TileEmitter:
         evaluator = self._evaluator(point, self._zeros, accumulators)
         for store in self.stage.stores:
             evaluator.write(evaluator.vector(store.value), store.buffer, store.at)
+
+    def _store_all(self, points: list[_Point], sizes: Sequence[int]) -> None:
+        """Store the points of an elementwise stage; squares of them that lie across in memory are transposed."""
+        u, loads = self._crossing
+        if not loads:
+            for point in points:
+                self._store(point, [])
+            return
+        # the points are in row-major order, and each stands for a chunk along the vectorised dimension
+        counts = [len(chunks) for chunks in self._ranges(sizes)]
+        step = prod(counts[u + 1 :])
+        done: set[int] = set()
+        for start, point in enumerate(points):
+            if start in done:
+                continue
+            square = range(start, start + SIDE * step, step)
+            if point.valid == SIDE and start // step % sizes[u] + SIDE <= sizes[u]:
+                self._store_square([points[i] for i in square], loads)
+                done.update(square)
+            else:
+                self._store(point, [])
+
+    def _store_square(self, points: list[_Point], loads: Sequence[Load]) -> None:
+        """Store points that are neighbours along the dimension that `loads` are contiguous along."""
+        evaluators = [self._evaluator(point, self._zeros) for point in points]
+        for load in loads:
+            rows = evaluators[0].load_lanes(load, SIDE)
+            for evaluator, column in zip(evaluators, transpose(self.emitter, rows), strict=True):
+                evaluator.know(load, column)
+        for evaluator in evaluators:
+            for store in self.stage.stores:
+                evaluator.write(evaluator.vector(store.value), store.buffer, store.at)
 
     def _inits(self, point: _Point) -> list[SSAValue]:
         evaluator = self._evaluator(point, self._zeros)
@@ -216,8 +255,43 @@ class TileEmitter:
             return result
 
         dims = list(range(self.stage.num_parallel, len(self.stage.sizes)))
-        final = self._loops(dims, [], flat, update)
+        if self._dot is not None:
+            final = self._dot_loops(self._dot, points, dims, [], flat)
+        else:
+            final = self._loops(dims, [], flat, update)
         return [final[i * count : (i + 1) * count] for i in range(len(points))]
+
+    def _dot_loops(
+        self,
+        dot: Dot,
+        points: list[_Point],
+        dims: list[int],
+        reduced: list[Lin],
+        accs: list[SSAValue],
+    ) -> list[SSAValue]:
+        """Loops over the reduced dimensions `dims`, in the last of which two products are added at a time."""
+
+        def update(at: Lin, accs: list[SSAValue], *, single: bool = False) -> list[SSAValue]:
+            if dims[0] != dot.depth:
+                return self._dot_loops(dot, points, dims[1:], [*reduced, at], accs)
+            return [
+                add_products(dot, self._evaluator(p, [*reduced, at]), acc, single=single)
+                for p, acc in zip(points, accs, strict=True)
+            ]
+
+        size = self.stage.sizes[dims[0]]
+        step = PAIR if dims[0] == dot.depth else 1
+        unroll = max(1, self.tiling.tile[dims[0]] // step)
+        whole, done = size // (unroll * step), 0
+        if whole > 1:
+            iv, results = self.emitter.begin_for(accs)
+            for i in range(unroll):
+                results = update((iv * unroll + i) * step, results)
+            accs = self.emitter.end_for(whole, accs, results)
+            done = whole * unroll * step
+        for i in range(done, size, step):
+            accs = update(Lin.of(i), accs, single=i + step > size)
+        return accs
 
     def _loops(
         self,
@@ -449,15 +523,16 @@ class TileEmitter:
         source = parts[0]
         assert isinstance(source.type, VectorType)
         element_type = source.type.element_type
+        flags = found.op.properties.get("fastmath", arith.FastMathFlagsAttr("none"))
         one = emitter.pure(
-            ("reduction", kind),
+            ("reduction", kind, flags),
             (source,),
             lambda: vector.ReductionOp.create(
                 operands=[source],
                 result_types=[element_type],
                 properties={
                     "kind": CombiningKindAttr(kind),
-                    "fastmath": arith.FastMathFlagsAttr("none"),
+                    "fastmath": flags,
                 },
             ),
         )

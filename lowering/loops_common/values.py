@@ -256,15 +256,25 @@ class PointEvaluator:
         """
         if isinstance(address, Lin):
             if self.width == 1 or address.lane == 0:
-                return self._load(buffer, address, 1)
+                return self.elements(buffer, address, 1)
             if address.lane == 1 and (padded or self.valid == self.width):
-                return self._load(buffer, address, self.width)
+                return self.elements(buffer, address, self.width)
         elif self.width == 1 or all(_same(a, address[0]) for a in address[1:]):
-            return self._load(buffer, address[0], 1)
-        lanes = [self._load(buffer, _lane(address, lane), 1) for lane in range(self.valid)]
+            return self.elements(buffer, address[0], 1)
+        lanes = [self.elements(buffer, _lane(address, lane), 1) for lane in range(self.valid)]
         return self.emitter.from_lanes(lanes + lanes[:1] * (self.width - self.valid))
 
-    def _load(self, buffer: Buffer, address: Lin, width: int) -> SSAValue:
+    def load_lanes(self, load: Load, width: int) -> list[SSAValue]:
+        """For each lane of a load that is scattered along the vectorised dimension, the `width` elements from it on."""
+        address = self.address(load.buffer, load.at)
+        return [self.elements(load.buffer, _lane(address, i), width) for i in range(self.width)]
+
+    def know(self, node: Node, value: SSAValue) -> None:
+        """Take the value of a node as given."""
+        self._memo[id(node)] = value
+
+    def elements(self, buffer: Buffer, address: Lin, width: int) -> SSAValue:
+        """One element, or a vector of neighbours in memory."""
         assert buffer.value is not None
         if buffer.read_only:
             return self.emitter.load(buffer.value, address, width)

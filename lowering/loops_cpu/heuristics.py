@@ -14,10 +14,12 @@ from xdsl.dialects import arith
 from xdsl.ir.affine import AffineBinaryOpKind, AffineConstantExpr
 
 from webdnn.lowering.loops_common.affine import Flat, used_dims
+from webdnn.lowering.loops_common.dot import dot_of
 from webdnn.lowering.loops_common.flatten import FlatStage, Load, Pick
-from webdnn.lowering.loops_common.packed import is_packed, packed_block, padded_loads
+from webdnn.lowering.loops_common.packed import PAIR, is_packed, packed_block, padded_loads
 from webdnn.lowering.loops_common.stages import Apply, Const, Gather, Group, Node, Stage, walk
 from webdnn.lowering.loops_common.tile import Tiling, can_split
+from webdnn.lowering.loops_common.transposed import SIDE, crossing_loads
 from webdnn.lowering.loops_cpu.schedule import (
     VECTOR_WIDTH,
     GroupSchedule,
@@ -34,8 +36,17 @@ LOAD = 0.62
 LATENCY = 4.0
 """Cycles from one multiply-add to the next that needs its result."""
 
+CACHE_ELEMENTS = 1 << 16
+"""Elements of panels that stay in a cache near the core while all rows pass by them."""
+
 FULL_UNROLL = 4
 """A reduced dimension of at most so many points is unrolled in full."""
+
+SHARED_ROWS = (36, 30, 24, 18, 12, 8, 6)
+"""Rows that are tried where products of a group share them."""
+
+SHARED_ELEMENTS = 8192
+"""Elements that such rows may hand on: they stay in the nearest cache."""
 
 TILES = (
     (6, 8),
@@ -85,6 +96,11 @@ def _shared_tile(group: Group) -> list[int]:
             for s, (flat, period) in enumerate(zip(flats, periods, strict=True))
         )
         tile.append(shared.size if whole else shared.step)
+    if not any(periods):
+        for number in reversed(range(len(group.outer))):
+            if any(_shares_loads(flat, flat.fixed[number]) for flat in flats):
+                tile[number] = _shared_rows(group, flats, number)
+                return tile
     best, best_gain = -1, 0.0
     for number in range(len(group.outer)):
         if tile[number] > 1:
@@ -123,6 +139,35 @@ def _is_table(node: Node) -> bool:
     return isinstance(node, Const) or (
         isinstance(node, Pick) and all(_is_table(case) for case in node.cases)
     )
+
+
+def _shares_loads(flat: FlatStage, d: int) -> bool:
+    """Whether a stage is a product whose rows lie along d: all rows read the same columns."""
+    if not flat.is_reduction or flat.sizes[d] < 2:
+        return False
+    rows = [_depends(n.at, d) for n in walk(flat.updates) if isinstance(n, Load)]
+    return any(rows) and not all(rows)
+
+
+def _shared_rows(group: Group, flats: Sequence[FlatStage], number: int) -> int:
+    """How many rows the stages of a group with products hand on at a time: whole register tiles, in a near cache."""
+    size = group.outer[number].size
+    scratch = sum(prod(b.extents) for b in group.scratch)
+    best, best_cost = min(size, SHARED_ROWS[-1]), inf
+    for rows in SHARED_ROWS:
+        if rows * scratch > SHARED_ELEMENTS:
+            continue
+        whole, rest = divmod(size, rows)
+        cost = 0.0
+        for count, extent in ((whole, rows), (1, rest)):
+            if count and extent:
+                shared = [1] * len(group.outer)
+                shared[number] = extent
+                costs = [_reduction(f, shared)[1] for f in flats if f.is_reduction]
+                cost += count * sum(costs)
+        if cost < best_cost:
+            best, best_cost = min(size, rows), cost
+    return best
 
 
 # what a point costs
@@ -202,6 +247,37 @@ def _cheapest(
     return chosen, best_cost
 
 
+def stage_candidates(
+    group: Group, stage: Stage, number: int, shared: Sequence[int]
+) -> list[tuple[float, StageSchedule]]:
+    """The schedules among which the cost model chooses for a stage, and more of their kind, for a tuner: each with its
+    predicted cost in cycles, the cheapest first."""
+    flat = flat_stage(group, stage, number)
+    shared = [dim.extent(number, n) for dim, n in zip(group.outer, shared, strict=False)]
+    found: list[tuple[float, StageSchedule]] = []
+    if periods := table_periods(flat):
+        tiling = _by_tables(flat, _tile_sizes(flat, shared), periods)
+        return [(0.0, StageSchedule(tiling))]
+    if not flat.is_reduction:
+        sizes = _tile_sizes(flat, shared)
+        for d in [d for d in range(len(sizes)) if sizes[d] > 1]:
+            for vectors in (1, 2, 4, 8):
+                tile = [1] * len(sizes)
+                tile[d] = vectors * VECTOR_WIDTH
+                tiling = Tiling(tile, d, VECTOR_WIDTH, _order(flat, d))
+                found.append((_lane_cost(flat, d) * flat.points, StageSchedule(tiling)))
+        return sorted(found, key=lambda c: c[0])
+    merges = [[]] + [[d] for d in range(flat.num_parallel - 1) if not {d, d + 1} & set(flat.fixed)]
+    for merge in merges:
+        merged = flat_stage(group, stage, number, merge)
+        sizes, products = _tile_sizes(merged, shared), _Products.of(merged)
+        for tiling in _tilings(merged, sizes):
+            cost = _cost(merged, sizes, products, tiling, merge[0] if merge else -1)
+            _unroll(merged, tiling)
+            found.append((cost, StageSchedule(tiling, list(merge))))
+    return sorted(found, key=lambda c: c[0])
+
+
 def _mergeable(flat: FlatStage, tiling: Tiling) -> list[int]:
     """Rows of an image that may be walked as one line, where a tile does not divide the row."""
     found: list[int] = []
@@ -215,6 +291,8 @@ def _mergeable(flat: FlatStage, tiling: Tiling) -> list[int]:
 
 def _elementwise(flat: FlatStage, shared: Sequence[int]) -> StageSchedule:
     sizes = _tile_sizes(flat, shared)
+    if (crossed := _crossed(flat)) is not None:
+        return crossed
     costs = {d: _lane_cost(flat, d) for d in range(len(sizes)) if sizes[d] > 1}
     vector = min(costs, key=lambda d: (costs[d], -d), default=-1)
     if vector >= 0 and costs[vector] >= _scalar_cost(flat):
@@ -224,6 +302,20 @@ def _elementwise(flat: FlatStage, shared: Sequence[int]) -> StageSchedule:
         heavy = sum(isinstance(n, Apply) for n in walk(flat.roots())) > 12
         tile[vector] = (1 if heavy else 4) * VECTOR_WIDTH
     return StageSchedule(Tiling(tile, vector, VECTOR_WIDTH, _order(flat, vector)))
+
+
+def _crossed(flat: FlatStage) -> StageSchedule | None:
+    """A schedule for what is loaded along one dimension and stored along another: squares, transposed in registers."""
+    whole = [d for d in range(flat.num_parallel) if flat.sizes[d] >= SIDE]
+    for v in whole:
+        for u in whole:
+            if crossing_loads(flat, u, v):
+                tile = [1] * len(flat.sizes)
+                # stores fill lines of a cache; the rows that are loaded follow one another
+                tile[u], tile[v] = SIDE, min(4 * VECTOR_WIDTH, flat.sizes[v])
+                others = [d for d in _order(flat, v) if d not in (u, v)]
+                return StageSchedule(Tiling(tile, v, VECTOR_WIDTH, [*others, v, u]))
+    return None
 
 
 def _tile_sizes(flat: FlatStage, shared: Sequence[int]) -> list[int]:
@@ -239,7 +331,31 @@ def _order(flat: FlatStage, vector: int) -> list[int]:
     strides = {
         d: 0 if d == vector else abs(at.coefficients.get(d, 0)) for d in range(flat.num_parallel)
     }
-    return sorted(range(flat.num_parallel), key=lambda d: -strides[d])
+    order = sorted(range(flat.num_parallel), key=lambda d: -strides[d])
+    if vector not in order or flat.fixed or not flat.is_reduction:
+        return order
+    batch = _batch_dims(flat)
+    if vector not in batch and _panels_first(flat, vector, batch):
+        # each panel is read from far away once, and the rows pass by it
+        rest = [d for d in order if d != vector and d not in batch]
+        order = [*(d for d in order if d in batch), vector, *rest]
+    return order
+
+
+def _batch_dims(flat: FlatStage) -> set[int]:
+    """The dimensions along which every operand of a product goes on: what is read at one point is not read again."""
+    loads = [n for n in walk(flat.updates) if isinstance(n, Load)]
+    return {d for d in range(flat.num_parallel) if all(_depends(n.at, d) for n in loads)}
+
+
+def _panels_first(flat: FlatStage, vector: int, batch: set[int]) -> bool:
+    """Whether the loop over panels of a product comes first: where they are too many to stay near the core, and the
+    other operand, which is then read for each panel, is smaller."""
+    each = prod(flat.sizes[d] for d in batch)
+    loads = [n for n in walk(flat.updates) if isinstance(n, Load)]
+    panels = [prod(n.buffer.shape) for n in loads if is_packed(n.at, vector, VECTOR_WIDTH)]
+    others = [prod(n.buffer.shape) for n in loads if not _depends(n.at, vector)]
+    return bool(panels and others) and CACHE_ELEMENTS * each < max(panels) > max(others)
 
 
 @dataclass
@@ -340,9 +456,14 @@ def _cost(
 ) -> float:
     """Cycles of the whole stage."""
     v = tiling.vector
+    dot = dot_of(flat, v, VECTOR_WIDTH)
+    if dot is not None:  # two products, an addition: as much work as one product of floats
+        products = _Products(products.loads, 1, 1)
     steps = 1.0
     for d in range(flat.num_parallel, len(sizes)):
         size = flat.sizes[d]
+        if dot is not None and d == dot.depth:
+            size = -(-size // PAIR)
         steps *= size // VECTOR_WIDTH + size % VECTOR_WIDTH if d == v else size
     padded = padded_loads(flat, v, VECTOR_WIDTH) is not None
     total = 0.0
@@ -443,7 +564,9 @@ def _unroll(flat: FlatStage, tiling: Tiling) -> None:
     d = inner[-1]
     size = flat.sizes[d]
     points = prod(tiling.tile[: flat.num_parallel]) / (VECTOR_WIDTH if tiling.vector >= 0 else 1)
-    if size <= FULL_UNROLL:
+    if dot_of(flat, tiling.vector, VECTOR_WIDTH) is not None:
+        tiling.tile[d] = min(size, 2 * PAIR)
+    elif size <= FULL_UNROLL:
         tiling.tile[d] = size
     else:
         tiling.tile[d] = min(size, 2 if points >= 8 else 4)

@@ -84,7 +84,7 @@ def emit_group(emitter: Emitter, group: Group, schedule: GroupSchedule) -> None:
 
     def tile(base: list[Lin], extents: list[int]) -> None:
         for buffer in group.scratch:
-            buffer.extents = scratch_extents(buffer, group, schedule.tile)
+            buffer.extents = scratch_extents(buffer, group, extents)
             buffer.value = emitter.alloca(buffer.element_type, max(1, prod(buffer.extents)))
         for number, stage in enumerate(group.stages):
             flat, tiling = prepare(group, stage, number, schedule)

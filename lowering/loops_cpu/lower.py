@@ -16,8 +16,8 @@ from webdnn.lowering.loops_cpu.heuristics import choose
 from webdnn.lowering.loops_cpu.loops import emit_group
 from webdnn.lowering.loops_cpu.schedule import from_attr, to_attr
 
-SCRATCH_ELEMENTS = 8192
-"""Elements of scratch memory of a kernel: half of the stack that a module reserves, at four bytes each."""
+SCRATCH_ELEMENTS = 1 << 15
+"""Elements of scratch memory that one row of a kernel may need; the stack is as large as the kernels want it."""
 
 
 def assign_schedule(func: FuncOp) -> None:
@@ -25,6 +25,17 @@ def assign_schedule(func: FuncOp) -> None:
     if func.schedule is None:
         groups = read_groups(func, scratch_elements=SCRATCH_ELEMENTS)
         func.properties["schedule"] = to_attr(choose(groups))
+
+
+def check_schedule(func: FuncOp) -> None:
+    """Check the schedule of a kernel, if it has one, without lowering the kernel.
+
+    Raises:
+        WebDNNError: it does not fit.
+    """
+    if func.schedule is not None:
+        groups = read_groups(func, scratch_elements=SCRATCH_ELEMENTS)
+        from_attr(func.schedule, groups, func.sym_name.data)
 
 
 def lower_kernel(func: FuncOp) -> FuncOp:

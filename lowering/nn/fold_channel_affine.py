@@ -3,7 +3,8 @@
     (conv(x, w) * s1 + b1) * s2 + b2   becomes   conv(x, w * s) + b   with   s = s1 * s2,   b = b1 * s2 + b2
 
 where all factors are computed from weights alone. Batch normalisation is such a chain: nothing of it is left at run
-time, because what is computed from weights is run when the package is written.
+time, because what is computed from weights is run when the package is written. Behind a product of integers, which
+keeps its filter, one multiplication and one addition are left.
 """
 
 from __future__ import annotations
@@ -37,6 +38,10 @@ class FoldScaleIntoConv(ModulePass):
                 chain = affine_chain(inner, static)
                 if chain is not None and chain.is_worth_it:
                     _rewrite(inner, chain)
+            elif isinstance(inner, ew.CastOp) and inner.parent is block and _is_product(inner.x):
+                chain = chain_behind(inner.res, static)
+                if chain.has_scale and len(chain.steps) > 2:
+                    _rewrite(inner, chain)
 
 
 def static_values(block: Block) -> set[SSAValue]:
@@ -46,6 +51,11 @@ def static_values(block: Block) -> set[SSAValue]:
         if op.name.startswith("nn.") and all(v in static for v in op.operands):
             static.update(op.results)
     return static
+
+
+def _is_product(value: SSAValue) -> bool:
+    """Whether a value is a product of integers."""
+    return isinstance(value.owner, rd.ConvOp | rd.MatmulOp) and not is_float(element_of(value))
 
 
 @dataclass
@@ -59,9 +69,11 @@ class Chain:
     @property
     def is_worth_it(self) -> bool:
         """A lone bias is what is left in the end, so there is nothing to do about it."""
-        return len(self.steps) > 1 or any(
-            isinstance(op, ew.MulOp | ew.DivOp) for op, _ in self.steps
-        )
+        return len(self.steps) > 1 or self.has_scale
+
+    @property
+    def has_scale(self) -> bool:
+        return any(isinstance(op, ew.MulOp | ew.DivOp) for op, _ in self.steps)
 
 
 def affine_chain(op: rd.ConvOp | rd.MatmulOp, static: set[SSAValue]) -> Chain | None:
@@ -71,14 +83,22 @@ def affine_chain(op: rd.ConvOp | rd.MatmulOp, static: set[SSAValue]) -> Chain | 
         return None
     if isinstance(op, rd.MatmulOp) and len(shape_of(filter)) != 2:
         return None
+    chain = chain_behind(result, static)
+    return chain if chain.steps else None
+
+
+def chain_behind(result: SSAValue, static: set[SSAValue]) -> Chain:
+    """The longest foldable chain behind a value whose last dimension are channels."""
     chain, channels = Chain(), shape_of(result)[-1]
+    if not is_float(element_of(result)):
+        return chain
     while (use := result.get_user_of_unique_use()) is not None:
         step = _step(use, result, static)
         if step is None or not _is_per_channel(step, result, channels):
             break
         chain.steps.append((use, step))
         result = use.results[0]
-    return chain if chain.steps else None
+    return chain
 
 
 def _step(op: Operation, value: SSAValue, static: set[SSAValue]) -> SSAValue | None:
@@ -99,7 +119,7 @@ def _is_per_channel(operand: SSAValue, value: SSAValue, channels: int) -> bool:
     return size_of(operand) == 1 or (size_of(operand) == channels == shape[-1])
 
 
-def _rewrite(op: rd.ConvOp | rd.MatmulOp, chain: Chain) -> None:
+def _rewrite(op: rd.ConvOp | rd.MatmulOp | ew.CastOp, chain: Chain) -> None:
     """Build the folded ops where the last of the chain stands (all factors are defined there), and erase the chain."""
     last, _ = chain.steps[-1]
     new: list[Operation] = []
@@ -129,12 +149,12 @@ def _rewrite(op: rd.ConvOp | rd.MatmulOp, chain: Chain) -> None:
             bias = add(ew.SubOp(bias, other), step)
         else:
             bias = add(ew.AddOp(bias, other), step)
-    filter = op.operands[1]
-    if scale is not None:
-        filter = add(ew.MulOp(filter, scale), op)
     folded = op.clone()
-    folded.operands[1] = filter
+    if scale is not None and not isinstance(op, ew.CastOp):
+        folded.operands[1] = add(ew.MulOp(op.operands[1], scale), op)
     result = add(folded, op)
+    if scale is not None and isinstance(op, ew.CastOp):
+        result = add(ew.MulOp(result, scale), op)
     if bias is not None:
         result = add(ew.AddOp(result, bias), last)
     block = last.parent

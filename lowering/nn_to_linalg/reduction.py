@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from math import prod
 
 from xdsl.builder import Builder
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import AnyFloat, IndexType, IntegerType, i32, i64
+from xdsl.dialects.builtin import (
+    AnyFloat,
+    Float32Type,
+    Float64Type,
+    IndexType,
+    IntegerType,
+    i32,
+    i64,
+)
 from xdsl.dialects.linalg import ops as linalg
+from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Attribute, SSAValue
 from xdsl.ir.affine import AffineExpr
 
@@ -22,7 +31,7 @@ from webdnn.lowering.nn_to_linalg.region_builder import (
     scalar_constant,
     signless,
 )
-from webdnn.lowering.nn_to_linalg.scalars import compare, is_unsigned, select
+from webdnn.lowering.nn_to_linalg.scalars import compare, emit_cast, is_unsigned, select
 
 INDEX = IndexType()
 
@@ -57,9 +66,23 @@ def combine(b: Builder, kind: str, element: Attribute, acc: SSAValue, x: SSAValu
     return b.insert(op_type(x, acc)).result
 
 
+Combine = Callable[[Builder, str, Attribute, SSAValue, SSAValue], SSAValue]
+"""Builder, kind, `nn` element type, accumulator, element: one step of a reduction."""
+
+
+def combine_row_maximum(
+    b: Builder, kind: str, element: Attribute, acc: SSAValue, x: SSAValue
+) -> SSAValue:
+    """The greater of two, where a NaN need not win: that of a softmax comes through its exponential anyway."""
+    return b.insert(
+        arith.MaximumfOp(x, acc, arith.FastMathFlagsAttr([FastMathFlag.NO_NANS]))
+    ).result
+
+
 def _multiply_add(element: Attribute) -> Body:
     def body(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
-        x, y, acc = args
+        *factors, acc = args
+        x, y = (emit_cast(b, v, v.type, element) for v in factors)
         if isinstance(element, AnyFloat):
             return b.insert(arith.AddfOp(b.insert(arith.MulfOp(x, y)).result, acc)).result
         return b.insert(arith.AddiOp(b.insert(arith.MuliOp(x, y)).result, acc)).result
@@ -81,7 +104,8 @@ def lower_matmul(op: red.MatmulOp, r: RegionBuilder) -> RegionOp:
             for i, size in enumerate(lead)
         ]
 
-    out = r.fill(0, result_shape, element_of(lhs))
+    element = signless(element_of(op.res))
+    out = r.fill(0, result_shape, element)
     (result,) = r.generic(
         [
             (lhs, [*batch_exprs(shape_of(lhs)), m, k]),
@@ -89,7 +113,7 @@ def lower_matmul(op: red.MatmulOp, r: RegionBuilder) -> RegionOp:
         ],
         [(out, [*dims(batch), m, n])],
         "p" * (batch + 2) + "r",
-        _multiply_add(element_of(lhs)),
+        _multiply_add(element),
     )
     return r.finish(result)
 
@@ -102,7 +126,7 @@ def lower_conv(op: red.ConvOp, r: RegionBuilder) -> RegionOp:
     groups, C / groups].
     """
     x, filter = r.args
-    element = element_of(x)
+    element = signless(element_of(op.res))
     strides, dilations = int_list(op.strides), int_list(op.dilations)
     spatial = len(strides)
     groups = op.groups.value.data
@@ -178,9 +202,10 @@ def reduce_value(
     x: SSAValue,
     axes: Sequence[int],
     element: Attribute,
+    step: Combine = combine,
     keep: bool = False,
 ) -> SSAValue:
-    """`x` combined over `axes`; `element` is the `nn` element type (with its sign)."""
+    """`x` combined over `axes` by `step`; `element` is the `nn` element type (with its sign)."""
     shape = shape_of(x)
     operand, result, iterators = _reduction_exprs(len(shape), axes, keep)
     if keep:
@@ -192,7 +217,7 @@ def reduce_value(
         [(x, operand)],
         [(out, result)],
         iterators,
-        lambda b, args: combine(b, kind, element, args[1], args[0]),
+        lambda b, args: step(b, kind, element, args[1], args[0]),
     )
     return value
 
@@ -294,13 +319,16 @@ def lower_softmax(op: red.SoftmaxOp, r: RegionBuilder) -> RegionOp:
     """Maximum, exponentials, their sum, quotient: rows that share their outer dimensions."""
     (x,) = r.args
     element, axes = element_of(x), [op.axis.value.data]
-    maximum = reduce_value(r, "max", x, axes, element)
+    maximum = reduce_value(r, "max", x, axes, element, combine_row_maximum)
 
     def shifted(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
         return b.insert(arith.SubfOp(args[0], args[1])).result
 
     def exponential(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
-        return b.insert(math.ExpOp(shifted(b, args))).result
+        # what is below the normal numbers adds nothing to a sum that is 1 at least
+        return b.insert(
+            math.ExpOp(shifted(b, args), arith.FastMathFlagsAttr([FastMathFlag.APPROX_FUNC]))
+        ).result
 
     exponentials = _with_statistics(r, x, [maximum], axes, exponential)
     total = reduce_value(r, "sum", exponentials, axes, element)
@@ -311,15 +339,14 @@ def lower_softmax(op: red.SoftmaxOp, r: RegionBuilder) -> RegionOp:
             return b.insert(arith.SubfOp(shifted(b, args), log_total)).result
 
         return r.finish(_with_statistics(r, x, [maximum, total], axes, log_softmax))
-    return r.finish(
-        _with_statistics(
-            r,
-            exponentials,
-            [total],
-            axes,
-            lambda b, args: b.insert(arith.DivfOp(args[0], args[1])).result,
-        )
-    )
+
+    def quotient(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
+        if not isinstance(element, Float32Type | Float64Type):
+            return b.insert(arith.DivfOp(args[0], args[1])).result  # one rounding more would show
+        inverse = b.insert(arith.DivfOp(scalar_constant(b, 1, element), args[1])).result
+        return b.insert(arith.MulfOp(args[0], inverse)).result
+
+    return r.finish(_with_statistics(r, exponentials, [total], axes, quotient))
 
 
 def lower_normalize(op: red.NormalizeOp, r: RegionBuilder) -> RegionOp:

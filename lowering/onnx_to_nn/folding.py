@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from webdnn.dialects.dtypes import is_computable
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.nn.base import size_of
 from webdnn.dialects.numpy_meaning.onnx import run_node
@@ -29,6 +30,8 @@ def is_foldable(node: Node, builder: NNBuilder) -> bool:
     if op_type in NEVER or op_type in SHAPE_ONLY or op_type == "Constant":
         return op_type == "Constant"
     operands = [v for v in node.operands if v is not None]
+    if op_type == "DequantizeLinear" and is_computable(node.element()):
+        return False  # that a small weight was quantised matters as much as for a large one
     if not operands:
         return op_type not in NEVER
     for index, value in enumerate(node.operands):

@@ -13,7 +13,9 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     IntegerType,
     VectorType,
+    i32,
 )
+from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.dialects import llvm_ext, vector_ext
@@ -22,7 +24,7 @@ from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.half_bits import bits_of
 from webdnn.lowering.target_wasm.index_arithmetic import is_index
 from webdnn.lowering.target_wasm.types import convert_type, mangled
-from webdnn.lowering.value_notation import element_type
+from webdnn.lowering.value_notation import element_type, with_element
 
 
 def _constant(emitter: Emitter, op: Operation) -> None:
@@ -176,8 +178,19 @@ def _min_max_integer(emitter: Emitter, op: Operation) -> None:
         index_arithmetic.note_min_max(emitter, op)
 
 
-def min_max_float(emitter: Emitter, name: str, x: SSAValue, y: SSAValue) -> SSAValue:
-    """`maximumf`, `minimumf` (a NaN wins) or `maxnumf`, `minnumf` (a NaN loses)."""
+def has_no_nans(op: Operation) -> bool:
+    """Whether a flag of the op says that a NaN among its operands need not be looked for."""
+    flags = op.properties.get("fastmath")
+    return isinstance(flags, arith.FastMathFlagsAttr) and FastMathFlag.NO_NANS in flags.data
+
+
+def min_max_float(
+    emitter: Emitter, name: str, x: SSAValue, y: SSAValue, *, no_nans: bool = False
+) -> SSAValue:
+    """`maximumf`, `minimumf` (a NaN wins) or `maxnumf`, `minnumf` (a NaN loses); with `no_nans`, y where x is a NaN."""
+    if no_nans:
+        # one instruction on vectors: pmax or pmin
+        return emitter.select(emitter.fcmp("olt" if "max" in name else "ogt", y, x), x, y)
     if name in ("maximumf", "minimumf"):
         return emitter.intrinsic(f"llvm.{name[:-1]}.{{}}", [x, y], x.type)
     # LLVM would call fmaxf for these. An ordered comparison is false for a NaN on either side.
@@ -188,7 +201,8 @@ def min_max_float(emitter: Emitter, name: str, x: SSAValue, y: SSAValue) -> SSAV
 
 def _min_max_float(emitter: Emitter, op: Operation) -> None:
     x, y = (emitter.get(v) for v in op.operands)
-    emitter.set(op.results[0], min_max_float(emitter, op.name.removeprefix("arith."), x, y))
+    name = op.name.removeprefix("arith.")
+    emitter.set(op.results[0], min_max_float(emitter, name, x, y, no_nans=has_no_nans(op)))
 
 
 def _negf(emitter: Emitter, op: Operation) -> None:
@@ -248,11 +262,26 @@ def _cast(emitter: Emitter, op: Operation) -> None:
 
 
 def _float_to_integer(emitter: Emitter, op: Operation) -> None:
-    """Toward zero; out of range gives the nearest integer and a NaN 0, where LLVM would give poison."""
+    """Toward zero; out of range gives the nearest integer and a NaN 0, where LLVM would give poison.
+
+    By way of 32 bits, where WebAssembly has an instruction for vectors: LLVM would convert to narrower integers lane
+    by lane.
+    """
     signed = isinstance(op, arith.FPToSIOp | vector_ext.FPToSIOp)
     source, type_ = emitter.get(op.operands[0]), convert_type(op.results[0].type)
+    width = _width(type_)
+    wide = with_element(type_, i32) if width < 32 else type_
     name = f"llvm.fpto{'s' if signed else 'u'}i.sat.{{}}.{mangled(source.type)}"
-    emitter.set(op.results[0], emitter.intrinsic(name, [source], type_))
+    value = emitter.intrinsic(name, [source], wide)
+    if width < 32:
+        prefix, bits = ("s", width - 1) if signed else ("u", width)
+        most = emitter.int((1 << bits) - 1, wide)
+        value = emitter.intrinsic(f"llvm.{prefix}min.{{}}", [value, most], wide)
+        if signed:
+            least = emitter.int(-(1 << bits), wide)
+            value = emitter.intrinsic("llvm.smax.{}", [value, least], wide)
+        value = emitter.add(llvm.TruncOp(value, type_))
+    emitter.set(op.results[0], value)
 
 
 def _bitcast(emitter: Emitter, op: Operation) -> None:

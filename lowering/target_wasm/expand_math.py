@@ -6,9 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import ModuleOp
-from xdsl.ir import Attribute, Operation
+from xdsl.dialects import arith, math, vector
+from xdsl.dialects.arith import FastMathFlagsAttr
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, FloatAttr, ModuleOp
+from xdsl.dialects.utils.fast_math import FastMathFlag
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel
@@ -49,6 +51,12 @@ UNARY: dict[type[Operation], Callable[[Num], Num]] = {
 }
 """What each unary op is expanded to."""
 
+APPROXIMATE: dict[type[Operation], Callable[[Num], Num]] = {
+    math.ErfOp: error_function.erf_beside_one,
+    math.ExpOp: exponential.exp_or_zero,
+}
+"""What some of them are expanded to where less is asked of them: by the flag `afn`, or because 1 is added."""
+
 BINARY: dict[type[Operation], Callable[[Num, Num], Num]] = {
     math.Atan2Op: trigonometric.atan2,
     math.FPowIOp: power.float_to_integer_power,
@@ -56,6 +64,28 @@ BINARY: dict[type[Operation], Callable[[Num, Num], Num]] = {
     math.PowFOp: power.pow,
 }
 """What each binary op is expanded to."""
+
+
+def _may_approximate(op: Operation) -> bool:
+    flags = op.properties.get("fastmath")
+    if isinstance(flags, FastMathFlagsAttr) and FastMathFlag.APPROX_FUNC in flags.data:
+        return True
+    users = [use.operation for use in op.results[0].uses]
+    return isinstance(op, math.ErfOp) and all(
+        isinstance(user, arith.AddfOp) and (_is_one(user.lhs) or _is_one(user.rhs))
+        for user in users
+    )
+
+
+def _is_one(value: SSAValue) -> bool:
+    op = value.owner
+    if isinstance(op, vector.BroadcastOp):
+        op = op.source.owner
+    if not isinstance(op, arith.ConstantOp):
+        return False
+    if isinstance(op.value, FloatAttr):
+        return op.value.value.data == 1
+    return isinstance(op.value, DenseIntOrFPElementsAttr) and set(op.value.iter_values()) == {1.0}
 
 
 def expand(func: kernel.FuncOp) -> None:
@@ -66,7 +96,8 @@ def expand(func: kernel.FuncOp) -> None:
             continue
         build = Builder(constants)
         operands = [build.of(v) for v in op.operands]
-        unary = UNARY.get(type(op))
+        unary = APPROXIMATE.get(type(op)) if _may_approximate(op) else None
+        unary = unary or UNARY.get(type(op))
         result = unary(operands[0]) if unary else BINARY[type(op)](*operands)
         block = op.parent
         assert block is not None

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects import llvm
-from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, UnitAttr
+from xdsl.dialects.builtin import ArrayAttr, DictionaryAttr, ModuleOp, UnitAttr, i32
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
@@ -15,12 +15,25 @@ from webdnn.lowering.target_wasm import arithmetic, control_flow, math_ops, memo
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.expand_half import expand_half
 from webdnn.lowering.target_wasm.expand_math import expand
+from webdnn.lowering.target_wasm.intervals import Interval
 from webdnn.lowering.target_wasm.types import PTR
 
 MAY_ALIAS = "may_alias"
 """An attribute of a `kernel.func`: an output may lie over an input."""
 
+
+def _work_range(emitter: Emitter, op: Operation) -> None:
+    """The arguments behind the pointers."""
+    func = op.parent_op()
+    assert isinstance(func, kernel.FuncOp) and func.work is not None
+    within = Interval(0, func.work.value.data)
+    for result, arg in zip(op.results, emitter.entry.args[-2:], strict=True):
+        emitter.set(result, arg)
+        emitter.intervals[result] = within
+
+
 _HANDLERS: dict[type[Operation], Handler] = {
+    kernel.WorkRangeOp: _work_range,
     **arithmetic.HANDLERS,
     **control_flow.HANDLERS,
     **math_ops.HANDLERS,
@@ -30,7 +43,7 @@ _HANDLERS: dict[type[Operation], Handler] = {
 
 
 def lower_kernel(func: kernel.FuncOp, *, relaxed: bool) -> llvm.FuncOp:
-    """The `llvm.func` of one kernel: a pointer for each operand, no result.
+    """The `llvm.func` of one kernel: a pointer for each operand, then the range of work if it has one; no result.
 
     Args:
         func: a kernel of level `loops`.
@@ -39,18 +52,21 @@ def lower_kernel(func: kernel.FuncOp, *, relaxed: bool) -> llvm.FuncOp:
     emitter = Emitter(_HANDLERS, relaxed=relaxed)
     for arg in func.body.block.args:
         emitter.set(arg, emitter.entry.insert_arg(PTR, len(emitter.entry.args)))
+    pointers = len(emitter.entry.args)
+    types = [PTR] * pointers + ([i32] * 2 if func.work is not None else [])
+    for type in types[pointers:]:
+        emitter.entry.insert_arg(type, len(emitter.entry.args))
     emitter.emit_ops(func.body.block)
     emitter.block.add_op(llvm.ReturnOp())
 
-    count = len(func.body.block.args)
     noalias = {} if MAY_ALIAS in func.attributes else {"llvm.noalias": UnitAttr()}
     attributes = DictionaryAttr({**noalias, "llvm.nocapture": UnitAttr()})
     return llvm.FuncOp(
         func.sym_name,
-        llvm.LLVMFunctionType([PTR] * count),
+        llvm.LLVMFunctionType(types),
         llvm.LinkageAttr("external"),
         body=emitter.finish(),
-        other_props={"arg_attrs": ArrayAttr([attributes] * count), "no_inline": UnitAttr()},
+        other_props={"arg_attrs": ArrayAttr([attributes] * pointers), "no_inline": UnitAttr()},
     )
 
 

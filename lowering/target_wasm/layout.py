@@ -1,4 +1,5 @@
-"""Where things lie in the one linear memory: `[stack, data | weights | prepared | arena]`."""
+"""Where things lie in the one linear memory:
+`[stack, data, control | weights | prepared | arena | stacks of other threads]`."""
 
 from __future__ import annotations
 
@@ -9,11 +10,14 @@ from xdsl.dialects import memref
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp
 
 from webdnn.dialects import kernel, plan
-from webdnn.dialects.wasm_memory import PAGE, check_pages
+from webdnn.dialects.wasm_memory import MAX_PAGES, PAGE, check_pages
 from webdnn.lowering.target_wasm.memory import alloca_bytes
 
 _ALIGNMENT = 64  # a cache line
 _DATA_BYTES = 4096  # for the constants that LLVM puts in memory: hardly ever any
+CONTROL_BYTES = 256
+"""What threads tell each other by: a few words, in lines of the cache that nothing else is in."""
+MAX_THREADS = 64
 _CALL_BYTES = 32768  # stack for spills and calls beside the kernels' own arrays
 
 
@@ -23,7 +27,11 @@ def _aligned(size: int) -> int:
 
 @dataclass(frozen=True)
 class MemoryLayout:
-    """All in bytes. The stack starts at address 0 (and grows down, so that an overflow traps)."""
+    """All in bytes. The stack starts at address 0 (and grows down, so that an overflow traps).
+
+    The stacks of the threads beyond the first lie behind all else, so that a memory has only those that it needs: that
+    of thread t begins `(t - 1) * stack_bytes` behind the first `pages`.
+    """
 
     stack_bytes: int
     data_bytes: int
@@ -32,8 +40,12 @@ class MemoryLayout:
     prepared_bytes: int = 0
 
     @property
-    def weights_offset(self) -> int:
+    def control_offset(self) -> int:
         return _aligned(self.stack_bytes + self.data_bytes)
+
+    @property
+    def weights_offset(self) -> int:
+        return self.control_offset + CONTROL_BYTES
 
     @property
     def prepared_offset(self) -> int:
@@ -45,8 +57,18 @@ class MemoryLayout:
 
     @property
     def pages(self) -> int:
-        """The size of the memory in WebAssembly pages."""
+        """The size of the memory in WebAssembly pages, for one thread."""
         return -(-(self.arena_offset + self.arena_bytes) // PAGE)
+
+    @property
+    def max_threads(self) -> int:
+        """How many threads find room for their stacks."""
+        return min(MAX_THREADS, 1 + (MAX_PAGES - self.pages) * PAGE // self.stack_bytes)
+
+    @property
+    def max_pages(self) -> int:
+        """The size of the memory for `max_threads` threads."""
+        return self.pages + -(-(self.max_threads - 1) * self.stack_bytes // PAGE)
 
     def address(self, slice: plan.SliceOp) -> int:
         """The address of a slice."""

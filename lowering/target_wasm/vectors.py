@@ -11,12 +11,13 @@ from xdsl.dialects.builtin import (
     Float32Type,
     Float64Type,
     VectorType,
+    i32,
 )
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from webdnn.dialects import llvm_ext
+from webdnn.dialects import llvm_ext, vector_ext
 from webdnn.lowering.target_wasm import ops
-from webdnn.lowering.target_wasm.arithmetic import min_max_float
+from webdnn.lowering.target_wasm.arithmetic import has_no_nans, min_max_float
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.types import convert_type, lanes
 from webdnn.lowering.value_notation import element_type
@@ -98,11 +99,38 @@ def _fma(emitter: Emitter, op: Operation) -> None:
     emitter.set(result, multiply_add(emitter, a, b, c, in_order=_is_accumulated(op)))
 
 
+def _dot(emitter: Emitter, op: Operation) -> None:
+    """`i32x4.dot_i16x8_s` and an addition, for vectors of four sums."""
+    a, b, c = (emitter.get(v) for v in op.operands)
+    count = lanes(c.type)
+    assert count is not None
+    in_order = _is_accumulated(op)
+    part = ops.vector_type(i32, _DOT_LANES)
+    parts: list[SSAValue] = []
+    for start in range(0, count, _DOT_LANES):
+        x, y, z = a, b, c
+        if count != _DOT_LANES:
+            end = min(start + _DOT_LANES, count)
+            wide = [min(i, 2 * end - 1) for i in range(2 * start, 2 * (start + _DOT_LANES))]
+            x, y = (shuffle(emitter, v, v, wide) for v in (a, b))
+            z = shuffle(emitter, c, c, [min(i, end - 1) for i in range(start, start + _DOT_LANES)])
+        products = emitter.intrinsic("llvm.wasm.dot", [x, y], part)
+        result = emitter.binary(llvm.AddOp, products, z)
+        parts.append(_in_order(emitter, result) if in_order else result)
+    result = concatenate(emitter, parts)
+    if count % _DOT_LANES:
+        result = shuffle(emitter, result, result, list(range(count)))
+    emitter.set(op.results[0], result)
+
+
+_DOT_LANES = 4
+
+
 def _is_accumulated(op: Operation) -> bool:
     """Whether a later multiply-add of the same block adds to this one's result (an unrolled sum)."""
     return any(
         use.index == 2
-        and isinstance(user := use.operation, vector.FMAOp)
+        and isinstance(user := use.operation, vector.FMAOp | vector_ext.DotOp)
         and user.parent is op.parent
         for use in op.results[0].uses
     )
@@ -177,11 +205,13 @@ _REDUCE_FLOAT = {"add": llvm.FAddOp, "mul": llvm.FMulOp}
 _MIN_MAX = {"minsi": "smin", "maxsi": "smax", "minui": "umin", "maxui": "umax"}
 
 
-def _combine(emitter: Emitter, kind: str, x: SSAValue, y: SSAValue) -> SSAValue:
+def _combine(
+    emitter: Emitter, kind: str, x: SSAValue, y: SSAValue, *, no_nans: bool = False
+) -> SSAValue:
     if kind in _MIN_MAX:
         return emitter.intrinsic(f"llvm.{_MIN_MAX[kind]}.{{}}", [x, y], x.type)
     if kind in ("maximumf", "minimumf", "maxnumf", "minnumf"):
-        return min_max_float(emitter, kind, x, y)
+        return min_max_float(emitter, kind, x, y, no_nans=no_nans)
     is_float = isinstance(element_type(x.type), Float32Type | Float64Type)
     make: Any = (_REDUCE_FLOAT if is_float else _REDUCE_INTEGER)[kind]
     return emitter.binary(make, x, y)
@@ -190,7 +220,7 @@ def _combine(emitter: Emitter, kind: str, x: SSAValue, y: SSAValue) -> SSAValue:
 def _reduction(emitter: Emitter, op: Operation) -> None:
     """By halves, as a tree: the order of a sum is ours to choose, and this one is fast and accurate."""
     assert isinstance(op, vector.ReductionOp)
-    kind = op.kind.data.value
+    kind, no_nans = op.kind.data.value, has_no_nans(op)
     value = emitter.get(op.vector)
     count = lanes(value.type)
     assert count is not None
@@ -202,13 +232,13 @@ def _reduction(emitter: Emitter, op: Operation) -> None:
             rest.append(last)
         low = shuffle(emitter, value, value, list(range(half)))
         high = shuffle(emitter, value, value, list(range(half, 2 * half)))
-        value = _combine(emitter, kind, low, high)
+        value = _combine(emitter, kind, low, high, no_nans=no_nans)
         count = half
     result = emitter.add(llvm_ext.ExtractElementOp(value, emitter.int(0)))
     for scalar in rest:
-        result = _combine(emitter, kind, result, scalar)
+        result = _combine(emitter, kind, result, scalar, no_nans=no_nans)
     if op.acc is not None:
-        result = _combine(emitter, kind, emitter.get(op.acc), result)
+        result = _combine(emitter, kind, emitter.get(op.acc), result, no_nans=no_nans)
     emitter.set(op.dest, result)
 
 
@@ -224,6 +254,7 @@ HANDLERS: dict[type[Operation], Handler] = {
     vector.InsertOp: _insert,
     vector.ShuffleOp: _shuffle,
     vector.FMAOp: _fma,
+    vector_ext.DotOp: _dot,
     vector.ReductionOp: _reduction,
     vector.BitcastOp: _bitcast,
     xmath.FmaOp: _fma,

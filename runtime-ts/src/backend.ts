@@ -30,6 +30,8 @@ export interface Backend {
   readonly name: BackendName;
   /** Settles when all files are there and have been checked. */
   readonly arrived: Promise<void>;
+  /** How many threads of the CPU share the work of a kernel. */
+  readonly threads: number;
   /** Run on inputs that have been checked. */
   run(inputs: Tensors): Promise<Tensors>;
   /** Run launch by launch. */
@@ -44,6 +46,8 @@ export interface BackendContext {
   readonly downloader: Downloader;
   /** Cancels all downloads of this attempt. */
   readonly signal: AbortSignal;
+  /** The threads that the caller asked for. */
+  readonly threads: number | undefined;
   /** Where WebGPU is found. */
   readonly gpu: GPU | undefined;
   /** Told the number of bytes of all files that will be read, then of each piece. */

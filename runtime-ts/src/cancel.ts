@@ -44,6 +44,7 @@ export class Cancellation {
 
   /** Let the caller's abort cancel what has begun inside the scope and still goes on. */
   follow(work: Promise<unknown>): void {
+    if (this.#outer?.aborted) this.#forward();
     this.#outer?.addEventListener("abort", this.#forward);
     const end = (): void => this.#outer?.removeEventListener("abort", this.#forward);
     work.then(end, end);

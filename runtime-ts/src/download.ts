@@ -64,7 +64,7 @@ export class Downloader {
    */
   async into(
     file: FileRef,
-    target: Uint8Array<ArrayBuffer>,
+    target: Uint8Array,
     signal: AbortSignal,
     onBytes: (count: number) => void,
   ): Promise<void> {
@@ -107,10 +107,13 @@ export class Downloader {
   }
 
   /** @throws ChecksumError unless the SHA-256 sum of the bytes is the manifest's */
-  async check(file: FileRef, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  async check(file: FileRef, bytes: Uint8Array): Promise<void> {
     if (!this.#verify) return;
     const url = this.urlOf(file);
-    const digest = await subtle(url).digest("SHA-256", bytes);
+    // What threads share cannot be handed out.
+    const own =
+      bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice();
+    const digest = await subtle(url).digest("SHA-256", own);
     const found = Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join(
       "",
     );
@@ -152,7 +155,7 @@ export class Downloader {
   async #drain(
     file: FileRef,
     response: Response,
-    target: Uint8Array<ArrayBuffer>,
+    target: Uint8Array,
     onBytes: (count: number) => void,
   ): Promise<void> {
     const url = this.urlOf(file);
@@ -177,7 +180,7 @@ export class Downloader {
 
   async #readLocal(
     file: FileRef,
-    target: Uint8Array<ArrayBuffer>,
+    target: Uint8Array,
     signal: AbortSignal,
     onBytes: (count: number) => void,
   ): Promise<void> {

@@ -31,10 +31,16 @@ export interface LoadOptions {
   /** Whether to compare the SHA-256 sum of each file with the manifest's. Default: yes. */
   readonly verify?: boolean;
   /**
-   * Whether to wait for all weights. Default: no: a model for wasm is there as soon as its code is, and its first run begins
-   * with the weights that have arrived. If the others do not arrive, the run and `arrived` say so, not `load`.
+   * Whether to wait for all weights. Default: yes. If not, a model for wasm is there as soon as its code is, and its first run
+   * begins with the weights that have arrived: the first outputs come sooner. They still come only when all weights have been
+   * checked; if some do not arrive or are wrong, the run and `arrived` say so, not `load`.
    */
   readonly complete?: boolean;
+  /**
+   * How many threads run a model on wasm. Default: as many as the machine has cores, but at most 4. Without shared memory (in
+   * a page that is not cross-origin isolated) there is one, and the console says why.
+   */
+  readonly threads?: number;
   /** Where WebGPU is found. Default: `navigator.gpu`. */
   readonly gpu?: GPU;
 }
@@ -62,7 +68,11 @@ const PASSABLE = [
  * @throws ManifestError, DownloadError, ChecksumError, AbortedError
  */
 export async function load(url: string | URL, options: LoadOptions = {}): Promise<Model> {
-  const { backends = ["webgpu", "wasm"], signal, fetch, verify = true, complete = false } = options;
+  const { backends = ["webgpu", "wasm"], signal, fetch, verify = true, threads } = options;
+  const complete = options.complete ?? true;
+  if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {
+    throw new UnsupportedError(`there cannot be ${threads} threads`);
+  }
   for (const name of backends) {
     if (!Object.hasOwn(CREATE, name)) throw new UnsupportedError(`there is no back end "${name}"`);
   }
@@ -79,9 +89,10 @@ export async function load(url: string | URL, options: LoadOptions = {}): Promis
       manifest,
       downloader,
       signal: attempt.signal,
+      threads,
       gpu: options.gpu ?? globalThis.navigator?.gpu,
       expect: (bytes) => {
-        total = bytes;
+        [loaded, total] = [0, bytes];
         report();
       },
       onBytes: (bytes) => {

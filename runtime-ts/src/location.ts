@@ -2,7 +2,7 @@
 const MANIFEST = "model.json";
 
 /** Whether this is Node (or Bun or Deno), where a location may be a path. */
-const isNode = typeof process !== "undefined" && typeof process.versions?.node === "string";
+export const isNode = typeof process !== "undefined" && typeof process.versions?.node === "string";
 
 /**
  * The absolute URL of a package's manifest. A location that does not end in `.json` is the folder that holds it.

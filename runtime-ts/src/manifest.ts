@@ -49,9 +49,20 @@ export interface WasmLaunch {
   readonly label: readonly string[];
 }
 
-/** A wasm module and the features an engine needs to compile it. */
+/** A wasm module and the features an engine needs to run it; `threads` is shared memory. */
 export interface WasmModule extends FileRef {
   readonly features: readonly string[];
+}
+
+/**
+ * What modules for several threads need. The stacks of the threads 1, 2, ... lie behind the memory's `pages`, `stackBytes`
+ * each.
+ */
+export interface WasmThreads {
+  readonly max: number;
+  /** The pages with the stacks of `max` threads: the module's own maximum. */
+  readonly maxPages: number;
+  readonly stackBytes: number;
 }
 
 /** The section `backends.wasm`. */
@@ -59,6 +70,8 @@ export interface WasmSection {
   /** Best first: the first whose features the engine has is taken. */
   readonly modules: readonly WasmModule[];
   readonly memory: { readonly pages: number };
+  /** Where there are modules for several threads. */
+  readonly threads?: WasmThreads | undefined;
   readonly weights: ByteRange & { readonly packed?: number; readonly shards: readonly FileRef[] };
   readonly arena: ByteRange;
   readonly arenaLowerBound?: number;

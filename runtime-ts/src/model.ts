@@ -33,6 +33,11 @@ export class Model {
     return this.#backend.name;
   }
 
+  /** How many threads of the CPU share the work: one on WebGPU, and where threads cannot share memory. */
+  get threads(): number {
+    return this.#backend.threads;
+  }
+
   /**
    * Settles when all files of the model are there and have been checked. A run waits for what it needs by itself.
    *

@@ -14,6 +14,7 @@ import type {
   WasmLaunch,
   WasmModule,
   WasmSection,
+  WasmThreads,
   WebGpuSection,
 } from "./manifest.js";
 import { storageBytes, storageFits } from "./webgpu/storage.js";
@@ -45,6 +46,13 @@ const tensor = object<TensorInfo>({
 const wasm = object<WasmSection>({
   modules: list(object<WasmModule>({ ...fileFields, features: list(text()) })),
   memory: object<WasmSection["memory"]>({ pages: integer(1, MAX_PAGES) }),
+  threads: {
+    optional: object<WasmThreads>({
+      max: integer(1),
+      maxPages: integer(1, MAX_PAGES),
+      stackBytes: integer(1),
+    }),
+  },
   weights: object<WasmSection["weights"]>({
     ...rangeFields,
     packed: { optional: size },
@@ -185,6 +193,12 @@ function checkWasm(manifest: Manifest, section: WasmSection): void {
   const { pages } = section.memory;
   const inMemory = (r: ByteRange, path: string): void =>
     ensure(r.offset + r.bytes <= pages * PAGE, path, "reaches beyond the memory");
+  const { threads } = section;
+  if (threads) {
+    const room = (threads.maxPages - pages) * PAGE;
+    const fits = room >= (threads.max - 1) * threads.stackBytes && threads.stackBytes % 16 === 0;
+    ensure(fits, `${at}.threads`, "has no room for the stacks");
+  }
   inMemory(section.weights, `${at}.weights`);
   inMemory(section.arena, `${at}.arena`);
   if (section.prepared) inMemory(section.prepared, `${at}.prepared`);

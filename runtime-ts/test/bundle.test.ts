@@ -5,15 +5,17 @@ import { expect, test } from "vitest";
 import { bundle } from "../build.mjs";
 import { BASE, rejection, sampleInput, served } from "./helpers.js";
 
-const { code } = await bundle();
+const { code, worker } = await bundle();
 
 test("the bundle is small", () => {
-  expect(gzipSync(code).length).toBeLessThan(15_000);
+  expect(gzipSync(code).length + gzipSync(worker).length).toBeLessThan(15_000);
 });
 
 test("the bundle keeps to a strict content security policy, and has no imports", () => {
-  expect(code.match(/\beval\b|\bFunction\(/)).toBeNull();
-  expect(code.match(/\bimport\b|\brequire\(/)).toBeNull();
+  for (const text of [code, worker]) {
+    expect(text.match(/\beval\b|\bFunction\(|\bblob:/)).toBeNull();
+    expect(text.replaceAll("import.meta.url", "").match(/\bimport\b|\brequire\(/)).toBeNull();
+  }
 });
 
 test("the bundle runs as it is", async () => {
@@ -24,6 +26,10 @@ test("the bundle runs as it is", async () => {
   const error = await rejection(model.run({}));
   // The names of classes survive minification, because errors print them.
   expect(String(error)).toBe('InputError: input "x" is missing');
+});
+
+test("other bundlers find the script of the threads", () => {
+  expect(code).toContain('new Worker(new URL("./worker.js",import.meta.url),{type:"module"})');
 });
 
 test("other bundlers can take it for browsers without a word about node: modules", async () => {

@@ -4,6 +4,7 @@ import {
   ChecksumError,
   DisposedError,
   DownloadError,
+  ExecutionError,
   type Fetch,
   type LoadOptions,
   load,
@@ -53,7 +54,7 @@ async function early(make: FixtureOptions = {}, options: LoadOptions = {}) {
     }
     return fetch(url, init);
   };
-  const model = await load(BASE, { backends: ["wasm"], fetch: held, ...options });
+  const model = await load(BASE, { backends: ["wasm"], complete: false, fetch: held, ...options });
   return {
     model,
     made,
@@ -80,7 +81,7 @@ test("a first run begins with the weights that are there", async () => {
   expect(launches).toEqual([0, 1, 2]);
   await model.arrived;
   check((await model.run({ x })).y);
-  expect(launches).toEqual([0, 1, 2]);
+  expect(launches).toEqual([0, 1, 2, 1, 2]);
 });
 
 test("without a run, what is to run at load does so when all weights are there", async () => {
@@ -125,6 +126,21 @@ test("no outputs are given of weights with the wrong sum", async () => {
   expect(await first).toBeInstanceOf(ChecksumError);
 });
 
+test("a launch that wrong weights make fail is the weights' fault, one that right ones do is not", async () => {
+  for (const [wrong, type] of [
+    [true, ChecksumError],
+    [false, ExecutionError],
+  ] as const) {
+    const { model, made, release } = await early({ prepare: false, trap: true });
+    const content = made.files.get("wasm/weights-1.bin") as Uint8Array;
+    if (wrong) content[0] = (content[0] as number) ^ 1;
+    const first = rejection(model.run({ x }));
+    await soon();
+    release();
+    expect(await first).toBeInstanceOf(type);
+  }
+});
+
 test("an abort after load ends what is on its way", async () => {
   const controller = new AbortController();
   const { model, signal } = await early({}, { signal: controller.signal });
@@ -142,16 +158,17 @@ test("to dispose of a model ends what is on its way", async () => {
   await soon();
   model.dispose();
   expect(await first).toBeInstanceOf(DisposedError);
+  expect(await rejection(model.arrived)).toBeInstanceOf(DisposedError);
   expect(signal()?.aborted).toBe(true);
 });
 
-test("complete: load waits for all weights", async () => {
+test("by default load waits for all weights", async () => {
   const { fetch } = await served({ prepare: true });
   const paths = (): boolean => fetch.requests.includes("wasm/weights-1.bin");
-  await load(BASE, { backends: ["wasm"], fetch, complete: true });
+  await load(BASE, { backends: ["wasm"], fetch });
   expect(paths()).toBe(true);
   const broken: Fetch = async (url, init) =>
     url.endsWith("weights-1.bin") ? new Response(null, { status: 500 }) : fetch(url, init);
-  const error = rejection(load(BASE, { backends: ["wasm"], fetch: broken, complete: true }));
+  const error = rejection(load(BASE, { backends: ["wasm"], fetch: broken }));
   expect(await error).toBeInstanceOf(DownloadError);
 });

@@ -13,7 +13,7 @@ const validate = new Ajv2020({ strict: true, strictRequired: false }).compile(sc
 // biome-ignore lint/suspicious/noExplicitAny: a manifest that tests spoil in every way
 type Spoilt = any;
 
-const { manifest: full } = await makePackage({ dtypes: GPU_DTYPES });
+const { manifest: full } = await makePackage({ dtypes: GPU_DTYPES, threads: true });
 const { manifest: preparing } = await makePackage({ prepare: true });
 const { manifest: wasmOnly } = await makePackage({ dtypes: ALL_DTYPES, webgpu: false });
 const { manifest: webgpuOnly } = await makePackage({ wasm: false });
@@ -62,7 +62,7 @@ describe("the schema and the runtime's types agree", () => {
   });
 
   test("on a manifest with any one value deleted or replaced", async () => {
-    const { manifest } = await makePackage({ dtypes: ["bool"], prepare: true });
+    const { manifest } = await makePackage({ dtypes: ["bool"], prepare: true, threads: true });
     const junk = [null, true, "", "x", "../x", -1, 0, 0.5, 65537, [], [1], {}];
     let rejected = 0;
     for (const path of paths(manifest)) {

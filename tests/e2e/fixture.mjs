@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { importInstalled } from "./node_modules_of_runtime.mjs";
+import { THREADS, threadedText } from "./threaded_module.mjs";
 
 const COUNT = 100;
 /** Where the bias begins in the weights: WebGPU wants multiples of 256. */
@@ -74,7 +75,8 @@ const roundUp = (n, step) => Math.ceil(n / step) * step;
  * @property {boolean} [wasm] whether there is a wasm part
  * @property {boolean} [webgpu] whether there is a WebGPU part
  * @property {string} [wgsl] in place of the module of the first two kernels
- * @property {boolean} [trap] whether the first wasm kernel traps
+ * @property {boolean} [trap] whether the first wasm kernel traps; in a module for threads, whether a thread does
+ * @property {boolean} [threads] whether there is a wasm module for threads
  * @property {boolean} [prepare] whether the scale is read from where a launch at load copies it
  */
 
@@ -84,14 +86,8 @@ const roundUp = (n, step) => Math.ceil(n / step) * step;
  * @param {FixtureOptions} [options]
  * @returns {Promise<{ manifest: any, files: Map<string, Uint8Array> }>}
  */
-export async function makePackage({
-  dtypes = [],
-  wasm = true,
-  webgpu = true,
-  wgsl,
-  trap = false,
-  prepare = false,
-} = {}) {
+export async function makePackage(options = {}) {
+  const { dtypes = [], wasm = true, webgpu = true, wgsl, prepare = false } = options;
   /** @type {Map<string, Uint8Array>} */
   const files = new Map();
   /** @param {string} file @param {Uint8Array} content */
@@ -120,7 +116,7 @@ export async function makePackage({
     outputs: [{ name: "y", ...main }, ...copies.map((c) => ({ name: `out_${c.dtype}`, ...c }))],
     backends: /** @type {any} */ ({}),
   };
-  if (wasm) manifest.backends.wasm = await wasmPart(dtypes, add, addShards("wasm"), trap, prepare);
+  if (wasm) manifest.backends.wasm = await wasmPart(dtypes, add, addShards("wasm"), options);
   if (webgpu)
     manifest.backends.webgpu = webgpuPart(dtypes, add, addShards("webgpu"), wgsl, prepare);
   return { manifest, files };
@@ -145,10 +141,10 @@ export async function writePackage(folder, { manifest, files }) {
  * @param {DType[]} dtypes
  * @param {(file: string, content: Uint8Array) => object} add
  * @param {object[]} shards
- * @param {boolean} trap
- * @param {boolean} prepare
+ * @param {FixtureOptions} options
  */
-async function wasmPart(dtypes, add, shards, trap, prepare) {
+async function wasmPart(dtypes, add, shards, options) {
+  const { trap = false, prepare = false, threads = false } = options;
   const weights = { offset: 1024, bytes: WEIGHT_BYTES, ...(prepare ? { packed: 0 } : {}), shards };
   const arenaOffset = roundUp(weights.offset + weights.bytes, 64);
   let end = arenaOffset;
@@ -164,14 +160,16 @@ async function wasmPart(dtypes, add, shards, trap, prepare) {
   const arena = { offset: arenaOffset, bytes: end - arenaOffset };
   const prepared = place(COUNT * 4);
   const scaleOffset = prepare ? prepared.offset : weights.offset;
-  /** @param {string} body one iteration over four elements at byte $i */
-  const loop = (body) => `(local $i i32) (loop $l ${body}
+  /** @param {string} body one iteration over four elements at byte $i, up to $end */
+  const loop = (body) => `(block $done (loop $l
+    (br_if $done (i32.ge_u (local.get $i) (local.get $end)))
+    ${body}
     (local.set $i (i32.add (local.get $i) (i32.const 16)))
-    (br_if $l (i32.lt_u (local.get $i) (i32.const ${COUNT * 4}))))`;
+    (br $l)))`;
   /** @param {number} offset */
   const load = (offset) => `(v128.load offset=${offset} (local.get $i))`;
-  /** @param {boolean} relaxed */
-  const kernels = (relaxed) => {
+  /** @param {boolean} relaxed @param {boolean} trap */
+  const kernels = (relaxed, trap) => {
     const [a, b, c] = [load(x.offset), load(scaleOffset), load(weights.offset + BIAS_OFFSET)];
     const sum = relaxed
       ? `(f32x4.relaxed_madd ${a} ${b} ${c})`
@@ -191,17 +189,33 @@ async function wasmPart(dtypes, add, shards, trap, prepare) {
   };
   /** @param {boolean} relaxed */
   const assemble = async (relaxed) => {
-    const bodies = kernels(relaxed);
+    const bodies = kernels(relaxed, trap);
     const text = `(module (import "env" "memory" (memory 1 1))
-      ${bodies.map((body, i) => `(func $k${i} ${body})`).join("\n")}
+      ${bodies.map((body, i) => `(func $k${i} (local $i i32) (local $end i32) (local.set $end (i32.const ${COUNT * 4})) ${body})`).join("\n")}
       (func (export "run") ${bodies.map((_, i) => (prepare && i === 0 ? "" : `(call $k${i})`)).join(" ")})
       ${prepare ? `(func (export "prepare") (call $k0))` : ""}
       (func (export "run_range") (param $b i32) (param $e i32)
         ${bodies.map((_, i) => `(if (i32.and (i32.le_u (local.get $b) (i32.const ${i})) (i32.gt_u (local.get $e) (i32.const ${i}))) (then (call $k${i})))`).join("\n")}))`;
     return assembleWat(text);
   };
+  const threaded = async () => ({
+    ...add(
+      "wasm/threads-simd128.wasm",
+      await assembleWat(
+        threadedText(kernels(false, false), {
+          first: prepare ? 1 : 0,
+          shared: 2,
+          bytes: COUNT * 4,
+          trap,
+        }),
+      ),
+    ),
+    features: ["simd128", "threads"],
+  });
   return {
+    ...(threads ? { threads: THREADS } : {}),
     modules: [
+      ...(threads ? [await threaded()] : []),
       {
         ...add("wasm/relaxed-simd.wasm", await assemble(true)),
         features: ["simd128", "relaxed-simd"],
@@ -236,6 +250,7 @@ export async function assembleWat(text) {
     simd: true,
     relaxed_simd: true,
     bulk_memory: true,
+    threads: true,
   });
   try {
     return module.toBinary({}).buffer.slice();

@@ -37,13 +37,14 @@ test("the README's three lines", async () => {
     const { code: script } = await esbuild.transform(`${snippet}\nglobalThis.y = Array.from(y);`, {
       loader: "ts",
     });
-    const { code: runtime } = await bundle();
+    const { code: runtime, worker } = await bundle();
     const { origin, close } = await serve({
       files: {
         "/index.html":
           "<!doctype html><title>README</title><script type=module src=/page.js></script>",
         "/page.js": script.replace('"webdnn"', '"/runtime.js"'),
         "/runtime.js": runtime,
+        "/worker.js": worker,
       },
       folders: { "/model/": join(folder, "model") },
     });

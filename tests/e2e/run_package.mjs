@@ -9,7 +9,7 @@ import { launchBrowser } from "./browser.mjs";
 import { serve } from "./server.mjs";
 
 const USAGE = `usage: node run_package.mjs <package> --backend webgpu|wasm [--inputs DIR] [--outputs DIR] [--repeat N]
-                                 [--profile FILE] [--timeout SECONDS]
+                                 [--profile FILE] [--timeout SECONDS] [--threads N]
 
   --inputs   a folder with 0.bin, 1.bin ...: the raw little-endian elements of each input, in the manifest's order
              (zeros where it is not given)
@@ -17,8 +17,9 @@ const USAGE = `usage: node run_package.mjs <package> --backend webgpu|wasm [--in
   --repeat   how many runs to time after the first one (default 1)
   --profile  where the times of each launch are written as JSON
   --timeout  give up after so many seconds (default 600)
+  --threads  of the wasm back end (default: as many as the runtime takes by itself)
 
-Prints {backend, adapter, loadMs, firstRunMs, medianMs, runsMs, downloadBytes: {code, weights, runtime}}. Code is the runtime,
+Prints {backend, threads, adapter, loadMs, firstRunMs, medianMs, runsMs, downloadBytes: {code, weights, runtime}}. Code is the runtime,
 model.json and the wasm module or the shaders as they were sent (with gzip); runtime is the first of them.`;
 
 /** What the page does; it is a file of its own, because the content security policy forbids inline scripts. */
@@ -50,9 +51,9 @@ async function adapterName(backend) {
   return adapter ? [adapter.info.vendor, adapter.info.architecture, adapter.info.description].filter(Boolean).join(" ") : undefined;
 }
 
-async function runPackage({ backend, inputsGiven, repeat, profile }) {
+async function runPackage({ backend, inputsGiven, repeat, profile, threads }) {
   const start = performance.now();
-  const model = await load("/package/", { backends: [backend], complete: true });
+  const model = await load("/package/", { backends: [backend], ...(threads ? { threads } : {}) });
   const loadMs = performance.now() - start;
   const inputs = {};
   for (const [i, info] of model.inputs.entries()) inputs[info.name] = await readInput(info, i, inputsGiven);
@@ -68,7 +69,7 @@ async function runPackage({ backend, inputsGiven, repeat, profile }) {
     const posted = await fetch("/outputs/" + i + ".bin", { method: "POST", body: outputs[info.name] });
     if (!posted.ok) throw new Error("output " + i + " could not be written");
   }
-  const report = { backend: model.backend, adapter: await adapterName(backend), loadMs, firstRunMs, runsMs };
+  const report = { backend: model.backend, threads: model.threads, adapter: await adapterName(backend), loadMs, firstRunMs, runsMs };
   if (profile) {
     const { method, launches } = await model.profile(inputs);
     report.profile = { method, launches };
@@ -92,7 +93,7 @@ function median(values) {
  * Run a package in the browser.
  *
  * @param {{ packageDir: string, backend: "webgpu" | "wasm", inputs?: string | undefined, outputs?: string | undefined,
- *   repeat?: number, profile?: boolean, timeout?: number }} options
+ *   repeat?: number, profile?: boolean, timeout?: number, threads?: number | undefined }} options
  * @returns {Promise<any>} the timings
  */
 export async function runPackage({
@@ -103,16 +104,18 @@ export async function runPackage({
   repeat = 1,
   profile = false,
   timeout = 600,
+  threads,
 }) {
   const manifest = await readFile(join(packageDir, "model.json"), "utf8").then(JSON.parse);
   if (outputs !== undefined) await mkdir(outputs, { recursive: true });
   if (!manifest.backends[backend]) throw new Error(`the package has no ${backend} part`);
-  const { code } = await bundle();
+  const { code, worker } = await bundle();
   const server = await serve({
     files: {
       "/": "<!doctype html><title>run_package</title><script type=module src=/page.js></script>",
       "/page.js": PAGE_SCRIPT,
       "/runtime.js": code,
+      "/worker.js": worker,
       "/favicon.ico": "",
     },
     folders: { "/package/": packageDir, ...(inputs === undefined ? {} : { "/inputs/": inputs }) },
@@ -131,7 +134,7 @@ export async function runPackage({
     const work = page.evaluate(
       // @ts-expect-error the page's script sets it
       (options) => globalThis.runPackage(options),
-      { backend, inputsGiven: inputs !== undefined, repeat, profile },
+      { backend, inputsGiven: inputs !== undefined, repeat, profile, threads },
     );
     const crashed = new Promise((_, reject) =>
       page.on("crash", () => reject(new Error("the page crashed"))),
@@ -147,7 +150,7 @@ export async function runPackage({
     const shards = new Set(
       section.weights.shards.map((/** @type {any} */ s) => `/package/${s.file}`),
     );
-    const runtime = sent((path) => path === "/runtime.js");
+    const runtime = sent((path) => path === "/runtime.js" || path === "/worker.js");
     const weights = sent((path) => shards.has(path));
     const code_ = runtime + sent((path) => path.startsWith("/package/") && !shards.has(path));
     return {
@@ -171,6 +174,7 @@ async function main() {
       repeat: { type: "string", default: "1" },
       profile: { type: "string" },
       timeout: { type: "string", default: "600" },
+      threads: { type: "string" },
       help: { type: "boolean" },
     },
   });
@@ -181,11 +185,13 @@ async function main() {
   const { backend } = values;
   const repeat = Number(values.repeat);
   const timeout = Number(values.timeout);
+  const threads = values.threads === undefined ? undefined : Number(values.threads);
   const [packageDir] = positionals;
   const valid =
     (backend === "webgpu" || backend === "wasm") &&
     Number.isInteger(repeat) &&
     repeat >= 0 &&
+    (threads === undefined || (Number.isInteger(threads) && threads > 0)) &&
     timeout > 0;
   if (!valid || packageDir === undefined || positionals.length !== 1) {
     console.error(USAGE);
@@ -199,6 +205,7 @@ async function main() {
     outputs: values.outputs,
     repeat,
     timeout,
+    threads,
     profile: values.profile !== undefined,
   });
   if (values.profile !== undefined)

@@ -32,10 +32,10 @@ const hex = (array) =>
   Array.from(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), (b) => b.toString(16).padStart(2, "0")).join("");
 const failed = (error) => ({ name: error.name, code: error.code, message: error.message });
 
-globalThis.run = async ({ url, backends, x, spoil }) => {
+globalThis.run = async ({ url, backends, x, spoil, threads }) => {
   try {
     const progress = [];
-    const model = await load(url, { backends, onProgress: (p) => progress.push(p) });
+    const model = await load(url, { backends, threads, onProgress: (p) => progress.push(p) });
     const inputs = { x: Float32Array.from(x) };
     for (const { name, dtype } of model.inputs) if (name !== "x") inputs[name] = COPIED[dtype];
     Object.assign(inputs, spoil && { in_int64: BigInt64Array.of(0n, 0n, 0n, 0n, 2n ** 31n) });
@@ -51,7 +51,7 @@ globalThis.run = async ({ url, backends, x, spoil }) => {
     model.dispose();
     const disposed = [await waiting, await model.run(inputs).catch(failed)];
     return {
-      backend: model.backend, failures: model.failures.map(({ backend, code, reason }) => ({ backend, code, reason })),
+      backend: model.backend, threads: model.threads, isolated: crossOriginIsolated, failures: model.failures.map(({ backend, code, reason }) => ({ backend, code, reason })),
       y: Array.from(first.y), negatedY: Array.from(second.y), profiledY, copies, profile, disposed, last: progress.at(-1),
     };
   } catch (error) {
@@ -68,10 +68,12 @@ let root;
 let browser;
 /** @type {string} */
 let code;
+/** @type {string} */
+let worker;
 
 before(async () => {
   root = await mkdtemp(join(tmpdir(), "webdnn-e2e-"));
-  ({ code } = await bundle());
+  ({ code, worker } = await bundle());
   browser = await launchBrowser();
 });
 
@@ -84,17 +86,33 @@ after(async () => {
  * Write a package, serve it and call the page's `run`.
  *
  * @param {{ make?: import("./fixture.mjs").FixtureOptions, backends?: string[], spoil?: boolean, origin?: string,
- *   policy?: string, in?: import("playwright-core").Browser, change?: (made: any) => void }} options
+ *   policy?: string, threads?: number, isolated?: boolean, without?: string, twice?: boolean, in?: import("playwright-core").Browser, change?: (made: any) => void }} options
  * @returns {Promise<any>}
  */
-async function runInPage({ make, backends, spoil, policy, in: where = browser, change }) {
+async function runInPage({
+  make,
+  backends,
+  spoil,
+  policy,
+  threads = 1,
+  isolated = true,
+  without,
+  twice,
+  in: where = browser,
+  change,
+}) {
   const folder = await mkdtemp(join(root, "package-"));
   const made = await makePackage(make);
   change?.(made);
   await writePackage(folder, made);
+  const files = {
+    ...{ "/": PAGE, "/page.js": PAGE_SCRIPT, "/runtime.js": code, "/worker.js": worker },
+    "/favicon.ico": "",
+  };
   const server = await serve({
-    files: { "/": PAGE, "/page.js": PAGE_SCRIPT, "/runtime.js": code, "/favicon.ico": "" },
+    files: Object.fromEntries(Object.entries(files).filter(([path]) => path !== without)),
     folders: { "/package/": folder },
+    isolated,
     ...(policy === undefined ? {} : { policy }),
   });
   const page = await where.newPage();
@@ -102,16 +120,22 @@ async function runInPage({ make, backends, spoil, policy, in: where = browser, c
     /** @type {string[]} */
     const complaints = [];
     page.on("pageerror", (error) => complaints.push(error.message));
+    /** @type {string[]} */
+    const warnings = [];
     page.on("console", (message) => {
       if (message.type() === "error") complaints.push(message.text());
+      if (message.type() === "warning") warnings.push(message.text());
     });
     await page.goto(`${server.origin}/`, { waitUntil: "load" });
-    const result = await page.evaluate(
-      // @ts-expect-error the page's script sets it
-      (options) => globalThis.run(options),
-      { url: "package", backends, spoil, x: Array.from(sampleInput()) },
-    );
-    return { ...result, complaints, served: server.served.map(({ path }) => path) };
+    const runOnce = () =>
+      page.evaluate(
+        // @ts-expect-error the page's script sets it
+        (options) => globalThis.run(options),
+        { url: "package", backends, spoil, threads, x: Array.from(sampleInput()) },
+      );
+    if (twice) await runOnce();
+    const result = await runOnce();
+    return { ...result, complaints, warnings, served: server.served.map(({ path }) => path) };
   } finally {
     await page.close();
     await server.close();
@@ -157,6 +181,55 @@ for (const backend of ["webgpu", "wasm"]) {
     assert.ok(!result.served.some((/** @type {string} */ path) => path.startsWith(other)));
   });
 }
+
+test("wasm: threads share the work, under a strict policy", async () => {
+  const make = { dtypes: GPU_DTYPES, threads: true };
+  const result = await runInPage({ make, backends: ["wasm"], threads: 3 });
+  assert.equal(result.message, undefined);
+  assert.equal(result.threads, 3);
+  assert.deepEqual([...result.complaints, ...result.warnings], []);
+  const x = sampleInput();
+  assertClose(result.y, expected(x));
+  assertClose(result.profiledY, expected(x));
+  assertClose(result.negatedY, expected(x.map((v) => -v)));
+  for (const { dtype, given, got } of result.copies) assert.equal(got, given, dtype);
+  for (const error of result.disposed) assert.equal(error.code, "disposed");
+  assert.ok(result.served.includes("/package/wasm/threads-simd128.wasm"));
+});
+
+test("wasm: one thread where a page is not isolated, and the console says so once", async () => {
+  const make = { threads: true };
+  const options = { make, backends: ["wasm"], threads: 2, isolated: false, twice: true };
+  const result = await runInPage(options);
+  assert.deepEqual([result.isolated, result.threads], [false, 1]);
+  assertClose(result.y, expected(sampleInput()));
+  assert.equal(result.warnings.length, 1);
+  assert.match(result.warnings[0], /one thread.*not cross-origin isolated.*Cross-Origin-Opener/);
+  assert.ok(!result.served.some((/** @type {string} */ path) => path.includes("threads")));
+});
+
+test("wasm: one thread where the script of the threads is missing, or a policy forbids it", async () => {
+  const policy =
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; worker-src 'none'";
+  for (const cause of [{ without: "/worker.js" }, { policy }]) {
+    const result = await runInPage({
+      ...{ make: { threads: true }, backends: ["wasm"], threads: 2 },
+      ...cause,
+    });
+    assert.equal(result.threads, 1);
+    assertClose(result.y, expected(sampleInput()));
+    assert.equal(result.warnings.length, 1);
+    assert.match(result.warnings[0], /one thread, because no worker can be started/);
+  }
+});
+
+test("wasm: a thread that fails is an error of the run", async () => {
+  const result = await runInPage({
+    ...{ make: { threads: true, trap: true }, backends: ["wasm"], threads: 2 },
+  });
+  assert.equal(result.code, "execution-failed");
+  assert.match(result.message, /unreachable/);
+});
 
 test("wasm: Chromium takes the relaxed-simd module", async () => {
   const { served } = await runInPage({ backends: ["wasm"] });

@@ -16,6 +16,11 @@ const TYPES = {
 export const STRICT_POLICY =
   "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'; base-uri 'none'";
 
+const ISOLATION = {
+  "Cross-Origin-Opener-Policy": "same-origin",
+  "Cross-Origin-Embedder-Policy": "require-corp",
+};
+
 /**
  * @typedef {{ path: string, bytes: number, compressed: boolean }} Served what went over the wire
  * @typedef {object} ServerOptions
@@ -24,13 +29,21 @@ export const STRICT_POLICY =
  * @property {string} [policy] the content security policy
  * @property {(path: string, body: Buffer) => void | Promise<void>} [onUpload] told of each POST
  * @property {(path: string) => Promise<void>} [delay] awaited before each answer
+ * @property {boolean} [isolated] whether pages are cross-origin isolated (the default)
  */
 
 /**
  * @param {ServerOptions} options
  * @returns {Promise<{ origin: string, served: Served[], close: () => Promise<void> }>}
  */
-export async function serve({ files = {}, folders = {}, policy = STRICT_POLICY, onUpload, delay }) {
+export async function serve({
+  files = {},
+  folders = {},
+  policy = STRICT_POLICY,
+  onUpload,
+  delay,
+  isolated = true,
+}) {
   /** @type {Served[]} */
   const served = [];
 
@@ -73,9 +86,8 @@ export async function serve({ files = {}, folders = {}, policy = STRICT_POLICY, 
         "Cache-Control": "no-store",
         "Content-Security-Policy": policy,
         "X-Content-Type-Options": "nosniff",
-        // An isolated page has finer clocks.
-        "Cross-Origin-Opener-Policy": "same-origin",
-        "Cross-Origin-Embedder-Policy": "require-corp",
+        // An isolated page has finer clocks, and may share memory with workers.
+        ...(isolated ? ISOLATION : {}),
         ...(compressed ? { "Content-Encoding": "gzip" } : {}),
       });
       response.end(body);

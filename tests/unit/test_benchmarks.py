@@ -2,17 +2,21 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from benchmarks.kernels import attribute
-from benchmarks.macs import fused_bytes, node_costs
+from benchmarks.macs import count_macs
 from benchmarks.results import ResultTable
+from benchmarks.roofline import chart
 from benchmarks.statistics import Summary, geometric_mean, paired_ratio
+from benchmarks.sweep import Gemm, gemm
 from benchmarks.tfjs_program import write_program
+from webdnn.kernel_profile import KernelProfile, KernelTime, fastest_quarter
+from webdnn.peaks import Peaks
 
 
 def _conv_relu_model() -> onnx.ModelProto:
@@ -58,27 +62,13 @@ def test_a_ratio_is_taken_within_the_rounds() -> None:
     assert Summary.of([4, 1, 3, 2, 5]) == Summary(3, 2, 4, 5)
 
 
-def test_costs_of_nodes_and_of_fused_nodes() -> None:
-    costs = node_costs(_conv_relu_model())
-    assert costs["conv"].macs == (4 * 4 * 3) * (3 * 3 * 3)
-    image, filters, result, statistics = 3 * 8 * 6 * 4, 4 * 27 * 4, 4 * 4 * 3 * 4, 4 * 4 * 4
-    assert fused_bytes(costs, ["conv"]) == image + filters + result
-    # what passes from one to the next inside of a kernel is not moved
-    assert fused_bytes(costs, ["conv", "norm", "relu"]) == image + filters + statistics + result
+def test_multiply_adds_of_a_model() -> None:
+    assert count_macs(_conv_relu_model()) == (4 * 4 * 3) * (3 * 3 * 3)
 
 
-def test_a_node_of_several_launches_counts_for_the_longest() -> None:
-    costs = node_costs(_conv_relu_model())
-    launches = [
-        {"kernel": "transform", "label": ["conv"]},
-        {"kernel": "product", "label": ["conv", "relu"]},
-        {"kernel": "transform", "label": []},
-    ]
-    first, second = attribute(launches, [1.0, 5.0, 2.0], costs)
-    assert (first.kernel, first.launches, first.milliseconds) == ("product", 1, 5.0)
-    assert (second.kernel, second.launches, second.milliseconds) == ("transform", 2, 3.0)
-    assert (first.macs, second.macs) == (costs["conv"].macs, 0)
-    assert second.moved == 0
+def test_the_fastest_quarter_of_samples() -> None:
+    samples = np.array([[3.0, 9.0], [1.0, 1.0], [2.0, 5.0], [4.0, 9.0], [5.0, 9.0]])
+    assert fastest_quarter(samples).tolist() == [1.5, 3.0]
 
 
 def test_tensorflow_program_folds_batch_norm_and_activation(tmp_path: Path) -> None:
@@ -113,3 +103,25 @@ def test_tensorflow_program_refuses_what_it_does_not_know(tmp_path: Path) -> Non
 def test_markdown_of_a_table() -> None:
     table = ResultTable("Title", ["a", "b"], [["1", "2"]], ["a note"])
     assert table.markdown() == "### Title\n\n| a | b |\n| --- | ---: |\n| 1 | 2 |\n\na note\n"
+
+
+def test_sizes_of_a_product_are_parsed() -> None:
+    assert gemm("127x129x131") == Gemm(127, 129, 131)
+    for text in ("3x4", "3x4x5x6", "axbxc"):
+        with pytest.raises(ValueError):
+            gemm(text)
+
+
+def test_roofline_chart() -> None:
+    kernels = [
+        KernelTime("product", 2, 3.0, 2 * 10**8, 10**6, ["a"]),
+        KernelTime("copy", 1, 1.0, 0, 10**6, ["b"]),  # has no operations, so no place
+        KernelTime("add", 1, 1.0, 10**6, 12 * 10**6, ["c"]),
+    ]
+    peaks = Peaks(57.0, {1 << 18: 90.0, 1 << 28: 17.0})
+    root = ElementTree.fromstring(chart([KernelProfile("a<b", "Chromium", 5.0, kernels)], peaks))
+    titles = [e.text or "" for e in root.iter("{http://www.w3.org/2000/svg}title")]
+    assert [t.split(",")[0] for t in titles] == ["a<b: product", "a<b: add"]
+    assert kernels[0].gflops == pytest.approx(200 / 3)
+    assert kernels[0].share_of_roofline(peaks) > 1
+    assert kernels[2].share_of_roofline(peaks) == pytest.approx(12e6 / 17e6)

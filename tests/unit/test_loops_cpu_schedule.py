@@ -14,7 +14,8 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, ScheduleAttr, ScheduleValue
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS, assign_schedule, lower_kernel
-from webdnn.lowering.loops_cpu.pack import Packing, choose_packings, pack_operand
+from webdnn.lowering.loops_cpu.pack import choose_packings
+from webdnn.lowering.loops_cpu.packing import Packing, pack_operand
 
 
 def scheduled(func: FuncOp, **entries: ScheduleValue) -> FuncOp:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.unit.math_accuracy import FUNCTIONS, edges, padded, worst, worst_binary
+from tests.unit.math_accuracy import FUNCTIONS, edges, padded, reference, worst, worst_binary
 from tests.unit.wasm_kernels import DTYPES, apply
 
 LIMIT = {
@@ -125,3 +125,28 @@ def test_integer_math(type: str, lanes: int | None) -> None:
     for name, expected in meanings.items():
         got = apply(f"%r = math.{name} %a : {{T}}", [x], [type], type, lanes)
         np.testing.assert_array_equal(got, np.array(expected, dtype), err_msg=name)
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+def test_erf_beside_one(relaxed: bool) -> None:
+    """Where 1 is added to it, the error function may be off by 3e-7: that is 3 ulp of their sum."""
+    body = "%one = arith.constant dense<1.0> : {T}\n%e = math.erf %a : {T}\n%r = arith.addf %e, %one : {T}"
+    got = apply(body, [SAMPLES], ["f32"], "f32", 4, relaxed=relaxed)
+    exact = 1 + reference("erf", SAMPLES)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(exact))
+    valid = ~np.isnan(exact)
+    assert np.abs(got[valid] - exact[valid]).max() < 4.2e-7
+    assert got[valid].min() >= 0 and got[valid].max() <= 2
+
+
+@pytest.mark.parametrize("relaxed", [False, True])
+def test_approximate_exp(relaxed: bool) -> None:
+    """With the flag `afn`, what is below the normal numbers is 0; elsewhere nothing changes."""
+    got = apply("%r = math.exp %a fastmath<afn> : {T}", [SAMPLES], ["f32"], "f32", 4, relaxed=relaxed)  # fmt: skip
+    exact = reference("exp", SAMPLES)
+    tiny = exact < np.finfo(np.float32).tiny * 2
+    assert np.all(got[tiny] <= exact[tiny] * 1.01)
+    assert np.all(got[np.isneginf(SAMPLES)] == 0)
+    usual = ~tiny & ~(exact > 1e38)
+    np.testing.assert_allclose(got[usual], exact[usual].astype(np.float32), rtol=1.5e-7)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(exact))

@@ -47,6 +47,10 @@ BAD_CALLS = {
     "webdnn compile model.onnx -o full --shape x=1,4": "not a package",
     "webdnn compile model.onnx -o model.onnx --shape x=1,4": "the output is a file",
     "webdnn compile model.onnx -o out --shape x=1,4 --print-stage foo": "there is no stage 'foo'",
+    "webdnn compile model.onnx -o out --shape x=1,4 --schedule none.toml": "none.toml",
+    "webdnn compile model.onnx -o out --shape x=1,4 --schedule full/precious.txt": "table of schedules",
+    "webdnn bench full --per-kernel": "this is not a package",
+    "webdnn tune missing.onnx -o out.toml --engine node": "there is no such model file",
     "webdnn run full --input x=x.npy -o out": "this is not a package",
     "webdnn-opt missing.mlir": "missing.mlir",
     "webdnn-opt syntax.mlir": "Expected",
@@ -86,6 +90,27 @@ def test_compile_run_bench(folder: Path) -> None:
     done = tool(folder, "webdnn", "bench", "out", "--repeat", "2")
     assert done.returncode == 0, done.stderr
     assert "median" in done.stdout
+    done = tool(
+        folder, "webdnn", "bench", "out", "--per-kernel", "--repeat", "2", "--peak", "50,20"
+    )
+    assert done.returncode == 0, done.stderr
+    assert "roofline" in done.stdout and "relu_0" in done.stdout
+    done = tool(folder, "webdnn", "bench", "out", "--per-kernel", "--peak", "fast")
+    assert done.returncode == 1 and "--peak 57,30" in done.stderr
+
+
+def test_dumped_schedules_give_the_same_package(folder: Path) -> None:
+    call = ("webdnn", "compile", "model.onnx", "--shape", "x=2,4")
+    assert tool(folder, *call, "-o", "one", "--dump-schedule", "a.toml").returncode == 0
+    done = tool(folder, *call, "-o", "two", "--schedule", "a.toml", "--dump-schedule", "b.toml")
+    assert done.returncode == 0 and "warning" not in done.stderr
+    assert (folder / "a.toml").read_bytes() == (folder / "b.toml").read_bytes()
+    assert (folder / "one/model.json").read_bytes() == (folder / "two/model.json").read_bytes()
+    stray = (folder / "a.toml").read_text().replace('digest = "', 'digest = "0')
+    (folder / "stray.toml").write_text(stray)
+    done = tool(folder, *call, "-o", "three", "--schedule", "stray.toml")
+    assert done.returncode == 0
+    assert "warning: 2 of 2 schedules fit no kernel of this model" in done.stderr
 
 
 def test_compiling_again_gives_the_same_bytes(folder: Path) -> None:

@@ -66,7 +66,7 @@ def _linked(relaxed: bool = False) -> bytes:
     kernels = _kernels()
     LowerKernelsToLLVM(relaxed=relaxed).apply(None, kernels)  # pyright: ignore[reportArgumentType]
     layout = _layout()
-    host = compile_object(program_module(_program(), layout), features)
+    host = compile_object(program_module(_program(), layout, {}), features)
     return link(
         [host, compile_object(kernels, features)],
         stack_size=layout.stack_bytes,

@@ -1,88 +1,114 @@
-"""Times a kernel in Node.js: its engine, V8, is the one of Chromium, and differs from wasmtime's in speed."""
+"""Node.js: its engine, V8, is the one of Chromium, and differs from wasmtime's in speed."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import tempfile
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-from xdsl.dialects.builtin import ModuleOp
-
 from webdnn.dialects.errors import WebDNNError
-from webdnn.engines.wasmtime import kernel_wasm, place
+from webdnn.engines.scripted import JAVASCRIPT, Files, ScriptedEngineName, write_job
 
-_SCRIPT = """
-const fs = require("fs");
-const job = JSON.parse(fs.readFileSync(process.argv[2], "utf8"));
-const memory = new WebAssembly.Memory({initial: job.pages});
-new Uint8Array(memory.buffer).set(fs.readFileSync(job.data), job.base);
-const compiled = new WebAssembly.Module(fs.readFileSync(job.wasm));
-const kernel = new WebAssembly.Instance(compiled, {env: {memory}}).exports[job.name];
-const once = () => { const t = performance.now(); kernel(...job.offsets); return performance.now() - t; };
-let spent = 0;
-while (spent < job.warm) spent += once();   // until the optimising compiler has taken over
-const times = [];
-for (spent = 0; spent < job.milliseconds || times.length < 3;) { const t = once(); times.push(t); spent += t; }
-times.sort((a, b) => a - b);
-console.log(JSON.stringify([times[0], times[times.length >> 1]]));
-"""
+_RELAXED_BY_DEFAULT = 22
+"""Before this version relaxed SIMD must be asked for."""
+
+
+class NodeEngine:
+    """Runs jobs in Node.js.
+
+    Args:
+        program: its name or path.
+        eager: compile with the optimising compiler at once, so that code need not run to become fast.
+    """
+
+    name: ScriptedEngineName = "node"
+
+    def __init__(self, program: str = "node", *, eager: bool = False) -> None:
+        self._program = program
+        self._eager = eager
+
+    def __enter__(self) -> NodeEngine:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def version(self) -> str:
+        """Such as `Node.js 22.1.0`."""
+        return f"Node.js {_version(self._program)}"
+
+    def run(
+        self,
+        job: Mapping[str, Any],
+        files: Files,
+        *,
+        on_step: Callable[[], None] = lambda: None,
+        timeout: float = 600,
+    ) -> Any:
+        """See `ScriptedEngine`."""
+        major = int(_version(self._program).split(".")[0])
+        flags = ["--experimental-wasm-relaxed-simd"] if major < _RELAXED_BY_DEFAULT else []
+        flags += ["--no-liftoff"] if self._eager else []
+        with tempfile.TemporaryDirectory(prefix="webdnn-node-") as folder:
+            write_job(Path(folder), job, files)
+            command = [self._program, *flags, str(JAVASCRIPT / "node.mjs"), folder]
+            with (
+                tempfile.TemporaryFile("w+") as errors,
+                subprocess.Popen(
+                    command, stdout=subprocess.PIPE, stderr=errors, text=True
+                ) as process,
+            ):
+                watchdog = _Watchdog(process, timeout)
+                try:
+                    assert process.stdout is not None
+                    for line in process.stdout:
+                        watchdog.news()
+                        event = json.loads(line)
+                        if "result" in event:
+                            return event["result"]
+                        on_step()
+                finally:
+                    watchdog.stop()
+                    process.kill()
+                errors.seek(0)
+                why = f"no news for {timeout:.0f} s" if watchdog.barked else errors.read().strip()
+                raise WebDNNError("Node.js could not run the job", why=why[-2000:])
+
+
+class _Watchdog:
+    """Ends a process that gives no news for a time."""
+
+    def __init__(self, process: subprocess.Popen[str], seconds: float) -> None:
+        self._process = process
+        self._seconds = seconds
+        self.barked = False
+        self._timer = threading.Timer(seconds, self._bark)
+        self._timer.start()
+
+    def news(self) -> None:
+        self._timer.cancel()
+        self._timer = threading.Timer(self._seconds, self._bark)
+        self._timer.start()
+
+    def stop(self) -> None:
+        self._timer.cancel()
+
+    def _bark(self) -> None:
+        self.barked = True
+        self._process.kill()
 
 
 @cache
-def _flags(node: str, relaxed: bool) -> tuple[str, ...]:
-    """Before version 22, relaxed SIMD must be asked for."""
-    version = subprocess.run([node, "--version"], capture_output=True, text=True, check=True).stdout
-    major = int(version.removeprefix("v").split(".")[0])
-    return ("--experimental-wasm-relaxed-simd",) if relaxed and major < 22 else ()
-
-
-def time_kernel_in_node(
-    module: ModuleOp,
-    name: str,
-    arrays: Sequence[npt.NDArray[Any]],
-    *,
-    relaxed: bool = False,
-    seconds: float = 0.5,
-    node: str = "node",
-) -> tuple[float, float]:
-    """The best and the median time of one run of a kernel of level `loops`, in seconds.
-
-    Args:
-        arrays: an array for each operand, outputs too.
-        seconds: how long to go on timing; half of it is spent on warming up before.
-        node: the program.
-    """
-    offsets, pages = place(arrays)
-    base = min(offsets, default=0)
-    data = np.zeros(sum(-(-max(a.nbytes, 1) // 64) * 64 for a in arrays), np.uint8)
-    for offset, array in zip(offsets, arrays, strict=True):
-        raw = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
-        data[offset - base : offset - base + raw.size] = raw
-    with tempfile.TemporaryDirectory(prefix="webdnn-node-") as folder:
-        path = Path(folder)
-        (path / "kernel.wasm").write_bytes(kernel_wasm(module, name, relaxed=relaxed))
-        (path / "data.bin").write_bytes(data.tobytes())
-        (path / "time.cjs").write_text(_SCRIPT)
-        job = {
-            "name": name,
-            "offsets": offsets,
-            "base": base,
-            "pages": pages,
-            "wasm": str(path / "kernel.wasm"),
-            "data": str(path / "data.bin"),
-            "milliseconds": 1000 * seconds,
-            "warm": 500 * seconds,
-        }
-        (path / "job.json").write_text(json.dumps(job))
-        command = [node, *_flags(node, relaxed), str(path / "time.cjs"), str(path / "job.json")]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise WebDNNError("Node.js could not run the kernel", why=done.stderr.strip()[:2000])
-    best, median = json.loads(done.stdout)
-    return best / 1000, median / 1000
+def _version(program: str) -> str:
+    try:
+        done = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise WebDNNError(
+            "Node.js cannot be started", where=program, why=str(error), hint="install Node.js 20"
+        ) from error
+    return done.stdout.strip().removeprefix("v")

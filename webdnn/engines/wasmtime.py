@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import sha256
 from pathlib import Path
@@ -49,6 +49,14 @@ def kernel_wasm(module: ModuleOp, name: str, *, relaxed: bool = False) -> bytes:
     return link([compile_object(module, features)], exports=(name,), stack_size=_KERNEL_STACK)
 
 
+def work_arguments(module: ModuleOp, name: str) -> list[int]:
+    """What a kernel of level `loops` wants behind its pointers to do all of its work."""
+    for func in module.ops:
+        if isinstance(func, kernel.FuncOp) and func.sym_name.data == name and func.work is not None:
+            return [0, func.work.value.data]
+    return []
+
+
 def place(arrays: Sequence[Array]) -> tuple[list[int], int]:
     """Where the operands of a lone kernel lie in memory (behind the stack), and the pages needed."""
     base = 2 * _KERNEL_STACK
@@ -74,6 +82,7 @@ class KernelInstance:
     ) -> None:
         self.wasm = kernel_wasm(module, name, relaxed=relaxed)
         self.offsets, pages = place(arrays)
+        self._work = work_arguments(module, name)
         self._store = wasmtime.Store(_engine())
         limits = wasmtime.Limits(pages, None)
         self._memory = wasmtime.Memory(self._store, wasmtime.MemoryType(limits))
@@ -96,9 +105,27 @@ class KernelInstance:
         data = self._memory.read(self._store, offset, offset + like.nbytes)
         return np.frombuffer(bytes(data), like.dtype).reshape(like.shape).copy()
 
-    def __call__(self) -> None:
-        """Runs the kernel once."""
-        self._function(self._store, *self.offsets)
+    def __call__(self, work: tuple[int, int] | None = None) -> None:
+        """Runs the kernel once, or does the part of its work from `work[0]` to before `work[1]`."""
+        self._function(self._store, *self.offsets, *(work or self._work))
+
+
+def instantiate(module: bytes, pages: int) -> Callable[..., Any]:
+    """Load a module that imports nothing but a memory of so many pages, in whose every page something is written: a
+    function that calls an export by name."""
+    store = wasmtime.Store(_engine())
+    memory = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(pages, pages)))
+    ones = np.ones(PAGE // 4, np.float32).tobytes()
+    for page in range(pages):
+        memory.write(store, ones, page * PAGE)
+    exports = wasmtime.Instance(store, wasmtime.Module(_engine(), module), [memory]).exports(store)
+
+    def call(name: str, *arguments: Any) -> Any:
+        function = exports[name]
+        assert isinstance(function, wasmtime.Func)
+        return function(store, *arguments)
+
+    return call
 
 
 class WasmModel:
@@ -132,6 +159,8 @@ class WasmModel:
     def _instantiate(self, folder: Path) -> Any:
         failures: list[str] = []
         for entry in self._section["modules"]:
+            if "threads" in entry.get("features", ()):
+                continue  # they want shared memory and other threads
             try:
                 module = wasmtime.Module(_engine(), (folder / entry["file"]).read_bytes())
             except wasmtime.WasmtimeError as error:
@@ -147,6 +176,27 @@ class WasmModel:
             array = np.ascontiguousarray(inputs[tensor["name"]], dtype=_dtype(tensor["dtype"]))
             self._memory.write(self._store, array.tobytes(), place["offset"])
         self._exports["run"](self._store)
+        return self._outputs()
+
+    def time_launches(self, inputs: Mapping[str, Array], rounds: int) -> list[list[float]]:
+        """The milliseconds of each launch of a run, in rounds; the last entry of each round is that of a whole run."""
+        self.run(inputs)
+        run, run_range = self._exports["run"], self._exports["run_range"]
+        first, count = self._section.get("prepare", 0), len(self._section["launches"])
+        times: list[list[float]] = []
+        for _ in range(rounds):
+            row: list[float] = []
+            for i in range(first, count):
+                start = time.perf_counter()
+                run_range(self._store, i, i + 1)
+                row.append((time.perf_counter() - start) * 1000)
+            start = time.perf_counter()
+            run(self._store)
+            times.append([*row, (time.perf_counter() - start) * 1000])
+        return times
+
+    def _outputs(self) -> dict[str, Array]:
+        section = self._section
         results: dict[str, Array] = {}
         for tensor, place in zip(self._manifest["outputs"], section["outputs"], strict=True):
             start = place["offset"]

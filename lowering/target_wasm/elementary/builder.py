@@ -119,7 +119,22 @@ class Num(value_notation.Value[Builder]):
 
     def clamp(self, low: float, high: float) -> Num:
         """Between two bounds; a NaN stays."""
-        return self.maximum(low).minimum(high)
+        return self.at_least(low).at_most(high)
+
+    def at_least(self, low: float) -> Num:
+        """This, or a bound where that is greater; a NaN stays."""
+        if not self.is_vector:
+            return self.maximum(low)
+        # one instruction (pmax), where one that looks for a NaN on either side takes an engine several
+        bound = self.constant(low)
+        return (self < bound).select(bound, self)
+
+    def at_most(self, high: float) -> Num:
+        """This, or a bound where that is less; a NaN stays."""
+        if not self.is_vector:
+            return self.minimum(high)
+        bound = self.constant(high)
+        return (bound < self).select(bound, self)
 
 
 def where(cond: Num, then: Num, orelse: Num | float | int) -> Num:

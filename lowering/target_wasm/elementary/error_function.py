@@ -55,17 +55,48 @@ _LARGE_DOUBLE = (  # e^(t^2) erfc(t) in (t - 3) / (t + 3), 1 <= t <= 6: 2^-57.7 
     7.245760975302578e-07,
 )
 
+_NUMERATOR = (  # erf(x) / x as a quotient in x^2, |x| <= 3.92: 2^-25.7
+    1.1283766031265259,
+    0.19040511548519135,
+    0.05274850130081177,
+    0.0037655748892575502,
+    0.00028488185489550233,
+    2.0500970094872173e-06,
+)
+_DENOMINATOR = (
+    0.9999977350234985,
+    0.502074122428894,
+    0.11410850286483765,
+    0.01496911235153675,
+    0.0011625258484855294,
+    3.809176996583119e-05,
+)
+
 
 def erf(x: Num) -> Num:
     """2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x."""
     size = x.abs()
     if format_of(x) is SINGLE:
-        t = size.minimum(3.95)
+        t = size.at_most(3.95)
         small = fma(x, polynomial(x * x, _SMALL_SINGLE), x)
         large = 1 - exp_of_moderate(-(t * polynomial(t, _LARGE_SINGLE)))
         return where(size < 0.92, small, large.copysign(x))
-    t = size.minimum(6.0)
+    t = size.at_most(6.0)
     small = fma(x, polynomial(x * x, _SMALL_DOUBLE), x)
     scaled = polynomial((t - 3) / (t + 3), _LARGE_DOUBLE)
     large = 1 - exp_of_moderate(-(t * t)) * scaled
     return where(size < 1.0, small, large.copysign(x))
+
+
+def erf_beside_one(x: Num) -> Num:
+    """`erf` with an error of at most 3e-7, which is 5 ulp: in half the time, where 1 is added to it."""
+    if format_of(x) is not SINGLE:
+        return erf(x)
+    x = x.clamp(-3.92, 3.92)
+    z = x * x
+    z3 = z * z * z
+
+    def halves(coefficients: tuple[float, ...]) -> Num:
+        return fma(z3, polynomial(z, coefficients[3:]), polynomial(z, coefficients[:3]))
+
+    return (x * halves(_NUMERATOR) / halves(_DENOMINATOR)).clamp(-1.0, 1.0)

@@ -35,6 +35,20 @@ def exp(x: Num) -> Num:
     return _scaled(p + 1, k, fmt)
 
 
+def exp_or_zero(x: Num) -> Num:
+    """e^x, but 0 where that is below the normal numbers, and infinity from half of the greatest number on."""
+    fmt = format_of(x)
+    # rounded so that the low bits are the exponent's field: that of 0 at the lower end, of infinity at the upper
+    shifter = fmt.shifter + fmt.bias
+    low, high = -(fmt.bias - 0.1) * math.log(2), (fmt.bias + 1.2) * math.log(2)
+    x = x.clamp(low, high)
+    shifted = fma(x, _LOG2_E, shifter)
+    k = shifted - shifter
+    r = fma(k, -fmt.ln2[1], fma(k, -fmt.ln2[0], x))
+    scale = (shifted.bitcast(fmt.int) << fmt.mantissa).bitcast(fmt.float)
+    return (_expm1_of_remainder(r, fmt) + 1) * scale
+
+
 def exp_of_moderate(x: Num) -> Num:
     """e^x where the result is a normal number."""
     fmt = format_of(x)

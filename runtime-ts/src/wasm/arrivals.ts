@@ -15,11 +15,12 @@ interface Waiter {
 
 /** The weights on their way into the memory, in their order. */
 export class Arrivals {
-  /** Settles when all weights are there and their sums are right. */
+  /** Settles when all weights are there and their sums are right, or when there will be no more. */
   readonly complete: Promise<void>;
   readonly #filled: number[];
   readonly #sizes: readonly number[];
   readonly #cancel = new AbortController();
+  readonly #total: number;
   /** Bytes, from the beginning, without a gap. */
   #available = 0;
   /** The first shard that is not whole, and the bytes before it. */
@@ -28,64 +29,75 @@ export class Arrivals {
   #waiters: Waiter[] = [];
   #isComplete = false;
   /** Why there will be no more. */
-  #failure: { error: unknown } | undefined;
+  #failure: { readonly error: unknown } | undefined;
 
   /** Begin to fetch; each piece goes straight to where the module looks for it. */
   constructor(section: WasmSection, memory: WebAssembly.Memory, context: BackendContext) {
-    const { shards, offset } = section.weights;
+    const { shards, bytes } = section.weights;
+    this.#total = bytes;
     this.#sizes = shards.map((shard) => shard.bytes);
     this.#filled = shards.map(() => 0);
-    this.complete = this.#fetch(shards, offset, memory, context);
+    this.complete = new Promise((resolve, reject) => {
+      this.#waiters.push({ bytes: Number.POSITIVE_INFINITY, resolve, reject });
+    });
     // Whoever waits is told; a failure that nobody waits for is no failure.
     this.complete.catch(() => undefined);
+    void this.#fetch(section.weights, memory, context);
   }
 
+  /** Whether all weights are there and have been checked. */
   get isComplete(): boolean {
     return this.#isComplete;
   }
 
-  /** Wait for the first `bytes` of the weights. They have not been checked until all is `complete`. */
-  async has(bytes: number): Promise<void> {
+  /** Whether the first `bytes` of the weights are there (all, where it is left out). Nothing has been checked before all is `complete`. */
+  has(bytes = this.#total): boolean {
+    return bytes <= this.#available;
+  }
+
+  /** Wait for the first `bytes` of the weights. */
+  async until(bytes = this.#total): Promise<void> {
     if (this.#failure) throw this.#failure.error;
-    if (bytes <= this.#available) return;
+    if (this.has(bytes)) return;
     await new Promise<void>((resolve, reject) => this.#waiters.push({ bytes, resolve, reject }));
   }
 
-  /** Fetch no more. */
-  cancel(): void {
-    this.#cancel.abort();
+  /** Fetch no more: whoever waits is told why. */
+  cancel(error: unknown): void {
+    if (this.#isComplete || this.#failure) return;
+    this.#failure = { error };
+    this.#cancel.abort(error);
+    for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
   }
 
   async #fetch(
-    shards: WasmSection["weights"]["shards"],
-    offset: number,
+    { shards, offset }: WasmSection["weights"],
     memory: WebAssembly.Memory,
     { downloader, signal, onBytes }: BackendContext,
   ): Promise<void> {
-    const cancel = (): void => this.#cancel.abort();
-    if (signal.aborted) cancel();
-    signal.addEventListener("abort", cancel);
+    const abort = (): void => this.cancel(new AbortedError(signal.reason));
+    if (signal.aborted) abort();
+    signal.addEventListener("abort", abort);
     let end = offset;
     const tasks = shards.map((shard, i) => {
-      const target = new Uint8Array(memory.buffer as ArrayBuffer, end, shard.bytes);
+      const target = new Uint8Array(memory.buffer, end, shard.bytes);
       end += shard.bytes;
       return () =>
         downloader.into(shard, target, this.#cancel.signal, (count) => {
+          if (this.#failure) return;
           this.#arrived(i, count);
           onBytes(count);
         });
     });
     try {
       await parallel(tasks, PARALLEL_SHARDS);
+      if (this.#failure) return;
       this.#isComplete = true;
-    } catch (cause) {
-      cancel();
-      const error = signal.aborted ? new AbortedError(signal.reason) : cause;
-      this.#failure = { error };
-      for (const waiter of this.#waiters.splice(0)) waiter.reject(error);
-      throw error;
+      for (const waiter of this.#waiters.splice(0)) waiter.resolve();
+    } catch (error) {
+      this.cancel(error);
     } finally {
-      signal.removeEventListener("abort", cancel);
+      signal.removeEventListener("abort", abort);
     }
   }
 
@@ -98,10 +110,8 @@ export class Arrivals {
     )
       this.#whole += this.#sizes[this.#first++] as number;
     this.#available = this.#whole + (this.#filled[this.#first] ?? 0);
-    const waiting = this.#waiters;
-    if (waiting.length === 0) return;
-    this.#waiters = waiting.filter((waiter) => {
-      if (waiter.bytes > this.#available) return true;
+    this.#waiters = this.#waiters.filter((waiter) => {
+      if (!this.has(waiter.bytes)) return true;
       waiter.resolve();
       return false;
     });

@@ -3,22 +3,21 @@ import { arrayClass, elementCount, type TypedArray } from "../dtypes.js";
 import {
   CompileError,
   DisposedError,
-  ExecutionError,
   messageOf,
   OutOfMemoryError,
   UnsupportedError,
 } from "../errors.js";
 import type { ByteRange, Manifest, TensorInfo, WasmModule, WasmSection } from "../manifest.js";
 import { Arrivals } from "./arrivals.js";
+import { type Executor, onThisThread } from "./executor.js";
 import { missingFeatures } from "./features.js";
 import { FirstRun } from "./first_run.js";
+import { Pool } from "./pool.js";
+import { WorkerError } from "./thread.js";
+import { countThreads, sayOneThread, THREADS } from "./threads.js";
 
-interface Exports {
-  /** Run all launches but those at load. */
-  readonly run: () => void;
-  /** Run the launches from `begin` to before `end`. */
-  readonly run_range: (begin: number, end: number) => void;
-}
+/** The bytes of a page of WebAssembly memory. */
+const PAGE = 65536;
 
 /** An input or output and a view of the part of the memory (which never grows) that holds it. */
 interface Slot {
@@ -32,27 +31,54 @@ export async function createWasmBackend(context: BackendContext): Promise<Backen
   if (!section) throw new UnsupportedError("the package has no wasm part");
   if (typeof WebAssembly === "undefined")
     throw new UnsupportedError("there is no WebAssembly here");
-  const chosen = chooseModule(section.modules);
-  context.expect(chosen.bytes + section.weights.bytes);
-  const memory = createMemory(section.memory.pages);
-  const compiled = compile(chosen, context);
-  const arrivals = new Arrivals(section, memory, context);
+  const threads = countThreads(section, context.threads);
+  if (threads > 1) {
+    try {
+      return await create(context, section, threads);
+    } catch (error) {
+      if (!(error instanceof WorkerError)) throw error;
+      sayOneThread(`no worker can be started: ${error.message}`);
+    }
+  }
+  return create(context, section, 1);
+}
+
+/**
+ * Get all but the weights, which may still be on their way then.
+ *
+ * @throws WorkerError if there are no workers for several threads; one thread may do
+ */
+async function create(
+  context: BackendContext,
+  section: WasmSection,
+  threads: number,
+): Promise<Backend> {
+  const chosen = chooseModule(section.modules, threads > 1);
+  const pool = threads > 1 ? new Pool(threads) : undefined;
+  let arrivals: Arrivals | undefined;
   try {
+    const stacks = { offset: section.memory.pages * PAGE, bytes: section.threads?.stackBytes ?? 0 };
+    const memory = createMemory(section.memory.pages, stacks.bytes, threads);
+    context.expect(chosen.bytes + section.weights.bytes);
+    const compiled = compile(chosen, context);
+    compiled.catch(() => undefined);
+    arrivals = new Arrivals(section, memory, context);
     // Weights that cannot be had end the wait for the module.
     const module = await Promise.race([compiled, arrivals.complete.then(() => compiled)]);
-    const exports = await instantiate(module, memory, chosen.file);
-    return new WasmBackend(context.manifest, section, memory, exports, arrivals);
+    await pool?.start({ module, memory, stacks }, context.signal);
+    const executor = pool ?? (await onThisThread(module, memory, chosen.file));
+    return new WasmBackend(context.manifest, section, memory, executor, arrivals, threads);
   } catch (error) {
-    arrivals.cancel();
-    compiled.catch(() => undefined);
+    arrivals?.cancel(error);
+    pool?.dispose();
     throw error;
   }
 }
 
-function chooseModule(modules: readonly WasmModule[]): WasmModule {
+function chooseModule(modules: readonly WasmModule[], threaded: boolean): WasmModule {
   const reasons: string[] = [];
-  for (const module of modules) {
-    const missing = missingFeatures(module.features);
+  for (const module of modules.filter((m) => m.features.includes(THREADS) === threaded)) {
+    const missing = missingFeatures(module.features.filter((f) => f !== THREADS));
     if (missing.length === 0) return module;
     reasons.push(`${module.file} needs ${missing.join(" and ")}`);
   }
@@ -61,11 +87,13 @@ function chooseModule(modules: readonly WasmModule[]): WasmModule {
   );
 }
 
-function createMemory(pages: number): WebAssembly.Memory {
+/** The memory of a model; if it is for several threads, it is shared, and the stacks of all but the first come last. */
+function createMemory(pages: number, stackBytes: number, threads: number): WebAssembly.Memory {
+  const initial = pages + Math.ceil(((threads - 1) * stackBytes) / PAGE);
   try {
-    return new WebAssembly.Memory({ initial: pages, maximum: pages });
+    return new WebAssembly.Memory({ initial, maximum: initial, shared: threads > 1 });
   } catch (error) {
-    const mebibytes = Math.ceil(pages / 16);
+    const mebibytes = Math.ceil(initial / 16);
     const problem = `${mebibytes} MiB of WebAssembly memory cannot be had: ${messageOf(error)}`;
     throw new OutOfMemoryError(problem, { cause: error });
   }
@@ -93,34 +121,16 @@ async function compile(file: WasmModule, context: BackendContext): Promise<WebAs
   }
 }
 
-async function instantiate(
-  module: WebAssembly.Module,
-  memory: WebAssembly.Memory,
-  file: string,
-): Promise<Exports> {
-  let exports: WebAssembly.Exports;
-  try {
-    ({ exports } = await WebAssembly.instantiate(module, { env: { memory } }));
-  } catch (error) {
-    throw new CompileError(file, [messageOf(error)], { cause: error });
-  }
-  for (const name of ["run", "run_range"]) {
-    if (typeof exports[name] !== "function") {
-      throw new CompileError(file, [`the module does not export "${name}"`]);
-    }
-  }
-  return exports as unknown as Exports;
-}
-
 /** All that keeps the memory alive. */
 interface State {
-  readonly exports: Exports;
+  readonly executor: Executor;
   readonly inputs: readonly Slot[];
   readonly outputs: readonly Slot[];
 }
 
 class WasmBackend implements Backend {
   readonly name = "wasm";
+  readonly threads: number;
   readonly arrived: Promise<void>;
   readonly #section: WasmSection;
   readonly #arrivals: Arrivals;
@@ -132,55 +142,56 @@ class WasmBackend implements Backend {
     manifest: Manifest,
     section: WasmSection,
     memory: WebAssembly.Memory,
-    exports: Exports,
+    executor: Executor,
     arrivals: Arrivals,
+    threads: number,
   ) {
+    this.threads = threads;
     this.#section = section;
     this.#arrivals = arrivals;
-    this.arrived = arrivals.complete;
-    this.#firstRun = new FirstRun(section, arrivals, (begin, end) => {
-      const { exports } = this.#alive();
-      call(() => exports.run_range(begin, end));
-    });
+    this.#firstRun = new FirstRun(section, arrivals, executor);
+    this.arrived = this.#firstRun.ready;
+    // Without its weights it never runs: no worker has to wait for that.
+    arrivals.complete.catch(() => executor.dispose());
     this.#state = {
-      exports,
+      executor,
       inputs: slots(manifest.inputs, section.inputs, memory),
       outputs: slots(manifest.outputs, section.outputs, memory),
     };
   }
 
   async run(inputs: Tensors): Promise<Tensors> {
-    const { exports, outputs } = this.#write(inputs);
-    if (this.#firstRun.isOver) call(() => exports.run());
+    const { executor, outputs } = this.#write(inputs);
+    const { launches, prepare = 0 } = this.#section;
+    if (this.#firstRun.isOver) await executor.run(prepare, launches.length);
     else await this.#firstRun.run();
     return read(outputs);
   }
 
   async profile(inputs: Tensors): Promise<Profile> {
     await this.#firstRun.prepare();
-    const { exports, outputs } = this.#write(inputs);
+    const { executor, outputs } = this.#write(inputs);
     const { launches: all, prepare = 0 } = this.#section;
-    const launches = all.slice(prepare).map(({ kernel, label }, n): LaunchProfile => {
-      const i = prepare + n;
-      const start = performance.now();
-      call(() => exports.run_range(i, i + 1));
-      return { kernel, label, milliseconds: performance.now() - start };
-    });
+    const times = await executor.profile(prepare, all.length);
+    const launches = all.slice(prepare).map(
+      ({ kernel, label }, i): LaunchProfile => ({
+        kernel,
+        label,
+        milliseconds: times[i] as number,
+      }),
+    );
     return { method: "clock", launches, outputs: read(outputs) };
   }
 
   dispose(): void {
-    this.#arrivals.cancel();
+    this.#arrivals.cancel(new DisposedError());
+    this.#state?.executor.dispose();
     this.#state = undefined;
   }
 
-  #alive(): State {
-    if (!this.#state) throw new DisposedError();
-    return this.#state;
-  }
-
   #write(inputs: Tensors): State {
-    const state = this.#alive();
+    if (!this.#state) throw new DisposedError();
+    const state = this.#state;
     for (const { name, view } of state.inputs) {
       const value = inputs[name] as TypedArray;
       // A float16 may come as Float16Array or as its bits.
@@ -210,12 +221,4 @@ function slots(
     const view = new (arrayClass(dtype))(memory.buffer, offset, elementCount(shape));
     return { name, view };
   });
-}
-
-function call(run: () => void): void {
-  try {
-    run();
-  } catch (error) {
-    throw new ExecutionError(`the wasm module failed: ${messageOf(error)}`, { cause: error });
-  }
 }

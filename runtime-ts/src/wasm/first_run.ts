@@ -1,37 +1,36 @@
-import type { WasmLaunch, WasmSection } from "../manifest.js";
+import type { WasmSection } from "../manifest.js";
 import type { Arrivals } from "./arrivals.js";
+import type { Executor } from "./executor.js";
 
-/** Milliseconds of work after which what arrives gets its turn. */
+/** Milliseconds for which the caller's thread is held up before what arrives gets its turn. */
 const SLICE = 2;
 
 /** The launches at load, and a first run that begins before all weights are there. */
 export class FirstRun {
+  /** Settles when all weights have been checked and, unless a run sees to it, all launches at load have run. */
+  readonly ready: Promise<void>;
   readonly #section: WasmSection;
   readonly #arrivals: Arrivals;
-  readonly #runRange: (begin: number, end: number) => void;
-  /** How many launches at load have run. */
+  readonly #executor: Executor;
+  /** The launches that run at load are those before this one; of them, those before `#prepared` have run. */
+  readonly #atLoad: number;
   #prepared = 0;
+  #preparing: Promise<void> | undefined;
   #isRunning = false;
   /** When what arrives had its last turn. */
   #paused = 0;
 
-  /** @param runRange runs some of the launches; throws where the model has been disposed of */
-  constructor(
-    section: WasmSection,
-    arrivals: Arrivals,
-    runRange: (begin: number, end: number) => void,
-  ) {
+  constructor(section: WasmSection, arrivals: Arrivals, executor: Executor) {
     this.#section = section;
     this.#arrivals = arrivals;
-    this.#runRange = runRange;
-    const prepareIfIdle = (): void => {
-      if (!this.#isRunning) this.#prepareRest();
-    };
+    this.#executor = executor;
+    this.#atLoad = section.prepare ?? 0;
+    this.ready = arrivals.complete.then(() => (this.#isRunning ? undefined : this.#prepareRest()));
     // What goes wrong goes wrong in the first run again, which says so.
-    arrivals.complete.then(prepareIfIdle).catch(() => undefined);
+    this.ready.catch(() => undefined);
   }
 
-  /** Whether all weights are there and all launches at load have run. */
+  /** Whether all weights have been checked and all launches at load have run. */
   get isOver(): boolean {
     return this.#arrivals.isComplete && this.#prepared === this.#atLoad;
   }
@@ -39,7 +38,7 @@ export class FirstRun {
   /** Wait for all weights, and run what is to run at load. */
   async prepare(): Promise<void> {
     await this.#arrivals.complete;
-    this.#prepareRest();
+    await this.#prepareRest();
   }
 
   /** Run each launch as soon as its weights are there; return when all weights have been checked. */
@@ -49,38 +48,55 @@ export class FirstRun {
       const { launches } = this.#section;
       let next = this.#atLoad;
       while (next < launches.length && !this.#arrivals.isComplete) {
-        const waits = this.#prepared < this.#atLoad ? launches[this.#prepared] : undefined;
-        if (waits && (waits.before ?? 0) <= next - this.#atLoad) {
-          await this.#launch(this.#prepared, waits);
-          this.#prepared++;
-        } else {
-          await this.#launch(next, launches[next] as WasmLaunch);
-          next++;
-        }
+        const wanted = this.#nextPreparation(launches.length);
+        if (wanted > next) next = await this.#advance(next, wanted);
+        else this.#prepared = await this.#advance(this.#prepared, this.#prepared + 1);
       }
       await this.prepare();
-      this.#runRange(next, launches.length);
+      if (next < launches.length) await this.#executor.run(next, launches.length);
+    } catch (error) {
+      // Wrong weights make launches fail too: what is wrong with the weights, or why there are none, is said first.
+      await this.#arrivals.complete;
+      throw error;
     } finally {
       this.#isRunning = false;
     }
   }
 
-  get #atLoad(): number {
-    return this.#section.prepare ?? 0;
+  /** The launch before which another one at load has to run; `end` where there is none left. */
+  #nextPreparation(end: number): number {
+    if (this.#prepared === this.#atLoad) return end;
+    return this.#atLoad + (this.#section.launches[this.#prepared]?.before ?? 0);
   }
 
-  #prepareRest(): void {
-    const end = this.#atLoad;
-    if (this.#prepared < end) this.#runRange(this.#prepared, end);
-    this.#prepared = end;
+  /** Once they have been begun, it is for all: no two runs share the memory. */
+  #prepareRest(): Promise<void> {
+    this.#preparing ??= (async () => {
+      if (this.#prepared < this.#atLoad) await this.#executor.run(this.#prepared, this.#atLoad);
+      this.#prepared = this.#atLoad;
+    })();
+    return this.#preparing;
   }
 
-  async #launch(number: number, { weights }: WasmLaunch): Promise<void> {
-    await this.#arrivals.has(weights ?? this.#section.weights.bytes);
-    this.#runRange(number, number + 1);
-    if (performance.now() - this.#paused < SLICE) return;
-    await turn();
-    this.#paused = performance.now();
+  /**
+   * Wait for the weights of a launch, and run it, with those after it and before `limit` whose weights are there, too, where
+   * that does not hold up what arrives. Weights are written before the message that lets workers read them is sent.
+   *
+   * @returns the launch after them
+   */
+  async #advance(begin: number, limit: number): Promise<number> {
+    const { launches } = this.#section;
+    await this.#arrivals.until(launches[begin]?.weights);
+    let end = begin + 1;
+    if (this.#executor.isAside) {
+      while (end < limit && this.#arrivals.has(launches[end]?.weights)) end++;
+    }
+    await this.#executor.run(begin, end);
+    if (!this.#executor.isAside && performance.now() - this.#paused >= SLICE) {
+      await turn();
+      this.#paused = performance.now();
+    }
+    return end;
   }
 }
 

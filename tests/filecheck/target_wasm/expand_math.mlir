@@ -1,6 +1,7 @@
 // RUN: webdnn-opt %s -p expand-math | filecheck %s
 
-// exp by arithmetic on vectors; no select, no branch. sqrt is an instruction and stays.
+// exp by arithmetic on vectors; its argument is clamped by selects that are one instruction each (pmax, pmin), and there
+// is no branch. sqrt is an instruction and stays.
 kernel.func @vectors(%x: memref<4xf32>, %out: memref<4xf32>) attributes {num_outputs = 1 : i64} {
   %c0 = arith.constant 0 : index
   %a = vector.load %x[%c0] : memref<4xf32>, vector<4xf32>
@@ -12,8 +13,10 @@ kernel.func @vectors(%x: memref<4xf32>, %out: memref<4xf32>) attributes {num_out
 
 // CHECK:      kernel.func @vectors
 // CHECK:        %[[S:.*]] = math.sqrt
-// CHECK-NEXT:   %[[LOW:.*]] = arith.maximumf %[[S]], %{{.*}} : vector<4xf32>
-// CHECK-NEXT:   %[[X:.*]] = arith.minimumf %[[LOW]], %{{.*}} : vector<4xf32>
+// CHECK-NEXT:   %[[BELOW:.*]] = vector_ext.cmpf "olt" %[[S]], %[[LEAST:.*]] : vector<4xf32>
+// CHECK-NEXT:   %[[LOW:.*]] = vector_ext.select %[[BELOW]], %[[LEAST]], %[[S]]
+// CHECK-NEXT:   %[[ABOVE:.*]] = vector_ext.cmpf "olt" %[[MOST:.*]], %[[LOW]] : vector<4xf32>
+// CHECK-NEXT:   %[[X:.*]] = vector_ext.select %[[ABOVE]], %[[MOST]], %[[LOW]]
 // CHECK-NEXT:   %[[SHIFTED:.*]] = vector.fma %[[X]], %{{.*}}, %{{.*}} : vector<4xf32>
 // CHECK-NEXT:   arith.subf %[[SHIFTED]]
 // CHECK:        arith.bitcast %[[SHIFTED]] : vector<4xf32> to vector<4xi32>

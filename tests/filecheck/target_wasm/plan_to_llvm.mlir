@@ -1,6 +1,7 @@
 // RUN: webdnn-opt %s -p lower-plan-to-llvm | filecheck %s
 
-// Stack and room for constants take the first 36864 bytes; the weights (64 bytes) come next, then the arena.
+// Stack and room for constants take the first 36864 bytes, the words by which threads tell each other what to do 256 more;
+// the weights (64 bytes) come next, then the arena.
 plan.program "main" {
   %x = plan.slice "arena" 0 : i64 [0 : i64] bytes 64 : i64 : memref<16xf32>
   %w = plan.slice "weights" 0 : i64 [0 : i64] bytes 64 : i64 : memref<16xf32>
@@ -14,9 +15,9 @@ plan.program "main" {
 // CHECK-NEXT: llvm.func @run() {
 // CHECK:        llvm.call @run_range(%{{.*}}, %{{.*}}) : (i32, i32) -> ()
 // CHECK:      llvm.func @run_range(%[[BEGIN:.*]]: i32, %[[END:.*]]: i32) attributes {no_inline} {
-// CHECK-DAG:    %[[X:.*]] = llvm.mlir.constant(36928 : i32) : i32
-// CHECK-DAG:    %[[W:.*]] = llvm.mlir.constant(36864 : i32) : i32
-// CHECK-DAG:    %[[Y:.*]] = llvm.mlir.constant(36992 : i32) : i32
+// CHECK-DAG:    %[[X:.*]] = llvm.mlir.constant(37184 : i32) : i32
+// CHECK-DAG:    %[[W:.*]] = llvm.mlir.constant(37120 : i32) : i32
+// CHECK-DAG:    %[[Y:.*]] = llvm.mlir.constant(37248 : i32) : i32
 // CHECK:        %[[LENGTH:.*]] = llvm.sub %[[END]], %[[BEGIN]] : i32
 // CHECK-NEXT:   %[[FIRST:.*]] = llvm.sub %{{.*}}, %[[BEGIN]] : i32
 // CHECK-NEXT:   %[[INSIDE:.*]] = llvm.icmp "ult" %[[FIRST]], %[[LENGTH]] : i32

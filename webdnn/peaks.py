@@ -1,18 +1,23 @@
-"""The limits of the browser's wasm engine on this machine: multiply-adds in registers, and reading memory.
+"""The limits of an engine on this machine: multiply-adds in registers, and reading memory.
 
 A small module, generated here, measures them: a loop of independent relaxed multiply-adds that never touch memory, and
 a loop that sums up a block of memory, which shows the bandwidth of the cache that holds a block of this size.
 """
 
+from __future__ import annotations
+
+import time
 from bisect import bisect_left
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import llvmlite.binding as llvm
 
 from webdnn.codegen.wasm.compile import TRIPLE
 from webdnn.codegen.wasm.link import link
-
-from .browser import HERE, drive
+from webdnn.engines.scripted import scripted_engine
+from webdnn.package import KernelEngine
 
 ACCUMULATORS = 12  # enough to hide the latency, few enough for the registers
 LANES = 4
@@ -26,7 +31,7 @@ class Peaks:
     """Billions of operations a second, and billions of bytes a second by the size of the block that is read."""
 
     gflops: float
-    bandwidth: dict[int, float]
+    bandwidth: Mapping[int, float]
 
     def milliseconds(self, operations: int, moved: int) -> float:
         """The roofline: no kernel with this work can be faster."""
@@ -34,26 +39,61 @@ class Peaks:
         size = sizes[min(bisect_left(sizes, moved), len(sizes) - 1)]
         return max(operations / self.gflops, moved / self.bandwidth[size]) / 1e6
 
+    def __str__(self) -> str:
+        def size(count: int) -> str:
+            return f"{count >> 20} MiB" if count >= 1 << 20 else f"{count >> 10} KiB"
 
-def measure_peaks(timeout: float) -> Peaks:
-    """Measure them in the browser; the best of several samples each."""
+        rates = ", ".join(f"{rate:.0f} up to {size(n)}" for n, rate in self.bandwidth.items())
+        return f"{self.gflops:.1f} GFLOP/s; reading memory, GB/s: {rates}"
+
+
+def measure_peaks(engine: KernelEngine = "chromium", timeout: float = 120) -> Peaks:
+    """Measure them in an engine; the best of several samples each.
+
+    Args:
+        timeout: seconds after which a browser is given up.
+    """
+    if engine == "wasmtime":
+        return _peaks_of_wasmtime()
     job = {
-        "mode": "peaks",
-        "mounts": {"/page": str(HERE / "page")},
-        "gpu": "none",
-        "peaks": {
-            "module": list(peak_module()),
-            "pages": PAGES,
-            "blocks": list(BLOCKS),
-            "flopsPerStep": ACCUMULATORS * LANES * 2,
-            "bytesPerStep": READS * 16,
-        },
+        "kind": "peaks",
+        "module": "peaks.wasm",
+        "pages": PAGES,
+        "blocks": list(BLOCKS),
+        "flopsPerStep": ACCUMULATORS * LANES * 2,
+        "bytesPerStep": READS * 16,
     }
-    for event in drive(job, timeout):
-        if event["event"] == "peaks":
-            pairs = zip(BLOCKS, event["gigabytes"], strict=True)
-            return Peaks(event["gflops"], dict(pairs))
-    raise RuntimeError("the browser measured no peaks")
+    result = scripted_engine(engine).run(job, {"peaks.wasm": peak_module()}, timeout=timeout)
+    return Peaks(result["gflops"], dict(zip(BLOCKS, result["gigabytes"], strict=True)))
+
+
+def _peaks_of_wasmtime() -> Peaks:
+    from webdnn.engines.wasmtime import instantiate
+
+    exports: Any = instantiate(peak_module(), PAGES)
+    begin, steps = 2 * 65536, 1000
+    gflops = _best(
+        lambda n: exports("multiply_add", n * steps, 0.5, 0.25), steps * ACCUMULATORS * LANES * 2
+    )
+    rates = {
+        block: _best(lambda n, end=begin + block: exports("read", begin, end, n), block)
+        for block in BLOCKS
+    }
+    return Peaks(gflops, rates)
+
+
+def _best(work: Callable[[int], object], amount: int) -> float:
+    """The best rate of several samples of `work(repeats)`, in units of `amount` a nanosecond."""
+
+    def spent(repeats: int) -> float:
+        start = time.perf_counter()
+        work(repeats)
+        return time.perf_counter() - start
+
+    repeats = 1
+    while spent(repeats) < 0.005:
+        repeats *= 4
+    return max(repeats * amount / spent(repeats) / 1e9 for _ in range(20))
 
 
 def peak_module() -> bytes:

@@ -1,0 +1,69 @@
+import { messageOf } from "../errors.js";
+import { isNode, nodeModule } from "../location.js";
+import type { FromWorker, ToWorker } from "./messages.js";
+
+/** No worker can be had: because of where the script lies, or because a policy forbids it. */
+export class WorkerError extends Error {
+  override readonly name = "WorkerError";
+}
+
+/** A worker, in a browser or in Node. */
+export interface Thread {
+  post(message: ToWorker): void;
+  terminate(): void;
+  /** Whether the process (of Node) goes on for its sake. */
+  keepsAlive(yes: boolean): void;
+}
+
+/**
+ * Start a worker.
+ *
+ * @param onMessage told what it says
+ * @param onLoss told if its script cannot be loaded, or it comes to an end
+ * @throws WorkerError
+ */
+export function startThread(
+  onMessage: (message: FromWorker) => void,
+  onLoss: (reason: string) => void,
+): Thread {
+  try {
+    return isNode ? inNode(onMessage, onLoss) : inBrowser(onMessage, onLoss);
+  } catch (error) {
+    throw new WorkerError(messageOf(error), { cause: error });
+  }
+}
+
+function inBrowser(
+  onMessage: (message: FromWorker) => void,
+  onLoss: (reason: string) => void,
+): Thread {
+  // Spelled as bundlers look for it.
+  const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+  worker.onmessage = ({ data }: MessageEvent<FromWorker>) => onMessage(data);
+  worker.onerror = (event) => {
+    event.preventDefault();
+    onLoss(event.message || "its script could not be loaded");
+  };
+  return {
+    post: (message) => worker.postMessage(message),
+    terminate: () => worker.terminate(),
+    keepsAlive: () => undefined,
+  };
+}
+
+function inNode(
+  onMessage: (message: FromWorker) => void,
+  onLoss: (reason: string) => void,
+): Thread {
+  const { Worker: NodeWorker } =
+    nodeModule<typeof import("node:worker_threads")>("node:worker_threads");
+  const worker = new NodeWorker(new URL("./worker.js", import.meta.url));
+  worker.on("message", onMessage);
+  worker.on("error", (error) => onLoss(messageOf(error)));
+  worker.unref();
+  return {
+    post: (message) => worker.postMessage(message),
+    terminate: () => void worker.terminate(),
+    keepsAlive: (yes) => (yes ? worker.ref() : worker.unref()),
+  };
+}
