@@ -64,10 +64,16 @@ ENTRY = "main"
 
 ARENA_BUFFERS = "arena_buffers"
 """Attribute of a `plan.program`: the bytes of each arena buffer."""
+ARENA_BOUND = "arena_bound"
+"""Attribute of a `plan.program`: the most bytes that are alive at one step, which no arena can be smaller than."""
 PREPARED_BUFFERS = "prepared_buffers"
 """Attribute of a `plan.program`: the bytes of each buffer for what is computed at load and kept."""
 WEIGHT_BYTES = "weight_bytes"
 """Attribute of a `plan.program`: the bytes of all weights together."""
+PACKED_BYTES = "packed_bytes"
+"""Attribute of a `plan.program`: the bytes of those weights that lie as kernels read them, padding included."""
+PACKED = "packed"
+"""Attribute of the op in `@weights` that gives such a weight."""
 WEIGHT_OFFSETS = "weight_offsets"
 """Attribute of a `plan.program`: the offset of each result of `@weights`."""
 
@@ -206,23 +212,27 @@ class SliceOp(IRDLOperation):
 
 @irdl_op_definition
 class LaunchIntoOp(IRDLOperation):
-    """Run a lowered kernel: inputs first, outputs last. Those that run `at_load` come before all others."""
+    """Run a lowered kernel: inputs first, outputs last.
+
+    Those that run `at_load` come before all others; its value is the number of the first launch of a run that needs
+    what they give (counted from the first one that is not at load).
+    """
 
     name = "plan.launch_into"
     kernel = prop_def(FlatSymbolRefAttrConstr)
-    at_load = opt_prop_def(UnitAttr)
+    at_load = opt_prop_def(IntegerAttr)
     irdl_options = (ParsePropInAttrDict(),)
     arguments = var_operand_def(MemRefType)
     assembly_format = "$kernel `(` $arguments `)` attr-dict `:` type($arguments)"
 
     def __init__(
-        self, kernel: str, arguments: Sequence[SSAValue], *, at_load: bool = False
+        self, kernel: str, arguments: Sequence[SSAValue], *, at_load: int | None = None
     ) -> None:
         super().__init__(
             operands=[arguments],
             properties={
                 "kernel": SymbolRefAttr(kernel),
-                "at_load": UnitAttr() if at_load else None,
+                "at_load": None if at_load is None else IntegerAttr(at_load, i64),
             },
         )
 

@@ -23,8 +23,9 @@ KernelEngine = Literal["wasmtime", "node", "chromium"]
 MANIFEST = "model.json"
 FORMAT = "webdnn-package"
 FORMAT_VERSION = 1
-SHARD_BYTES = 32 * 2**20
-"""Weights are cut into files of at most this many bytes, so that they load in parallel and can be cached."""
+SHARD_BYTES = 8 * 2**20
+"""Weights are cut into files of at most this many bytes, so that they load in parallel, can be cached, and are checked
+while others arrive."""
 
 
 def describe_file(name: str, content: bytes | memoryview) -> dict[str, Any]:

@@ -57,11 +57,22 @@ class Program:
     def weight_offsets(self) -> list[int]:
         return self._ints(plan.WEIGHT_OFFSETS)
 
-    @property
-    def weight_bytes(self) -> int:
-        attr = self.op.attributes[plan.WEIGHT_BYTES]
+    def _int(self, name: str) -> int:
+        attr = self.op.attributes[name]
         assert isinstance(attr, IntegerAttr)
         return attr.value.data
+
+    @property
+    def weight_bytes(self) -> int:
+        return self._int(plan.WEIGHT_BYTES)
+
+    @property
+    def packed_bytes(self) -> int:
+        return self._int(plan.PACKED_BYTES)
+
+    @property
+    def arena_bound(self) -> int:
+        return self._int(plan.ARENA_BOUND)
 
     @property
     def launches(self) -> list[plan.LaunchIntoOp]:
@@ -176,19 +187,34 @@ def wasm_section(
         "weights": {
             "offset": layout.weights_offset,
             "bytes": len(image),
+            "packed": program.packed_bytes,
             "shards": _shards(image, "wasm", files),
         },
         "arena": {"offset": layout.arena_offset, "bytes": sum(program.arena_buffers)},
+        "arenaLowerBound": program.arena_bound,
         "inputs": places("input"),
         "outputs": places("output"),
         "launches": [
-            {"kernel": op.kernel.string_value(), "label": _label(op)} for op in program.launches
+            {
+                "kernel": op.kernel.string_value(),
+                "label": _label(op),
+                "weights": _weights_needed(op),
+                **({} if op.at_load is None else {"before": op.at_load.value.data}),
+            }
+            for op in program.launches
         ],
     }
     if at_load := _count_at_load(program.launches):
         section["prepare"] = at_load
         section["prepared"] = {"offset": layout.prepared_offset, "bytes": layout.prepared_bytes}
     return section, files
+
+
+def _weights_needed(launch: plan.LaunchIntoOp) -> int:
+    """How many bytes of the weights, from their beginning, must be there for a launch."""
+    slices = (_slice(v) for v in launch.arguments)
+    ends = (s.offset.value.data + s.bytes.value.data for s in slices if s.space.data == "weights")
+    return max(ends, default=0)
 
 
 def _count_at_load(launches: Sequence[plan.LaunchIntoOp]) -> int:
@@ -355,6 +381,7 @@ def webgpu_section(
         "features": sorted(features),
         "limits": limits,
         "weights": {"bytes": len(image), "shards": _shards(image, "webgpu", files)},
+        "arenaLowerBound": program.arena_bound,
         "buffers": buffers,
         "shaders": shaders,
         "kernels": kernels,

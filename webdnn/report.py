@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 from rich.table import Table
 
@@ -17,30 +18,39 @@ def gzipped_code_bytes(package: Package, backend: str) -> int:
     return sum(len(gzip.compress(package.files[e["file"]], mtime=0)) for e in entries)
 
 
+def _buffer_bytes(section: dict[str, Any], kind: str) -> int:
+    """Bytes of memory for the `arena`, or for what is `prepared` at load."""
+    if "buffers" in section:
+        return sum(b["bytes"] for b in section["buffers"] if b["kind"] == kind)
+    return section.get(kind, {"bytes": 0})["bytes"]
+
+
 def describe_package(package: Package, folder: Path) -> Table:
-    """A table of back ends: code, weights, memory, kernels and launches."""
+    """A table with a column for each back end."""
     table = Table(title=f"{package.manifest['name']} in {folder}")
-    table.add_column("back end")
-    for name in ("code", "gzipped", "weights", "arena", "kernels", "launches"):
-        table.add_column(name, justify="right")
+    table.add_column("")
+    columns = [_quantities(package, backend) for backend in package.backends]
     for backend in package.backends:
-        section = package.manifest["backends"][backend]
-        arena = (
-            section["arena"]["bytes"]
-            if backend == "wasm"
-            else sum(b["bytes"] for b in section["buffers"] if b["kind"] == "arena")
-        )
-        launches = section["launches"]
-        table.add_row(
-            backend,
-            _size(package.code_bytes(backend)),
-            _size(gzipped_code_bytes(package, backend)),
-            _size(section["weights"]["bytes"]),
-            _size(arena),
-            str(len({launch["kernel"] for launch in launches})),
-            str(len(launches)),
-        )
+        table.add_column(backend, justify="right")
+    for name in columns[0] if columns else ():
+        table.add_row(name, *(column[name] for column in columns))
     return table
+
+
+def _quantities(package: Package, backend: str) -> dict[str, str]:
+    section = package.manifest["backends"][backend]
+    launches = section["launches"]
+    return {
+        "code": _size(package.code_bytes(backend)),
+        "code, gzipped": _size(gzipped_code_bytes(package, backend)),
+        "weights": _size(section["weights"]["bytes"]),
+        "packed as kernels read them": _size(section["weights"].get("packed", 0)),
+        "memory for what is prepared at load": _size(_buffer_bytes(section, "prepared")),
+        "memory for values (arena)": _size(_buffer_bytes(section, "arena")),
+        "most that is alive at one step": _size(section.get("arenaLowerBound", 0)),
+        "kernels": str(len({launch["kernel"] for launch in launches})),
+        "launches": str(len(launches)),
+    }
 
 
 def _size(count: int) -> str:

@@ -18,7 +18,7 @@ class Lifetime:
     """A tensor that needs memory: written at step `start`, last read at step `end` (both included).
 
     Steps number the launches of a run; the inputs are written at step -1 and the outputs are read at the step after the
-    last. What runs at load has the steps before -1."""
+    last."""
 
     value: SSAValue
     start: int
@@ -35,18 +35,37 @@ class Lifetime:
 
 
 def prepared_tensors(block: Block) -> list[SSAValue]:
-    """The results of launches at load that runs read, or that are outputs: their memory is theirs alone."""
-    read: set[SSAValue] = set()
-    for op in block.ops:
-        if isinstance(op, func.ReturnOp) or (isinstance(op, plan.LaunchOp) and op.at_load is None):
-            read.update(storage_of(v) for v in op.operands)
+    """The results of launches at load.
+
+    Their memory is theirs alone, so that each such launch may run at any time before the first one that reads what it
+    gives: the first run need not wait for all weights.
+    """
     return [
         out
         for op in block.ops
         if isinstance(op, plan.LaunchOp) and op.at_load is not None
         for out in op.outs
-        if out in read
     ]
+
+
+def launch_order(block: Block) -> list[tuple[plan.LaunchOp, int]]:
+    """The launches in the order in which they run, each with the number of a run's launch.
+
+    Those at load come first, each with the number of the first launch of a run that needs it (and in the order of these
+    numbers); those of a run have their own numbers. What nothing needs comes with the number after the last.
+    """
+    launches = [op for op in block.ops if isinstance(op, plan.LaunchOp)]
+    of_a_run = [op for op in launches if op.at_load is None]
+    needed = {op: number for number, op in enumerate(of_a_run)}
+    at_load = [op for op in launches if op.at_load is not None]
+    for launch in [*reversed(of_a_run), *reversed(at_load)]:
+        needed.setdefault(launch, len(of_a_run))
+        for value in launch.arguments:
+            source = storage_of(value).owner
+            if isinstance(source, plan.LaunchOp) and source.at_load is not None:
+                needed[source] = min(needed.get(source, len(of_a_run)), needed[launch])
+    at_load.sort(key=lambda launch: needed[launch])
+    return [(launch, needed[launch]) for launch in (*at_load, *of_a_run)]
 
 
 def tensor_lifetimes(block: Block) -> list[Lifetime]:
@@ -54,21 +73,15 @@ def tensor_lifetimes(block: Block) -> list[Lifetime]:
     written."""
     start: dict[SSAValue, int] = dict.fromkeys(block.args, -1)
     end: dict[SSAValue, int] = dict.fromkeys(block.args, -1)
-    launches = [op for op in block.ops if isinstance(op, plan.LaunchOp)]
-    load_step = -1 - sum(op.at_load is not None for op in launches)
     step = 0
-    for launch in launches:
-        if launch.at_load is not None:
-            now, load_step = load_step, load_step + 1
-        else:
-            now, step = step, step + 1
-        _extend(end, launch.arguments, now)
-        for out in launch.outs:
-            start[out] = end[out] = now
-    if isinstance(block.last_op, func.ReturnOp):
-        _extend(end, block.last_op.arguments, step)
-    for value in prepared_tensors(block):
-        del start[value]
+    for op in block.ops:
+        if isinstance(op, plan.LaunchOp) and op.at_load is None:
+            _extend(end, op.arguments, step)
+            for out in op.outs:
+                start[out] = end[out] = step
+            step += 1
+        elif isinstance(op, func.ReturnOp):
+            _extend(end, op.arguments, step)
     return [Lifetime(value, first, end[value]) for value, first in start.items()]
 
 

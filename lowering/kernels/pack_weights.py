@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, TensorType
+from xdsl.dialects.builtin import ModuleOp, TensorType, UnitAttr
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
@@ -117,6 +117,8 @@ class _Packer:
             value = self._insert(dm.PadOp(value, [0] * len(high), high))
         value = self._insert(dm.ReshapeOp(value, packing.split))
         value = self._insert(dm.TransposeOp(value, packing.permutation))
+        assert isinstance(value.owner, Operation)
+        value.owner.attributes[plan.PACKED] = UnitAttr()
         (index,) = self.weights.add_results([value])
         return index
 

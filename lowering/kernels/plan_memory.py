@@ -27,7 +27,8 @@ from webdnn.dialects import plan
 from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, OUTPUT_DTYPES, OUTPUT_NAMES
 from webdnn.dialects.plan import storage_of
 from webdnn.dialects.webgpu_limits import WebGPULimits
-from webdnn.lowering.kernels.lifetimes import prepared_tensors, tensor_lifetimes
+from webdnn.lowering.kernels.arena import lower_bound
+from webdnn.lowering.kernels.lifetimes import launch_order, prepared_tensors, tensor_lifetimes
 from webdnn.lowering.kernels.memory_planner import (
     MemoryPlan,
     align_up,
@@ -81,7 +82,8 @@ class PlanMemory(ModulePass):
         keep = side_by_side if self.target == "wasm" else own_buffers
         prepared = keep([tensor_bytes(v.type, self.target) for v in kept], alignment)
         places |= {v: ("prepared", p) for v, p in zip(kept, prepared.placements, strict=True)}
-        offsets, weight_bytes = self._weight_offsets(op, alignment)
+        order = launch_order(block)
+        offsets, weight_bytes = self._weight_offsets(op, order, alignment)
         program = plan.ProgramOp(main.sym_name.data)
         body = program.body.block
         slices: dict[tuple[str, int, int, int, Attribute], SSAValue] = {}
@@ -115,30 +117,48 @@ class PlanMemory(ModulePass):
         assert isinstance(end, func.ReturnOp)
         bind("input", block.args, INPUT_NAMES, INPUT_DTYPES)
         bind("output", end.arguments, OUTPUT_NAMES, OUTPUT_DTYPES)
-        launches = [op for op in block.ops if isinstance(op, plan.LaunchOp)]
-        for launch in sorted(launches, key=lambda launch: launch.at_load is None):
+        for launch, number in order:
             arguments = [slice_of(v) for v in (*launch.arguments, *launch.outs)]
-            into = plan.LaunchIntoOp(
-                launch.kernel.string_value(), arguments, at_load=launch.at_load is not None
-            )
+            at_load = None if launch.at_load is None else number
+            into = plan.LaunchIntoOp(launch.kernel.string_value(), arguments, at_load=at_load)
             into.location = launch.location
             body.add_op(into)
         program.attributes[plan.ARENA_BUFFERS] = _ints(memory.buffers)
         if kept:
             program.attributes[plan.PREPARED_BUFFERS] = _ints(prepared.buffers)
+        aligned = [align_up(size, alignment) for size in sizes]
+        program.attributes[plan.ARENA_BOUND] = IntegerAttr(lower_bound(lifetimes, aligned), i64)
+        program.attributes[plan.PACKED_BYTES] = IntegerAttr(self._packed_bytes(op), i64)
         program.attributes[plan.WEIGHT_OFFSETS] = _ints(offsets)
         program.attributes[plan.WEIGHT_BYTES] = IntegerAttr(weight_bytes, i64)
         Rewriter.insert_op(program, InsertPoint.before(main))
         Rewriter.erase_op(main)
 
-    def _weight_offsets(self, module: ModuleOp, alignment: int) -> tuple[list[int], int]:
-        offsets: list[int] = []
+    def _weight_offsets(
+        self, module: ModuleOp, order: Sequence[tuple[plan.LaunchOp, int]], alignment: int
+    ) -> tuple[list[int], int]:
+        """Weights lie in the order in which a first run reads them, so that it can begin before all have arrived."""
+        results = WeightsFunction(module).results
+        indices: dict[int, None] = {}
+        for launch, _ in sorted(order, key=lambda item: item[1]):
+            for value in launch.arguments:
+                source = storage_of(value).owner
+                if isinstance(source, plan.WeightOp):
+                    indices[source.index.value.data] = None
+        indices |= dict.fromkeys(range(len(results)))
+        offsets = [0] * len(results)
         end = 0
-        for value in WeightsFunction(module).results:
-            assert isinstance(value.type, TensorType)
-            offsets.append(end)
-            end = align_up(end + tensor_bytes(value.type, self.target), alignment)
+        for index in indices:
+            offsets[index] = end
+            end = align_up(end + tensor_bytes(results[index].type, self.target), alignment)
         return offsets, end
+
+    def _packed_bytes(self, module: ModuleOp) -> int:
+        return sum(
+            tensor_bytes(value.type, self.target)
+            for value in WeightsFunction(module).results
+            if isinstance(value.owner, Operation) and plan.PACKED in value.owner.attributes
+        )
 
 
 def _ints(values: Sequence[int]) -> ArrayAttr[IntegerAttr]:

@@ -28,6 +28,8 @@ export interface Profile {
 /** A package that is ready to run. Its methods are never called while a run is under way. */
 export interface Backend {
   readonly name: BackendName;
+  /** Settles when all files are there and have been checked. */
+  readonly arrived: Promise<void>;
   /** How many threads of the CPU share the work of a kernel. */
   readonly threads: number;
   /** Run on inputs that have been checked. */

@@ -4,7 +4,7 @@ import { AbortedError } from "./errors.js";
 export class Cancellation {
   readonly #own = new AbortController();
   readonly #outer: AbortSignal | undefined;
-  readonly #forward = (): void => this.#own.abort();
+  readonly #forward = (): void => this.#own.abort(this.#outer?.reason);
 
   constructor(outer: AbortSignal | undefined) {
     this.#outer = outer;
@@ -40,6 +40,14 @@ export class Cancellation {
     } finally {
       this.#outer?.removeEventListener("abort", this.#forward);
     }
+  }
+
+  /** Let the caller's abort cancel what has begun inside the scope and still goes on. */
+  follow(work: Promise<unknown>): void {
+    if (this.#outer?.aborted) this.#forward();
+    this.#outer?.addEventListener("abort", this.#forward);
+    const end = (): void => this.#outer?.removeEventListener("abort", this.#forward);
+    work.then(end, end);
   }
 }
 

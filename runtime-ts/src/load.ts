@@ -31,6 +31,12 @@ export interface LoadOptions {
   /** Whether to compare the SHA-256 sum of each file with the manifest's. Default: yes. */
   readonly verify?: boolean;
   /**
+   * Whether to wait for all weights. Default: yes. If not, a model for wasm is there as soon as its code is, and its first run
+   * begins with the weights that have arrived: the first outputs come sooner. They still come only when all weights have been
+   * checked; if some do not arrive or are wrong, the run and `arrived` say so, not `load`.
+   */
+  readonly complete?: boolean;
+  /**
    * How many threads run a model on wasm. Default: as many as the machine has cores, but at most 4. Without shared memory (in
    * a page that is not cross-origin isolated) there is one, and the console says why.
    */
@@ -63,6 +69,7 @@ const PASSABLE = [
  */
 export async function load(url: string | URL, options: LoadOptions = {}): Promise<Model> {
   const { backends = ["webgpu", "wasm"], signal, fetch, verify = true, threads } = options;
+  const complete = options.complete ?? true;
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {
     throw new UnsupportedError(`there cannot be ${threads} threads`);
   }
@@ -85,7 +92,7 @@ export async function load(url: string | URL, options: LoadOptions = {}): Promis
       threads,
       gpu: options.gpu ?? globalThis.navigator?.gpu,
       expect: (bytes) => {
-        total = bytes;
+        [loaded, total] = [0, bytes];
         report();
       },
       onBytes: (bytes) => {
@@ -98,6 +105,15 @@ export async function load(url: string | URL, options: LoadOptions = {}): Promis
         () => CREATE[name](context),
         (made) => made.dispose(),
       );
+      attempt.follow(backend.arrived);
+      if (complete) {
+        await attempt
+          .run(() => backend.arrived)
+          .catch((error: unknown) => {
+            backend.dispose();
+            throw error;
+          });
+      }
       return new Model(manifest, backend, failures);
     } catch (error) {
       if (!(error instanceof WebDNNError) || !PASSABLE.some((c) => error instanceof c)) throw error;

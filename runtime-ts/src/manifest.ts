@@ -41,6 +41,10 @@ export interface ByteRange {
 /** A launch of the wasm back end, for the profiler. */
 export interface WasmLaunch {
   readonly kernel: string;
+  /** How many bytes of the weights, from their beginning, it needs; all where it is left out. */
+  readonly weights?: number;
+  /** Of a launch at load: the first launch of a run that needs it, counted from the first one that is not at load. */
+  readonly before?: number;
   /** The ONNX nodes that the kernel computes. */
   readonly label: readonly string[];
 }
@@ -68,8 +72,9 @@ export interface WasmSection {
   readonly memory: { readonly pages: number };
   /** Where there are modules for several threads. */
   readonly threads?: WasmThreads | undefined;
-  readonly weights: ByteRange & { readonly shards: readonly FileRef[] };
+  readonly weights: ByteRange & { readonly packed?: number; readonly shards: readonly FileRef[] };
   readonly arena: ByteRange;
+  readonly arenaLowerBound?: number;
   /** Where what is computed at load lies. */
   readonly prepared?: ByteRange;
   readonly inputs: readonly ByteRange[];
@@ -133,6 +138,7 @@ export interface WebGpuSection {
   readonly prepare?: number;
   readonly inputs: readonly GpuTensor[];
   readonly outputs: readonly GpuTensor[];
+  readonly arenaLowerBound?: number;
 }
 
 /** The names of the back ends. */

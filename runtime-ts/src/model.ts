@@ -39,11 +39,21 @@ export class Model {
   }
 
   /**
+   * Settles when all files of the model are there and have been checked. A run waits for what it needs by itself.
+   *
+   * @throws DownloadError, ChecksumError, AbortedError
+   */
+  get arrived(): Promise<void> {
+    return this.#backend.arrived;
+  }
+
+  /**
    * Run the model. Runs that overlap wait for each other; leave the arrays of the inputs alone until theirs has ended.
    *
    * @param inputs an array for each of `inputs`, of its type and number of elements, in row-major order
    * @returns an array for each of `outputs`, which are the caller's to keep
    * @throws InputError if the arrays do not fit `inputs`
+   * @throws DownloadError, ChecksumError, AbortedError if the weights do not arrive
    * @throws DeviceLostError, ExecutionError, DisposedError
    */
   async run(inputs: Tensors): Promise<Tensors> {

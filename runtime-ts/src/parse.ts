@@ -53,12 +53,24 @@ const wasm = object<WasmSection>({
       stackBytes: integer(1),
     }),
   },
-  weights: object<WasmSection["weights"]>({ ...rangeFields, shards: list(file) }),
+  weights: object<WasmSection["weights"]>({
+    ...rangeFields,
+    packed: { optional: size },
+    shards: list(file),
+  }),
   arena: range,
+  arenaLowerBound: { optional: size },
   prepared: { optional: range },
   inputs: list(range),
   outputs: list(range),
-  launches: list(object<WasmLaunch>({ kernel: text(), label })),
+  launches: list(
+    object<WasmLaunch>({
+      kernel: text(),
+      label,
+      weights: { optional: size },
+      before: { optional: size },
+    }),
+  ),
   prepare: { optional: size },
 });
 
@@ -104,6 +116,7 @@ const webgpu = object<WebGpuSection>({
     }),
   ),
   prepare: { optional: size },
+  arenaLowerBound: { optional: size },
   inputs: list(gpuTensor),
   outputs: list(gpuTensor),
 });

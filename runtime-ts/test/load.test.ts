@@ -30,7 +30,7 @@ import {
   writePackage,
 } from "./helpers.js";
 
-const wasm: Pick<LoadOptions, "backends"> = { backends: ["wasm"] };
+const wasm: Pick<LoadOptions, "backends" | "complete"> = { backends: ["wasm"], complete: true };
 
 afterEach(() => {
   vi.unstubAllGlobals();
@@ -254,7 +254,7 @@ describe("checksums", () => {
         }
       }
       // Another back end may not step in for a damaged package.
-      const error = await rejection(load(BASE, { fetch, backends: ["wasm", "webgpu"] }));
+      const error = await rejection(load(BASE, { ...wasm, fetch, backends: ["wasm", "webgpu"] }));
       expect(error).toBeInstanceOf(ChecksumError);
       expect(error).toMatchObject({
         code: "checksum-mismatch",
@@ -393,7 +393,7 @@ describe("aborting", () => {
     const { signal } = controller;
     // No other back end is tried then.
     const error = await rejection(
-      load(BASE, { fetch: aborting, signal, backends: ["wasm", "webgpu"] }),
+      load(BASE, { ...wasm, fetch: aborting, signal, backends: ["wasm", "webgpu"] }),
     );
     expect(error).toBeInstanceOf(AbortedError);
   });

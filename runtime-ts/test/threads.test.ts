@@ -5,7 +5,15 @@ import { pathToFileURL } from "node:url";
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
 import { bundle } from "../build.mjs";
 import * as source from "../src/index.js";
-import { expected, makePackage, rejection, sampleInput, writePackage } from "./helpers.js";
+import {
+  BASE,
+  expected,
+  makePackage,
+  packageFetch,
+  rejection,
+  sampleInput,
+  writePackage,
+} from "./helpers.js";
 
 let root: string;
 /** The runtime as it is shipped: the script of the threads lies beside it. */
@@ -116,6 +124,98 @@ test("an abort while loading ends the threads", async () => {
     }),
   );
   expect(error).toMatchObject({ code: "aborted" });
+});
+
+/** A model for two threads whose second shard is held back, and what its first worker is told to run. */
+async function early(change?: (content: Uint8Array) => void, signal?: AbortSignal) {
+  const { Worker } = await import("node:worker_threads");
+  const posted = vi.spyOn(Worker.prototype, "postMessage");
+  const ended = vi.spyOn(Worker.prototype, "terminate");
+  const made = await makePackage({ webgpu: false, threads: true, prepare: true });
+  change?.(made.files.get("wasm/weights-1.bin") as Uint8Array);
+  const fetch = packageFetch(made);
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const slow: source.Fetch = async (url, init) => {
+    if (url.endsWith("weights-1.bin")) await held;
+    return fetch(url, init);
+  };
+  const options = { threads: 2, complete: false, fetch: slow, ...(signal ? { signal } : {}) };
+  const model = await runtime.load(BASE, options);
+  expect(model.threads).toBe(2);
+  const runs = () =>
+    posted.mock.calls.flatMap(([m]) => (m.kind === "run" ? [[m.begin, m.end]] : []));
+  return { model, release, runs, ended };
+}
+
+const soon = () => new Promise((resolve) => setTimeout(resolve, 50));
+
+test("a first run on threads begins with the weights that are there", async () => {
+  const { model, release, runs } = await early();
+  const x = sampleInput();
+  const first = model.run({ x });
+  await soon();
+  expect(runs()).toEqual([[0, 1]]);
+  release();
+  expectClose((await first).y, expected(x));
+  expectClose((await model.run({ x })).y, expected(x));
+  expect(runs().at(-1)).toEqual([1, 3]);
+  model.dispose();
+});
+
+test("without a run, threads prepare when all weights are there", async () => {
+  const { model, release, runs } = await early();
+  release();
+  await model.arrived;
+  expect(runs()).toEqual([[0, 1]]);
+  const x = sampleInput();
+  expectClose((await model.profile({ x })).outputs.y, expected(x));
+  model.dispose();
+});
+
+test("a run that is asked for while threads prepare waits for them", async () => {
+  const { model, release, runs } = await early();
+  const x = sampleInput();
+  release();
+  while (runs().length === 0) await new Promise(setImmediate);
+  expectClose((await model.run({ x })).y, expected(x));
+  expect(runs()).toEqual([
+    [0, 1],
+    [1, 3],
+  ]);
+  model.dispose();
+});
+
+test("threads end, and give no outputs, if weights have the wrong sum", async () => {
+  const { model, release, ended } = await early((content) => content.fill(1));
+  const first = rejection(model.run({ x: sampleInput() }));
+  await soon();
+  release();
+  expect(await first).toMatchObject({ code: "checksum-mismatch" });
+  expect(new Set(ended.mock.contexts).size).toBe(2);
+  expect(await rejection(model.run({ x: sampleInput() }))).toMatchObject({
+    code: "checksum-mismatch",
+  });
+});
+
+test("threads end on an abort while weights arrive, and when the model is disposed of", async () => {
+  const controller = new AbortController();
+  const aborted = await early(undefined, controller.signal);
+  const first = rejection(aborted.model.run({ x: sampleInput() }));
+  await soon();
+  controller.abort("bored");
+  expect(await first).toMatchObject({ code: "aborted", cause: "bored" });
+  expect(new Set(aborted.ended.mock.contexts).size).toBe(2);
+  vi.restoreAllMocks();
+  const { model, ended } = await early();
+  const second = rejection(model.run({ x: sampleInput() }));
+  await soon();
+  model.dispose();
+  expect(await second).toMatchObject({ code: "disposed" });
+  expect(await rejection(model.arrived)).toMatchObject({ code: "disposed" });
+  expect(new Set(ended.mock.contexts).size).toBe(2);
 });
 
 test("a module that does not suit the runtime is an error", async () => {

@@ -145,7 +145,7 @@ export async function writePackage(folder, { manifest, files }) {
  */
 async function wasmPart(dtypes, add, shards, options) {
   const { trap = false, prepare = false, threads = false } = options;
-  const weights = { offset: 1024, bytes: WEIGHT_BYTES, shards };
+  const weights = { offset: 1024, bytes: WEIGHT_BYTES, ...(prepare ? { packed: 0 } : {}), shards };
   const arenaOffset = roundUp(weights.offset + weights.bytes, 64);
   let end = arenaOffset;
   /** @param {number} bytes */
@@ -225,14 +225,14 @@ async function wasmPart(dtypes, add, shards, options) {
     memory: { pages: 1 },
     weights,
     arena,
-    ...(prepare ? { prepared, prepare: 1 } : {}),
+    ...(prepare ? { prepared, prepare: 1, arenaLowerBound: arena.bytes } : {}),
     inputs: [x, ...ins],
     outputs: [y, ...outs],
     launches: [
-      ...(prepare ? [{ kernel: "copy_f32", label: [] }] : []),
+      ...(prepare ? [{ kernel: "copy_f32", label: [], weights: COUNT * 4, before: 0 }] : []),
       { kernel: "scale", label: ["Mul_0", "Add_1"] },
-      { kernel: "relu", label: ["Relu_2"] },
-      ...dtypes.map((d) => ({ kernel: `copy_${d}`, label: [`Identity_${d}`] })),
+      { kernel: "relu", label: ["Relu_2"], weights: 0 },
+      ...dtypes.map((d) => ({ kernel: `copy_${d}`, label: [`Identity_${d}`], weights: 0 })),
     ],
   };
 }
@@ -356,7 +356,7 @@ function webgpuPart(dtypes, add, shards, wgsl, prepare) {
         bindings: ["read", "read_write"],
       })),
     ],
-    ...(prepare ? { prepare: 1 } : {}),
+    ...(prepare ? { prepare: 1, arenaLowerBound: 0 } : {}),
     launches: [
       ...(prepare
         ? [

@@ -32,10 +32,10 @@ const hex = (array) =>
   Array.from(new Uint8Array(array.buffer, array.byteOffset, array.byteLength), (b) => b.toString(16).padStart(2, "0")).join("");
 const failed = (error) => ({ name: error.name, code: error.code, message: error.message });
 
-globalThis.run = async ({ url, backends, x, spoil, threads }) => {
+globalThis.run = async ({ url, backends, x, spoil, threads, complete }) => {
   try {
     const progress = [];
-    const model = await load(url, { backends, threads, onProgress: (p) => progress.push(p) });
+    const model = await load(url, { backends, threads, complete, onProgress: (p) => progress.push(p) });
     const inputs = { x: Float32Array.from(x) };
     for (const { name, dtype } of model.inputs) if (name !== "x") inputs[name] = COPIED[dtype];
     Object.assign(inputs, spoil && { in_int64: BigInt64Array.of(0n, 0n, 0n, 0n, 2n ** 31n) });
@@ -86,7 +86,7 @@ after(async () => {
  * Write a package, serve it and call the page's `run`.
  *
  * @param {{ make?: import("./fixture.mjs").FixtureOptions, backends?: string[], spoil?: boolean, origin?: string,
- *   policy?: string, threads?: number, isolated?: boolean, without?: string, twice?: boolean, in?: import("playwright-core").Browser, change?: (made: any) => void }} options
+ *   policy?: string, threads?: number, complete?: boolean, isolated?: boolean, without?: string, twice?: boolean, in?: import("playwright-core").Browser, change?: (made: any) => void }} options
  * @returns {Promise<any>}
  */
 async function runInPage({
@@ -95,6 +95,7 @@ async function runInPage({
   spoil,
   policy,
   threads = 1,
+  complete = true,
   isolated = true,
   without,
   twice,
@@ -131,7 +132,7 @@ async function runInPage({
       page.evaluate(
         // @ts-expect-error the page's script sets it
         (options) => globalThis.run(options),
-        { url: "package", backends, spoil, threads, x: Array.from(sampleInput()) },
+        { url: "package", backends, spoil, threads, complete, x: Array.from(sampleInput()) },
       );
     if (twice) await runOnce();
     const result = await runOnce();
@@ -220,6 +221,21 @@ test("wasm: one thread where the script of the threads is missing, or a policy f
     assertClose(result.y, expected(sampleInput()));
     assert.equal(result.warnings.length, 1);
     assert.match(result.warnings[0], /one thread, because no worker can be started/);
+  }
+});
+
+test("wasm: a first run that does not wait for all weights, on one thread and on several", async () => {
+  for (const threads of [1, 3]) {
+    const options = { backends: ["wasm"], threads, complete: false };
+    const make = { threads: true, prepare: true };
+    const result = await runInPage({ make, ...options });
+    assert.equal(result.message, undefined);
+    assert.equal(result.threads, threads);
+    assertClose(result.y, expected(sampleInput()));
+    assertClose(result.negatedY, expected(sampleInput().map((v) => -v)));
+    const change = (/** @type {any} */ { files }) => files.get("wasm/weights-1.bin").fill(1);
+    const wrong = await runInPage({ make, change, ...options });
+    assert.equal(wrong.code, "checksum-mismatch");
   }
 });
 

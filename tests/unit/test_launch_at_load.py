@@ -84,7 +84,9 @@ def test_packages(tmp_path: Path) -> None:
     wasm, webgpu = (package.manifest["backends"][name] for name in ("wasm", "webgpu"))
     assert wasm["prepare"] == webgpu["prepare"] == 2
     assert wasm["prepared"]["bytes"] >= 4 * 3 * 3 * 3 * 4
-    assert [b["kind"] for b in webgpu["buffers"]].count("prepared") == 1
+    assert [b["kind"] for b in webgpu["buffers"]].count("prepared") == 2
+    assert [launch.get("before") for launch in wasm["launches"]][:3] == [1, 1, None]
+    assert wasm["launches"][0]["weights"] == 4 * 3 * 3 * 3 * 4
     for engine in ("wasmtime", "wgpu"):
         for _ in range(2):  # the second run finds what the first one read
             np.testing.assert_allclose(

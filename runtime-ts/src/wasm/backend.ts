@@ -1,12 +1,4 @@
-import {
-  type Backend,
-  type BackendContext,
-  type LaunchProfile,
-  PARALLEL_DOWNLOADS,
-  type Profile,
-  type Tensors,
-} from "../backend.js";
-import { parallel } from "../cancel.js";
+import type { Backend, BackendContext, LaunchProfile, Profile, Tensors } from "../backend.js";
 import { arrayClass, elementCount, type TypedArray } from "../dtypes.js";
 import {
   CompileError,
@@ -16,8 +8,10 @@ import {
   UnsupportedError,
 } from "../errors.js";
 import type { ByteRange, Manifest, TensorInfo, WasmModule, WasmSection } from "../manifest.js";
+import { Arrivals } from "./arrivals.js";
 import { type Executor, onThisThread } from "./executor.js";
 import { missingFeatures } from "./features.js";
+import { FirstRun } from "./first_run.js";
 import { Pool } from "./pool.js";
 import { WorkerError } from "./thread.js";
 import { countThreads, sayOneThread, THREADS } from "./threads.js";
@@ -40,62 +34,45 @@ export async function createWasmBackend(context: BackendContext): Promise<Backen
   const threads = countThreads(section, context.threads);
   if (threads > 1) {
     try {
-      return await createThreaded(context, section, threads);
+      return await create(context, section, threads);
     } catch (error) {
       if (!(error instanceof WorkerError)) throw error;
       sayOneThread(`no worker can be started: ${error.message}`);
     }
   }
-  const chosen = chooseModule(section.modules, false);
-  const memory = createMemory({ initial: section.memory.pages, maximum: section.memory.pages });
-  const module = await download(context, section, chosen, memory);
-  const executor = await onThisThread(module, memory, chosen.file);
-  if (section.prepare) await executor.run(0, section.prepare);
-  return new WasmBackend(context.manifest, section, memory, executor, 1);
+  return create(context, section, 1);
 }
 
-/** @throws WorkerError if there are no workers; one thread may do */
-async function createThreaded(
+/**
+ * Get all but the weights, which may still be on their way then.
+ *
+ * @throws WorkerError if there are no workers for several threads; one thread may do
+ */
+async function create(
   context: BackendContext,
   section: WasmSection,
   threads: number,
 ): Promise<Backend> {
-  const chosen = chooseModule(section.modules, true);
-  const pool = new Pool(threads);
+  const chosen = chooseModule(section.modules, threads > 1);
+  const pool = threads > 1 ? new Pool(threads) : undefined;
+  let arrivals: Arrivals | undefined;
   try {
-    const offset = section.memory.pages * PAGE;
-    const bytes = section.threads?.stackBytes ?? 0;
-    const pages = section.memory.pages + Math.ceil(((threads - 1) * bytes) / PAGE);
-    const memory = createMemory({ initial: pages, maximum: pages, shared: true });
-    const module = await download(context, section, chosen, memory);
-    await pool.start({ module, memory, stacks: { offset, bytes } }, context.signal);
-    if (section.prepare) await pool.run(0, section.prepare);
-    return new WasmBackend(context.manifest, section, memory, pool, threads);
+    const stacks = { offset: section.memory.pages * PAGE, bytes: section.threads?.stackBytes ?? 0 };
+    const memory = createMemory(section.memory.pages, stacks.bytes, threads);
+    context.expect(chosen.bytes + section.weights.bytes);
+    const compiled = compile(chosen, context);
+    compiled.catch(() => undefined);
+    arrivals = new Arrivals(section, memory, context);
+    // Weights that cannot be had end the wait for the module.
+    const module = await Promise.race([compiled, arrivals.complete.then(() => compiled)]);
+    await pool?.start({ module, memory, stacks }, context.signal);
+    const executor = pool ?? (await onThisThread(module, memory, chosen.file));
+    return new WasmBackend(context.manifest, section, memory, executor, arrivals, threads);
   } catch (error) {
-    pool.dispose();
+    arrivals?.cancel(error);
+    pool?.dispose();
     throw error;
   }
-}
-
-/** The module, and the weights where it looks for them. */
-async function download(
-  context: BackendContext,
-  section: WasmSection,
-  chosen: WasmModule,
-  memory: WebAssembly.Memory,
-): Promise<WebAssembly.Module> {
-  context.expect(chosen.bytes + section.weights.bytes);
-  let module: WebAssembly.Module | undefined;
-  await parallel(
-    [
-      async () => {
-        module = await compile(chosen, context);
-      },
-      ...weightTasks(section, memory, context),
-    ],
-    PARALLEL_DOWNLOADS,
-  );
-  return module as WebAssembly.Module;
 }
 
 function chooseModule(modules: readonly WasmModule[], threaded: boolean): WasmModule {
@@ -110,28 +87,16 @@ function chooseModule(modules: readonly WasmModule[], threaded: boolean): WasmMo
   );
 }
 
-function createMemory(descriptor: WebAssembly.MemoryDescriptor): WebAssembly.Memory {
+/** The memory of a model; if it is for several threads, it is shared, and the stacks of all but the first come last. */
+function createMemory(pages: number, stackBytes: number, threads: number): WebAssembly.Memory {
+  const initial = pages + Math.ceil(((threads - 1) * stackBytes) / PAGE);
   try {
-    return new WebAssembly.Memory(descriptor);
+    return new WebAssembly.Memory({ initial, maximum: initial, shared: threads > 1 });
   } catch (error) {
-    const mebibytes = Math.ceil(descriptor.initial / 16);
+    const mebibytes = Math.ceil(initial / 16);
     const problem = `${mebibytes} MiB of WebAssembly memory cannot be had: ${messageOf(error)}`;
     throw new OutOfMemoryError(problem, { cause: error });
   }
-}
-
-/** One task a shard; the bytes go straight to where the module looks for them. */
-function weightTasks(
-  section: WasmSection,
-  memory: WebAssembly.Memory,
-  { downloader, signal, onBytes }: BackendContext,
-): (() => Promise<void>)[] {
-  let offset = section.weights.offset;
-  return section.weights.shards.map((shard) => {
-    const target = new Uint8Array(memory.buffer, offset, shard.bytes);
-    offset += shard.bytes;
-    return () => downloader.into(shard, target, signal, onBytes);
-  });
 }
 
 /** Compile while the bytes arrive where that is possible; nothing runs before the sum has been checked. */
@@ -166,7 +131,10 @@ interface State {
 class WasmBackend implements Backend {
   readonly name = "wasm";
   readonly threads: number;
+  readonly arrived: Promise<void>;
   readonly #section: WasmSection;
+  readonly #arrivals: Arrivals;
+  readonly #firstRun: FirstRun;
   /** Undefined once disposed of. */
   #state: State | undefined;
 
@@ -175,10 +143,16 @@ class WasmBackend implements Backend {
     section: WasmSection,
     memory: WebAssembly.Memory,
     executor: Executor,
+    arrivals: Arrivals,
     threads: number,
   ) {
     this.threads = threads;
     this.#section = section;
+    this.#arrivals = arrivals;
+    this.#firstRun = new FirstRun(section, arrivals, executor);
+    this.arrived = this.#firstRun.ready;
+    // Without its weights it never runs: no worker has to wait for that.
+    arrivals.complete.catch(() => executor.dispose());
     this.#state = {
       executor,
       inputs: slots(manifest.inputs, section.inputs, memory),
@@ -189,11 +163,13 @@ class WasmBackend implements Backend {
   async run(inputs: Tensors): Promise<Tensors> {
     const { executor, outputs } = this.#write(inputs);
     const { launches, prepare = 0 } = this.#section;
-    await executor.run(prepare, launches.length);
+    if (this.#firstRun.isOver) await executor.run(prepare, launches.length);
+    else await this.#firstRun.run();
     return read(outputs);
   }
 
   async profile(inputs: Tensors): Promise<Profile> {
+    await this.#firstRun.prepare();
     const { executor, outputs } = this.#write(inputs);
     const { launches: all, prepare = 0 } = this.#section;
     const times = await executor.profile(prepare, all.length);
@@ -208,6 +184,7 @@ class WasmBackend implements Backend {
   }
 
   dispose(): void {
+    this.#arrivals.cancel(new DisposedError());
     this.#state?.executor.dispose();
     this.#state = undefined;
   }

@@ -1,7 +1,9 @@
-import { CompileError, ExecutionError, messageOf } from "../errors.js";
+import { CompileError, DisposedError, ExecutionError, messageOf } from "../errors.js";
 
 /** Runs the launches of a module over its memory. */
 export interface Executor {
+  /** Whether launches run on other threads than the caller's, which is not held up. */
+  readonly isAside: boolean;
   /** Run the launches from `begin` to before `end`. */
   run(begin: number, end: number): Promise<void>;
   /** Run them one by one; the milliseconds of each. */
@@ -41,8 +43,9 @@ export async function onThisThread(
   if (typeof found.run_range !== "function") {
     throw new CompileError(file, ['the module does not export "run_range"']);
   }
-  const range = found.run_range as RunRange;
+  let range: RunRange | undefined = found.run_range as RunRange;
   const run: RunRange = (begin, end) => {
+    if (!range) throw new DisposedError();
     try {
       range(begin, end);
     } catch (error) {
@@ -50,8 +53,11 @@ export async function onThisThread(
     }
   };
   return {
+    isAside: false,
     run: async (begin, end) => run(begin, end),
     profile: async (begin, end) => runEach(run, begin, end),
-    dispose: () => undefined,
+    dispose: () => {
+      range = undefined;
+    },
   };
 }

@@ -17,6 +17,7 @@ export interface PoolOptions {
  * by messages, the others by the memory that they share.
  */
 export class Pool implements Executor {
+  readonly isAside = true;
   readonly #threads: Thread[] = [];
   #ready = 0;
   /** Settles what is under way: the start, or a run. */

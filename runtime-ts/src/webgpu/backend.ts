@@ -70,6 +70,7 @@ interface Readback {
 
 class WebGpuBackend implements Backend {
   readonly name = "webgpu";
+  readonly arrived = Promise.resolve();
   readonly threads = 1;
   readonly #section: WebGpuSection;
   readonly #guarded: GuardedDevice;

@@ -21,20 +21,21 @@ func.func private @weights() -> tensor<100xf32> {
 // CHECK:      plan.launch @transpose(%{{.*}}) {at_load} : (tensor<10x10xf32>)
 // CHECK:      plan.launch @add(%{{.*}}) : (tensor<100xf32>
 
-// What lies between the launches at load is in the arena, where the input comes later; what runs read is kept.
+// What launches at load give is kept; they say for which launch of a run they are needed.
 // WASM:      plan.program "main"
-// WASM-SAME: arena_buffers = [896 : i64], prepared_buffers = [448 : i64]
+// WASM-SAME: arena_buffers = [896 : i64], prepared_buffers = [896 : i64]
 // WASM:      %[[X:.*]] = plan.slice "arena" 0 : i64[0 : i64] bytes 400
 // WASM:      plan.bind "input" "x" "float32" [100 : i64] = %[[X]]
 // WASM:      %[[W:.*]] = plan.slice "weights" 0 : i64[0 : i64] bytes 400
-// WASM:      plan.launch_into @exp(%[[W]], %[[X]]) {at_load}
-// WASM:      %[[P:.*]] = plan.slice "prepared" 0 : i64[0 : i64] bytes 400
-// WASM:      plan.launch_into @transpose(%[[X]], %[[P]]) {at_load}
+// WASM:      %[[T:.*]] = plan.slice "prepared" 0 : i64[0 : i64] bytes 400
+// WASM:      plan.launch_into @exp(%[[W]], %[[T]]) {at_load = 1 : i64}
+// WASM:      %[[P:.*]] = plan.slice "prepared" 0 : i64[448 : i64] bytes 400
+// WASM:      plan.launch_into @transpose(%[[T]], %[[P]]) {at_load = 1 : i64}
 // WASM:      plan.launch_into @exp(%[[X]], %[[E:.*]]) :
 // WASM:      plan.launch_into @add(%[[E]], %[[P]], %{{.*}}) :
 
 // WEBGPU:      plan.program "main"
-// WEBGPU-SAME: arena_buffers = [512 : i64, 512 : i64], prepared_buffers = [512 : i64]
+// WEBGPU-SAME: arena_buffers = [512 : i64, 512 : i64], prepared_buffers = [512 : i64, 512 : i64]
 
 // LLVM:      llvm.func @prepare() {
 // LLVM-DAG:    %[[BEGIN:.*]] = llvm.mlir.constant(0 : i32)

@@ -10,7 +10,7 @@ func.func @main(%x: tensor<100xf32>) -> tensor<100xi1> attributes {webdnn.input_
 }
 // One arena: the memory of x is free when the second launch writes.
 // WASM:      plan.program "main"
-// WASM-SAME: arena_buffers = [896 : i64], weight_offsets = [0 : i64], weight_bytes = 448 : i64
+// WASM-SAME: arena_buffers = [896 : i64], arena_bound = 896 : i64, packed_bytes = 0 : i64, weight_offsets = [0 : i64], weight_bytes = 448 : i64
 // WASM:      %[[X:.*]] = plan.slice "arena" 0 : i64[0 : i64] bytes 400
 // WASM:      plan.bind "input" "x" "float32" [100 : i64] = %[[X]]
 // WASM:      plan.bind "output" "y" "bool" [100 : i64]

@@ -1,0 +1,113 @@
+import type { WasmSection } from "../manifest.js";
+import type { Arrivals } from "./arrivals.js";
+import type { Executor } from "./executor.js";
+
+/** Milliseconds for which the caller's thread is held up before what arrives gets its turn. */
+const SLICE = 2;
+
+/** The launches at load, and a first run that begins before all weights are there. */
+export class FirstRun {
+  /** Settles when all weights have been checked and, unless a run sees to it, all launches at load have run. */
+  readonly ready: Promise<void>;
+  readonly #section: WasmSection;
+  readonly #arrivals: Arrivals;
+  readonly #executor: Executor;
+  /** The launches that run at load are those before this one; of them, those before `#prepared` have run. */
+  readonly #atLoad: number;
+  #prepared = 0;
+  #preparing: Promise<void> | undefined;
+  #isRunning = false;
+  /** When what arrives had its last turn. */
+  #paused = 0;
+
+  constructor(section: WasmSection, arrivals: Arrivals, executor: Executor) {
+    this.#section = section;
+    this.#arrivals = arrivals;
+    this.#executor = executor;
+    this.#atLoad = section.prepare ?? 0;
+    this.ready = arrivals.complete.then(() => (this.#isRunning ? undefined : this.#prepareRest()));
+    // What goes wrong goes wrong in the first run again, which says so.
+    this.ready.catch(() => undefined);
+  }
+
+  /** Whether all weights have been checked and all launches at load have run. */
+  get isOver(): boolean {
+    return this.#arrivals.isComplete && this.#prepared === this.#atLoad;
+  }
+
+  /** Wait for all weights, and run what is to run at load. */
+  async prepare(): Promise<void> {
+    await this.#arrivals.complete;
+    await this.#prepareRest();
+  }
+
+  /** Run each launch as soon as its weights are there; return when all weights have been checked. */
+  async run(): Promise<void> {
+    this.#isRunning = true;
+    try {
+      const { launches } = this.#section;
+      let next = this.#atLoad;
+      while (next < launches.length && !this.#arrivals.isComplete) {
+        const wanted = this.#nextPreparation(launches.length);
+        if (wanted > next) next = await this.#advance(next, wanted);
+        else this.#prepared = await this.#advance(this.#prepared, this.#prepared + 1);
+      }
+      await this.prepare();
+      if (next < launches.length) await this.#executor.run(next, launches.length);
+    } catch (error) {
+      // Wrong weights make launches fail too: what is wrong with the weights, or why there are none, is said first.
+      await this.#arrivals.complete;
+      throw error;
+    } finally {
+      this.#isRunning = false;
+    }
+  }
+
+  /** The launch before which another one at load has to run; `end` where there is none left. */
+  #nextPreparation(end: number): number {
+    if (this.#prepared === this.#atLoad) return end;
+    return this.#atLoad + (this.#section.launches[this.#prepared]?.before ?? 0);
+  }
+
+  /** Once they have been begun, it is for all: no two runs share the memory. */
+  #prepareRest(): Promise<void> {
+    this.#preparing ??= (async () => {
+      if (this.#prepared < this.#atLoad) await this.#executor.run(this.#prepared, this.#atLoad);
+      this.#prepared = this.#atLoad;
+    })();
+    return this.#preparing;
+  }
+
+  /**
+   * Wait for the weights of a launch, and run it, with those after it and before `limit` whose weights are there, too, where
+   * that does not hold up what arrives. Weights are written before the message that lets workers read them is sent.
+   *
+   * @returns the launch after them
+   */
+  async #advance(begin: number, limit: number): Promise<number> {
+    const { launches } = this.#section;
+    await this.#arrivals.until(launches[begin]?.weights);
+    let end = begin + 1;
+    if (this.#executor.isAside) {
+      while (end < limit && this.#arrivals.has(launches[end]?.weights)) end++;
+    }
+    await this.#executor.run(begin, end);
+    if (!this.#executor.isAside && performance.now() - this.#paused >= SLICE) {
+      await turn();
+      this.#paused = performance.now();
+    }
+    return end;
+  }
+}
+
+/** Let other tasks have their turn; a timer would wait for longer. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(undefined);
+  });
+}
