@@ -27,8 +27,8 @@ Arrays = dict[str, NDArray[Any]]
 
 LIGHT_MODELS = light.NAMES
 BENCHMARK_MODELS = tuple(name for name, model in MODELS.items() if not model.source)
-"""Without those in 8 bits: where one runtime rounds up another one rounds down, and ONNX Runtime differs from itself by 6%
-of the range with other optimisations. Their operators are compared exactly in tests/unit/test_quantised.py."""
+"""Without those in 8 bits: where one runtime rounds up another one rounds down, and ONNX Runtime differs from itself by
+6% of the range with other optimisations. Their operators are compared exactly in tests/unit/test_quantised.py."""
 
 
 @dataclass(frozen=True)
