@@ -25,7 +25,7 @@ SPINS = 10_000_000
 """Looks at the generation before a thread goes to sleep: about ten milliseconds.
 
 A thread that sleeps is woken on the core where it last ran, which may be that of the thread that wakes it; if both
-sleep at every barrier, they take turns on one core for good. Two that spin there are moved apart by the scheduler within
+sleep at every barrier, they take turns on one core for good. Two that spin there are moved apart by the scheduler in
 some milliseconds, and stay so. (MobileNetV2 on two threads: 10 ms; with a fiftieth of the spins, 17.)
 """
 
