@@ -49,17 +49,15 @@ async function timeKernels({ module, pages, floats, candidates, warmup, sample, 
     const kernel = instance.exports[name];
     return () => kernel(...operands);
   });
-  // The optimising compiler takes over after a while, and in the background.
+  // The optimising compiler takes over after a while, and in the background. A sample is as many runs as the clock can tell.
   const repeats = works.map((work) => {
-    let least = time(work, 1);
-    const runs = () => Math.max(1, Math.round(sample / Math.max(least, 1e-4)));
-    for (let spent = least; spent < warmup; ) {
-      const count = runs();
-      const taken = time(work, count);
-      least = Math.min(least, taken / count);
-      spent += taken;
+    let count = 1;
+    let taken = time(work, count);
+    for (let spent = taken; spent < warmup || taken < sample; spent += taken) {
+      if (taken < sample) count *= 2;
+      taken = time(work, count);
     }
-    return runs();
+    return count;
   });
   const times = works.map(() => []);
   for (let round = 0; round < rounds; round++) {
