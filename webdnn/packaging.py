@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,17 +160,30 @@ def wasm_section(
     }
     files: Files = {}
     modules: list[dict[str, Any]] = []
-    for threaded in (True, False) if threads else (False,):
-        for variant, (name, features) in enumerate(WASM_VARIANTS):
-            host = program_module(program.op, layout, works, threads=threaded)
-            module = link(
-                [compile_object(host, features), *(k.objects[variant] for k in kernels)],
-                exports=entry_points(program.op, threads=threaded),
-                stack_size=layout.stack_bytes,
-                memory_pages=layout.pages,
-                max_pages=layout.max_pages if threaded else None,
-                data_limit=layout.control_offset,
-            )
+
+    def linked(threaded: bool, variant: int) -> bytes:
+        return link(
+            [hosts[threaded], *(k.objects[variant] for k in kernels)],
+            exports=entry_points(program.op, threads=threaded),
+            stack_size=layout.stack_bytes,
+            memory_pages=layout.pages,
+            max_pages=layout.max_pages if threaded else None,
+            data_limit=layout.control_offset,
+        )
+
+    kinds = (True, False) if threads else (False,)
+    # the host program does not multiply: one object does for all variants
+    hosts = {
+        threaded: compile_object(
+            program_module(program.op, layout, works, threads=threaded), WASM_VARIANTS[-1][1]
+        )
+        for threaded in kinds
+    }
+    wanted = [(threaded, variant) for threaded in kinds for variant in range(len(WASM_VARIANTS))]
+    with ThreadPoolExecutor() as pool:  # the linker is a process of its own
+        results = pool.map(linked, *zip(*wanted, strict=True))
+        for (threaded, variant), module in zip(wanted, results, strict=True):
+            name, features = WASM_VARIANTS[variant]
             needed = [*features, *(["threads"] if threaded else [])]
             file = f"wasm/{'threads-' if threaded else ''}{name}.wasm"
             files[file] = module

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from xdsl.ir.affine import (
     AffineBinaryOpExpr,
@@ -75,17 +76,20 @@ class Flat:
         return result
 
     @property
-    def nonlinear_dims(self) -> set[int]:
+    def nonlinear_dims(self) -> frozenset[int]:
         """The dimensions that the divisions and remainders depend on."""
-        return {d for expr, _ in self.others for d in used_dims(expr)}
+        if not self.others:
+            return frozenset()
+        return frozenset().union(*(used_dims(expr) for expr, _ in self.others))
 
 
-def used_dims(expr: AffineExpr) -> set[int]:
+@lru_cache(maxsize=4096)
+def used_dims(expr: AffineExpr) -> frozenset[int]:
     """The dimensions that an expression depends on."""
     match expr:
         case AffineDimExpr():
-            return {expr.position}
+            return frozenset({expr.position})
         case AffineBinaryOpExpr():
             return used_dims(expr.lhs) | used_dims(expr.rhs)
         case _:
-            return set()
+            return frozenset()
