@@ -28,7 +28,12 @@ from webdnn.dialects import kernel, plan
 from webdnn.lowering.linalg.convolution import Convolution, match_convolution
 from webdnn.lowering.linalg.pads import zero_padded
 from webdnn.lowering.linalg.winograd_cost import choose_windows
-from webdnn.lowering.linalg.winograd_matrices import Matrix, WinogradMatrices, winograd_matrices
+from webdnn.lowering.linalg.winograd_matrices import (
+    Matrix,
+    WinogradMatrices,
+    has_matrices,
+    winograd_matrices,
+)
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, dims
 from webdnn.lowering.weights_function import entry_function
 
@@ -41,8 +46,8 @@ class WinogradConvolutions(ModulePass):
     """See the module's docstring.
 
     Args:
-        window: results of a window along each axis; by default (0) what a cost model finds best, if any is
-            better than a direct convolution.
+        window: results of a window along each axis, for the filters that have matrices for so many; by default
+            (0) what a cost model finds best, if any is better than a direct convolution.
     """
 
     name = "winograd-convolutions"
@@ -63,7 +68,8 @@ class WinogradConvolutions(ModulePass):
     def _windows(self, conv: Convolution) -> tuple[int, int] | None:
         if self.window:
             height, width = (self.window if taps > 1 else 1 for taps in conv.taps)
-            return height, width
+            pairs = zip((height, width), conv.taps, strict=True)
+            return (height, width) if all(has_matrices(m, r) for m, r in pairs) else None
         return choose_windows(conv)
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import inf
-
 from webdnn.lowering.linalg.convolution import Convolution
 
 WINDOWS = {3: (4, 2), 5: (2,), 7: (2,)}
@@ -37,8 +35,6 @@ def choose_windows(conv: Convolution) -> tuple[int, int] | None:
 
 def direct_cost(conv: Convolution) -> float:
     """Cycles of a direct convolution."""
-    if 1 in (conv.in_channels, conv.out_channels):
-        return inf
     height, width = conv.out_sizes
     taps = conv.taps[0] * conv.taps[1]
     return conv.batch * height * width * taps * conv.in_channels * conv.out_channels / PRODUCTS

@@ -31,6 +31,11 @@ class WinogradMatrices:
     output: Matrix
 
 
+def has_matrices(m: int, r: int) -> bool:
+    """Whether there are points enough for `F(m, r)`."""
+    return m + r - 2 <= len(POINTS)
+
+
 def winograd_matrices(m: int, r: int) -> WinogradMatrices:
     """The matrices of `F(m, r)`.
 
@@ -39,7 +44,7 @@ def winograd_matrices(m: int, r: int) -> WinogradMatrices:
     Signal Processing", 2010, chapter 5).
     """
     points = [Fraction(p) for p in POINTS[: m + r - 2]]
-    if len(points) < m + r - 2:
+    if not has_matrices(m, r):
         raise ValueError(f"F({m}, {r}) needs more than {len(POINTS)} points")
     others = [[q for q in points if q != p] for p in points]
     norms = [

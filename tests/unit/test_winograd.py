@@ -162,6 +162,16 @@ def test_only_where_it_is_faster() -> None:
     assert not any("winograd" in text for text in launches(wide, "webgpu"))
 
 
+def test_filters_too_long_for_a_window_stay_direct() -> None:
+    model = convolution((1, 16, 5, 11), 16, (1, 7), (0, 3, 0, 3))
+    forced = {"linalg": [WinogradConvolutions(window=4)]}
+    package = webdnn.compile(
+        model, target="wasm", passes=forced, without=["winograd-convolutions"], jobs=1
+    )
+    launched = {launch["kernel"] for launch in package.manifest["backends"]["wasm"]["launches"]}
+    assert not any(name.startswith("winograd") for name in launched)
+
+
 def test_may_be_left_out() -> None:
     model = convolution((1, 32, 28, 28), 32, (3, 3), (1, 1, 1, 1))
     assert not any("winograd" in t for t in launches(model, without=("winograd-convolutions",)))
