@@ -20,14 +20,17 @@ from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.kernel_cache import KernelCache
 from webdnn.kernel_compiler import CompiledKernel, compile_kernels
+from webdnn.lowering.kernels.apply_schedules import ApplySchedules
 from webdnn.lowering.kernels.cost import kernel_costs
 from webdnn.lowering.kernels.digest import kernel_digest
 from webdnn.lowering.kernels.schedule_table import ScheduleTable
+from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.weights_function import WeightsFunction
 from webdnn.package import FORMAT, FORMAT_VERSION, Package
 from webdnn.packaging import Program, describe_cost, planned_program, wasm_section, webgpu_section
 from webdnn.progress import Progress, no_progress
+from webdnn.schedule_memory import ScheduleMemory
 from webdnn.schedules import find_schedules, warn_of_unused
 from webdnn.stages import TARGETS, Target, check_optional, context, passes_between, stage_index
 
@@ -200,11 +203,28 @@ def lower(
         target or options.targets[0],
         options.schedules,
     )
+    if target == "wasm" and not options.without:
+        steps = _with_memory(steps, ScheduleMemory(options.cache, target))
     for stage in dict.fromkeys(stage for stage, _ in steps):
         for reached, step in steps:
             if reached == stage and step.name not in options.without:
                 step.apply(ctx, module)
         _reached(stage, target, module, options)
+
+
+def _with_memory(
+    steps: Sequence[tuple[str, ModulePass]], memory: ScheduleMemory
+) -> list[tuple[str, ModulePass]]:
+    """The steps, with the schedules of kernels recalled before they are chosen, and kept afterwards."""
+    recall, keep = memory.passes()
+    found: list[tuple[str, ModulePass]] = []
+    for stage, step in steps:
+        found.append((stage, step))
+        if isinstance(step, ApplySchedules):
+            found.append((stage, recall))
+        elif isinstance(step, AssignCPUSchedulesPass):
+            found.append((stage, keep))
+    return found
 
 
 def _reached(stage: str, target: Target | None, module: ModuleOp, options: CompileOptions) -> None:

@@ -10,6 +10,7 @@ the tensors alive at one step, or after a fixed number of placements; the same t
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from random import Random
 
 from webdnn.lowering.kernels.lifetimes import Lifetime
@@ -43,7 +44,7 @@ def choose_offsets(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> list[
     """
     search = _Search(lifetimes, sizes)
     bound = lower_bound(lifetimes, sizes)
-    first = min(map(search.place, search.orders()), key=_top)
+    first = min((search.place(order) for order in search.orders()), key=_top)
     best = first
     random = Random(0)
     for _ in range(_RESTARTS):
@@ -51,7 +52,7 @@ def choose_offsets(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> list[
         for _ in range(_CHANGES):
             if best[0] <= bound:
                 return best[2]
-            candidate = search.place(search.changed(current, random))
+            candidate = search.place(search.changed(current, random), current)
             if candidate[0] <= current[0] * _SLACK:
                 current = candidate
             if candidate[0] < best[0]:
@@ -90,12 +91,24 @@ class _Search:
         yield sorted(everything, key=lambda i: (-steps(i), -sizes[i]))
         yield sorted(everything, key=lambda i: (lifetimes[i].start, -sizes[i]))
 
-    def place(self, order: list[int]) -> _Placed:
-        """Each tensor in turn at the lowest offset that is free during its life."""
+    def place(self, order: list[int], before: _Placed | None = None) -> _Placed:
+        """Each tensor in turn at the lowest offset that is free during its life.
+
+        Args:
+            before: tensors that come in the same order from the first one on stay where this has them.
+        """
         sizes = self.sizes
         offsets = [-1] * len(sizes)
-        top = 0
-        for index in order:
+        top = start = 0
+        if before is not None:
+            _, old_order, old_offsets = before
+            for index, old in zip(order, old_order, strict=True):
+                if index != old:
+                    break
+                offsets[index] = old_offsets[index]
+                top = max(top, offsets[index] + sizes[index])
+                start += 1
+        for index in islice(order, start, None):
             size = sizes[index]
             taken = sorted((offsets[j], sizes[j]) for j in self.rivals[index] if offsets[j] >= 0)
             offset = 0

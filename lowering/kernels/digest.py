@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
+
 from xdsl.dialects.builtin import StringAttr
+from xdsl.ir import Region
 
 from webdnn.dialects.kernel import DIGEST, FuncOp
-from webdnn.lowering.kernels.outline import structural_hash
 
 LENGTH = 16
 """Hexadecimal digits that are kept: enough for billions of kernels."""
@@ -22,10 +24,26 @@ def kernel_digest(func: FuncOp) -> str:
     plain = func.clone()
     plain.attributes.clear()
     plain.properties.pop("schedule", None)
-    for op in plain.walk():
-        for result in op.results:
-            result.name_hint = None
-        for block in (b for region in op.regions for b in region.blocks):
-            for argument in block.args:
-                argument.name_hint = None
+    strip_name_hints(plain.body)
     return structural_hash(plain)[:LENGTH]
+
+
+def structural_hash(func: FuncOp) -> str:
+    """A digest of what a kernel does and how it is scheduled, whatever it is called."""
+    named = func.sym_name
+    func.sym_name = StringAttr("kernel")
+    text = str(func)
+    func.sym_name = named
+    return sha256(text.encode()).hexdigest()
+
+
+def strip_name_hints(region: Region) -> None:
+    """Forget what the values in a region were called, so that equal regions are printed alike."""
+    for block in region.blocks:
+        for argument in block.args:
+            argument.name_hint = None
+        for op in block.ops:
+            for result in op.results:
+                result.name_hint = None
+            for inner in op.regions:
+                strip_name_hints(inner)

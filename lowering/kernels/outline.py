@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from hashlib import sha256
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
-from xdsl.ir import Block
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel, plan
+from webdnn.lowering.kernels.digest import LENGTH, strip_name_hints, structural_hash
 from webdnn.lowering.weights_function import entry_function
 
 _NAME_PARTS = 4
@@ -41,6 +40,7 @@ class OutlineKernels(ModulePass):
                 counts[base] = number + 1
                 by_body[digest] = f"{base}_{number}"
                 func.sym_name = StringAttr(by_body[digest])
+                func.attributes[kernel.DIGEST] = StringAttr(digest[:LENGTH])
                 op.body.block.add_op(func)
             launch = plan.LaunchOp(by_body[digest], region.ins, [r.type for r in region.outs])
             launch.location = region.location
@@ -60,22 +60,11 @@ class OutlineKernels(ModulePass):
     @staticmethod
     def _outlined(region: kernel.RegionOp) -> kernel.FuncOp:
         body = region.body.clone()
-        block: Block = body.block
-        for argument in block.args:
-            argument.name_hint = None
-        end = block.last_op
+        strip_name_hints(body)
+        end = body.block.last_op
         assert isinstance(end, kernel.YieldOp)
         Rewriter.insert_op(kernel.ReturnOp(*end.arguments), InsertPoint.before(end))
         Rewriter.erase_op(end)
         return kernel.FuncOp(
             "kernel", ([v.type for v in region.ins], [r.type for r in region.outs]), body
         )
-
-
-def structural_hash(func: kernel.FuncOp) -> str:
-    """A digest of what a kernel does and how it is scheduled, whatever it is called."""
-    named = func.sym_name
-    func.sym_name = StringAttr("kernel")
-    text = str(func)
-    func.sym_name = named
-    return sha256(text.encode()).hexdigest()

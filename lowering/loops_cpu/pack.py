@@ -110,6 +110,8 @@ def given_panels(func: FuncOp) -> list[int] | None:
 def _given_packings(
     func: FuncOp, panels: Sequence[int], weights: Sequence[int], scratch_elements: int
 ) -> list[Packing]:
+    if not any(panels):
+        return []
     whole = {
         packing.operand: packing for packing, _, _ in packable(func, weights, scratch_elements)
     }
