@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -53,6 +54,10 @@ def parse_peaks(value: str) -> Peaks:
     return Peaks(gflops, {1: gigabytes})
 
 
+GARBAGE_THRESHOLD = 200_000
+"""Objects between two searches for cycles: a tool makes a great many that live until it ends."""
+
+
 def _show_warning(
     message: Warning | str,
     category: type[Warning],
@@ -68,6 +73,7 @@ def _show_warning(
 def run_tool(main: Callable[[], None]) -> None:
     """Run a tool; bad input becomes one message on standard error and exit code 1, a warning a message alone."""
     warnings.showwarning = _show_warning
+    gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         main()
     except BrokenPipeError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -100,10 +101,11 @@ class Package:
 
     def _write(self, folder: Path) -> None:
         folder.mkdir()
-        for name, content in self.files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
+        for name in self.files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with ThreadPoolExecutor() as pool:  # weights are large, and to copy them takes no lock
+            paths = [folder / name for name in self.files]
+            list(pool.map(Path.write_bytes, paths, self.files.values()))
         (folder / MANIFEST).write_text(json.dumps(self.manifest, indent=1) + "\n")
 
     @staticmethod

@@ -59,7 +59,7 @@ class OutlineKernels(ModulePass):
 
     @staticmethod
     def _outlined(region: kernel.RegionOp) -> kernel.FuncOp:
-        body = region.body.clone()
+        body = region.detach_region(region.body)
         strip_name_hints(body)
         end = body.block.last_op
         assert isinstance(end, kernel.YieldOp)
