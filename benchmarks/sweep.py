@@ -1,4 +1,7 @@
-"""Single operators of many shapes against the peak of the engine: GEMM, convolution, depthwise convolution."""
+"""Single operators of many shapes against the peak of the engine: GEMM, convolution, depthwise convolution.
+
+The peers are compared in whole runs; what share of the peak our kernel reaches is measured on its launch alone.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,6 +12,8 @@ import onnx
 from numpy.typing import NDArray
 from rich.console import Console
 
+from webdnn.kernel_profile import KernelTime, profile_package
+from webdnn.package import Package
 from webdnn.peaks import Peaks
 
 from .browser import drive
@@ -19,6 +24,7 @@ from .models.weights import RandomWeights
 from .peers import Setting, browser_job
 from .results import ResultTable
 from .statistics import Summary, geometric_mean, paired_ratio
+from .webdnn_package import output_directory
 
 WORK = 100e6  # multiply-adds of one sample; small operators are repeated
 
@@ -147,10 +153,12 @@ class OperatorModel:
 
 @dataclass
 class Rate:
-    """Milliseconds of the samples of each runtime, its messages, and the work."""
+    """Milliseconds of the samples of each runtime, its messages, and the work; on one thread of WebAssembly also the
+    kernel that does most of it."""
 
     name: str
     macs: int
+    kernel: KernelTime | None = None
     times: dict[str, list[float]] = field(default_factory=dict[str, list[float]])
     failures: dict[str, str] = field(default_factory=dict[str, str])
 
@@ -182,16 +190,24 @@ def sweep(
                 elif event["event"] == "round":
                     for runtime, milliseconds in event["times"].items():
                         result.times.setdefault(runtime, []).append(milliseconds)
+            if (
+                setting.backend == "wasm"
+                and setting.threads == 1
+                and not result.failures.get("webdnn")
+            ):
+                package = Package.load(output_directory(model.name, setting.backend))
+                kernels = profile_package(package, "chromium").kernels
+                result.kernel = max(kernels, key=lambda kernel: kernel.flops)
         results.append(result)
     return results
 
 
 def table(results: list[Rate], peers: list[str], setting: Setting, peaks: Peaks) -> ResultTable:
-    """GFLOP/s of each shape and runtime, the time of each runtime over that of the first, and the share of the peak
-    that the first reaches."""
+    """GFLOP/s of each shape and runtime, the time of each runtime over that of the first, and the rate and the share of
+    the peak of our kernel."""
     subject, *others = peers
     columns = ["operator", "MMAC", *(f"{peer}: GFLOP/s" for peer in peers)]
-    columns += [*(f"{peer} / {subject}" for peer in others), "of peak"]
+    columns += [*(f"{peer} / {subject}" for peer in others), "kernel: GFLOP/s", "of peak"]
     out = ResultTable(f"Single operators: {setting}", columns)
     ratios: dict[str, list[float]] = {peer: [] for peer in others}
     for result in results:
@@ -201,20 +217,29 @@ def table(results: list[Rate], peers: list[str], setting: Setting, peaks: Peaks)
             else None
             for peer in peers
         ]
-        share = f"{100 * rates[0] / peaks.gflops:.0f}%" if rates[0] is not None else ""
         shown = [f"{rate:.1f}" if rate is not None else "failed" for rate in rates]
         for peer in others:
             times, ours = result.times.get(peer), result.times.get(subject)
             if times and ours:
                 ratios[peer].append(paired_ratio(times, ours))
             shown.append(f"{ratios[peer][-1]:.2f}" if times and ours else "")
-        out.rows.append([result.name, f"{result.macs / 1e6:.1f}", *shown, share])
+        out.rows.append(
+            [result.name, f"{result.macs / 1e6:.1f}", *shown, *_kernel(result.kernel, peaks)]
+        )
         for runtime, message in result.failures.items():
             out.notes.append(f"{result.name}, {runtime}: {message.strip()}")
     means = [f"{geometric_mean(ratios[p]):.2f}" if ratios[p] else "" for p in others]
     if len(results) > 1 and others:
-        out.rows.append(["geometric mean", "", *("" for _ in peers), *means, ""])
+        out.rows.append(["geometric mean", "", *("" for _ in peers), *means, "", ""])
     out.notes.append(
-        f"Peak: {peaks.gflops:.1f} GFLOP/s. Times are of whole runs, inputs and outputs copied."
+        f"Peak: {peaks.gflops:.1f} GFLOP/s. Times are of whole runs, inputs and outputs copied; the rate of the "
+        "kernel is that of its launch alone, with the products that it computes: Winograd's are fewer than MMAC."
     )
     return out
+
+
+def _kernel(kernel: KernelTime | None, peaks: Peaks) -> tuple[str, str]:
+    """The rate of a kernel, and its share of the peak."""
+    if kernel is None:
+        return "", ""
+    return f"{kernel.gflops:.1f}", f"{100 * kernel.gflops / peaks.gflops:.0f}%"
