@@ -18,13 +18,13 @@ from xdsl.context import Context
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp, StringAttr, TensorType, f32
 from xdsl.dialects.linalg import ops as linalg
-from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Operation, SSAValue
 from xdsl.ir.affine import AffineExpr
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel, plan
+from webdnn.lowering.fast_math import NO_SPECIALS
 from webdnn.lowering.linalg.convolution import Convolution, match_convolution
 from webdnn.lowering.linalg.pads import zero_padded
 from webdnn.lowering.linalg.winograd_cost import choose_windows
@@ -92,9 +92,7 @@ def _table(b: Builder, matrix: Matrix) -> SSAValue:
 
 def _linear_combination(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
     """`acc + coefficient * x`. The flags let a lowering leave out products with 0 and 1."""
-    flags = arith.FastMathFlagsAttr(
-        [FastMathFlag.NO_NANS, FastMathFlag.NO_INFS, FastMathFlag.NO_SIGNED_ZEROS]
-    )
+    flags = arith.FastMathFlagsAttr(list(NO_SPECIALS))
     coefficient, x, acc = args
     term = b.insert(arith.MulfOp(coefficient, x, flags)).result
     return b.insert(arith.AddfOp(acc, term, flags)).result

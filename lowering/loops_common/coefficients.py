@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from xdsl.dialects import arith, vector
 from xdsl.dialects.builtin import FloatAttr
-from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import SSAValue
 
+from webdnn.lowering.fast_math import NO_SPECIALS
 from webdnn.lowering.loops_common.stages import Acc, Apply
 from webdnn.lowering.loops_common.values import PointEvaluator
-
-NO_SPECIALS = frozenset({FastMathFlag.NO_NANS, FastMathFlag.NO_INFS, FastMathFlag.NO_SIGNED_ZEROS})
-"""The flags of a product that may be left out where a factor is 0 or 1."""
 
 
 def add_multiple(evaluator: PointEvaluator, add: Apply, mul: Apply, acc: Acc) -> SSAValue | None:
