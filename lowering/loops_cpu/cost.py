@@ -30,7 +30,7 @@ LOAD = 0.62
 LATENCY = 4.0
 """Cycles from one multiply-add to the next that needs its result."""
 
-FULL_UNROLL = 4
+FULL_UNROLL = 7
 """A reduced dimension of at most so many points is unrolled in full."""
 
 
@@ -166,9 +166,10 @@ def _tile_cost(
     loads, live, reread = 0.0, 0.0, 0.0
     for load in products.loads:
         count = float(prod(n for d, n in extents.items() if d != v and depends(load.at, d)))
-        if _overlaps(flat, load.at, extents, v):
-            reread += (count + 2) * vectors  # neighbours read much of the same, which has to stay
-            count = (count + 2) / 3
+        if (taps := _overlap(flat, load.at, extents, v)) > 1:
+            window = count + taps - 1
+            reread += window * vectors  # neighbours read much of the same, which has to stay
+            count = window / taps
         if v >= 0 and depends(load.at, v):
             if v < flat.num_parallel:
                 count *= vectors
@@ -177,7 +178,7 @@ def _tile_cost(
         loads += count
     spilled = max(0.0, independent + min(live, vectors * 2) + 1 - REGISTERS)
     if reread:
-        spilled += 0.25 * max(0.0, independent + reread - REGISTERS)
+        spilled += 0.15 * max(0.0, independent + reread - REGISTERS)
     alu = points * products.ops * 0.5
     latency = LATENCY * products.ops * points / max(1, independent) if independent < 8 else 0.0
     if 0 < independent < 8:
@@ -196,12 +197,13 @@ def depends(at: Flat, d: int) -> bool:
     return d in at.coefficients or d in at.nonlinear_dims
 
 
-def _overlaps(flat: FlatStage, at: Flat, extents: dict[int, int], v: int) -> bool:
-    """Whether windows of neighbouring rows overlap in what they read, and their loop is unrolled."""
+def _overlap(flat: FlatStage, at: Flat, extents: dict[int, int], v: int) -> int:
+    """The elements of a window, where those of neighbouring rows overlap in what they read, and the loop over a window
+    is unrolled; else 1."""
     for d, n in extents.items():
         if d == v or n < 2:
             continue
         step, k = at.coefficients.get(d, 0), len(flat.sizes) - 1
         if step and at.coefficients.get(k) == step and 1 < flat.sizes[k] <= FULL_UNROLL:
-            return True
-    return False
+            return flat.sizes[k]
+    return 1

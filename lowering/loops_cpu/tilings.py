@@ -36,7 +36,7 @@ TILES = (
 )
 """Register tiles that are tried for products: rows, and lanes along the columns."""
 
-WINDOWS = ((8, 4), (6, 8), (4, 8), (4, 4), (2, 8), (1, 16), (1, 8))
+WINDOWS = ((8, 4), (7, 4), (5, 4), (6, 8), (4, 8), (4, 4), (2, 8), (1, 16), (1, 8))
 """Register tiles that are tried where no row shares a load with the next one."""
 
 DOTS = ((4, 2), (4, 1), (6, 1), (2, 2), (2, 4), (8, 1), (1, 4), (2, 1), (1, 1))
