@@ -10,7 +10,7 @@ from xdsl.parser import Parser
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.numpy_meaning import loops as meaning
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
-from webdnn.dialects.numpy_meaning.loops import LoopsError
+from webdnn.dialects.numpy_meaning.lockstep import LoopsError
 from webdnn.stages import context
 
 
