@@ -21,7 +21,8 @@ class OutlineKernels(ModulePass):
     """Level `linalg` to level `kernels`.
 
     Regions with the same body and types share one kernel, before anything costly is done to it. Names say what a kernel
-    was made from and are numbered, so they do not depend on weights or node names.
+    was made from and are numbered, so they do not depend on weights or node names. A region whose results nobody reads
+    (a pad that another one has taken in, say) becomes nothing.
     """
 
     name = "outline-kernels"
@@ -29,7 +30,9 @@ class OutlineKernels(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         by_body: dict[str, str] = {}
         counts: dict[str, int] = {}
-        for region in list(entry_function(op).body.block.ops):
+        block = entry_function(op).body.block
+        _erase_unused(block)
+        for region in list(block.ops):
             if not isinstance(region, kernel.RegionOp):
                 continue
             func = self._outlined(region)
@@ -68,3 +71,9 @@ class OutlineKernels(ModulePass):
         return kernel.FuncOp(
             "kernel", ([v.type for v in region.ins], [r.type for r in region.outs]), body
         )
+
+
+def _erase_unused(block: Block) -> None:
+    for op in reversed(list(block.ops)):
+        if isinstance(op, kernel.RegionOp | plan.ViewOp) and not any(r.uses for r in op.results):
+            Rewriter.erase_op(op)
