@@ -12,11 +12,14 @@ from typing import ClassVar
 
 from xdsl.dialects.builtin import (
     ArrayAttr,
+    DenseArrayBase,
     DictionaryAttr,
     FunctionType,
     IndexType,
     IntegerAttr,
+    IntegerType,
     StringAttr,
+    TensorType,
     i64,
 )
 from xdsl.dialects.utils import parse_func_op_like, print_func_op_like
@@ -207,6 +210,10 @@ class FuncOp(IRDLOperation):
     tensor flattened in row-major order), inputs first and outputs last, and it returns nothing; `num_outputs` says how
     many of the operands are outputs. `grid` and `workgroup` (three integers each) are set by the lowering for GPUs.
 
+    On level `kernels`, `strides` says of each operand and result how far neighbours along each dimension lie from each
+    other in memory, in elements, if not in row-major order. The memref of such an operand reaches from its first to its
+    last element.
+
     A kernel for CPUs that several threads can share has `work`: a call does the part of it that `kernel.work_range`
     names, calls with ranges that together are `0` to `work` do all of it, in any order and at the same time. It is
     about as many units as the kernel runs instructions, or fewer where these are very many; `grain` is how many are
@@ -217,6 +224,7 @@ class FuncOp(IRDLOperation):
     sym_name = prop_def(StringAttr)
     function_type = prop_def(FunctionType)
     schedule = opt_prop_def(ScheduleAttr)
+    strides = opt_prop_def(ArrayAttr[DenseArrayBase[IntegerType]])
     num_outputs = opt_prop_def(IntegerAttr)
     grid = opt_prop_def(ArrayAttr[IntegerAttr])
     workgroup = opt_prop_def(ArrayAttr[IntegerAttr])
@@ -225,7 +233,15 @@ class FuncOp(IRDLOperation):
     body = region_def("single_block")
     traits = traits_def(IsolatedFromAbove(), SymbolOpInterface(), _KernelCallable())
 
-    OPTIONAL: ClassVar = ("schedule", "num_outputs", "grid", "workgroup", "work", "grain")
+    OPTIONAL: ClassVar = (
+        "schedule",
+        "strides",
+        "num_outputs",
+        "grid",
+        "workgroup",
+        "work",
+        "grain",
+    )
 
     def __init__(
         self,
@@ -265,6 +281,16 @@ class FuncOp(IRDLOperation):
         """Whether the body is loops over memrefs (destination-passing form) rather than ops on tensors."""
         return self.num_outputs is not None
 
+    def strides_of(self, number: int) -> tuple[int, ...]:
+        """The strides of an operand, or (behind the operands) of a result; nothing for row-major order."""
+        if self.strides is None:
+            return ()
+        return tuple(int(s) for s in self.strides.data[number].get_values())
+
+    def set_strides(self, strides: Sequence[Sequence[int]]) -> None:
+        """Set the strides of all operands and results."""
+        self.strides = ArrayAttr([DenseArrayBase.from_list(i64, s) for s in strides])
+
     def print(self, printer: Printer) -> None:
         shown = {**self.attributes}
         for key in self.OPTIONAL:
@@ -299,8 +325,22 @@ class FuncOp(IRDLOperation):
             )
         if not isinstance(self.body.block.last_op, ReturnOp):
             raise VerifyException(f"kernel.func @{self.sym_name.data} ends with kernel.return")
+        self._verify_strides()
         if (self.work is None) != (self.grain is None):
             raise VerifyException(f"kernel.func @{self.sym_name.data}: work and grain go together")
+
+    def _verify_strides(self) -> None:
+        if self.strides is None:
+            return
+        types = [*self.function_type.inputs, *self.function_type.outputs]
+        fits = not self.is_lowered and len(types) == len(self.strides)
+        for number, type in enumerate(types if fits else ()):
+            assert isinstance(type, TensorType)
+            fits &= len(self.strides_of(number)) in (0, len(type.get_shape()))
+        if not fits:
+            raise VerifyException(
+                f"kernel.func @{self.sym_name.data}: strides are for each dimension of each tensor"
+            )
 
 
 @irdl_op_definition

@@ -9,6 +9,8 @@ Level `kernels` (values are tensors, nothing has an address yet)::
       func.return %z : tensor<3136x64xf32>
     }
 
+`plan.concat` costs nothing either: its operands have been written side by side, each into its part of the result.
+
 `plan.weight N` is the N-th result of `func.func private @weights()`, a function of `nn` ops on weight handles that
 is run
 in numpy when the package is written: packing and folding of weights are ops there, so they can be seen and tested too.
@@ -120,6 +122,55 @@ def _count(type: TensorType[Attribute]) -> int:
 
 
 @irdl_op_definition
+class ConcatOp(IRDLOperation):
+    """Tensors side by side along a dimension, where they lie: each operand is a part of the memory of the result.
+
+    So whatever writes an operand writes the result, and costs nothing more. An operand is what one launch of a run, or
+    another `plan.concat`, gives, or a view of that; it is a part of one tensor alone, and no output of the model.
+    """
+
+    name = "plan.concat"
+    axis = prop_def(IntegerAttr)
+    irdl_options = (ParsePropInAttrDict(),)
+    parts = var_operand_def(TensorType)
+    res = result_def(TensorType)
+    assembly_format = "$parts attr-dict `:` functional-type($parts, $res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, axis: int, parts: Sequence[SSAValue], type: Attribute) -> None:
+        super().__init__(
+            operands=[parts], properties={"axis": IntegerAttr(axis, i64)}, result_types=[type]
+        )
+
+    def offsets(self) -> list[int]:
+        """Where each part begins along the axis."""
+        axis, offsets, at = self.axis.value.data, list[int](), 0
+        for part in self.parts:
+            assert isinstance(part.type, TensorType)
+            offsets.append(at)
+            at += part.type.get_shape()[axis]
+        return offsets
+
+    def verify_(self) -> None:
+        axis, res = self.axis.value.data, self.res.type
+        assert isinstance(res, TensorType)
+        shape = list(res.get_shape())
+        if not self.parts or not 0 <= axis < len(shape):
+            raise VerifyException("plan.concat joins tensors along one of their dimensions")
+        along = 0
+        for part in self.parts:
+            assert isinstance(part.type, TensorType)
+            sizes = list(part.type.get_shape())
+            along += sizes[axis] if len(sizes) == len(shape) else 0
+            if part.type.element_type != res.element_type or (
+                sizes[:axis] + sizes[axis + 1 :] != shape[:axis] + shape[axis + 1 :]
+            ):
+                raise VerifyException("the parts of a plan.concat differ along its axis alone")
+        if along != shape[axis]:
+            raise VerifyException("a plan.concat is as long as its parts together")
+
+
+@irdl_op_definition
 class LaunchOp(IRDLOperation):
     """Run a kernel on tensors: in each run of the model, or (`at_load`) once, when the model is loaded."""
 
@@ -142,9 +193,9 @@ class LaunchOp(IRDLOperation):
         )
 
     def verify_(self) -> None:
-        if self.at_load is not None and not depends_on_weights_alone(self):
+        if self.at_load is not None and not may_run_at_load(self):
             raise VerifyException(
-                "what is launched at load reads weights and results of its like alone"
+                "what is launched at load reads weights and results of its like alone, and writes no part"
             )
 
 
@@ -155,13 +206,24 @@ def storage_of(value: SSAValue) -> SSAValue:
     return value
 
 
-def depends_on_weights_alone(launch: LaunchOp) -> bool:
-    """Whether all that a launch reads are weights and results of launches at load."""
+def whole_of(value: SSAValue) -> ConcatOp | None:
+    """The op that makes a value, or a view of it, a part of another tensor."""
+    for use in value.uses:
+        if isinstance(use.operation, ConcatOp):
+            return use.operation
+        if isinstance(use.operation, ViewOp) and (found := whole_of(use.operation.res)) is not None:
+            return found
+    return None
+
+
+def may_run_at_load(launch: LaunchOp) -> bool:
+    """Whether all that a launch reads are weights and results of launches at load, and what it writes is not a part of
+    a tensor that each run writes."""
     owners = [storage_of(v).owner for v in launch.arguments]
     return all(
         isinstance(o, WeightOp) or (isinstance(o, LaunchOp) and o.at_load is not None)
         for o in owners
-    )
+    ) and not any(whole_of(out) for out in launch.outs)
 
 
 @irdl_op_definition
@@ -263,4 +325,8 @@ class BindOp(IRDLOperation):
         )
 
 
-Plan = Dialect("plan", [WeightOp, ViewOp, LaunchOp, ProgramOp, SliceOp, LaunchIntoOp, BindOp], [])
+Plan = Dialect(
+    "plan",
+    [WeightOp, ViewOp, ConcatOp, LaunchOp, ProgramOp, SliceOp, LaunchIntoOp, BindOp],
+    [],
+)

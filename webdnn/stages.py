@@ -16,6 +16,7 @@ from webdnn.lowering.kernels.apply_schedules import ApplySchedules, ApplySchedul
 from webdnn.lowering.kernels.launch_at_load import LaunchAtLoad
 from webdnn.lowering.kernels.outline import OutlineKernels
 from webdnn.lowering.kernels.pack_weights import PackWeights
+from webdnn.lowering.kernels.place_parts import PlaceParts
 from webdnn.lowering.kernels.plan_memory import PlanMemory
 from webdnn.lowering.kernels.schedule_table import ScheduleTable
 from webdnn.lowering.linalg.absorb_transposes import AbsorbTransposes
@@ -73,6 +74,7 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
             OutlineKernels(),
             ApplySchedules(),
             PackWeights(),
+            PlaceParts(),
             AssignCPUSchedulesPass(),
         )
     return (FusePads(), OutlineKernels(), ApplySchedules(target=target), AssignGPUSchedulesPass())
@@ -134,6 +136,7 @@ OPTIONAL_PASSES: tuple[str, ...] = (
     "fuse-pads",
     "apply-schedules",
     "pack-weights",
+    "place-parts",
 )
 """Passes without which a model is still compiled, only to something slower."""
 

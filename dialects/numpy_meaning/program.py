@@ -14,6 +14,7 @@ from webdnn.dialects import kernel, plan
 from webdnn.dialects.dtypes import Array, numpy_dtype
 from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.numpy_meaning.kernel import run_kernel, run_tensor_block
+from webdnn.dialects.numpy_meaning.loops import run_loops
 from webdnn.dialects.numpy_meaning.nn import run_nn_block, run_nn_op
 from webdnn.dialects.numpy_meaning.onnx import run_module as run_onnx_module
 from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES
@@ -84,6 +85,8 @@ def _run_host(
                 results = [_as_type(weights[op.index.value.data], op.res)]
             case plan.ViewOp():
                 results = [operands[0].reshape(shape_of(op.res))]
+            case plan.ConcatOp():
+                results = [np.concatenate(operands, op.axis.value.data)]
             case kernel.RegionOp():
                 results = run_tensor_block(op.body.block, operands)
             case plan.LaunchOp():
@@ -145,12 +148,7 @@ class _Planned:
 
     def launch(self, launch: plan.LaunchIntoOp) -> None:
         function = self.kernels[launch.kernel.string_value()]
-        assert function.num_outputs is not None
-        memories = [self.memory(v) for v in launch.arguments]
-        split = len(memories) - function.num_outputs.value.data
-        results = run_kernel(function, memories[:split])
-        for memory, result in zip(memories[split:], results, strict=True):
-            memory[:] = result
+        run_loops(function, [self.memory(v) for v in launch.arguments])
 
 
 def _ints(op: Operation, name: str) -> list[int]:

@@ -14,7 +14,7 @@ LENGTH = 16
 
 
 def kernel_digest(func: FuncOp) -> str:
-    """The digest of a kernel on level `kernels`: of its types and its body, whatever its name, schedule and attributes.
+    """The digest of a kernel on level `kernels`: of its types and its body, whatever its name and all else.
 
     A kernel that has one as an attribute keeps it: packing changes the body, but not which kernel it is.
     """
@@ -24,6 +24,7 @@ def kernel_digest(func: FuncOp) -> str:
     plain = func.clone()
     plain.attributes.clear()
     plain.properties.pop("schedule", None)
+    plain.properties.pop("strides", None)
     strip_name_hints(plain.body)
     return structural_hash(plain)[:LENGTH]
 

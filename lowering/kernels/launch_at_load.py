@@ -28,5 +28,5 @@ class LaunchAtLoad(ModulePass):
         if main is None:  # kernels on their own
             return
         for launch in main.body.block.ops:
-            if isinstance(launch, plan.LaunchOp) and plan.depends_on_weights_alone(launch):
+            if isinstance(launch, plan.LaunchOp) and plan.may_run_at_load(launch):
                 launch.at_load = UnitAttr()

@@ -70,23 +70,40 @@ def launch_order(block: Block) -> list[tuple[plan.LaunchOp, int]]:
 
 def tensor_lifetimes(block: Block) -> list[Lifetime]:
     """The lifetimes of all tensors of a host program but weights and prepared ones, in the order in which they are
-    written."""
+    written.
+
+    A tensor and all of its parts are one piece of memory, which is alive from when the first part is written.
+    """
+    wholes = _wholes(block)
     start: dict[SSAValue, int] = dict.fromkeys(block.args, -1)
     end: dict[SSAValue, int] = dict.fromkeys(block.args, -1)
+
+    def extend(values: Sequence[SSAValue], step: int) -> None:
+        for value in values:
+            storage = storage_of(value)
+            storage = wholes.get(storage, storage)
+            if storage in end:
+                end[storage] = step
+
     step = 0
     for op in block.ops:
         if isinstance(op, plan.LaunchOp) and op.at_load is None:
-            _extend(end, op.arguments, step)
+            extend(op.arguments, step)
             for out in op.outs:
-                start[out] = end[out] = step
+                whole = wholes.get(out, out)
+                start.setdefault(whole, step)
+                end[whole] = step
             step += 1
         elif isinstance(op, func.ReturnOp):
-            _extend(end, op.arguments, step)
+            extend(op.arguments, step)
     return [Lifetime(value, first, end[value]) for value, first in start.items()]
 
 
-def _extend(end: dict[SSAValue, int], values: Sequence[SSAValue], step: int) -> None:
-    for value in values:
-        storage = storage_of(value)
-        if storage in end:
-            end[storage] = step
+def _wholes(block: Block) -> dict[SSAValue, SSAValue]:
+    """The tensor of which each one that is a part of another is a part in the end."""
+    wholes: dict[SSAValue, SSAValue] = {}
+    for op in reversed(block.ops):
+        if isinstance(op, plan.ConcatOp):
+            whole = wholes.get(op.res, op.res)
+            wholes.update((storage_of(part), whole) for part in op.parts)
+    return wholes

@@ -28,6 +28,7 @@ from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, OUTPUT_DTYPES, OUTPU
 from webdnn.dialects.plan import storage_of
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.kernels.arena import lower_bound
+from webdnn.lowering.kernels.layouts import layout_of, span
 from webdnn.lowering.kernels.lifetimes import launch_order, prepared_tensors, tensor_lifetimes
 from webdnn.lowering.kernels.memory_planner import (
     MemoryPlan,
@@ -91,14 +92,18 @@ class PlanMemory(ModulePass):
         def slice_of(value: SSAValue) -> SSAValue:
             type = value.type
             assert isinstance(type, TensorType)
-            storage = storage_of(value)
-            memref = MemRefType(type.element_type, [prod(type.get_shape())])
-            size = tensor_bytes(type, self.target)
+            layout = layout_of(value)
+            storage = layout.root
+            count = span(type.get_shape(), layout.strides)
+            memref = MemRefType(type.element_type, [count])
+            width = element_bytes(type.element_type, self.target)
+            size = max(count, 1) * width
             if isinstance(storage.owner, plan.WeightOp):
                 key = ("weights", 0, offsets[storage.owner.index.value.data], size, memref)
             else:
                 space, placement = places[storage]
-                key = (space, placement.buffer, placement.offset, size, memref)
+                offset = placement.offset + layout.offset * width
+                key = (space, placement.buffer, offset, size, memref)
             if key not in slices:
                 op = plan.SliceOp(*key)
                 op.res.name_hint = value.name_hint

@@ -65,12 +65,12 @@ class ElementReader:
         last = block.last_op
         assert isinstance(last, ReturnOp)
         self.inputs = [
-            Buffer(shape_of(a), element_type_of(a), i, read_only=True)
+            Buffer(shape_of(a), element_type_of(a), i, read_only=True, layout=func.strides_of(i))
             for i, a in enumerate(block.args)
         ]
         self.outputs = [
-            Buffer(shape_of(v), element_type_of(v), len(self.inputs) + i)
-            for i, v in enumerate(last.arguments)
+            Buffer(shape_of(v), element_type_of(v), i, layout=func.strides_of(i))
+            for i, v in enumerate(last.arguments, len(self.inputs))
         ]
         self.returned = list(last.arguments)
         self._arguments: dict[SSAValue, Buffer] = dict(zip(block.args, self.inputs, strict=True))

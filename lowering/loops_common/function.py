@@ -29,9 +29,8 @@ def argument_buffers(func: FuncOp, groups: Sequence[Group]) -> dict[int, list[Bu
 def begin_function(func: FuncOp, groups: Sequence[Group]) -> Emitter:
     """An emitter on a block with one memref for each input and each result of the kernel; the buffers get
     them as values."""
-    inputs = [_memref(t) for t in func.function_type.inputs]
-    outputs = [_memref(t) for t in func.function_type.outputs]
-    block = Block(arg_types=[*inputs, *outputs])
+    types = [*func.function_type.inputs, *func.function_type.outputs]
+    block = Block(arg_types=[_memref(t, func.strides_of(i)) for i, t in enumerate(types)])
     emitter = Emitter(block)
     for number, buffers in argument_buffers(func, groups).items():
         for buffer in buffers:
@@ -53,6 +52,10 @@ def end_function(func: FuncOp, emitter: Emitter) -> FuncOp:
     )
 
 
-def _memref(type: Attribute) -> MemRefType:
+def _memref(type: Attribute, strides: Sequence[int]) -> MemRefType:
     assert isinstance(type, TensorType)
-    return MemRefType(type.element_type, [prod(type.get_shape())])
+    shape = type.get_shape()
+    count = prod(shape)
+    if strides and count:  # from the first to the last element
+        count = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+    return MemRefType(type.element_type, [count])

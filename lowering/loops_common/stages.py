@@ -18,11 +18,12 @@ from xdsl.ir.affine import AffineExpr
 
 @dataclass(eq=False)
 class Buffer:
-    """A tensor that has a place in memory, in row-major order.
+    """A tensor that has a place in memory, in row-major order or at strides of its own.
 
     Attributes:
         argument: the number of the lowered kernel's operand; None for scratch memory.
         value: the memref, once it exists.
+        layout: the strides, where it is not in row-major order.
         extents: for scratch memory, the extent of each dimension that is kept at a time (at most that of `shape`).
     """
 
@@ -32,6 +33,7 @@ class Buffer:
     read_only: bool = False
     value: SSAValue | None = None
     extents: tuple[int, ...] = ()
+    layout: tuple[int, ...] = ()
 
     @property
     def is_scratch(self) -> bool:
@@ -40,6 +42,8 @@ class Buffer:
     @property
     def strides(self) -> tuple[int, ...]:
         """The distance in elements between neighbours along each dimension."""
+        if self.layout:
+            return self.layout
         extents = self.extents or self.shape
         return tuple(prod(extents[i + 1 :]) for i in range(len(extents)))
 

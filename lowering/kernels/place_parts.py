@@ -1,0 +1,250 @@
+"""`place-parts`: what is concatenated is written where it shall lie, so that nothing is copied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from math import prod
+
+from xdsl.context import Context
+from xdsl.dialects import func, tensor
+from xdsl.dialects.builtin import ModuleOp, StringAttr, SymbolRefAttr, TensorType
+from xdsl.ir import Attribute, Block, Operation, SSAValue
+from xdsl.passes import ModulePass
+from xdsl.rewriter import InsertPoint, Rewriter
+
+from webdnn.dialects import kernel, plan
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.plan import storage_of
+from webdnn.lowering.kernels.arena import lower_bound
+from webdnn.lowering.kernels.layouts import (
+    Strides,
+    layout_of,
+    narrowed,
+    row_major,
+    seen_as,
+    shape_of,
+)
+from webdnn.lowering.kernels.lifetimes import tensor_lifetimes
+from webdnn.lowering.kernels.plan_memory import element_bytes, tensor_bytes
+from webdnn.lowering.loops_cpu.lower import check_schedule
+from webdnn.lowering.weights_function import find_function
+
+LEAST_RUN = 16
+"""Bytes that lie together in each row of a part: a vector. Shorter rows would be stored element by element."""
+
+
+@dataclass(frozen=True)
+class PlaceParts(ModulePass):
+    """Launches of kernels that concatenate become `plan.concat` wherever their operands can be written in place.
+
+    Kernels that write a part, or read it, get `strides`. What cannot be a part (weights, inputs and outputs of the
+    model, what is a part already) is copied to its place, by a kernel of its own. So is what would have to have its
+    place for so long that more memory would be needed.
+    """
+
+    name = "place-parts"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        main = find_function(op, plan.ENTRY)
+        if main is None:  # kernels on their own
+            return
+        placer = _Placer(op, main.body.block)
+        for launch in list(main.body.block.ops):
+            if isinstance(launch, plan.LaunchOp):
+                axis = _concat_axis(placer.kernels[launch.kernel.string_value()])
+                if axis is not None:
+                    placer.place(launch, axis)
+        assign_strides(op, main.body.block)
+
+
+def _concat_axis(function: kernel.FuncOp) -> int | None:
+    """The axis along which a kernel concatenates its operands, if it does no more than that."""
+    ops = list(function.body.block.ops)
+    if len(ops) != 2 or not isinstance(ops[0], tensor.ConcatOp):
+        return None
+    return ops[0].dim.value.data if [*ops[0].inputs] == [*function.body.block.args] else None
+
+
+@dataclass
+class _Placer:
+    module: ModuleOp
+    block: Block
+    kernels: dict[str, kernel.FuncOp] = field(init=False)
+    copies: dict[Attribute, str] = field(default_factory=dict[Attribute, str])
+    at_load: set[Operation] = field(default_factory=set[Operation])
+    """The launches that depend on weights alone: what they give is kept from run to run."""
+    since: dict[Operation, int] = field(default_factory=dict[Operation, int])
+    """When the first part of what an op gives is written."""
+
+    def __post_init__(self) -> None:
+        self.kernels = {
+            op.sym_name.data: op for op in self.module.ops if isinstance(op, kernel.FuncOp)
+        }
+        self.limit = self._alive()
+        for number, op in enumerate(self.block.ops):
+            if isinstance(op, plan.LaunchOp):
+                self.since[op] = number
+                if all(map(self._is_constant, op.arguments)):
+                    self.at_load.add(op)
+
+    def _is_constant(self, value: SSAValue) -> bool:
+        owner = storage_of(value).owner
+        return isinstance(owner, plan.WeightOp) or owner in self.at_load
+
+    def _alive(self) -> int:
+        """The most bytes that are alive at one step."""
+        lifetimes = tensor_lifetimes(self.block)
+        return lower_bound(lifetimes, [tensor_bytes(t.type, "wasm") for t in lifetimes])
+
+    def place(self, launch: plan.LaunchOp, axis: int) -> None:
+        """Replace the launch of a concatenation, if anything of it can be written in place."""
+        strides = layout_of(launch.outs[0]).strides
+        parts = [v for v in launch.arguments if 0 not in shape_of(v)]
+        placed: dict[Operation, int] = {}
+        for number, value in enumerate(parts):
+            owner = storage_of(value).owner
+            if owner not in placed and self._can_be_part(value, strides):
+                assert isinstance(owner, Operation)
+                placed[owner] = number
+        # what has been there for the longest time keeps the most memory
+        by_age = sorted(placed, key=lambda op: self.since[op])
+        while by_age:
+            whole = self._replaced(launch, axis, parts, {placed[op] for op in by_age})
+            if whole is not None:
+                self.since[whole] = self.since[by_age[0]]
+                return
+            del by_age[0]
+
+    def _can_be_part(self, value: SSAValue, strides: Strides) -> bool:
+        """Whether a tensor can lie among others at the strides of a whole."""
+        storage = storage_of(value)
+        own = seen_as(value, narrowed(value, strides), storage)
+        return own is not None and self._fits(storage, own)
+
+    def _fits(self, value: SSAValue, strides: Strides, around: Operation | None = None) -> bool:
+        """Whether a tensor, all views of it and all of its parts can lie at strides.
+
+        `around`: the one op whose part it may be already.
+        """
+        if not _has_vectors(value, strides):
+            return False
+        for use in value.uses:
+            op = use.operation
+            if isinstance(op, func.ReturnOp) or (
+                isinstance(op, plan.ConcatOp) and op is not around
+            ):
+                return False
+            if isinstance(op, plan.ViewOp):
+                seen = seen_as(value, strides, op.res)
+                if seen is None or not self._fits(op.res, seen, around):
+                    return False
+        match value.owner:
+            case plan.ViewOp():
+                return True
+            case plan.ConcatOp() as op:
+                return all(
+                    (own := seen_as(p, narrowed(p, strides), storage_of(p))) is not None
+                    and self._fits(storage_of(p), own, op)
+                    for p in op.parts
+                )
+            case plan.LaunchOp() as op:
+                return op not in self.at_load
+            case _:
+                return False
+
+    def _replaced(
+        self, launch: plan.LaunchOp, axis: int, parts: list[SSAValue], placed: set[int]
+    ) -> plan.ConcatOp | None:
+        """Put a `plan.concat` in the place of a launch, with copies of all parts but those numbered in `placed`. If
+        more memory would be needed, nothing is changed."""
+        (result,) = launch.outs
+        before = InsertPoint.before(launch)
+        copies = [self._copy(v, axis) for n, v in enumerate(parts) if n not in placed]
+        copied = iter(copies)
+        values = [v if n in placed else next(copied).outs[0] for n, v in enumerate(parts)]
+        whole = plan.ConcatOp(axis, values, result.type)
+        Rewriter.insert_op([*copies, whole], before)
+        result.replace_all_uses_with(whole.res)
+        launch.detach()
+        if self._alive() <= self.limit:
+            whole.res.name_hint = result.name_hint
+            launch.erase()
+            return whole
+        Rewriter.insert_op(launch, InsertPoint.before(whole))
+        whole.res.replace_all_uses_with(result)
+        for op in (whole, *copies):
+            Rewriter.erase_op(op)
+        return None
+
+    def _copy(self, value: SSAValue, axis: int) -> plan.LaunchOp:
+        """A launch that copies a tensor."""
+        if value.type not in self.copies:
+            name = f"copy_{len(self.copies)}"
+            function = kernel.FuncOp(name, ([value.type], [value.type]))
+            (argument,) = function.body.block.args
+            assert isinstance(value.type, TensorType)
+            copied = tensor.ConcatOp([argument], axis, value.type)
+            function.body.block.add_ops([copied, kernel.ReturnOp(copied.result)])
+            self.module.body.block.add_op(function)
+            self.copies[value.type] = name
+            self.kernels[name] = function
+        launch = plan.LaunchOp(self.copies[value.type], [value], [value.type])
+        self.since[launch] = len(self.since)
+        return launch
+
+
+def _has_vectors(value: SSAValue, strides: Strides) -> bool:
+    """Whether neighbours lie together, as many as a vector holds or all that there are."""
+    run = 1
+    shape = shape_of(value)
+    for size, stride in zip(reversed(shape), reversed(strides), strict=True):
+        if size != 1 and stride != run:
+            break
+        run *= size
+    assert isinstance(value.type, TensorType)
+    return run == prod(shape) or run * element_bytes(value.type.element_type, "wasm") >= LEAST_RUN
+
+
+def assign_strides(module: ModuleOp, block: Block) -> None:
+    """Give kernels whose operands or results are parts the strides of these: each launch the kernel that fits it.
+
+    Kernels that are launched no more are erased.
+    """
+    kernels = {op.sym_name.data: op for op in module.ops if isinstance(op, kernel.FuncOp)}
+    variants: dict[tuple[str, tuple[Strides, ...]], str] = {}
+    counts: dict[str, int] = {}
+    for launch in block.ops:
+        if not isinstance(launch, plan.LaunchOp):
+            continue
+        strides = tuple(map(_own_strides, (*launch.arguments, *launch.outs)))
+        name = launch.kernel.string_value()
+        if not any(strides):
+            variants[name, ()] = name
+            continue
+        if (name, strides) not in variants:
+            number = counts[name] = counts.get(name, -1) + 1
+            variant = kernels[name].clone()
+            variant.sym_name = StringAttr(f"{name}_part_{number}")
+            variant.set_strides(strides)
+            _check_schedule(variant)
+            module.body.block.insert_op_before(variant, kernels[name])
+            variants[name, strides] = variant.sym_name.data
+        launch.kernel = SymbolRefAttr(variants[name, strides])
+    used = set(variants.values())
+    for name, function in kernels.items():
+        if name not in used:
+            Rewriter.erase_op(function)
+
+
+def _own_strides(value: SSAValue) -> Strides:
+    """The strides of a tensor, or nothing if its elements lie one after the other."""
+    strides = layout_of(value).strides
+    return () if strides == row_major(shape_of(value)) else strides
+
+
+def _check_schedule(function: kernel.FuncOp) -> None:
+    """Remove a schedule that was made for rows that lie together, where it does not fit others."""
+    try:
+        check_schedule(function)
+    except WebDNNError:
+        del function.properties["schedule"]
