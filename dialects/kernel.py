@@ -68,6 +68,9 @@ PANELS = "panels"
 """The attribute of a kernel that says, for each operand, how many columns a panel of the packed weight has; 0 where
 the operand is not packed."""
 
+MAY_ALIAS = "may_alias"
+"""The attribute of a kernel that numbers operands (inputs first, outputs last) which may be the same memory."""
+
 ScheduleValue = int | str | Sequence[int]
 
 
@@ -341,6 +344,12 @@ class FuncOp(IRDLOperation):
             raise VerifyException(
                 f"kernel.func @{self.sym_name.data}: strides are for each dimension of each tensor"
             )
+
+
+def may_alias(func: FuncOp) -> tuple[int, ...]:
+    """The numbers of a kernel's operands that may be the same memory."""
+    attr = func.attributes.get(MAY_ALIAS)
+    return tuple(int(n) for n in attr.iter_values()) if isinstance(attr, DenseArrayBase) else ()
 
 
 @irdl_op_definition

@@ -172,11 +172,15 @@ class ConcatOp(IRDLOperation):
 
 @irdl_op_definition
 class LaunchOp(IRDLOperation):
-    """Run a kernel on tensors: in each run of the model, or (`at_load`) once, when the model is loaded."""
+    """Run a kernel on tensors: in each run of the model, or (`at_load`) once, when the model is loaded.
+
+    `over` is the number of an operand whose memory the result takes: nothing reads that operand later.
+    """
 
     name = "plan.launch"
     kernel = prop_def(FlatSymbolRefAttrConstr)
     at_load = opt_prop_def(UnitAttr)
+    over = opt_prop_def(IntegerAttr)
     irdl_options = (ParsePropInAttrDict(),)
     arguments = var_operand_def(TensorType)
     outs = var_result_def(TensorType)
@@ -197,6 +201,10 @@ class LaunchOp(IRDLOperation):
             raise VerifyException(
                 "what is launched at load reads weights and results of its like alone, and writes no part"
             )
+        if self.over is not None and (
+            len(self.outs) != 1 or not 0 <= self.over.value.data < len(self.arguments)
+        ):
+            raise VerifyException("the one result of a launch may lie over an operand")
 
 
 def storage_of(value: SSAValue) -> SSAValue:

@@ -15,6 +15,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.lowering.kernels.apply_schedules import ApplySchedules, ApplyScheduleTable
 from webdnn.lowering.kernels.launch_at_load import LaunchAtLoad
 from webdnn.lowering.kernels.outline import OutlineKernels
+from webdnn.lowering.kernels.overwrite_operands import OverwriteOperands
 from webdnn.lowering.kernels.pack_weights import PackWeights
 from webdnn.lowering.kernels.place_parts import PlaceParts
 from webdnn.lowering.kernels.plan_memory import PlanMemory
@@ -75,6 +76,7 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
             ApplySchedules(),
             PackWeights(),
             PlaceParts(),
+            OverwriteOperands(),
             AssignCPUSchedulesPass(),
         )
     return (FusePads(), OutlineKernels(), ApplySchedules(target=target), AssignGPUSchedulesPass())
@@ -137,6 +139,7 @@ OPTIONAL_PASSES: tuple[str, ...] = (
     "apply-schedules",
     "pack-weights",
     "place-parts",
+    "overwrite-operands",
 )
 """Passes without which a model is still compiled, only to something slower."""
 

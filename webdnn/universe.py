@@ -46,6 +46,7 @@ _PASSES: dict[str, str] = {
     "apply-schedules": "webdnn.lowering.kernels.apply_schedules:ApplySchedules",
     "pack-weights": "webdnn.lowering.kernels.pack_weights:PackWeights",
     "place-parts": "webdnn.lowering.kernels.place_parts:PlaceParts",
+    "overwrite-operands": "webdnn.lowering.kernels.overwrite_operands:OverwriteOperands",
     "assign-cpu-schedules": "webdnn.lowering.loops_cpu.lower:AssignCPUSchedulesPass",
     "assign-gpu-schedules": "webdnn.lowering.loops_gpu.schedules:AssignGPUSchedulesPass",
     "lower-kernels-to-cpu-loops": "webdnn.lowering.loops_cpu.lower:LowerKernelsToCPULoopsPass",

@@ -88,9 +88,19 @@ def layout_of(value: SSAValue) -> Layout:
     Raises:
         ValueError: it is a view that cannot be told from a part by strides.
     """
-    storage = storage_of(value)
+    storage = first_storage(value)
     layout = _as_part(storage) or Layout(storage, 0, row_major(shape_of(storage)))
     return layout if value is storage else _under(layout, storage, value)
+
+
+def first_storage(value: SSAValue) -> SSAValue:
+    """The value whose memory `value` is: what it is a view of, and what that has been written over."""
+    while True:
+        value = storage_of(value)
+        launch = value.owner
+        if not isinstance(launch, plan.LaunchOp) or launch.over is None:
+            return value
+        value = launch.arguments[launch.over.value.data]
 
 
 def _as_part(value: SSAValue) -> Layout | None:

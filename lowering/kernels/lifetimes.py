@@ -72,7 +72,8 @@ def tensor_lifetimes(block: Block) -> list[Lifetime]:
     """The lifetimes of all tensors of a host program but weights and prepared ones, in the order in which they are
     written.
 
-    A tensor and all of its parts are one piece of memory, which is alive from when the first part is written.
+    A tensor and all of its parts are one piece of memory, which is alive from when the first part is written. So are an
+    operand and the result that is written over it.
     """
     wholes = _wholes(block)
     start: dict[SSAValue, int] = dict.fromkeys(block.args, -1)
@@ -90,6 +91,9 @@ def tensor_lifetimes(block: Block) -> list[Lifetime]:
         if isinstance(op, plan.LaunchOp) and op.at_load is None:
             extend(op.arguments, step)
             for out in op.outs:
+                if op.over is not None:
+                    below = storage_of(op.arguments[op.over.value.data])
+                    wholes[out] = wholes.get(below, below)
                 whole = wholes.get(out, out)
                 start.setdefault(whole, step)
                 end[whole] = step

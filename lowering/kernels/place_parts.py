@@ -148,7 +148,7 @@ class _Placer:
                     for p in op.parts
                 )
             case plan.LaunchOp() as op:
-                return op not in self.at_load
+                return op not in self.at_load and op.over is None
             case _:
                 return False
 

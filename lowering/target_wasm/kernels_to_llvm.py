@@ -11,15 +11,13 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel
+from webdnn.dialects.kernel import may_alias
 from webdnn.lowering.target_wasm import arithmetic, control_flow, math_ops, memory, vectors
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.expand_half import expand_half
 from webdnn.lowering.target_wasm.expand_math import expand
 from webdnn.lowering.target_wasm.intervals import Interval
 from webdnn.lowering.target_wasm.types import PTR
-
-MAY_ALIAS = "may_alias"
-"""An attribute of a `kernel.func`: an output may lie over an input."""
 
 
 def _work_range(emitter: Emitter, op: Operation) -> None:
@@ -59,14 +57,16 @@ def lower_kernel(func: kernel.FuncOp, *, relaxed: bool) -> llvm.FuncOp:
     emitter.emit_ops(func.body.block)
     emitter.block.add_op(llvm.ReturnOp())
 
-    noalias = {} if MAY_ALIAS in func.attributes else {"llvm.noalias": UnitAttr()}
-    attributes = DictionaryAttr({**noalias, "llvm.nocapture": UnitAttr()})
+    shared = may_alias(func)
+    alone = DictionaryAttr({"llvm.noalias": UnitAttr(), "llvm.nocapture": UnitAttr()})
+    aliased = DictionaryAttr({"llvm.nocapture": UnitAttr()})
+    attributes = [aliased if number in shared else alone for number in range(pointers)]
     return llvm.FuncOp(
         func.sym_name,
         llvm.LLVMFunctionType(types),
         llvm.LinkageAttr("external"),
         body=emitter.finish(),
-        other_props={"arg_attrs": ArrayAttr([attributes] * pointers), "no_inline": UnitAttr()},
+        other_props={"arg_attrs": ArrayAttr(attributes), "no_inline": UnitAttr()},
     )
 
 

@@ -1,0 +1,114 @@
+"""`overwrite-operands`: a result lies over an operand that nothing reads later, where each element depends on its like.
+
+A sum with a residual then needs no memory of its own, and what is written is in the cache already.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xdsl.context import Context
+from xdsl.dialects.builtin import DenseArrayBase, IntegerAttr, ModuleOp, i64
+from xdsl.ir import SSAValue
+from xdsl.passes import ModulePass
+
+from webdnn.dialects import kernel, plan
+from webdnn.dialects.plan import storage_of, whole_of
+from webdnn.lowering.kernels.layouts import layout_of, row_major, shape_of
+from webdnn.lowering.kernels.lifetimes import Lifetime, tensor_lifetimes
+from webdnn.lowering.kernels.plan_memory import tensor_bytes
+from webdnn.lowering.loops_common.groups import read_groups
+from webdnn.lowering.loops_common.stages import Gather, Group, Read, walk
+from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
+from webdnn.lowering.weights_function import find_function
+
+
+@dataclass(frozen=True)
+class OverwriteOperands(ModulePass):
+    """Writes `over` on launches, and `may_alias` on their kernels, where a result can take the memory of an operand.
+
+    For a target with one linear memory: WebGPU binds no buffer for reading and for writing in one dispatch.
+    """
+
+    name = "overwrite-operands"
+
+    def apply(self, ctx: Context, op: ModuleOp) -> None:
+        main = find_function(op, plan.ENTRY)
+        if main is None:  # kernels on their own
+            return
+        kernels = {f.sym_name.data: f for f in op.ops if isinstance(f, kernel.FuncOp)}
+        block = main.body.block
+        alive = {t.value: t for t in tensor_lifetimes(block)}
+        known: dict[str, list[int]] = {}
+        step = -1
+        for launch in block.ops:
+            if not isinstance(launch, plan.LaunchOp) or launch.at_load is not None:
+                continue
+            step += 1
+            if len(launch.outs) != 1:
+                continue
+            (out,) = launch.outs
+            name = launch.kernel.string_value()
+            dying = [
+                number
+                for number, value in enumerate(launch.arguments)
+                if _can_take(out, value, launch, alive, step)
+            ]
+            if not dying or whole_of(out) is not None:
+                continue
+            if name not in known:
+                known[name] = overwritable(kernels[name])
+            for number in dying:
+                if number in known[name]:
+                    launch.over = IntegerAttr(number, i64)
+                    root = layout_of(launch.arguments[number]).root
+                    alive[root] = Lifetime(root, alive[root].start, alive.pop(out).end)
+                    aliased = {*kernel.may_alias(kernels[name]), number, len(launch.arguments)}
+                    kernels[name].attributes[kernel.MAY_ALIAS] = DenseArrayBase.from_list(
+                        i64, sorted(aliased)
+                    )
+                    break
+
+
+def _can_take(
+    out: SSAValue,
+    value: SSAValue,
+    launch: plan.LaunchOp,
+    alive: dict[SSAValue, Lifetime],
+    step: int,
+) -> bool:
+    """Whether the memory of an operand is as large as a result, holds nothing else, and is free after a launch."""
+    if out.type != value.type or not isinstance(
+        storage_of(value).owner, plan.LaunchOp | plan.ConcatOp
+    ):
+        return False
+    layout = layout_of(value)
+    return (
+        layout.root in alive
+        and alive[layout.root].end == step
+        and tensor_bytes(layout.root.type, "wasm") == tensor_bytes(out.type, "wasm")
+        and layout.strides == row_major(shape_of(value))
+        and sum(layout_of(v).root is layout.root for v in launch.arguments) == 1
+    )
+
+
+def overwritable(func: kernel.FuncOp) -> list[int]:
+    """The operands of a kernel of one result that are read, each element, only where the result's element is made."""
+    groups = read_groups(func, scratch_elements=SCRATCH_ELEMENTS)
+    inputs = len(func.function_type.inputs)
+    return [number for number in range(inputs) if _reads_own_element(groups, number, inputs)]
+
+
+def _reads_own_element(groups: list[Group], operand: int, result: int) -> bool:
+    for group in groups:
+        for stage in group.stages:
+            written = [o.index for o in stage.outputs if o.buffer.argument == result]
+            again = {id(n) for n in walk(stage.updates)}
+            for node in stage.nodes():
+                if not isinstance(node, Read | Gather) or node.buffer.argument != operand:
+                    continue
+                if isinstance(node, Gather) or written != [node.index]:
+                    return False
+                if id(node) in again:
+                    return False
+    return True
