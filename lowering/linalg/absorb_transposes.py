@@ -26,6 +26,7 @@ from webdnn.dialects import kernel
 from webdnn.dialects.nn.base import shape_of, size_of
 from webdnn.lowering.linalg.fuse_regions import merge_regions
 from webdnn.lowering.linalg.structure import (
+    argument_of,
     generics,
     has_concat,
     input_maps,
@@ -114,8 +115,8 @@ def _loop(index: SSAValue) -> int | None:
 
 def _is_factor(value: SSAValue, region: kernel.RegionOp) -> bool:
     """Whether only products read an operand of a region, and nothing that they compute first depends on it."""
-    (argument,) = [a for a, v in zip(region.body.block.args, region.ins, strict=True) if v is value]
-    if has_concat(region.body.block):
+    argument = argument_of(value, region)
+    if argument is None or has_concat(region.body.block):
         return False
     readers = [use.operation for use in argument.uses]
     return bool(readers) and all(

@@ -16,6 +16,7 @@ from xdsl.passes import ModulePass
 from webdnn.dialects import kernel
 from webdnn.lowering.linalg.fuse_regions import merge_regions
 from webdnn.lowering.linalg.structure import (
+    argument_of,
     generics,
     has_concat,
     is_contraction,
@@ -54,7 +55,7 @@ def _should_fuse(value: SSAValue, consumer: kernel.RegionOp) -> bool:
     first, *epilogue = generics(consumer) or [None]
     if first is None or len(epilogue) > 1 or has_concat(consumer.body.block):
         return False
-    (argument,) = [
-        a for a, v in zip(consumer.body.block.args, consumer.ins, strict=True) if v is value
-    ]
-    return is_contraction(first) and only_user(argument) is first and argument in first.inputs
+    argument = argument_of(value, consumer)
+    if argument is None or not is_contraction(first):
+        return False
+    return only_user(argument) is first and argument in first.inputs

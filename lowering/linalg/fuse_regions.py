@@ -31,6 +31,7 @@ from webdnn.dialects.nn.base import size_of
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.linalg.inline_producers import inline_pointwise_producers, reads_each_once
 from webdnn.lowering.linalg.structure import (
+    argument_of,
     generics,
     has_concat,
     input_maps,
@@ -87,9 +88,9 @@ class FuseKernelRegions(ModulePass):
             return False
         if has_concat(producer.body.block) or has_concat(consumer.body.block):
             return False
-        (argument,) = [
-            a for a, v in zip(consumer.body.block.args, consumer.ins, strict=True) if v is value
-        ]
+        argument = argument_of(value, consumer)
+        if argument is None:
+            return False
         readers = [use.operation for use in argument.uses]
         if not all(isinstance(r, linalg.GenericOp) for r in readers):
             return False  # read at computed indices

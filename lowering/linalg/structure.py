@@ -100,6 +100,12 @@ def is_plain(expr: AffineExpr) -> bool:
     return isinstance(expr, AffineDimExpr | AffineConstantExpr)
 
 
+def argument_of(value: SSAValue, region: kernel.RegionOp) -> SSAValue | None:
+    """The argument that an operand of a region is inside of it; None where it is more than one."""
+    found = [a for a, v in zip(region.body.block.args, region.ins, strict=True) if v is value]
+    return found[0] if len(found) == 1 else None
+
+
 def only_user(value: SSAValue) -> Operation | None:
     """The one operation that uses `value` (however often), or None."""
     users = {use.operation for use in value.uses}

@@ -193,3 +193,25 @@ def test_reshaped(
     wanted: tuple[int, ...] | None,
 ) -> None:
     assert reshaped(shape, strides, new) == wanted
+
+
+def overwritten(module: ModuleOp) -> int:
+    launches = [op for op in module.walk() if isinstance(op, plan.LaunchOp)]
+    return sum(op.over is not None for op in launches)
+
+
+@pytest.mark.parametrize(
+    ("body", "count"),
+    [
+        ("p = MatMul(a, b)\nm = MatMul(x, a)\ny = Add(m, p)", 1),  # a residual, at the end of a product
+        ("p = MatMul(a, b)\nm = MatMul(p, x)\ny = Add(m, p)", 0),  # the product reads it too
+        ("p = MatMul(a, b)\nm = MatMul(x, a)\nt = Transpose(p)\ny = Sub(m, t)", 0),
+        ("p = MatMul(a, b)\ny = MatMul(p, p)", 0),
+        ("d = Concat<axis=1>(a, b)\ne = MatMul(x, d)\nf = Concat<axis=1>(b, c)\ny = Add(e, f)", 1),
+        ("p = MatMul(a, b)\ny = Softmax(p)", 0),
+    ],
+)  # fmt: skip
+def test_overwritten_operands(body: str, count: int) -> None:
+    width = 10 if "Concat" in body else 5
+    _, module = check(model_of(body, "5,5", f"float[5,{width}] y"))
+    assert overwritten(module) == count
