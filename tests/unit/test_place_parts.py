@@ -42,6 +42,7 @@ def check(model: onnx.ModelProto) -> tuple[list[str], ModuleOp]:
 
     def compare(found: dict[str, Array]) -> None:
         for name, value in zip(names, wanted, strict=True):
+            assert isinstance(value, np.ndarray)
             np.testing.assert_allclose(found[name], value, rtol=TOLERANCE, atol=TOLERANCE)
 
     imported = load(model)
