@@ -49,11 +49,7 @@ class PlaceParts(ModulePass):
         if main is None:  # kernels on their own
             return
         placer = _Placer(op, main.body.block)
-        for launch in list(main.body.block.ops):
-            if isinstance(launch, plan.LaunchOp):
-                axis = _concat_axis(placer.kernels[launch.kernel.string_value()])
-                if axis is not None:
-                    placer.place(launch, axis)
+        placer.place_all()
         assign_strides(op, main.body.block)
 
 
@@ -66,6 +62,22 @@ def _concat_axis(function: kernel.FuncOp) -> int | None:
 
 
 @dataclass
+class _Change:
+    """A launch that has been taken out of the host program, and what is in its place."""
+
+    launch: plan.LaunchOp
+    whole: plan.ConcatOp
+    copies: list[plan.LaunchOp]
+
+    def undo(self) -> None:
+        """Put the launch back."""
+        Rewriter.insert_op(self.launch, InsertPoint.before(self.whole))
+        self.whole.res.replace_all_uses_with(self.launch.outs[0])
+        for op in (self.whole, *self.copies):
+            Rewriter.erase_op(op)
+
+
+@dataclass
 class _Placer:
     module: ModuleOp
     block: Block
@@ -73,17 +85,16 @@ class _Placer:
     copies: dict[Attribute, str] = field(default_factory=dict[Attribute, str])
     at_load: set[Operation] = field(default_factory=set[Operation])
     """The launches that depend on weights alone: what they give is kept from run to run."""
-    since: dict[Operation, int] = field(default_factory=dict[Operation, int])
-    """When the first part of what an op gives is written."""
+    since: dict[SSAValue, int] = field(default_factory=dict[SSAValue, int])
+    """When the first part of a tensor is written."""
 
     def __post_init__(self) -> None:
         self.kernels = {
             op.sym_name.data: op for op in self.module.ops if isinstance(op, kernel.FuncOp)
         }
-        self.limit = self._alive()
         for number, op in enumerate(self.block.ops):
             if isinstance(op, plan.LaunchOp):
-                self.since[op] = number
+                self.since |= dict.fromkeys(op.outs, number)
                 if all(map(self._is_constant, op.arguments)):
                     self.at_load.add(op)
 
@@ -96,24 +107,47 @@ class _Placer:
         lifetimes = tensor_lifetimes(self.block)
         return lower_bound(lifetimes, [tensor_bytes(t.type, "wasm") for t in lifetimes])
 
-    def place(self, launch: plan.LaunchOp, axis: int) -> None:
-        """Replace the launch of a concatenation, if anything of it can be written in place."""
+    def place_all(self) -> None:
+        """Replace the launches of concatenations, all at once if memory allows, else one by one."""
+        launches = [op for op in self.block.ops if isinstance(op, plan.LaunchOp)]
+        concats: list[tuple[plan.LaunchOp, int]] = []
+        for launch in launches:
+            axis = _concat_axis(self.kernels[launch.kernel.string_value()])
+            if axis is not None:
+                concats.append((launch, axis))
+        if not concats:
+            return
+        limit = self._alive()
+        changes = [self._place(launch, axis, None) for launch, axis in concats]
+        if self._alive() > limit:
+            for change in reversed(changes):
+                if change is not None:
+                    change.undo()
+            changes = [self._place(launch, axis, limit) for launch, axis in concats]
+        for change in changes:
+            if change is not None:
+                change.launch.erase()
+
+    def _place(self, launch: plan.LaunchOp, axis: int, limit: int | None) -> _Change | None:
+        """Replace the launch of a concatenation, if anything of it can be written in place while at most `limit` bytes
+        are alive at a step."""
         strides = layout_of(launch.outs[0]).strides
         parts = [v for v in launch.arguments if 0 not in shape_of(v)]
-        placed: dict[Operation, int] = {}
+        placed: dict[SSAValue, int] = {}
         for number, value in enumerate(parts):
-            owner = storage_of(value).owner
-            if owner not in placed and self._can_be_part(value, strides):
-                assert isinstance(owner, Operation)
-                placed[owner] = number
+            storage = storage_of(value)
+            if storage not in placed and self._can_be_part(value, strides):
+                placed[storage] = number
         # what has been there for the longest time keeps the most memory
-        by_age = sorted(placed, key=lambda op: self.since[op])
+        by_age = sorted(placed, key=lambda v: self.since[v])
         while by_age:
-            whole = self._replaced(launch, axis, parts, {placed[op] for op in by_age})
-            if whole is not None:
-                self.since[whole] = self.since[by_age[0]]
-                return
+            change = self._replace(launch, axis, parts, {placed[v] for v in by_age})
+            if limit is None or self._alive() <= limit:
+                self.since[change.whole.res] = self.since[by_age[0]]
+                return change
+            change.undo()
             del by_age[0]
+        return None
 
     def _can_be_part(self, value: SSAValue, strides: Strides) -> bool:
         """Whether a tensor can lie among others at the strides of a whole."""
@@ -152,11 +186,10 @@ class _Placer:
             case _:
                 return False
 
-    def _replaced(
+    def _replace(
         self, launch: plan.LaunchOp, axis: int, parts: list[SSAValue], placed: set[int]
-    ) -> plan.ConcatOp | None:
-        """Put a `plan.concat` in the place of a launch, with copies of all parts but those numbered in `placed`. If
-        more memory would be needed, nothing is changed."""
+    ) -> _Change:
+        """Put a `plan.concat` in the place of a launch, with copies of all parts but those numbered in `placed`."""
         (result,) = launch.outs
         before = InsertPoint.before(launch)
         copies = [self._copy(v, axis) for n, v in enumerate(parts) if n not in placed]
@@ -165,16 +198,9 @@ class _Placer:
         whole = plan.ConcatOp(axis, values, result.type)
         Rewriter.insert_op([*copies, whole], before)
         result.replace_all_uses_with(whole.res)
+        whole.res.name_hint = result.name_hint
         launch.detach()
-        if self._alive() <= self.limit:
-            whole.res.name_hint = result.name_hint
-            launch.erase()
-            return whole
-        Rewriter.insert_op(launch, InsertPoint.before(whole))
-        whole.res.replace_all_uses_with(result)
-        for op in (whole, *copies):
-            Rewriter.erase_op(op)
-        return None
+        return _Change(launch, whole, copies)
 
     def _copy(self, value: SSAValue, axis: int) -> plan.LaunchOp:
         """A launch that copies a tensor."""
@@ -189,7 +215,6 @@ class _Placer:
             self.copies[value.type] = name
             self.kernels[name] = function
         launch = plan.LaunchOp(self.copies[value.type], [value], [value.type])
-        self.since[launch] = len(self.since)
         return launch
 
 
