@@ -214,8 +214,7 @@ class _Placer:
             self.module.body.block.add_op(function)
             self.copies[value.type] = name
             self.kernels[name] = function
-        launch = plan.LaunchOp(self.copies[value.type], [value], [value.type])
-        return launch
+        return plan.LaunchOp(self.copies[value.type], [value], [value.type])
 
 
 def _has_vectors(value: SSAValue, strides: Strides) -> bool:
