@@ -64,7 +64,7 @@ def copies(launched: list[str]) -> int:
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, 3])
-@pytest.mark.parametrize("shape", [(1, 3, 5, 8), (2, 1, 3, 7), (3, 4, 1, 5), (1, 1, 1, 4)])
+@pytest.mark.parametrize("shape", [(1, 3, 5, 8), (2, 1, 3, 7), (1, 1, 1, 4)])
 def test_axes(axis: int, shape: tuple[int, ...]) -> None:
     whole = list(shape)
     whole[axis] *= 3
