@@ -156,6 +156,24 @@ class AtomicAddOp(IRDLOperation):
 
 
 @irdl_op_definition
+class AtomicCompareExchangeOp(IRDLOperation):
+    """Puts a value into an i32 of memory that threads share if it is what is expected there, and gives what it was
+    before (`llvm.cmpxchg ... seq_cst seq_cst`)."""
+
+    name = "llvm_ext.atomic_compare_exchange"
+
+    address = operand_def(LLVMPointerType)
+    expected = operand_def(i32)
+    value = operand_def(i32)
+    res = result_def(i32)
+
+    assembly_format = "$expected `,` $value `,` $address attr-dict `:` type($address)"
+
+    def __init__(self, address: SSAValue, expected: SSAValue, value: SSAValue) -> None:
+        super().__init__(operands=[address, expected, value], result_types=[i32])
+
+
+@irdl_op_definition
 class AtomicLoadOp(IRDLOperation):
     """An i32 of memory that threads share (`llvm.load atomic ... seq_cst`)."""
 
@@ -194,6 +212,7 @@ LLVMExt = Dialect(
         UIToFPOp,
         FreezeOp,
         AtomicAddOp,
+        AtomicCompareExchangeOp,
         AtomicLoadOp,
         AtomicStoreOp,
     ],

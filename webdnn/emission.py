@@ -18,7 +18,8 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.ir_files import read_module, stage_of
 from webdnn.kernel_compiler import WASM_VARIANTS
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
-from webdnn.lowering.target_wasm.plan_to_llvm import PREPARE, RUN, RUN_RANGE, LowerPlanToLLVM
+from webdnn.lowering.target_wasm.launch_calls import PREPARE, RUN, RUN_RANGE
+from webdnn.lowering.target_wasm.plan_to_llvm import LowerPlanToLLVM
 from webdnn.stages import Target, context, run_stages, stage_index
 
 EMISSIONS: dict[str, Target] = {

@@ -23,8 +23,8 @@ from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.target_wasm.expand_half import ExpandHalf
 from webdnn.lowering.target_wasm.expand_math import ExpandMath
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
+from webdnn.lowering.target_wasm.launch_calls import KernelWork
 from webdnn.lowering.target_wasm.layout import kernel_stack_bytes
-from webdnn.lowering.target_wasm.plan_to_llvm import KernelWork
 from webdnn.stages import Target, context, passes_between
 
 WASM_VARIANTS: tuple[tuple[str, tuple[str, ...]], ...] = (

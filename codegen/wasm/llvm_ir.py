@@ -94,6 +94,15 @@ def _atomic_add(op: llvm_ext.AtomicAddOp, builder: ir.IRBuilder, values: Values)
     return builder.atomic_rmw("add", values[op.address], values[op.value], _ORDER)
 
 
+def _atomic_compare_exchange(
+    op: llvm_ext.AtomicCompareExchangeOp, builder: ir.IRBuilder, values: Values
+) -> Any:
+    pair = builder.cmpxchg(
+        values[op.address], values[op.expected], values[op.value], _ORDER, _ORDER
+    )
+    return builder.extract_value(pair, 0)
+
+
 def _atomic_load(op: llvm_ext.AtomicLoadOp, builder: ir.IRBuilder, values: Values) -> Any:
     return builder.load_atomic(values[op.address], _ORDER, _WORD, typ=ir.IntType(32))
 
@@ -111,6 +120,7 @@ _CONVERSIONS: dict[type[Operation], Conversion] = {
     llvm.ConstantOp: _constant,
     llvm.GEPOp: _gep,
     llvm_ext.AtomicAddOp: _atomic_add,
+    llvm_ext.AtomicCompareExchangeOp: _atomic_compare_exchange,
     llvm_ext.AtomicLoadOp: _atomic_load,
     llvm_ext.AtomicStoreOp: _atomic_store,
     llvm_ext.ExtractElementOp: _extract_element,

@@ -13,16 +13,17 @@ from webdnn.dialects import kernel, plan
 from webdnn.dialects.wasm_memory import MAX_PAGES, PAGE, check_pages
 from webdnn.lowering.target_wasm.memory import alloca_bytes
 
-_ALIGNMENT = 64  # a cache line
+CACHE_LINE = 64
 _DATA_BYTES = 4096  # for the constants that LLVM puts in memory: hardly ever any
-CONTROL_BYTES = 256
-"""What threads tell each other by: a few words, in lines of the cache that nothing else is in."""
 MAX_THREADS = 64
+CONTROL_LINES = 4
+CONTROL_BYTES = (CONTROL_LINES + MAX_THREADS) * CACHE_LINE
+"""What threads tell each other by, in lines of the cache that nothing else is in: a few words, and one for each."""
 _CALL_BYTES = 32768  # stack for spills and calls beside the kernels' own arrays
 
 
 def _aligned(size: int) -> int:
-    return -(-size // _ALIGNMENT) * _ALIGNMENT
+    return -(-size // CACHE_LINE) * CACHE_LINE
 
 
 @dataclass(frozen=True)

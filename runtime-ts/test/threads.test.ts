@@ -83,6 +83,24 @@ test.each([1, 2, 3, 4])("%i threads compute what one does", async (threads) => {
   expect(await rejection(model.run({ x, ...copied }))).toMatchObject({ code: "disposed" });
 });
 
+test("two models run at once, each on its own threads, and one outlives the other", async () => {
+  const models = await Promise.all([3, 2].map((threads) => runtime.load(good, { threads })));
+  const [one, other] = models as [source.Model, source.Model];
+  const x = sampleInput();
+  const negated = x.map((v) => -v);
+  for (let i = 0; i < 5; i++) {
+    const [first, second] = await Promise.all([
+      one.run({ x, ...copied }),
+      other.run({ x: negated, ...copied }),
+    ]);
+    expectClose(first.y, expected(x));
+    expectClose(second.y, expected(negated));
+  }
+  one.dispose();
+  expectClose((await other.run({ x, ...copied })).y, expected(x));
+  other.dispose();
+});
+
 test("by default there are as many threads as cores, but at most four", async () => {
   const model = await runtime.load(good);
   const { availableParallelism } = await import("node:os");

@@ -16,7 +16,8 @@ from webdnn.codegen.wasm.module_reader import exports, imports
 from webdnn.dialects.wasm_memory import PAGE
 from webdnn.package import Package
 
-SCRIPT = Path(__file__).parents[1] / "e2e" / "run_in_node.mjs"
+RUN = Path(__file__).parents[1] / "e2e" / "run_in_node.mjs"
+HELPERS = RUN.with_name("helpers_in_node.mjs")
 
 MODEL = """
 <ir_version: 10, opset_import: ["" : 21]>
@@ -47,25 +48,62 @@ def _inputs() -> dict[str, np.ndarray]:
     return {n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()}
 
 
+class _Saved:
+    """The package and its inputs in files, and what one thread computes in Node."""
+
+    def __init__(self, package: Package, folder: Path) -> None:
+        self.folder = folder
+        self._manifest = package.manifest
+        package.save(folder / "package")
+        inputs = _inputs()
+        for number, tensor in enumerate(package.manifest["inputs"]):
+            inputs[tensor["name"]].tofile(folder / f"{number}.bin")
+        self.one = self.run(RUN, 1, 1)
+
+    def run(self, script: Path, threads: int, argument: int) -> dict[str, np.ndarray]:
+        """The outputs that a script writes."""
+        node = shutil.which("node")
+        assert node is not None, "Node.js is not installed"
+        out = self.folder / "out"
+        command = [node, str(script), str(self.folder / "package"), str(self.folder), str(out)]
+        done = subprocess.run(
+            [*command, str(threads), str(argument)],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        if script == RUN:
+            assert done.stdout == f"{threads}\n"
+        return {
+            tensor["name"]: np.fromfile(out / f"{number}.bin", np.float32).reshape(tensor["shape"])
+            for number, tensor in enumerate(self._manifest["outputs"])
+        }
+
+
+@pytest.fixture(scope="module")
+def saved(package: Package, tmp_path_factory: pytest.TempPathFactory) -> _Saved:
+    return _Saved(package, tmp_path_factory.mktemp("threads"))
+
+
+def test_one_thread_in_node_computes_what_wasmtime_does(package: Package, saved: _Saved) -> None:
+    for name, expected in package.run(_inputs(), engine="wasmtime").items():
+        np.testing.assert_allclose(saved.one[name], expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("threads", [2, 3, 4])
-def test_threads_compute_what_one_does(package: Package, threads: int, tmp_path: Path) -> None:
-    inputs = _inputs()
-    wanted = package.run(inputs, engine="wasmtime")
-    package.save(tmp_path / "package")
-    for number, tensor in enumerate(package.manifest["inputs"]):
-        inputs[tensor["name"]].tofile(tmp_path / f"{number}.bin")
-    node = shutil.which("node")
-    assert node is not None, "Node.js is not installed"
-    command = [node, str(SCRIPT), str(tmp_path / "package"), str(tmp_path), str(tmp_path / "out")]
-    done = subprocess.run(
-        [*command, str(threads), "50"], capture_output=True, text=True, check=False, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{threads}\n"
-    for number, tensor in enumerate(package.manifest["outputs"]):
-        found = np.fromfile(tmp_path / "out" / f"{number}.bin", np.float32)
-        expected = wanted[tensor["name"]]
-        np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=1e-4, atol=1e-4)
+def test_threads_compute_the_bits_of_one(saved: _Saved, threads: int) -> None:
+    for name, found in saved.run(RUN, threads, 50).items():
+        np.testing.assert_array_equal(found, saved.one[name])
+
+
+@pytest.mark.parametrize(("threads", "helpers"), [(2, 0), (4, 0), (2, 1), (4, 2), (4, 3)])
+def test_helpers_may_be_late_or_end_or_never_come(
+    saved: _Saved, threads: int, helpers: int
+) -> None:
+    for name, found in saved.run(HELPERS, threads, helpers).items():
+        np.testing.assert_array_equal(found, saved.one[name])
 
 
 def test_modules(package: Package) -> None:

@@ -15,9 +15,9 @@ plan.program "main" {
 // CHECK-NEXT: llvm.func @run() {
 // CHECK:        llvm.call @run_range(%{{.*}}, %{{.*}}) : (i32, i32) -> ()
 // CHECK:      llvm.func @run_range(%[[BEGIN:.*]]: i32, %[[END:.*]]: i32) attributes {no_inline} {
-// CHECK-DAG:    %[[X:.*]] = llvm.mlir.constant(37184 : i32) : i32
-// CHECK-DAG:    %[[W:.*]] = llvm.mlir.constant(37120 : i32) : i32
-// CHECK-DAG:    %[[Y:.*]] = llvm.mlir.constant(37248 : i32) : i32
+// CHECK-DAG:    %[[X:.*]] = llvm.mlir.constant(41280 : i32) : i32
+// CHECK-DAG:    %[[W:.*]] = llvm.mlir.constant(41216 : i32) : i32
+// CHECK-DAG:    %[[Y:.*]] = llvm.mlir.constant(41344 : i32) : i32
 // CHECK:        %[[LENGTH:.*]] = llvm.sub %[[END]], %[[BEGIN]] : i32
 // CHECK-NEXT:   %[[FIRST:.*]] = llvm.sub %{{.*}}, %[[BEGIN]] : i32
 // CHECK-NEXT:   %[[INSIDE:.*]] = llvm.icmp "ult" %[[FIRST]], %[[LENGTH]] : i32

@@ -1,6 +1,6 @@
 // RUN: webdnn-opt %s --disable-verify -p 'lower-plan-to-llvm{threads=true},lower-kernels-to-llvm' | filecheck %s
 
-// Thread 0 runs @small alone, twice, without a barrier between the two; @large is shared by up to three threads.
+// The two @small are one chunk, @large is cut into three; threads take chunks, and wait for each other once a step.
 kernel.func @small(%x: memref<16xf32>) attributes {num_outputs = 1 : i64} {
   kernel.return
 }
@@ -15,39 +15,38 @@ plan.program "main" {
   plan.launch_into @large(%x) : memref<16xf32>
 }
 
-// CHECK:      llvm.func @run_range
-// CHECK:        llvm.call @barrier() : () -> ()
-// CHECK-NEXT:   llvm.call @run_share(%{{.*}}, %{{.*}}, %{{.*}}) : (i32, i32, i32) -> ()
-// CHECK-NEXT:   llvm.call @barrier() : () -> ()
+// CHECK:      llvm.func @run_range(%[[FROM:.*]]: i32, %[[TO:.*]]: i32)
+// CHECK:        %[[DONE:.*]] = llvm_ext.atomic_load
+// CHECK:        "llvm.wasm.memory.atomic.notify"
+// CHECK:        llvm.call @run_share(%{{.*}}, %[[FROM]], %[[TO]], %[[DONE]]) : (i32, i32, i32, i32) -> ()
 // CHECK-NEXT:   llvm.return
 // CHECK:      llvm.func @start(
 // CHECK:      llvm.func @help(%[[HELPER:.*]]: i32)
-// CHECK:        llvm.br ^[[AGAIN:.*]]
-// CHECK-NEXT: ^[[AGAIN]]:
-// CHECK-NEXT:   llvm.call @barrier() : () -> ()
-// CHECK:        llvm.call @run_share(%[[HELPER]], %{{.*}}, %{{.*}}) : (i32, i32, i32) -> ()
-// CHECK-NEXT:   llvm.call @barrier() : () -> ()
-// CHECK-NEXT:   llvm.br ^[[AGAIN]]
-// CHECK:      llvm.func internal @run_share(%[[THREAD:.*]]: i32, %{{.*}}: i32, %{{.*}}: i32)
+// CHECK:        "llvm.wasm.memory.atomic.wait32"
+// CHECK:        llvm.call @run_share(%[[HELPER]], %{{.*}}, %{{.*}}, %{{.*}}) : (i32, i32, i32, i32) -> ()
+// CHECK-NEXT:   llvm.br
+// CHECK:      llvm.func internal @run_share(%[[THREAD:.*]]: i32, %{{.*}}: i32, %{{.*}}: i32, %[[FIRST:.*]]: i32)
+// CHECK-DAG:    %[[ONE:.*]] = llvm.mlir.constant(1 : i32) : i32
+// CHECK-DAG:    %[[TWO:.*]] = llvm.mlir.constant(2 : i32) : i32
 // CHECK-DAG:    %[[THREE:.*]] = llvm.mlir.constant(3 : i32) : i32
+// CHECK-DAG:    %[[EACH:.*]] = llvm.mlir.constant(33 : i32) : i32
 // CHECK-DAG:    %[[ALL:.*]] = llvm.mlir.constant(100 : i32) : i32
-// CHECK-NOT:    llvm.call @barrier
+// CHECK:        llvm.call @claim(%[[THREAD]], %[[FIRST]], %[[ONE]]) : (i32, i32, i32) -> i32
+// CHECK:        llvm.call @finish(%{{.*}}, %{{.*}}) : (i32, i32) -> ()
 // CHECK:        llvm.call @small(
-// CHECK-NOT:    llvm.call @barrier
+// CHECK-NOT:    llvm.call @finish
 // CHECK:        llvm.call @small(
-// CHECK:        llvm.call @barrier() : () -> ()
-// CHECK:        %[[FEW:.*]] = llvm.icmp "ult" %[[THREADS:.*]], %[[THREE]] : i32
-// CHECK-NEXT:   %[[PARTS:.*]] = llvm.select %[[FEW]], %[[THREADS]], %[[THREE]]
-// CHECK-NEXT:   llvm.icmp "ult" %[[THREAD]], %[[PARTS]] : i32
-// CHECK:        %[[EACH:.*]] = llvm.udiv %[[ALL]], %[[PARTS]] : i32
-// CHECK-NEXT:   %[[BEGIN:.*]] = llvm.mul %[[EACH]], %[[THREAD]] : i32
-// CHECK:        %[[LAST:.*]] = llvm.icmp "eq" %{{.*}}, %[[PARTS]] : i32
+// CHECK:        %[[CHUNK:.*]] = llvm.call @claim(%[[THREAD]], %{{.*}}, %[[THREE]]) : (i32, i32, i32) -> i32
+// CHECK-NOT:    llvm.call @small
+// CHECK:        %[[BEGIN:.*]] = llvm.mul %[[CHUNK]], %[[EACH]] : i32
+// CHECK-NEXT:   %[[LAST:.*]] = llvm.icmp "eq" %[[CHUNK]], %[[TWO]] : i32
 // CHECK-NEXT:   %[[NEXT:.*]] = llvm.add %[[BEGIN]], %[[EACH]] : i32
 // CHECK-NEXT:   %[[END:.*]] = llvm.select %[[LAST]], %[[ALL]], %[[NEXT]]
 // CHECK:        llvm.call @large(%{{.*}}, %[[BEGIN]], %[[END]]) : (!llvm.ptr, i32, i32) -> ()
-// CHECK:      llvm.func internal @barrier()
-// CHECK:        llvm_ext.atomic_load
+// CHECK:        llvm.call @finish(%{{.*}}, %{{.*}}) : (i32, i32) -> ()
+// CHECK:      llvm.func internal @claim(
+// CHECK:        llvm_ext.atomic_compare_exchange
+// CHECK:      llvm.func internal @finish(
 // CHECK:        llvm_ext.atomic_add
-// CHECK:        llvm_ext.atomic_store
-// CHECK:        "llvm.wasm.memory.atomic.notify"
+// CHECK:        llvm_ext.atomic_load
 // CHECK:        "llvm.wasm.memory.atomic.wait32"
