@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import FloatAttr
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr
 from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import Attribute, OpResult, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr
@@ -28,7 +28,7 @@ class Convolution:
     """A two-dimensional convolution, channels last, without groups, that is the first generic of a region.
 
     Attributes:
-        op: the `linalg.generic`: `(n, y, x, o, ky, kx, c)`.
+        op: the `linalg.generic`: `(n, y, x, o, ky, kx, c)`, of floats, or of small integers with sums of 32 bits.
         input_operand: the region's operand that it reads, `(n, height, width, in_channels)`, padded already.
         filter_operand: the region's operand that is the filter, `(*taps, in_channels, out_channels)`.
     """
@@ -121,16 +121,27 @@ def _steps(expr: AffineExpr, at: int, tap: int) -> tuple[int, int] | None:
 
 
 def _multiplies(op: linalg.GenericOp) -> bool:
-    """Whether the body is `acc + x * w`."""
+    """Whether the body is `acc + x * w`, of floats or of integers that are extended with their sign."""
     ops = list(op.body.block.ops)
-    if (
-        len(ops) != 3
-        or not isinstance(ops[0], arith.MulfOp)
-        or not isinstance(ops[1], arith.AddfOp)
-    ):
+    if len(ops) < 3:
         return False
+    *widened, product, sum, _ = ops
     x, w, acc = op.body.block.args
-    return {ops[0].lhs, ops[0].rhs} == {x, w} and {ops[1].lhs, ops[1].rhs} == {ops[0].result, acc}
+    if isinstance(product, arith.MulfOp) and isinstance(sum, arith.AddfOp):
+        factors = {x, w}
+    elif isinstance(product, arith.MuliOp) and isinstance(sum, arith.AddiOp):
+        factors = set(map(_extended, (product.lhs, product.rhs)))
+        widened = [e for e in widened if not isinstance(e, arith.ExtSIOp)]
+    else:
+        return False
+    return not widened and factors == {x, w} and {sum.lhs, sum.rhs} == {product.result, acc}
+
+
+def _extended(value: SSAValue) -> SSAValue:
+    """What an integer is the extension of."""
+    if isinstance(value, OpResult) and isinstance(value.op, arith.ExtSIOp):
+        return value.op.input
+    return value
 
 
 def _starts_at_zero(op: linalg.GenericOp) -> bool:
@@ -142,4 +153,4 @@ def _starts_at_zero(op: linalg.GenericOp) -> bool:
     if not isinstance(value, OpResult) or not isinstance(value.op, arith.ConstantOp):
         return False
     attr = value.op.value
-    return isinstance(attr, FloatAttr) and attr.value.data == 0.0
+    return isinstance(attr, FloatAttr | IntegerAttr) and attr.value.data == 0

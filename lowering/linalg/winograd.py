@@ -5,7 +5,8 @@ transformed, the filter is transformed, both are multiplied as a batch of matric
 window, and the products are transformed back; the epilogue of the convolution follows the last one. The region
 of the filter depends on weights alone, so it becomes a launch that runs once, when the package is loaded.
 
-An infinity or a NaN in the input spreads to all results of its window.
+An infinity or a NaN in the input spreads to all results of its window. Convolutions of quantised integers give the very
+integers that they give directly (see `winograd_integers`).
 """
 
 from __future__ import annotations
@@ -13,27 +14,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from xdsl.builder import Builder
 from xdsl.context import Context
-from xdsl.dialects import arith
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp, StringAttr, TensorType, f32
+from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.dialects.linalg import ops as linalg
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.ir.affine import AffineExpr
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel, plan
-from webdnn.lowering.fast_math import NO_SPECIALS
 from webdnn.lowering.linalg.convolution import Convolution, match_convolution
 from webdnn.lowering.linalg.pads import zero_padded
-from webdnn.lowering.linalg.winograd_cost import choose_windows
-from webdnn.lowering.linalg.winograd_matrices import (
-    Matrix,
-    WinogradMatrices,
-    has_matrices,
-    winograd_matrices,
-)
+from webdnn.lowering.linalg.winograd_arithmetic import Arithmetic, arithmetic
+from webdnn.lowering.linalg.winograd_cost import candidate_windows, choose_windows
+from webdnn.lowering.linalg.winograd_matrices import Matrix
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, dims
 from webdnn.lowering.weights_function import entry_function
 
@@ -61,61 +55,42 @@ class WinogradConvolutions(ModulePass):
             found = match_convolution(region)
             if found is None or not _is_supported(found):
                 continue
-            windows = self._windows(found)
+            usable = {w: how for w in self._windows(found) if (how := arithmetic(found, w))}
+            windows = next(iter(usable), None) if self.window else choose_windows(found, usable)
             if windows is not None:
-                _Rewrite(region, found, windows).run()
+                _Rewrite(region, found, windows, usable[windows]).run()
 
-    def _windows(self, conv: Convolution) -> tuple[int, int] | None:
+    def _windows(self, conv: Convolution) -> list[tuple[int, int]]:
         if self.window:
             height, width = (self.window if taps > 1 else 1 for taps in conv.taps)
-            pairs = zip((height, width), conv.taps, strict=True)
-            return (height, width) if all(has_matrices(m, r) for m, r in pairs) else None
-        return choose_windows(conv)
+            return [(height, width)]
+        return candidate_windows(conv)
 
 
 def _is_supported(conv: Convolution) -> bool:
     return (
         isinstance(conv.filter_operand.owner, plan.WeightOp)
-        and conv.element_type == f32
         and conv.strides == conv.dilations == (1, 1)
         and conv.out_channels % 4 == 0
         and max(conv.taps) > 1
     )
 
 
-def _table(b: Builder, matrix: Matrix) -> SSAValue:
-    """A matrix of constants as a tensor of a kernel."""
-    type = TensorType(f32, [len(matrix), len(matrix[0])])
-    values = [float(c) for row in matrix for c in row]
-    return b.insert(arith.ConstantOp(DenseIntOrFPElementsAttr.from_list(type, values))).result
-
-
-def _linear_combination(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
-    """`acc + coefficient * x`. The flags let a lowering leave out products with 0 and 1."""
-    flags = arith.FastMathFlagsAttr(list(NO_SPECIALS))
-    coefficient, x, acc = args
-    term = b.insert(arith.MulfOp(coefficient, x, flags)).result
-    return b.insert(arith.AddfOp(acc, term, flags)).result
-
-
-def _product(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
-    x, w, acc = args
-    return b.insert(arith.AddfOp(b.insert(arith.MulfOp(x, w)).result, acc)).result
-
-
 class _Rewrite:
     """One convolution of `taps` with windows of `m` results along each axis."""
 
     def __init__(
-        self, region: kernel.RegionOp, conv: Convolution, windows: tuple[int, int]
+        self,
+        region: kernel.RegionOp,
+        conv: Convolution,
+        windows: tuple[int, int],
+        how: Arithmetic,
     ) -> None:
         self.region = region
         self.conv = conv
         self.m = windows
-        self.matrices: tuple[WinogradMatrices, WinogradMatrices] = (
-            winograd_matrices(windows[0], conv.taps[0]),
-            winograd_matrices(windows[1], conv.taps[1]),
-        )
+        self.how = how
+        self.matrices = how.matrices
         self.t = tuple(len(m.input) for m in self.matrices)
         """Inputs of a window along each axis."""
         self.counts = tuple(-(-n // m) for n, m in zip(conv.out_sizes, windows, strict=True))
@@ -136,6 +111,9 @@ class _Rewrite:
         result.name_hint = old.name_hint
         old.replace_all_uses_with(result)
         Rewriter.erase_op(self.region)
+        pad = self.conv.input_operand.owner
+        if isinstance(pad, kernel.RegionOp) and not any(v.uses for v in pad.outs):
+            Rewriter.erase_op(pad)  # one pad does for both
 
     def _insert(self, region: kernel.RegionOp, hint: str) -> SSAValue:
         region.attributes[kernel.HINT] = StringAttr(hint)
@@ -150,16 +128,17 @@ class _Rewrite:
         at: tuple[AffineExpr, AffineExpr],
         source: tuple[SSAValue, Sequence[AffineExpr]],
         shape: Sequence[int],
+        type: Attribute,
         out: Sequence[AffineExpr] | None = None,
     ) -> SSAValue:
         """`sum over the last dimension of matrix[at] * source`, over a result of `shape`."""
-        zero = r.fill(0.0, shape, f32)
+        zero = r.fill(0.0, shape, type)
         rank = len(shape)
         (result,) = r.generic(
-            [(_table(r.builder, matrix), at), source],
+            [(self.how.table(r.builder, matrix, type), at), source],
             [(zero, out or dims(rank))],
             "p" * rank + "r",
-            _linear_combination,
+            self.how.linear_combination,
         )
         return result
 
@@ -176,48 +155,71 @@ class _Rewrite:
             (a, i),
             (r.args[0], [d_n, ty * m0 + i, tx * m1 + j, ch]),
             [t0, n, h, w, t1, c],
+            self.how.factor,
         )
         a, b, d_n, ty, tx, ch, j = dims(7)
         both = self._combine(
-            r, horizontal.input, (b, j), (rows, [a, d_n, ty, tx, j, ch]), [t0, t1, n, h, w, c]
+            r,
+            horizontal.input,
+            (b, j),
+            (rows, [a, d_n, ty, tx, j, ch]),
+            [t0, t1, n, h, w, c],
+            self.how.factor,
         )
         return r.finish(both)
 
     def _filter_region(self) -> kernel.RegionOp:
         """`U[a, b, o / p, c, o % p] = sum over i, j of G[a, i] * G[b, j] * filter[i, j, c, o]`, in panels of
-        p output channels."""
+        p output channels; of integers `U[a, b, o / p, c / 2, o % p, c % 2]`."""
         r = RegionBuilder([self.conv.filter_operand])
-        (t0, t1), panel = self.t, self.panel
+        (t0, t1), panel, pairs = self.t, self.panel, self.how.pairs
         blocks, c = self.conv.out_channels // panel, self.conv.in_channels
         vertical, horizontal = self.matrices
-        a, kx, block, ch, o, ky = dims(6)
+        # a place in the panels: block, channel, column, and where channels lie in pairs, which of the two
+        panels = [blocks, c // pairs, panel] + ([pairs] if pairs > 1 else [])
+        a, b, *place, tap = dims(len(panels) + 3)
+        block, ch, o, *which = place
+        channel = ch * pairs + which[0] if which else ch
+        kx = b
         rows = self._combine(
             r,
             vertical.filter,
-            (a, ky),
-            (r.args[0], [ky, kx, ch, block * panel + o]),
-            [t0, self.conv.taps[1], blocks, c, panel],
+            (a, tap),
+            (r.args[0], [tap, kx, channel, block * panel + o]),
+            [t0, self.conv.taps[1], *panels],
+            self.how.factor,
         )
-        a, b, block, ch, o, kx = dims(6)
         both = self._combine(
-            r, horizontal.filter, (b, kx), (rows, [a, kx, block, ch, o]), [t0, t1, blocks, c, panel]
+            r,
+            horizontal.filter,
+            (b, tap),
+            (rows, [a, tap, *place]),
+            [t0, t1, *panels],
+            self.how.factor,
         )
         return r.finish(both)
+
+    def _panel_index(self, o: AffineExpr, c: AffineExpr) -> list[AffineExpr]:
+        """Where the transformed filter of input channel c and output channel o lies in the panels."""
+        pairs = self.how.pairs
+        if pairs == 1:
+            return [o // self.panel, c, o % self.panel]
+        return [o // self.panel, c // pairs, o % self.panel, c % pairs]
 
     def _product_region(self, inputs: SSAValue, filters: SSAValue) -> kernel.RegionOp:
         """`M[a, b, n, ty, tx, o] = sum over c of V[a, b, n, ty, tx, c] * U[a, b, o, c]`."""
         r = RegionBuilder([inputs, filters])
         shape = [*self.t, self.conv.batch, *self.counts, self.conv.out_channels]
         a, b, n, ty, tx, o, c = dims(7)
-        zero = r.fill(0.0, shape, f32)
+        zero = r.fill(0.0, shape, self.how.sum)
         (result,) = r.generic(
             [
                 (r.args[0], [a, b, n, ty, tx, c]),
-                (r.args[1], [a, b, o // self.panel, c, o % self.panel]),
+                (r.args[1], [a, b, *self._panel_index(o, c)]),
             ],
             [(zero, [a, b, n, ty, tx, o])],
             "ppppppr",
-            _product,
+            self.how.product,
         )
         return r.finish(result)
 
@@ -236,6 +238,7 @@ class _Rewrite:
             (oy, a),
             (r.args[0], [a, b, d_n, ty, tx, o]),
             [m0, t1, n, *self.counts, out],
+            self.how.sum,
         )
         d_n, y, x, o, b = dims(5)
         both = self._combine(
@@ -244,7 +247,9 @@ class _Rewrite:
             (x % m1, b),
             (rows, [y % m0, b, d_n, y // m0, x // m1, o]),
             [n, *self.conv.out_sizes, out],
+            self.how.sum,
         )
+        both = self.how.unscaled(r, both, [n, *self.conv.out_sizes, out])
         read: dict[SSAValue, SSAValue] = dict(zip(others, r.args[1:], strict=True))
         mapped: dict[SSAValue, SSAValue] = {self.conv.op.res[0]: both}
         for arg, operand in zip(self.region.body.block.args, self.region.ins, strict=True):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import product
+
+from xdsl.dialects.builtin import f32
+
 from webdnn.lowering.linalg.convolution import Convolution
 
 WINDOWS = {3: (4, 2), 5: (2,), 7: (2,)}
 """Results of a window that are tried, for each number of taps. Larger ones round too coarsely."""
 
-PRODUCTS = 7.0
-"""Multiply-adds of a matrix product or a direct convolution in a cycle."""
+PRODUCTS, INTEGER_PRODUCTS = 7.0, 11.0
+"""Multiply-adds of a matrix product or a direct convolution in a cycle: of floats, and of small integers."""
 
 TRANSFORM = 1.5
 """Cycles for each element of a transformed window, of the input or of the products."""
@@ -19,17 +24,21 @@ BYTES = 6.0
 LEAST_CHANNELS = 16
 
 
-def choose_windows(conv: Convolution) -> tuple[int, int] | None:
-    """Results of a window along each axis with which the convolution costs least; None if a direct one does."""
+def candidate_windows(conv: Convolution) -> list[tuple[int, int]]:
+    """Results of a window along each axis that are worth a try."""
     if min(conv.in_channels, conv.out_channels) < LEAST_CHANNELS:
-        return None
+        return []
+    heights, widths = (WINDOWS.get(t, (1,) if t == 1 else ()) for t in conv.taps)
+    return list(product(heights, widths))
+
+
+def choose_windows(conv: Convolution, windows: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
+    """Those of `windows` with which the convolution costs least; None if a direct one does."""
     best, best_cost = None, direct_cost(conv)
-    tried = [WINDOWS.get(taps, (1,) if taps == 1 else ()) for taps in conv.taps]
-    for height in tried[0]:
-        for width in tried[1]:
-            cost = winograd_cost(conv, (height, width))
-            if cost < 0.95 * best_cost:
-                best, best_cost = (height, width), cost
+    for tried in windows:
+        cost = winograd_cost(conv, tried)
+        if cost < 0.95 * best_cost:
+            best, best_cost = tried, cost
     return best
 
 
@@ -37,7 +46,13 @@ def direct_cost(conv: Convolution) -> float:
     """Cycles of a direct convolution."""
     height, width = conv.out_sizes
     taps = conv.taps[0] * conv.taps[1]
-    return conv.batch * height * width * taps * conv.in_channels * conv.out_channels / PRODUCTS
+    return (
+        conv.batch * height * width * taps * conv.in_channels * conv.out_channels / _products(conv)
+    )
+
+
+def _products(conv: Convolution) -> float:
+    return PRODUCTS if conv.element_type == f32 else INTEGER_PRODUCTS
 
 
 def winograd_cost(conv: Convolution, windows: tuple[int, int]) -> float:
@@ -48,7 +63,7 @@ def winograd_cost(conv: Convolution, windows: tuple[int, int]) -> float:
         count *= -(-size // m)
     c, o = conv.in_channels, conv.out_channels
     rows = -(-count // 6) * 6 if count > 6 else count + 1
-    products = elements * rows * c * o / PRODUCTS
-    filters = elements * c * o * 4 / BYTES
+    products = elements * rows * c * o / _products(conv)
+    filters = elements * c * o * (4 if conv.element_type == f32 else 2) / BYTES
     transforms = elements * count * (c + o) * TRANSFORM
     return max(products, filters) + transforms

@@ -31,37 +31,38 @@ class WinogradMatrices:
     output: Matrix
 
 
-def has_matrices(m: int, r: int) -> bool:
+def has_matrices(m: int, r: int, points: Sequence[int | Fraction] = POINTS) -> bool:
     """Whether there are points enough for `F(m, r)`."""
-    return m + r - 2 <= len(POINTS)
+    return m + r - 2 <= len(points)
 
 
-def winograd_matrices(m: int, r: int) -> WinogradMatrices:
-    """The matrices of `F(m, r)`.
+def winograd_matrices(
+    m: int, r: int, points: Sequence[int | Fraction] = POINTS
+) -> WinogradMatrices:
+    """The matrices of `F(m, r)`, where polynomials are evaluated at the first of `points`.
 
     A product of polynomials of degrees m - 1 and r - 1 is found from its values at `m + r - 2` points and
     its leading coefficient; the transpose of that algorithm computes a filter (Blahut, "Fast Algorithms for
     Signal Processing", 2010, chapter 5).
     """
-    points = [Fraction(p) for p in POINTS[: m + r - 2]]
-    if not has_matrices(m, r):
-        raise ValueError(f"F({m}, {r}) needs more than {len(POINTS)} points")
-    others = [[q for q in points if q != p] for p in points]
+    if not has_matrices(m, r, points):
+        raise ValueError(f"F({m}, {r}) needs more than {len(points)} points")
+    used = [Fraction(p) for p in points[: m + r - 2]]
+    others = [[q for q in used if q != p] for p in used]
     norms = [
-        prod((p - q for q in rest), start=Fraction(1))
-        for p, rest in zip(points, others, strict=True)
+        prod((p - q for q in rest), start=Fraction(1)) for p, rest in zip(used, others, strict=True)
     ]
     size = m + r - 1
     return WinogradMatrices(
         input=(
             *(_row(_from_roots(rest), size) for rest in others),
-            _row(_from_roots(points), size),
+            _row(_from_roots(used), size),
         ),
         filter=(
-            *(tuple(p**k / norm for k in range(r)) for p, norm in zip(points, norms, strict=True)),
+            *(tuple(p**k / norm for k in range(r)) for p, norm in zip(used, norms, strict=True)),
             _unit(r - 1, r),
         ),
-        output=tuple((*(p**i for p in points), Fraction(int(i == m - 1))) for i in range(m)),
+        output=tuple((*(p**i for p in used), Fraction(int(i == m - 1))) for i in range(m)),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xdsl.dialects import arith, vector
-from xdsl.dialects.builtin import FloatAttr
+from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType, VectorType
 from xdsl.ir import SSAValue
 
 from webdnn.lowering.fast_math import NO_SPECIALS
@@ -16,7 +16,8 @@ def add_multiple(evaluator: PointEvaluator, add: Apply, mul: Apply, acc: Acc) ->
 
     None where no factor is a known number, or the flags of the ops do not allow it.
     """
-    if not (_ignores_specials(add) and _ignores_specials(mul)):
+    is_integer = isinstance(add.type, IntegerType)
+    if not (is_integer or (_ignores_specials(add) and _ignores_specials(mul))):
         return None
     for factor, x in (mul.args, mul.args[::-1]):
         number = evaluator.number(factor)
@@ -35,6 +36,9 @@ def add_multiple(evaluator: PointEvaluator, add: Apply, mul: Apply, acc: Acc) ->
                 return _binary(evaluator, add, start, value)
             if number == -1:
                 return _difference(evaluator, start, value)
+            if is_integer:
+                multiple = _binary(evaluator, mul, value, evaluator.vector(factor))
+                return _binary(evaluator, add, start, multiple)
             return evaluator.fma(value, evaluator.vector(factor), start)
     return None
 
@@ -44,7 +48,9 @@ def _binary(evaluator: PointEvaluator, node: Apply, a: SSAValue, b: SSAValue) ->
 
 
 def _difference(evaluator: PointEvaluator, a: SSAValue, b: SSAValue) -> SSAValue:
-    return evaluator.emitter.pure(arith.SubfOp, (a, b), lambda: arith.SubfOp(a, b))
+    element = a.type.element_type if isinstance(a.type, VectorType) else a.type
+    subtract = arith.SubiOp if isinstance(element, IntegerType) else arith.SubfOp
+    return evaluator.emitter.pure(subtract, (a, b), lambda: subtract(a, b))
 
 
 def _ignores_specials(node: Apply) -> bool:
@@ -58,6 +64,6 @@ def _is_zero(value: SSAValue) -> bool:
         owner = owner.source.owner
     return (
         isinstance(owner, arith.ConstantOp)
-        and isinstance(owner.value, FloatAttr)
-        and owner.value.value.data == 0.0
+        and isinstance(owner.value, FloatAttr | IntegerAttr)
+        and owner.value.value.data == 0
     )

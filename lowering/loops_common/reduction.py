@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import prod
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import AnyFloat, FloatAttr, VectorType
+from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerType, VectorType
 from xdsl.ir import Attribute, SSAValue
 
 from webdnn.lowering.loops_common.coefficients import add_multiple
@@ -182,17 +182,19 @@ class ReductionEmitter:
         if (
             evaluator.width > 1
             and isinstance(node, Apply)
-            and isinstance(node.op, arith.AddfOp)
-            and isinstance(node.type, AnyFloat)
+            and isinstance(node.op, arith.AddfOp | arith.AddiOp)
+            and isinstance(node.type, AnyFloat | IntegerType)
         ):
             for acc, term in (node.args, node.args[::-1]):
                 if (
                     isinstance(acc, Acc)
                     and isinstance(term, Apply)
-                    and isinstance(term.op, arith.MulfOp)
+                    and isinstance(term.op, arith.MulfOp | arith.MuliOp)
                 ):
                     if (folded := add_multiple(evaluator, node, term, acc)) is not None:
                         return folded
+                    if isinstance(node.type, IntegerType):
+                        break
                     a, b = (evaluator.vector(f) for f in term.args)
                     return evaluator.fma(a, b, evaluator.vector(acc))
         return evaluator.vector(node)

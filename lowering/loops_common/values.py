@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from xdsl.dialects import arith, scf, vector
 from xdsl.dialects.builtin import (
     DenseIntOrFPElementsAttr,
-    FloatAttr,
     IndexType,
     IntegerAttr,
     VectorType,
@@ -431,7 +430,7 @@ class PointEvaluator:
     def number(self, node: Node) -> float | None:
         """The value of a constant, or of the constant that a table holds where its position is known."""
         match node:
-            case Const(value=FloatAttr() as attr):
+            case Const(value=attr):
                 return attr.value.data
             case Pick():
                 at = self.flat(node.at)

@@ -45,3 +45,34 @@ func.func @main(%x: tensor<1x9x9x16xf32>, %g: tensor<3x3x16x8xf32>) -> (tensor<1
   %d = nn.conv %x, %h strides [1 : i64, 1 : i64] dilations [1 : i64, 1 : i64] groups 1 : i64 : tensor<1x9x9x16xf32>, tensor<1x1x16x8xf32> -> tensor<1x9x9x8xf32>
   func.return %a, %b, %c, %d : tensor<1x4x4x8xf32>, tensor<1x5x5x8xf32>, tensor<1x7x7x8xf32>, tensor<1x9x9x8xf32>
 }
+
+// -----
+
+// Quantised factors: transformed to 16 bits, in pairs of channels; the sums of 32 bits are 900 times the result.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<1x6x6x16xi8>) -> tensor<1x4x4x8xi32> {
+  %f = nn.weight "f" : tensor<3x3x16x8xi8>
+  %w = nn.cast %x : tensor<1x6x6x16xi8> -> tensor<1x6x6x16xi16>
+  %c = nn.conv %w, %f strides [1 : i64, 1 : i64] dilations [1 : i64, 1 : i64] groups 1 : i64 : tensor<1x6x6x16xi16>, tensor<3x3x16x8xi8> -> tensor<1x4x4x8xi32>
+  func.return %c : tensor<1x4x4x8xi32>
+}
+// CHECK: hint = "winograd_input"
+// CHECK: arith.constant dense<{{\[\[}}2, 3, -4, -3, 2, 0]
+// CHECK: hint = "winograd_filter"
+// CHECK: -> tensor<6x6x1x1x1x8xi32> attributes {hint = "winograd_product"}
+// CHECK: ins(%{{.*}} : {{.*}}tensor<6x6x1x8x8x2xi16>) outs
+// CHECK: hint = "winograd_output"
+// CHECK: arith.constant -2023406815 : i32
+// CHECK: arith.constant 2 : i32
+// CHECK-NEXT: arith.shrsi
+
+// -----
+
+// Integers of 16 bits of which nothing is known might not fit once they are transformed.
+// CHECK-LABEL: func.func @main
+// CHECK-NOT: winograd
+func.func @main(%x: tensor<1x6x6x16xi16>) -> tensor<1x4x4x8xi32> {
+  %f = nn.weight "f" : tensor<3x3x16x8xi8>
+  %c = nn.conv %x, %f strides [1 : i64, 1 : i64] dilations [1 : i64, 1 : i64] groups 1 : i64 : tensor<1x6x6x16xi16>, tensor<3x3x16x8xi8> -> tensor<1x4x4x8xi32>
+  func.return %c : tensor<1x4x4x8xi32>
+}
