@@ -20,6 +20,7 @@ from webdnn.kernel_compiler import WASM_VARIANTS
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.lowering.target_wasm.launch_calls import PREPARE, RUN, RUN_RANGE
 from webdnn.lowering.target_wasm.plan_to_llvm import LowerPlanToLLVM
+from webdnn.lowering.target_wasm.warm_up import WARM_UP
 from webdnn.stages import Target, context, run_stages, stage_index
 
 EMISSIONS: dict[str, Target] = {
@@ -92,5 +93,5 @@ def _emitted(module: ModuleOp, stage: str, kind: str, relaxed: bool) -> bytes:
                 for op in code.ops
                 if isinstance(op, llvm.FuncOp) and op.body.blocks
             ]
-            entry = [n for n in (RUN, RUN_RANGE, PREPARE) if n in names]
+            entry = [n for n in (RUN, RUN_RANGE, WARM_UP, PREPARE) if n in names]
             return link([compile_object(code, features)], exports=entry or names)

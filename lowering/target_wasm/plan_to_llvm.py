@@ -27,10 +27,11 @@ from webdnn.lowering.target_wasm.launch_calls import (
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_bytes
 from webdnn.lowering.target_wasm.threaded_program import HELP, START, lower_threaded_program
 from webdnn.lowering.target_wasm.types import PTR
+from webdnn.lowering.target_wasm.warm_up import WARM_UP, warm_up_function
 
 
 def lower_program(program: plan.ProgramOp, layout: MemoryLayout, works: Works) -> list[llvm.FuncOp]:
-    """`run()`, `run_range(begin, end)`, and `prepare()` where there are launches at load.
+    """`run()`, `run_range(begin, end)`, `warm_up()`, and `prepare()` where there are launches at load.
 
     `run_range` runs the launches whose number is at least `begin` and less than `end`. The others call it, so that each
     launch is in the module once; the test before each launch costs nothing beside a kernel.
@@ -41,13 +42,14 @@ def lower_program(program: plan.ProgramOp, layout: MemoryLayout, works: Works) -
     for number, launch in enumerate(launches):
         call_in_range(emitter, number, launch, (begin, end), layout, works)
     emitter.block.add_op(llvm.ReturnOp())
-    return [*run_functions(launches), function(RUN_RANGE, 2, emitter)]
+    warm_up = warm_up_function(launches, layout, works)
+    return [*run_functions(launches), warm_up, function(RUN_RANGE, 2, emitter)]
 
 
 def entry_points(program: plan.ProgramOp, *, threads: bool = False) -> tuple[str, ...]:
     """The names of the functions that a module with this program exports."""
     at_load = (PREPARE,) if count_at_load(launches_of(program)) else ()
-    return (RUN, RUN_RANGE, *at_load, *((START, HELP) if threads else ()))
+    return (RUN, RUN_RANGE, WARM_UP, *at_load, *((START, HELP) if threads else ()))
 
 
 @dataclass(frozen=True)

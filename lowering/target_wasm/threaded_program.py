@@ -25,6 +25,7 @@ from webdnn.lowering.target_wasm.launch_calls import (
     run_functions,
 )
 from webdnn.lowering.target_wasm.layout import MemoryLayout
+from webdnn.lowering.target_wasm.warm_up import warm_up_function
 from webdnn.lowering.target_wasm.work_queues import (
     CLAIM,
     FINISH,
@@ -79,7 +80,8 @@ def lower_threaded_program(
 
     - `start(threads)` is called once, before all else;
     - `help(thread)` is called by the threads 1, 2, ... and never returns;
-    - `run()`, `run_range(begin, end)` and `prepare()` are for thread 0; they return when all is done.
+    - `run()`, `run_range(begin, end)` and `prepare()` are for thread 0; they return when all is done;
+    - `warm_up()` concerns the thread that calls it alone.
 
     All threads walk the same steps. Of each step they take chunks until there are none left, and then wait until all
     are finished. Which thread does what depends on who comes first, and what is computed does not.
@@ -88,6 +90,7 @@ def lower_threaded_program(
     control = Control(layout.control_offset)
     return [
         *run_functions(launches),
+        warm_up_function(launches, layout, works),
         _lead(control),
         _start(control),
         _help(control),

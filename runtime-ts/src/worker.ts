@@ -19,6 +19,8 @@ async function obey(message: ToWorker, port: Port): Promise<void> {
       if (stackEnd !== undefined) exports.__stack_pointer.value = stackEnd;
       if (thread === 0) exports.start(threads);
       port.postMessage({ kind: "ready" });
+      // All threads share the engine's code, so that of one is enough.
+      if (thread === 0) exports.warm_up?.();
       break;
     }
     case "help":

@@ -106,6 +106,21 @@ def test_helpers_may_be_late_or_end_or_never_come(
         np.testing.assert_array_equal(found, saved.one[name])
 
 
+def test_warm_up_does_nothing_to_the_memory(package: Package) -> None:
+    section = package.manifest["backends"]["wasm"]
+    pages, start = section["memory"]["pages"], section["weights"]["offset"]
+    engine = wasmtime.Engine()
+    store = wasmtime.Store(engine)
+    memory = wasmtime.Memory(store, wasmtime.MemoryType(wasmtime.Limits(pages, pages)))
+    before = np.random.default_rng(0).bytes(pages * PAGE - start)
+    memory.write(store, before, start)
+    module = wasmtime.Module(engine, bytes(package.files["wasm/simd128.wasm"]))
+    warm_up = wasmtime.Instance(store, module, [memory]).exports(store)["warm_up"]
+    assert isinstance(warm_up, wasmtime.Func)
+    warm_up(store)
+    assert memory.read(store, start, pages * PAGE) == before
+
+
 def test_modules(package: Package) -> None:
     section = package.manifest["backends"]["wasm"]
     features = [m["features"] for m in section["modules"]]
@@ -118,7 +133,7 @@ def test_modules(package: Package) -> None:
     pages, threads = section["memory"]["pages"], section["threads"]
     assert threads["stackBytes"] % 16 == 0
     assert (threads["maxPages"] - pages) * PAGE >= (threads["max"] - 1) * threads["stackBytes"]
-    functions = ["run", "run_range", "start", "help"]
+    functions = ["run", "run_range", "warm_up", "start", "help"]
     for module in section["modules"][:2]:
         code = bytes(package.files[module["file"]])
         assert imports(code) == [("env", "memory", "memory")]

@@ -36,5 +36,7 @@ export interface ThreadedExports {
   /** Called by each other thread; never returns. */
   readonly help: (thread: number) => void;
   readonly run_range: RunRange;
+  /** Lets the engine optimise the kernels before the first run. */
+  readonly warm_up?: () => void;
   readonly __stack_pointer: WebAssembly.Global;
 }

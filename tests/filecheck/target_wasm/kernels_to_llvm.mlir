@@ -50,7 +50,7 @@ kernel.func @dot(%x: memref<64xf32>, %y: memref<64xf32>, %out: memref<8xf32>) at
 
 // A truth value is a byte in memory; a branch becomes blocks, its result a block argument; the
 // operands may overlap.
-kernel.func @choose(%p: memref<4xi1>, %x: memref<4xf64>, %out: memref<4xf64>) attributes {num_outputs = 1 : i64, may_alias} {
+kernel.func @choose(%p: memref<4xi1>, %x: memref<4xf64>, %out: memref<4xf64>) attributes {num_outputs = 1 : i64, may_alias = array<i64: 0, 1, 2>} {
   %c1 = arith.constant 1 : index
   %t = memref.load %p[%c1] : memref<4xi1>
   %r = scf.if %t -> (f64) {

@@ -15,6 +15,17 @@ plan.program "main" {
   plan.launch_into @large(%x) : memref<16xf32>
 }
 
+// @small takes no part of its work, so it cannot be called for nothing.
+// CHECK:      llvm.func @warm_up() attributes {no_inline} {
+// CHECK-DAG:    %[[NONE:.*]] = llvm.mlir.constant(0 : i32) : i32
+// CHECK-DAG:    %[[TIMES:.*]] = llvm.mlir.constant(10000 : i32) : i32
+// CHECK-NOT:    llvm.call @small
+// CHECK:      ^[[CALL:.*]](%[[NUMBER:.*]]: i32):
+// CHECK:        llvm.call @large(%{{.*}}, %[[NONE]], %[[NONE]]) : (!llvm.ptr, i32, i32) -> ()
+// CHECK:        %[[NEXT:.*]] = llvm.add %[[NUMBER]], %{{.*}} : i32
+// CHECK-NEXT:   %[[MORE:.*]] = llvm.icmp "ult" %[[NEXT]], %[[TIMES]] : i32
+// CHECK-NEXT:   llvm.cond_br %[[MORE]], ^[[CALL]](%[[NEXT]] : i32), ^{{.*}}
+// CHECK:        llvm.return
 // CHECK:      llvm.func @run_range(%[[FROM:.*]]: i32, %[[TO:.*]]: i32)
 // CHECK:        %[[DONE:.*]] = llvm_ext.atomic_load
 // CHECK:        "llvm.wasm.memory.atomic.notify"
