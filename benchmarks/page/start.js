@@ -15,4 +15,10 @@ async function start({ module, backend, threads, url }) {
   return { ready, first };
 }
 
-globalThis.started = start(JSON.parse(decodeURIComponent(location.hash.slice(1))));
+/** Tells the server the times, or why there are none. */
+async function report(outcome) {
+  const said = await outcome.catch((error) => ({ failure: error.stack ?? String(error) }));
+  await fetch("/report", { method: "POST", body: JSON.stringify(said) });
+}
+
+await report(start(JSON.parse(decodeURIComponent(location.hash.slice(1)))));
