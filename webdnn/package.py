@@ -23,15 +23,32 @@ KernelEngine = Literal["wasmtime", "node", "chromium"]
 
 MANIFEST = "model.json"
 FORMAT = "webdnn-package"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 SHARD_BYTES = 8 * 2**20
 """Weights are cut into files of at most this many bytes, so that they load in parallel, can be cached, and are checked
 while others arrive."""
 
 
-def describe_file(name: str, content: bytes | memoryview) -> dict[str, Any]:
-    """What the manifest says of a file."""
-    return {"file": name, "bytes": len(content), "sha256": sha256(content).hexdigest()}
+PIECE_BYTES = 2**19
+"""Weights are hashed in pieces of so many bytes while they arrive: browsers hash a piece as a whole, and copy it before, which
+for larger ones costs them fresh memory each time."""
+
+
+def describe_file(
+    name: str, content: bytes | memoryview, piece: int | None = None
+) -> dict[str, Any]:
+    """What the manifest says of a file; its sum is that of the sums of its pieces, if `piece` (their bytes) is given."""
+    entry = {"file": name, "bytes": len(content), "sha256": _sum(content, piece)}
+    return entry if piece is None else {**entry, "piece": piece}
+
+
+def _sum(content: bytes | memoryview, piece: int | None) -> str:
+    if piece is None:
+        return sha256(content).hexdigest()
+    whole = sha256()
+    for start in range(0, len(content), piece):
+        whole.update(sha256(content[start : start + piece]).digest())
+    return whole.hexdigest()
 
 
 def check_output(folder: Path) -> None:
@@ -133,7 +150,7 @@ class Package:
                 raise WebDNNError(
                     "a file of the package is missing", where=entry["file"]
                 ) from error
-            if sha256(content).hexdigest() != entry["sha256"]:
+            if _sum(content, entry.get("piece")) != entry["sha256"]:
                 raise WebDNNError("a file of the package is damaged", where=entry["file"])
             files[entry["file"]] = content
         return Package(manifest, files)

@@ -23,7 +23,7 @@ from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
 from webdnn.lowering.kernels.cost import KernelCost
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_for
 from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module
-from webdnn.package import SHARD_BYTES, describe_file
+from webdnn.package import PIECE_BYTES, SHARD_BYTES, describe_file
 from webdnn.stages import Target
 
 Array = npt.NDArray[Any]
@@ -139,7 +139,7 @@ def _shards(image: memoryview, folder: str, files: Files) -> list[dict[str, Any]
     for number, start in enumerate(range(0, len(image), SHARD_BYTES)):
         name = f"{folder}/weights-{number}.bin"
         files[name] = image[start : start + SHARD_BYTES]
-        entries.append(describe_file(name, files[name]))
+        entries.append(describe_file(name, files[name], PIECE_BYTES))
     return entries
 
 

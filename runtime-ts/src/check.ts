@@ -64,7 +64,7 @@ type Fields<T> = {
     : Rule<T[K]>;
 };
 
-/** An object with these fields; others are ignored, so that a later version 1 may add some. */
+/** An object with these fields; others are ignored, so that a version may gain some later. */
 export function object<T>(fields: Fields<T>): Rule<T> {
   const rules = Object.entries(fields) as [string, Rule<unknown> | { optional: Rule<unknown> }][];
   return (value, path) => {

@@ -1,3 +1,4 @@
+import { Checksum, subtle } from "./checksum.js";
 import { ChecksumError, DownloadError, messageOf } from "./errors.js";
 import { isLocalFile, nodeModule } from "./location.js";
 import type { FileRef } from "./manifest.js";
@@ -68,9 +69,10 @@ export class Downloader {
     signal: AbortSignal,
     onBytes: (count: number) => void,
   ): Promise<void> {
-    if (this.#isLocal) await this.#readLocal(file, target, signal, onBytes);
-    else await this.#drain(file, await this.open(file, signal), target, onBytes);
-    await this.check(file, target);
+    const take = this.#taking(file, target, onBytes);
+    if (this.#isLocal) await this.#readLocal(file, target, signal, take.bytes);
+    else await this.#drain(file, await this.open(file, signal), target, take.bytes);
+    await take.check();
   }
 
   /** Read a file into memory of its own, and check its sum. */
@@ -99,28 +101,12 @@ export class Downloader {
     const copy = response.clone();
     const read = async (): Promise<Uint8Array<ArrayBuffer>> => {
       const target = new Uint8Array(file.bytes);
-      await this.#drain(file, copy, target, onBytes);
-      await this.check(file, target);
+      const take = this.#taking(file, target, onBytes);
+      await this.#drain(file, copy, target, take.bytes);
+      await take.check();
       return target;
     };
     return { response, bytes: read() };
-  }
-
-  /** @throws ChecksumError unless the SHA-256 sum of the bytes is the manifest's */
-  async check(file: FileRef, bytes: Uint8Array): Promise<void> {
-    if (!this.#verify) return;
-    const url = this.urlOf(file);
-    // What threads share cannot be handed out.
-    const own =
-      bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice();
-    const digest = await subtle(url).digest("SHA-256", own);
-    const found = Array.from(new Uint8Array(digest), (b) => b.toString(16).padStart(2, "0")).join(
-      "",
-    );
-    if (found !== file.sha256) {
-      const problem = `its SHA-256 is ${found}, not ${file.sha256}`;
-      throw new ChecksumError("checksum-mismatch", url, problem);
-    }
   }
 
   /** @throws ChecksumError if sums are to be compared and cannot be */
@@ -131,6 +117,20 @@ export class Downloader {
   /** Ask for a file over the network. */
   async open(file: FileRef, signal: AbortSignal): Promise<Response> {
     return this.#request(this.urlOf(file), signal);
+  }
+
+  /** What is done with the bytes of a file that come one after the other into `target`, and at the end. */
+  #taking(file: FileRef, target: Uint8Array, onBytes: (count: number) => void): Taking {
+    const sum = this.#verify ? new Checksum(file, this.urlOf(file), target) : undefined;
+    let filled = 0;
+    return {
+      bytes: async (count) => {
+        filled += count;
+        onBytes(count);
+        await sum?.advance(filled);
+      },
+      check: async () => sum?.check(),
+    };
   }
 
   get #isLocal(): boolean {
@@ -156,7 +156,7 @@ export class Downloader {
     file: FileRef,
     response: Response,
     target: Uint8Array,
-    onBytes: (count: number) => void,
+    onBytes: Taking["bytes"],
   ): Promise<void> {
     const url = this.urlOf(file);
     let filled = 0;
@@ -168,7 +168,7 @@ export class Downloader {
         if (filled + piece.length > target.length) wrongSize(url, "more than", target.length);
         target.set(piece, filled);
         filled += piece.length;
-        onBytes(piece.length);
+        await onBytes(piece.length);
       }
     } catch (error) {
       pieces?.cancel().catch(() => undefined);
@@ -182,7 +182,7 @@ export class Downloader {
     file: FileRef,
     target: Uint8Array,
     signal: AbortSignal,
-    onBytes: (count: number) => void,
+    onBytes: Taking["bytes"],
   ): Promise<void> {
     const url = this.urlOf(file);
     const { open } = nodeModule<typeof import("node:fs/promises")>("node:fs/promises");
@@ -198,7 +198,7 @@ export class Downloader {
           const { bytesRead } = await handle.read(target, filled, length, filled);
           if (bytesRead === 0) wrongSize(url, `${filled} bytes, not`, target.length);
           filled += bytesRead;
-          onBytes(bytesRead);
+          await onBytes(bytesRead);
         }
       } finally {
         await handle.close();
@@ -213,6 +213,13 @@ export class Downloader {
 const LOCAL_PIECE = 8 * 1024 * 1024;
 /** What is read at once; with larger pieces the system clears more memory, with smaller ones there are more promises. */
 const PIECE = 128 * 1024;
+
+interface Taking {
+  /** So many bytes more are there. */
+  bytes(count: number): Promise<void>;
+  /** All are there. */
+  check(): Promise<void>;
+}
 
 interface Pieces {
   /** The next piece, good until the one after it is asked for; nothing at the end. */
@@ -241,15 +248,4 @@ function piecesOf(body: ReadableStream<Uint8Array<ArrayBuffer>>): Pieces {
 
 function wrongSize(url: string, found: string, expected: number): never {
   throw new ChecksumError("checksum-mismatch", url, `has ${found} ${expected} bytes`);
-}
-
-function subtle(url: string): SubtleCrypto {
-  const found = globalThis.crypto?.subtle;
-  if (!found) {
-    const problem =
-      "its checksum cannot be verified, because crypto.subtle exists in secure contexts alone (https or localhost); " +
-      "load with verify: false to do without";
-    throw new ChecksumError("checksum-unavailable", url, problem);
-  }
-  return found;
 }

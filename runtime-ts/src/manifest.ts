@@ -28,8 +28,10 @@ export interface TensorInfo {
 export interface FileRef {
   readonly file: string;
   readonly bytes: number;
-  /** Lower-case hexadecimal. */
+  /** Lower-case hexadecimal: the SHA-256 sum of the file or, with `piece`, of the SHA-256 sums of its pieces in a row. */
   readonly sha256: string;
+  /** Bytes of a piece; the last one may be shorter. */
+  readonly piece?: number;
 }
 
 /** A range of bytes. */
@@ -147,7 +149,7 @@ export type BackendName = "webgpu" | "wasm";
 /** `model.json`. */
 export interface Manifest {
   readonly format: "webdnn-package";
-  readonly version: 1;
+  readonly version: 2;
   readonly generator: string;
   readonly name: string;
   readonly inputs: readonly TensorInfo[];

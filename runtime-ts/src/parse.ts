@@ -31,6 +31,7 @@ const fileFields = {
   file: text(FILE, "a relative path inside the package"),
   bytes: size,
   sha256: text(SHA256, "64 lower-case hexadecimal digits"),
+  piece: { optional: integer(1) },
 };
 const file = object<FileRef>(fileFields);
 const rangeFields = { offset: size, bytes: size };
@@ -123,7 +124,7 @@ const webgpu = object<WebGpuSection>({
 
 const manifestForm = object<Manifest>({
   format: oneOf("webdnn-package"),
-  version: oneOf(1),
+  version: oneOf(2),
   generator: text(),
   name: text(),
   inputs: list(tensor),

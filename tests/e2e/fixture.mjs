@@ -11,6 +11,7 @@ const COUNT = 100;
 const BIAS_OFFSET = 512;
 const WEIGHT_BYTES = BIAS_OFFSET + COUNT * 4;
 /** The first shard ends in the middle of the bias. */
+const PIECE_BYTES = 256;
 const SHARD_BYTES = [600, WEIGHT_BYTES - 600];
 
 /** The size of an element in wasm memory, and its storage type on the GPU. */
@@ -80,6 +81,16 @@ const roundUp = (n, step) => Math.ceil(n / step) * step;
  * @property {boolean} [prepare] whether the scale is read from where a launch at load copies it
  */
 
+/** @param {Uint8Array | undefined} content @returns {string} the sum of a file that is hashed in pieces */
+function sumOfSums(content = new Uint8Array()) {
+  const whole = createHash("sha256");
+  for (let at = 0; at < content.length; at += PIECE_BYTES) {
+    const piece = content.subarray(at, at + PIECE_BYTES);
+    whole.update(createHash("sha256").update(piece).digest());
+  }
+  return whole.digest("hex");
+}
+
 /**
  * The files of the package by name; "model.json" is an object still, so that tests can spoil it.
  *
@@ -102,14 +113,15 @@ export async function makePackage(options = {}) {
     let begin = 0;
     return SHARD_BYTES.map((bytes, i) => {
       begin += bytes;
-      return add(`${folder}/weights-${i}.bin`, weights.slice(begin - bytes, begin));
+      const shard = add(`${folder}/weights-${i}.bin`, weights.slice(begin - bytes, begin));
+      return { ...shard, sha256: sumOfSums(files.get(shard.file)), piece: PIECE_BYTES };
     });
   };
   const main = { dtype: /** @type {DType} */ ("float32"), shape: [1, COUNT] };
   const copies = dtypes.map((dtype) => ({ dtype, shape: [COPIED] }));
   const manifest = {
     format: "webdnn-package",
-    version: 1,
+    version: 2,
     generator: "fixture",
     name: "tiny",
     inputs: [{ name: "x", ...main }, ...copies.map((c) => ({ name: `in_${c.dtype}`, ...c }))],

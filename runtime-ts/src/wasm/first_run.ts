@@ -16,6 +16,8 @@ export class FirstRun {
   readonly #atLoad: number;
   #prepared = 0;
   #preparing: Promise<void> | undefined;
+  /** Launches at load that are under way before a run. */
+  #step: Promise<void> | undefined;
   #isRunning = false;
   /** When what arrives had its last turn. */
   #paused = 0;
@@ -25,7 +27,7 @@ export class FirstRun {
     this.#arrivals = arrivals;
     this.#executor = executor;
     this.#atLoad = section.prepare ?? 0;
-    this.ready = arrivals.complete.then(() => (this.#isRunning ? undefined : this.#prepareRest()));
+    this.ready = this.#prepareAsTheyCome();
     // What goes wrong goes wrong in the first run again, which says so.
     this.ready.catch(() => undefined);
   }
@@ -45,6 +47,7 @@ export class FirstRun {
   async run(): Promise<void> {
     this.#isRunning = true;
     try {
+      await this.#step;
       const { launches } = this.#section;
       let next = this.#atLoad;
       while (next < launches.length && !this.#arrivals.isComplete) {
@@ -63,6 +66,24 @@ export class FirstRun {
     }
   }
 
+  /** Run each launch at load as soon as its weights are there, until a run or a profile sees to the rest. */
+  async #prepareAsTheyCome(): Promise<void> {
+    const { launches } = this.#section;
+    try {
+      while (this.#prepared < this.#atLoad) {
+        await this.#arrivals.until(launches[this.#prepared]?.weights);
+        if (this.#isRunning || this.#preparing) break;
+        this.#step = this.#advance(this.#prepared, this.#atLoad).then((next) => {
+          this.#prepared = next;
+        });
+        await this.#step;
+      }
+    } finally {
+      // What is wrong with the weights is said first.
+      await this.#arrivals.complete;
+    }
+  }
+
   /** The launch before which another one at load has to run; `end` where there is none left. */
   #nextPreparation(end: number): number {
     if (this.#prepared === this.#atLoad) return end;
@@ -72,6 +93,7 @@ export class FirstRun {
   /** Once they have been begun, it is for all: no two runs share the memory. */
   #prepareRest(): Promise<void> {
     this.#preparing ??= (async () => {
+      await this.#step;
       if (this.#prepared < this.#atLoad) await this.#executor.run(this.#prepared, this.#atLoad);
       this.#prepared = this.#atLoad;
     })();
