@@ -55,5 +55,5 @@ export interface BackendContext {
   readonly onBytes: (count: number) => void;
 }
 
-/** How many files are read at once. */
-export const PARALLEL_DOWNLOADS = 6;
+/** How many files are read at once; each lies in memory as a whole until it has been handed to the GPU. */
+export const PARALLEL_DOWNLOADS = 3;
