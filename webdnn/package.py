@@ -25,8 +25,8 @@ MANIFEST = "model.json"
 FORMAT = "webdnn-package"
 FORMAT_VERSION = 2
 SHARD_BYTES = 32 * 2**20
-"""Weights are cut into files of at most this many bytes, so that they load in parallel and can be cached. Each file costs
-a browser a pipe between two of its processes, in fresh memory: with files of 8 MiB VGG16 starts a fifth later."""
+"""Weights are cut into files of at most this many bytes, so that they load in parallel and can be cached. Each file
+costs a browser a pipe between two of its processes, in fresh memory: with files of 8 MiB VGG16 starts a fifth later."""
 
 
 PIECE_BYTES = 2**19
