@@ -11,9 +11,7 @@ from xdsl.ir import Attribute, Block, OpResult, SSAValue
 
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.nn.base import element_of
-
-Range = tuple[int, int]
-"""The least and the greatest element, both included."""
+from webdnn.lowering.integer_range import Range, fits
 
 
 def range_of(value: SSAValue) -> Range:
@@ -110,6 +108,4 @@ def _of_scalar(value: SSAValue, element: Callable[[SSAValue], Range | None]) -> 
             found = lhs[0] - rhs[1], lhs[1] - rhs[0]
         case _:
             pass
-    if found is None or found[0] < whole[0] or found[1] > whole[1]:
-        return whole
-    return found
+    return found if found is not None and fits(found, whole) else whole

@@ -111,9 +111,6 @@ class _Rewrite:
         result.name_hint = old.name_hint
         old.replace_all_uses_with(result)
         Rewriter.erase_op(self.region)
-        pad = self.conv.input_operand.owner
-        if isinstance(pad, kernel.RegionOp) and not any(v.uses for v in pad.outs):
-            Rewriter.erase_op(pad)  # one pad does for both
 
     def _insert(self, region: kernel.RegionOp, hint: str) -> SSAValue:
         region.attributes[kernel.HINT] = StringAttr(hint)

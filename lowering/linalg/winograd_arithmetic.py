@@ -21,10 +21,10 @@ from xdsl.ir import Attribute, SSAValue
 from webdnn.dialects.dtypes import dense_attr, numpy_dtype
 from webdnn.dialects.nn.base import element_of
 from webdnn.lowering.fast_math import NO_SPECIALS
+from webdnn.lowering.integer_range import FACTOR, fits
 from webdnn.lowering.linalg.convolution import Convolution
 from webdnn.lowering.linalg.integer_ranges import range_of, type_range
 from webdnn.lowering.linalg.winograd_integers import (
-    FACTOR,
     WORD,
     has_integer_matrices,
     integer_matrices,
@@ -136,6 +136,6 @@ def _in_integers(conv: Convolution, pairs: Sequence[tuple[int, int]]) -> Arithme
     )
     if most >= 1 << (WORD - 1 - shift):
         return None
-    if any(low < FACTOR[0] or high > FACTOR[1] for low, high in factors):
+    if not all(fits(f, FACTOR) for f in factors):
         return None
     return Arithmetic((vertical.matrices, horizontal.matrices), i16, i32, scale)

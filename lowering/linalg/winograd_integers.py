@@ -16,6 +16,7 @@ from fractions import Fraction
 from functools import cache
 from math import lcm
 
+from webdnn.lowering.integer_range import Range
 from webdnn.lowering.linalg.winograd_matrices import (
     Matrix,
     WinogradMatrices,
@@ -24,12 +25,6 @@ from webdnn.lowering.linalg.winograd_matrices import (
 )
 
 POINTS = (0, 1, -1, 2, Fraction(-1, 2))
-
-Range = tuple[int, int]
-"""The least and the greatest integer, both included."""
-
-FACTOR: Range = (-(1 << 15), (1 << 15) - 1)
-"""The factors of the instruction for products."""
 
 WORD = 32
 """Bits of a sum."""

@@ -26,13 +26,11 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import element_of, float_attr, int_list, shape_of, size_of
 from webdnn.dialects.weight_store import WeightStore, weights_of
+from webdnn.lowering.integer_range import FACTOR, fits
 from webdnn.lowering.nn.fold_channel_affine import static_values
-from webdnn.lowering.nn.integer_ranges import Range, Ranges, fits
+from webdnn.lowering.nn.integer_ranges import Ranges
 from webdnn.lowering.nn.recognize_normalize import erase_dead_ops, number_of
 from webdnn.lowering.weights_function import entry_function
-
-FACTOR: Range = (-(1 << 15), (1 << 15) - 1)
-"""What the factors of a product may be, so that a CPU has an instruction for it."""
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,7 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import element_of, size_of
 from webdnn.dialects.weight_store import WeightStore
-
-Range = tuple[int, int]
-"""The least and the greatest element, both included."""
+from webdnn.lowering.integer_range import Range, fits
 
 LOOKED_AT = 1 << 14
 """Weights of at most so many elements are looked at; of larger ones the type alone says what they may hold, so that the
@@ -33,11 +31,6 @@ def type_range(value: SSAValue) -> Range:
         return 0, 1
     limits = np.iinfo(numpy_dtype(element))
     return int(limits.min), int(limits.max)
-
-
-def fits(inner: Range, outer: Range) -> bool:
-    """Whether all integers of one range are in the other."""
-    return outer[0] <= inner[0] and inner[1] <= outer[1]
 
 
 @dataclass

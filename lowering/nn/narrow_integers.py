@@ -27,8 +27,9 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import element_of, shape_of, size_of
 from webdnn.dialects.weight_store import WeightStore, weights_of
+from webdnn.lowering.integer_range import Range, fits
 from webdnn.lowering.nn.fold_channel_affine import static_values
-from webdnn.lowering.nn.integer_ranges import MOVES, Range, Ranges, fits
+from webdnn.lowering.nn.integer_ranges import MOVES, Ranges
 from webdnn.lowering.nn.recognize_normalize import erase_dead_ops, number_of
 from webdnn.lowering.weights_function import entry_function
 
