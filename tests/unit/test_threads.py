@@ -21,7 +21,7 @@ HELPERS = RUN.with_name("helpers_in_node.mjs")
 
 MODEL = """
 <ir_version: 10, opset_import: ["" : 21]>
-example (float[1, 8, 31, 31] x, float[24, 8, 3, 3] w, float[24, 24] v) => (float[1, 24] y, float[961, 24] z)
+example (float[1, 8, 31, 31] x, float[24, 8, 3, 3] w, float[24, 24] v) => (float[1, 24] y, float[961, 24] z, float[1, 48, 15, 15] p)
 <int64[2] rows = {961, 24}> {
   c = Conv<pads = [1, 1, 1, 1]>(x, w)
   r = Relu(c)
@@ -32,9 +32,13 @@ example (float[1, 8, 31, 31] x, float[24, 8, 3, 3] w, float[24, 24] v) => (float
   z = Add(s, f)
   g = GlobalAveragePool(r)
   y = Flatten(g)
+  h = Sigmoid(c)
+  k = Concat<axis = 1>(h, r)
+  p = MaxPool<kernel_shape = [3, 3], strides = [2, 2]>(k)
 }
 """
-"""Kernels that are shared (ragged, and with several stages), and small ones that are not."""
+"""Kernels that are shared (ragged, with several stages, with results that are parts of a tensor), and small ones that are
+not."""
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +123,11 @@ def test_warm_up_does_nothing_to_the_memory(package: Package) -> None:
     assert isinstance(warm_up, wasmtime.Func)
     warm_up(store)
     assert memory.read(store, start, pages * PAGE) == before
+
+
+def test_parts_of_a_tensor_are_shared(package: Package) -> None:
+    launches = package.manifest["backends"]["wasm"]["launches"]
+    assert sum("_part_" in launch["kernel"] for launch in launches) >= 2
 
 
 def test_modules(package: Package) -> None:
