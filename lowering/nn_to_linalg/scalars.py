@@ -8,6 +8,7 @@ from typing import TypeAlias
 from xdsl.builder import Builder
 from xdsl.dialects import arith, math
 from xdsl.dialects.builtin import AnyFloat, IndexType, IntegerType, Signedness, f32, i1
+from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.dialects.nn import elementwise as ew
@@ -195,7 +196,25 @@ def _compare(predicate: str) -> Emit:
     return lambda b, element, args: compare(b, predicate, args[0], args[1], is_unsigned(element))
 
 
-_MAX = _by_kind(arith.MaximumfOp, arith.MaxSIOp, arith.MaxUIOp)
+def _extremum(
+    float_op: type[arith.MaximumfOp] | type[arith.MinimumfOp],
+    signed_op: type[Operation],
+    unsigned_op: type[Operation],
+) -> Emit:
+    """The greater or the lesser of two numbers; a NaN wins. ONNX does not say which zero of two is the greater."""
+    of_integers = _by_kind(float_op, signed_op, unsigned_op)
+
+    def emit(b: Builder, element: Attribute, args: Sequence[SSAValue]) -> SSAValue:
+        if isinstance(element, AnyFloat):
+            flags = arith.FastMathFlagsAttr([FastMathFlag.NO_SIGNED_ZEROS])
+            x, y = args
+            return _insert(b, float_op(x, y, flags))
+        return of_integers(b, element, args)
+
+    return emit
+
+
+_MAX = _extremum(arith.MaximumfOp, arith.MaxSIOp, arith.MaxUIOp)
 
 EMITTERS: dict[type[Operation], Emit] = {
     ew.AbsOp: _abs,
@@ -235,7 +254,7 @@ EMITTERS: dict[type[Operation], Emit] = {
     ew.TruncModOp: _trunc_mod,
     ew.PowOp: _pow,
     ew.MaxOp: _MAX,
-    ew.MinOp: _by_kind(arith.MinimumfOp, arith.MinSIOp, arith.MinUIOp),
+    ew.MinOp: _extremum(arith.MinimumfOp, arith.MinSIOp, arith.MinUIOp),
     ew.AndOp: _math(arith.AndIOp),
     ew.OrOp: _math(arith.OrIOp),
     ew.XorOp: _math(arith.XOrIOp),

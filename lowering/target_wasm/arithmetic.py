@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from math import isnan
 from typing import Any, cast
 
-from xdsl.dialects import arith, llvm
+import numpy as np
+from xdsl.dialects import arith, llvm, vector
 from xdsl.dialects.builtin import (
     BFloat16Type,
     DenseIntOrFPElementsAttr,
@@ -13,12 +15,15 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     IntegerType,
     VectorType,
+    f32,
+    f64,
     i32,
 )
 from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.dialects import llvm_ext, vector_ext
+from webdnn.dialects.dtypes import array_of_dense
 from webdnn.lowering.target_wasm import index_arithmetic
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.half_bits import bits_of
@@ -178,10 +183,14 @@ def _min_max_integer(emitter: Emitter, op: Operation) -> None:
         index_arithmetic.note_min_max(emitter, op)
 
 
-def has_no_nans(op: Operation) -> bool:
-    """Whether a flag of the op says that a NaN among its operands need not be looked for."""
+def has_flag(op: Operation, flag: FastMathFlag) -> bool:
+    """Whether a flag for fast arithmetic is set on an op."""
     flags = op.properties.get("fastmath")
-    return isinstance(flags, arith.FastMathFlagsAttr) and FastMathFlag.NO_NANS in flags.data
+    return isinstance(flags, arith.FastMathFlagsAttr) and flag in flags.data
+
+
+_REGISTERS = (VectorType(f32, [4]), VectorType(f64, [2]))
+"""The vectors of floats that a register of wasm holds."""
 
 
 def min_max_float(
@@ -189,7 +198,9 @@ def min_max_float(
 ) -> SSAValue:
     """`maximumf`, `minimumf` (a NaN wins) or `maxnumf`, `minnumf` (a NaN loses); with `no_nans`, y where x is a NaN."""
     if no_nans:
-        # one instruction on vectors: pmax or pmin
+        if x.type in _REGISTERS:
+            # one instruction, which LLVM does not make of a comparison with zero
+            return emitter.intrinsic(f"llvm.wasm.p{name[:3]}.{{}}", [y, x], x.type)
         return emitter.select(emitter.fcmp("olt" if "max" in name else "ogt", y, x), x, y)
     if name in ("maximumf", "minimumf"):
         return emitter.intrinsic(f"llvm.{name[:-1]}.{{}}", [x, y], x.type)
@@ -200,9 +211,28 @@ def min_max_float(
 
 
 def _min_max_float(emitter: Emitter, op: Operation) -> None:
-    x, y = (emitter.get(v) for v in op.operands)
+    operands = list(op.operands)
     name = op.name.removeprefix("arith.")
-    emitter.set(op.results[0], min_max_float(emitter, name, x, y, no_nans=has_no_nans(op)))
+    one = has_flag(op, FastMathFlag.NO_NANS)
+    if not one and "num" not in name and has_flag(op, FastMathFlag.NO_SIGNED_ZEROS):
+        # beside a known number, one instruction lets a NaN win too
+        operands.sort(key=_is_known_number, reverse=True)
+        one = _is_known_number(operands[0])
+    x, y = (emitter.get(v) for v in operands)
+    emitter.set(op.results[0], min_max_float(emitter, name, x, y, no_nans=one))
+
+
+def _is_known_number(value: SSAValue) -> bool:
+    """Whether a value is a constant, in all lanes, and no NaN."""
+    if isinstance(value.owner, vector.BroadcastOp):
+        value = value.owner.source
+    match value.owner:
+        case arith.ConstantOp(value=FloatAttr() as number):
+            return not isnan(number.value.data)
+        case arith.ConstantOp(value=DenseIntOrFPElementsAttr() as numbers):
+            return not np.isnan(array_of_dense(numbers)).any()
+        case _:
+            return False
 
 
 def _negf(emitter: Emitter, op: Operation) -> None:

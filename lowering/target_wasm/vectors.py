@@ -13,11 +13,12 @@ from xdsl.dialects.builtin import (
     VectorType,
     i32,
 )
+from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.dialects import llvm_ext, vector_ext
 from webdnn.lowering.target_wasm import ops
-from webdnn.lowering.target_wasm.arithmetic import has_no_nans, min_max_float
+from webdnn.lowering.target_wasm.arithmetic import has_flag, min_max_float
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.types import convert_type, lanes
 from webdnn.lowering.value_notation import element_type
@@ -220,7 +221,7 @@ def _combine(
 def _reduction(emitter: Emitter, op: Operation) -> None:
     """By halves, as a tree: the order of a sum is ours to choose, and this one is fast and accurate."""
     assert isinstance(op, vector.ReductionOp)
-    kind, no_nans = op.kind.data.value, has_no_nans(op)
+    kind, no_nans = op.kind.data.value, has_flag(op, FastMathFlag.NO_NANS)
     value = emitter.get(op.vector)
     count = lanes(value.type)
     assert count is not None

@@ -21,7 +21,8 @@ HELPERS = RUN.with_name("helpers_in_node.mjs")
 
 MODEL = """
 <ir_version: 10, opset_import: ["" : 21]>
-example (float[1, 8, 31, 31] x, float[24, 8, 3, 3] w, float[24, 24] v) => (float[1, 24] y, float[961, 24] z, float[1, 48, 15, 15] p)
+example (float[1, 8, 31, 31] x, float[24, 8, 3, 3] w, float[24, 24] v)
+  => (float[1, 24] y, float[961, 24] z, float[1, 48, 15, 15] p)
 <int64[2] rows = {961, 24}> {
   c = Conv<pads = [1, 1, 1, 1]>(x, w)
   r = Relu(c)
@@ -37,8 +38,7 @@ example (float[1, 8, 31, 31] x, float[24, 8, 3, 3] w, float[24, 24] v) => (float
   p = MaxPool<kernel_shape = [3, 3], strides = [2, 2]>(k)
 }
 """
-"""Kernels that are shared (ragged, with several stages, with results that are parts of a tensor), and small ones that are
-not."""
+"""Kernels that are shared (ragged, with several stages, with results that are parts of a tensor), and small ones."""
 
 
 @pytest.fixture(scope="module")

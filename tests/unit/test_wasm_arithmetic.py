@@ -135,6 +135,26 @@ def test_float_ops(type: str, lanes: int | None) -> None:
 
 
 @pytest.mark.parametrize("type", ["f32", "f64", "f16"])
+@pytest.mark.parametrize("lanes", [None, 2, 4, 8])
+@pytest.mark.parametrize("number", [0.0, -1.5, np.inf])
+@pytest.mark.parametrize("op", ["maximumf", "minimumf"])
+@np.errstate(all="ignore")
+def test_extrema_beside_a_known_number(
+    type: str, lanes: int | None, number: float, op: str
+) -> None:
+    a, _ = _float_pairs(type)
+    want = {"maximumf": np.maximum, "minimumf": np.minimum}[op](a, DTYPES[type](number))
+    text = "0x7F800000" if type == "f32" else "0x7FF0000000000000" if type == "f64" else "0x7C00"
+    known = f"arith.constant {text if np.isinf(number) else number} : {type}"
+    spread = f"%n = {known}\n%c = vector.broadcast %n : {type} to {{T}}"
+    for operands in ("%a, %c", "%c, %a"):
+        body = f"{spread if lanes else f'%c = {known}'}\n"
+        body += f"%r = arith.{op} {operands} fastmath<nsz> : {{T}}"
+        got = apply(body, [a], [type], type, lanes)
+        np.testing.assert_array_equal(got.astype(np.float64), want.astype(np.float64))
+
+
+@pytest.mark.parametrize("type", ["f32", "f64", "f16"])
 @pytest.mark.parametrize("lanes", [None, 4])
 def test_float_comparisons(type: str, lanes: int | None) -> None:
     a, b = _float_pairs(type)

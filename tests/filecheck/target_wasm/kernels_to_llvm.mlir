@@ -75,6 +75,23 @@ kernel.func @choose(%p: memref<4xi1>, %x: memref<4xf64>, %out: memref<4xf64>) at
 // CHECK-NEXT: ^[[AFTER]](%[[R:.*]]: f64):
 // CHECK:        llvm.store %[[R]]
 
+// The greater of a vector and a known number is one instruction, in which a NaN wins; any two vectors take more.
+kernel.func @clip(%x: memref<4xf32>, %out: memref<4xf32>) attributes {num_outputs = 1 : i64} {
+  %c0 = arith.constant 0 : index
+  %zero = arith.constant 0.0 : f32
+  %zeros = vector.broadcast %zero : f32 to vector<4xf32>
+  %v = vector.load %x[%c0] : memref<4xf32>, vector<4xf32>
+  %a = arith.maximumf %zeros, %v fastmath<nsz> : vector<4xf32>
+  %b = arith.minimumf %a, %v fastmath<nsz> : vector<4xf32>
+  vector.store %b, %out[%c0] : memref<4xf32>, vector<4xf32>
+  kernel.return
+}
+
+// CHECK:      llvm.func @clip
+// CHECK:        %[[V:.*]] = llvm.load %{{.*}} -> vector<4xf32>
+// CHECK:        %[[A:.*]] = llvm.call_intrinsic "llvm.wasm.pmax.v4f32"(%[[V]], %{{.*}})
+// CHECK:        llvm.call_intrinsic "llvm.minimum.v4f32"(%[[A]], %[[V]])
+
 // What is no kernel of level `loops` stays.
 func.func @untouched() {
   func.return
