@@ -1,10 +1,9 @@
 import { Checksum, subtle } from "./checksum.js";
 import { ChecksumError, DownloadError, messageOf } from "./errors.js";
-import { isLocalFile, nodeModule } from "./location.js";
+import { isLocalFile, isNode, nodeModule } from "./location.js";
 import type { FileRef } from "./manifest.js";
-
-/** The `fetch` to read files with. */
-export type Fetch = (url: string, init: { signal: AbortSignal }) => Promise<Response>;
+import { Readers } from "./readers.js";
+import { type Fetch, request, wrongSize } from "./request.js";
 
 /** How much of the files of a back end has arrived. */
 export interface Progress {
@@ -19,6 +18,8 @@ export class Downloader {
   readonly #base: URL;
   readonly #fetch: Fetch | undefined;
   readonly #verify: boolean;
+  /** Read what is large aside, where there are workers and the caller has no `fetch` of his own. */
+  readonly #readers: Readers | undefined;
 
   /**
    * @param base the URL of the manifest
@@ -29,6 +30,7 @@ export class Downloader {
     this.#base = base;
     this.#fetch = fetch;
     this.#verify = verify;
+    if (!fetch && !isNode && typeof Worker !== "undefined") this.#readers = new Readers(verify);
   }
 
   /** The URL of a file of the package. */
@@ -46,7 +48,7 @@ export class Downloader {
         throw new DownloadError(url, messageOf(error), { cause: error });
       });
     } else {
-      const response = await this.#request(url, signal);
+      const response = await request(url, signal, this.#fetch);
       content = await response.text().catch((error: unknown) => {
         throw new DownloadError(url, messageOf(error), { cause: error });
       });
@@ -69,6 +71,8 @@ export class Downloader {
     signal: AbortSignal,
     onBytes: (count: number) => void,
   ): Promise<void> {
+    const url = this.urlOf(file);
+    if (await this.#readers?.into(file, url, target, signal, onBytes)) return;
     const take = this.#taking(file, target, onBytes);
     if (this.#isLocal) await this.#readLocal(file, target, signal, take.bytes);
     else await this.#drain(file, await this.open(file, signal), target, take.bytes);
@@ -114,9 +118,14 @@ export class Downloader {
     if (this.#verify) subtle(this.#base.href);
   }
 
+  /** No more files will be read. */
+  close(): void {
+    this.#readers?.close();
+  }
+
   /** Ask for a file over the network. */
   async open(file: FileRef, signal: AbortSignal): Promise<Response> {
-    return this.#request(this.urlOf(file), signal);
+    return request(this.urlOf(file), signal, this.#fetch);
   }
 
   /** What is done with the bytes of a file that come one after the other into `target`, and at the end. */
@@ -135,21 +144,6 @@ export class Downloader {
 
   get #isLocal(): boolean {
     return this.#fetch === undefined && isLocalFile(this.#base);
-  }
-
-  async #request(url: string, signal: AbortSignal): Promise<Response> {
-    const fetch: Fetch = this.#fetch ?? ((u, init) => globalThis.fetch(u, init));
-    let response: Response;
-    try {
-      response = await fetch(url, { signal });
-    } catch (error) {
-      throw new DownloadError(url, messageOf(error), { cause: error });
-    }
-    if (!response.ok) {
-      const problem = `the server answered ${response.status} ${response.statusText}`.trim();
-      throw new DownloadError(url, problem, { status: response.status });
-    }
-    return response;
   }
 
   async #drain(
@@ -244,8 +238,4 @@ function piecesOf(body: ReadableStream<Uint8Array<ArrayBuffer>>): Pieces {
     return value;
   };
   return { next, cancel: () => reader.cancel() };
-}
-
-function wrongSize(url: string, found: string, expected: number): never {
-  throw new ChecksumError("checksum-mismatch", url, `has ${found} ${expected} bytes`);
 }

@@ -1,5 +1,5 @@
 export type { LaunchProfile, Profile, Tensors } from "./backend.js";
-export type { Fetch, Progress } from "./download.js";
+export type { Progress } from "./download.js";
 export type { TypedArray } from "./dtypes.js";
 export {
   AbortedError,
@@ -22,3 +22,4 @@ export { type LoadOptions, load } from "./load.js";
 export type * from "./manifest.js";
 export type { Model } from "./model.js";
 export { parseManifest } from "./parse.js";
+export type { Fetch } from "./request.js";

@@ -1,6 +1,6 @@
 import type { Backend, BackendContext } from "./backend.js";
 import { Cancellation } from "./cancel.js";
-import { Downloader, type Fetch, type Progress } from "./download.js";
+import { Downloader, type Progress } from "./download.js";
 import {
   type BackendFailure,
   CompileError,
@@ -15,6 +15,7 @@ import { manifestUrl } from "./location.js";
 import type { BackendName } from "./manifest.js";
 import { Model } from "./model.js";
 import { parseManifest } from "./parse.js";
+import type { Fetch } from "./request.js";
 import { createWasmBackend } from "./wasm/backend.js";
 import { createWebGpuBackend } from "./webgpu/backend.js";
 
@@ -68,8 +69,7 @@ const PASSABLE = [
  * @throws ManifestError, DownloadError, ChecksumError, AbortedError
  */
 export async function load(url: string | URL, options: LoadOptions = {}): Promise<Model> {
-  const { backends = ["webgpu", "wasm"], signal, fetch, verify = true, threads } = options;
-  const complete = options.complete ?? true;
+  const { backends = ["webgpu", "wasm"], fetch, verify = true, threads } = options;
   if (threads !== undefined && !(Number.isInteger(threads) && threads > 0)) {
     throw new UnsupportedError(`there cannot be ${threads} threads`);
   }
@@ -77,6 +77,19 @@ export async function load(url: string | URL, options: LoadOptions = {}): Promis
     if (!Object.hasOwn(CREATE, name)) throw new UnsupportedError(`there is no back end "${name}"`);
   }
   const downloader = new Downloader(manifestUrl(url), fetch, verify);
+  const loading = loadWith(downloader, backends, options);
+  const close = (): void => downloader.close();
+  loading.then(({ backend }) => backend.arrived).then(close, close);
+  return (await loading).model;
+}
+
+/** Take the first of the back ends that can run the package; its weights may still be on their way. */
+async function loadWith(
+  downloader: Downloader,
+  backends: readonly BackendName[],
+  options: LoadOptions,
+): Promise<{ model: Model; backend: Backend }> {
+  const { signal, threads, complete = true } = options;
   downloader.ensureCanVerify();
   const opening = new Cancellation(signal);
   const manifest = parseManifest(await opening.run(() => downloader.json(opening.signal)));
@@ -114,7 +127,7 @@ export async function load(url: string | URL, options: LoadOptions = {}): Promis
             throw error;
           });
       }
-      return new Model(manifest, backend, failures);
+      return { model: new Model(manifest, backend, failures), backend };
     } catch (error) {
       if (!(error instanceof WebDNNError) || !PASSABLE.some((c) => error instanceof c)) throw error;
       failures.push({ backend: name, code: error.code, reason: error.message, error });

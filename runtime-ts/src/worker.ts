@@ -1,14 +1,17 @@
-/** The script of a thread of a model: a file of its own beside the runtime, because a strict policy allows no other. */
+/** The script of a thread of a model, or of a worker that reads its files: a file of its own beside the runtime, because a strict policy allows no other. */
 import { messageOf } from "./errors.js";
 import { nodeModule } from "./location.js";
+import { FileReading, type FromReader, type ToReader } from "./reading.js";
 import { runEach } from "./wasm/executor.js";
 import type { FromWorker, ThreadedExports, ToWorker } from "./wasm/messages.js";
 
 interface Port {
-  postMessage(message: FromWorker): void;
+  postMessage(message: FromWorker | FromReader, transfer?: ArrayBuffer[]): void;
 }
 
 let exports: ThreadedExports;
+/** Of a worker that reads files, in place of running a model. */
+let reading: FileReading | undefined;
 
 async function obey(message: ToWorker, port: Port): Promise<void> {
   switch (message.kind) {
@@ -35,7 +38,12 @@ async function obey(message: ToWorker, port: Port): Promise<void> {
   }
 }
 
-function listen(message: ToWorker, port: Port): void {
+function listen(message: ToWorker | ToReader, port: Port): void {
+  if (message.kind === "read" || message.kind === "give" || message.kind === "stop") {
+    reading ??= new FileReading((said, transfer) => port.postMessage(said, transfer));
+    reading.obey(message);
+    return;
+  }
   obey(message, port).catch((error: unknown) => {
     port.postMessage({ kind: "failed", reason: messageOf(error) });
   });
