@@ -1,50 +1,18 @@
 import { ChecksumError } from "./errors.js";
 import type { FileRef } from "./manifest.js";
+import { PieceSums } from "./piece_sums.js";
 
-/** The sum of a file from those of its pieces. */
-export class PieceSums {
-  readonly #file: FileRef;
-  readonly #url: string;
-  readonly #sums: Promise<ArrayBuffer>[] = [];
-
-  constructor(file: FileRef, url: string) {
-    this.#file = file;
-    this.#url = url;
-  }
-
-  /**
-   * Take the next piece, which has been copied when this returns.
-   *
-   * @param bytes as many as the manifest says of a piece, all of the file if it says nothing; the last one has what is left
-   * @returns settles when at most this one of the pieces is not done
-   */
-  async add(bytes: Uint8Array): Promise<void> {
-    this.#sums.push(this.#digest(bytes));
-    await this.#sums.at(-2);
-  }
-
-  /** @throws ChecksumError unless the sum is the manifest's */
-  async check(): Promise<void> {
-    const sums = await Promise.all(this.#sums);
-    const whole = this.#file.piece === undefined ? sums[0] : undefined;
-    const all = new Uint8Array(sums.length * 32);
-    for (const [i, sum] of sums.entries()) all.set(new Uint8Array(sum), i * 32);
-    const found = hex(whole ?? (await this.#digest(all)));
-    if (found === this.#file.sha256) return;
-    const problem = `its SHA-256 is ${found}, not ${this.#file.sha256}`;
-    throw new ChecksumError("checksum-mismatch", this.#url, problem);
-  }
-
-  #digest(bytes: Uint8Array): Promise<ArrayBuffer> {
-    // What threads share cannot be handed out.
-    const own =
-      bytes.buffer instanceof ArrayBuffer ? (bytes as Uint8Array<ArrayBuffer>) : bytes.slice();
-    return subtle(this.#url).digest("SHA-256", own);
-  }
+/** @throws ChecksumError unless the sum is the manifest's */
+export function compare(found: string, file: FileRef, url: string): void {
+  if (found === file.sha256) return;
+  const problem = `its SHA-256 is ${found}, not ${file.sha256}`;
+  throw new ChecksumError("checksum-mismatch", url, problem);
 }
 
 /** The sum of a file, computed piece by piece while it arrives: nothing is left to do at its end, and large copies are spared. */
 export class Checksum {
+  readonly #file: FileRef;
+  readonly #url: string;
   readonly #content: Uint8Array;
   readonly #piece: number;
   readonly #sums: PieceSums;
@@ -53,7 +21,9 @@ export class Checksum {
 
   /** @param content where the file will be, of exactly its size */
   constructor(file: FileRef, url: string, content: Uint8Array) {
-    this.#sums = new PieceSums(file, url);
+    this.#file = file;
+    this.#url = url;
+    this.#sums = new PieceSums(file.piece !== undefined);
     this.#content = content;
     this.#piece = file.piece ?? content.length;
   }
@@ -77,7 +47,7 @@ export class Checksum {
   /** @throws ChecksumError unless the sum is the manifest's */
   async check(): Promise<void> {
     await this.advance(this.#content.length);
-    await this.#sums.check();
+    compare(await this.#sums.sum(), this.#file, this.#url);
   }
 }
 
@@ -91,8 +61,4 @@ export function subtle(url: string): SubtleCrypto {
     throw new ChecksumError("checksum-unavailable", url, problem);
   }
   return found;
-}
-
-function hex(sum: ArrayBuffer): string {
-  return Array.from(new Uint8Array(sum), (b) => b.toString(16).padStart(2, "0")).join("");
 }

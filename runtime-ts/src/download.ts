@@ -2,7 +2,7 @@ import { Checksum, subtle } from "./checksum.js";
 import { ChecksumError, DownloadError, messageOf } from "./errors.js";
 import { isLocalFile, isNode, nodeModule } from "./location.js";
 import type { FileRef } from "./manifest.js";
-import { Readers } from "./readers.js";
+import { Reader } from "./reader.js";
 import { type Fetch, request, wrongSize } from "./request.js";
 
 /** How much of the files of a back end has arrived. */
@@ -18,8 +18,8 @@ export class Downloader {
   readonly #base: URL;
   readonly #fetch: Fetch | undefined;
   readonly #verify: boolean;
-  /** Read what is large aside, where there are workers and the caller has no `fetch` of his own. */
-  readonly #readers: Readers | undefined;
+  /** Reads what is large, where there are workers and the caller gives no `fetch`. */
+  readonly #reader: Reader | undefined;
 
   /**
    * @param base the URL of the manifest
@@ -30,7 +30,7 @@ export class Downloader {
     this.#base = base;
     this.#fetch = fetch;
     this.#verify = verify;
-    if (!fetch && !isNode && typeof Worker !== "undefined") this.#readers = new Readers(verify);
+    if (!fetch && !isNode && typeof Worker !== "undefined") this.#reader = new Reader(verify);
   }
 
   /** The URL of a file of the package. */
@@ -72,7 +72,7 @@ export class Downloader {
     onBytes: (count: number) => void,
   ): Promise<void> {
     const url = this.urlOf(file);
-    if (await this.#readers?.into(file, url, target, signal, onBytes)) return;
+    if (await this.#reader?.into(file, url, target, signal, onBytes)) return;
     const take = this.#taking(file, target, onBytes);
     if (this.#isLocal) await this.#readLocal(file, target, signal, take.bytes);
     else await this.#drain(file, await this.open(file, signal), target, take.bytes);
@@ -120,7 +120,7 @@ export class Downloader {
 
   /** No more files will be read. */
   close(): void {
-    this.#readers?.close();
+    this.#reader?.close();
   }
 
   /** Ask for a file over the network. */
@@ -154,10 +154,10 @@ export class Downloader {
   ): Promise<void> {
     const url = this.urlOf(file);
     let filled = 0;
-    const pieces = response.body ? piecesOf(response.body) : undefined;
+    const reader = response.body?.getReader();
     try {
       for (;;) {
-        const piece = await pieces?.next();
+        const piece = (await reader?.read())?.value;
         if (!piece) break;
         if (filled + piece.length > target.length) wrongSize(url, "more than", target.length);
         target.set(piece, filled);
@@ -165,7 +165,7 @@ export class Downloader {
         await onBytes(piece.length);
       }
     } catch (error) {
-      pieces?.cancel().catch(() => undefined);
+      reader?.cancel().catch(() => undefined);
       if (error instanceof ChecksumError) throw error;
       throw new DownloadError(url, messageOf(error), { cause: error });
     }
@@ -205,37 +205,9 @@ export class Downloader {
 }
 
 const LOCAL_PIECE = 8 * 1024 * 1024;
-/** What is read at once; with larger pieces the system clears more memory, with smaller ones there are more promises. */
-const PIECE = 128 * 1024;
-
 interface Taking {
   /** So many bytes more are there. */
   bytes(count: number): Promise<void>;
   /** All are there. */
   check(): Promise<void>;
-}
-
-interface Pieces {
-  /** The next piece, good until the one after it is asked for; nothing at the end. */
-  next(): Promise<Uint8Array | undefined>;
-  cancel(): Promise<void>;
-}
-
-/** The pieces of a body, in one buffer where the engine can read into one: new buffers cost a fifth of a download's time. */
-function piecesOf(body: ReadableStream<Uint8Array<ArrayBuffer>>): Pieces {
-  let reader: ReadableStreamBYOBReader;
-  try {
-    reader = body.getReader({ mode: "byob" });
-  } catch {
-    const plain = body.getReader();
-    return { next: async () => (await plain.read()).value, cancel: () => plain.cancel() };
-  }
-  let buffer = new ArrayBuffer(PIECE);
-  const next = async (): Promise<Uint8Array | undefined> => {
-    const { done, value } = await reader.read(new Uint8Array(buffer));
-    if (done || !value) return undefined;
-    buffer = value.buffer;
-    return value;
-  };
-  return { next, cancel: () => reader.cancel() };
 }

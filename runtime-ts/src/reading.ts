@@ -1,8 +1,7 @@
-/** What a worker does that reads and checks files; see `readers.ts` for the page's part. */
-import { PieceSums } from "./checksum.js";
-import { ChecksumError, DownloadError, messageOf } from "./errors.js";
+/** What a worker does that reads and checks files; see `reader.ts` for the page's part. */
+import { messageOf } from "./errors.js";
 import type { FileRef } from "./manifest.js";
-import { request, wrongSize } from "./request.js";
+import { PieceSums } from "./piece_sums.js";
 
 /** A file to read. */
 export interface ReadRequest {
@@ -12,14 +11,12 @@ export interface ReadRequest {
   readonly file: FileRef;
   readonly verify: boolean;
   /** Where it goes, if the worker can write there. */
-  readonly target: Uint8Array<SharedArrayBuffer> | undefined;
+  readonly target: Uint8Array | undefined;
 }
 
 /** To a worker that reads. */
 export type ToReader =
   | ReadRequest
-  /** Read it no further. */
-  | { readonly kind: "stop"; readonly id: number }
   /** A buffer comes back. */
   | { readonly kind: "give"; readonly buffer: ArrayBuffer };
 
@@ -32,26 +29,26 @@ export type FromReader =
       readonly bytes: number;
       readonly buffer?: ArrayBuffer;
     }
-  /** All are, and their sum is right. */
-  | { readonly kind: "read"; readonly id: number }
-  | { readonly kind: "unread"; readonly id: number; readonly failure: ReadFailure };
-
-/** What is left of an error on its way from one thread to another. */
-export interface ReadFailure {
-  readonly isChecksum: boolean;
-  readonly message: string;
-  readonly status: number | undefined;
-}
+  /** It is at its end; its sum, if that was asked for. */
+  | { readonly kind: "read"; readonly id: number; readonly sum: string | undefined }
+  /** It cannot be read in this way. */
+  | { readonly kind: "unable"; readonly id: number }
+  /** It cannot be read: why not, and the HTTP status where there was a response. */
+  | {
+      readonly kind: "unread";
+      readonly id: number;
+      readonly problem: string;
+      readonly status?: number;
+    };
 
 /** What is read at once. */
 const READ = 128 * 1024;
 /** The most buffers, of a piece of a file each, that are under way: as much as arrives while the page is busy for a while. */
-const BUFFERS = 24;
+const BUFFERS = 48;
 
 /** Reads files, as many at once as it is asked for. */
 export class FileReading {
   readonly #post: (message: FromReader, transfer: ArrayBuffer[]) => void;
-  readonly #stops = new Map<number, AbortController>();
   readonly #free: ArrayBuffer[] = [];
   readonly #waiting: ((buffer: ArrayBuffer) => void)[] = [];
   #made = 0;
@@ -63,66 +60,54 @@ export class FileReading {
   /** Do what the page says. */
   obey(message: ToReader): void {
     if (message.kind === "give") this.#give(message.buffer);
-    else if (message.kind === "stop") this.#stops.get(message.id)?.abort();
     else void this.#serve(message);
   }
 
-  async #serve(wanted: ReadRequest): Promise<void> {
-    const { id } = wanted;
-    const stop = new AbortController();
-    this.#stops.set(id, stop);
+  async #serve({ id, url, file, verify, target }: ReadRequest): Promise<void> {
     try {
-      await this.#read(wanted, stop.signal);
-      this.#post({ kind: "read", id }, []);
-    } catch (error) {
-      const isChecksum = error instanceof ChecksumError;
-      const status = error instanceof DownloadError ? error.status : undefined;
-      const failure = { isChecksum, message: messageOf(error), status };
-      this.#post({ kind: "unread", id, failure }, []);
-    } finally {
-      stop.abort();
-      this.#stops.delete(id);
-    }
-  }
-
-  async #read(wanted: ReadRequest, signal: AbortSignal): Promise<void> {
-    const { id, url, file, verify, target } = wanted;
-    const size = file.piece as number;
-    const sums = verify ? new PieceSums(file, url) : undefined;
-    const response = await request(url, signal);
-    const fill = filling(response.body);
-    let total = 0;
-    for (;;) {
-      const { buffer, filled } = await this.#fill(fill, size);
-      if (filled === 0) {
-        this.#give(buffer);
-        break;
-      }
-      if (total + filled > file.bytes) wrongSize(url, "more than", file.bytes);
-      const piece = new Uint8Array(buffer, 0, filled);
-      const summed = sums?.add(piece);
-      target?.set(piece, total);
-      total += filled;
-      if (target) {
-        this.#give(buffer);
-        this.#post({ kind: "piece", id, bytes: filled }, []);
+      const { ok, status, statusText, body } = await fetch(url);
+      if (ok) {
+        const reader = readerOf(body);
+        if (!reader) {
+          this.#post({ kind: "unable", id }, []);
+          return;
+        }
+        const sums = verify ? new PieceSums(true) : undefined;
+        await this.#read(id, filling(reader), file.piece as number, sums, target);
+        this.#post({ kind: "read", id, sum: await sums?.sum() }, []);
       } else {
-        this.#post({ kind: "piece", id, bytes: filled, buffer }, [buffer]);
+        this.#post({ kind: "unread", id, problem: statusText, status }, []);
       }
-      await summed;
+    } catch (error) {
+      this.#post({ kind: "unread", id, problem: messageOf(error) }, []);
     }
-    if (total !== file.bytes) wrongSize(url, `${total} bytes, not`, file.bytes);
-    await sums?.check();
   }
 
-  async #fill(fill: Fill, bytes: number): ReturnType<Fill> {
-    const buffer = await this.#take(bytes);
-    try {
-      return await fill(buffer, bytes);
-    } catch (error) {
-      // It went down with the stream.
-      this.#made--;
-      throw error;
+  async #read(
+    id: number,
+    fill: Fill,
+    size: number,
+    sums: PieceSums | undefined,
+    target: ReadRequest["target"],
+  ): Promise<void> {
+    for (let total = 0; ; ) {
+      const { buffer, filled: bytes } = await fill(await this.#take(size), size);
+      if (bytes === 0) {
+        this.#give(buffer);
+        return;
+      }
+      const piece = new Uint8Array(buffer, 0, bytes);
+      const summed = sums?.add(piece);
+      if (!target) {
+        this.#post({ kind: "piece", id, bytes, buffer }, [buffer]);
+      } else {
+        // A file that is too long is stopped by the page.
+        if (total + bytes <= target.length) target.set(piece, total);
+        this.#give(buffer);
+        this.#post({ kind: "piece", id, bytes }, []);
+      }
+      total += bytes;
+      await summed;
     }
   }
 
@@ -138,9 +123,17 @@ export class FileReading {
   }
 
   #give(buffer: ArrayBuffer): void {
-    const next = this.#waiting.shift();
-    if (next) next(buffer);
-    else this.#free.push(buffer);
+    const next = this.#waiting.shift() ?? ((free) => this.#free.push(free));
+    next(buffer);
+  }
+}
+
+/** Nothing where the engine reads into buffers of its own alone, which would have to be copied. */
+function readerOf(body: Response["body"]): ReadableStreamBYOBReader | undefined {
+  try {
+    return body?.getReader({ mode: "byob" });
+  } catch {
+    return undefined;
   }
 }
 
@@ -150,14 +143,7 @@ type Fill = (
   bytes: number,
 ) => Promise<{ buffer: ArrayBuffer; filled: number }>;
 
-function filling(body: ReadableStream<Uint8Array<ArrayBuffer>> | null): Fill {
-  if (!body) return async (buffer) => ({ buffer, filled: 0 });
-  let reader: ReadableStreamBYOBReader;
-  try {
-    reader = body.getReader({ mode: "byob" });
-  } catch {
-    return copying(body.getReader());
-  }
+function filling(reader: ReadableStreamBYOBReader): Fill {
   let isOver = false;
   return async (given, bytes) => {
     let buffer = given;
@@ -167,25 +153,8 @@ function filling(body: ReadableStream<Uint8Array<ArrayBuffer>> | null): Fill {
       const { done, value } = await reader.read(new Uint8Array(buffer, filled, room));
       isOver = done;
       if (!value) break;
-      buffer = value.buffer;
+      buffer = value.buffer as ArrayBuffer;
       filled += value.length;
-    }
-    return { buffer, filled };
-  };
-}
-
-/** Where the engine reads into buffers of its own alone. */
-function copying(reader: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>): Fill {
-  let rest: Uint8Array | undefined;
-  return async (buffer, bytes) => {
-    let filled = 0;
-    while (filled < bytes) {
-      rest = rest?.length ? rest : (await reader.read()).value;
-      if (!rest) break;
-      const part = rest.subarray(0, bytes - filled);
-      new Uint8Array(buffer).set(part, filled);
-      filled += part.length;
-      rest = rest.subarray(part.length);
     }
     return { buffer, filled };
   };

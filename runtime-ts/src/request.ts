@@ -19,11 +19,13 @@ export async function request(
   } catch (error) {
     throw new DownloadError(url, messageOf(error), { cause: error });
   }
-  if (!response.ok) {
-    const problem = `the server answered ${response.status} ${response.statusText}`.trim();
-    throw new DownloadError(url, problem, { status: response.status });
-  }
+  if (!response.ok) refused(url, response.status, response.statusText);
   return response;
+}
+
+/** @throws DownloadError */
+export function refused(url: string, status: number, text: string): never {
+  throw new DownloadError(url, `the server answered ${status} ${text}`.trim(), { status });
 }
 
 /** @throws ChecksumError */

@@ -39,7 +39,7 @@ async function obey(message: ToWorker, port: Port): Promise<void> {
 }
 
 function listen(message: ToWorker | ToReader, port: Port): void {
-  if (message.kind === "read" || message.kind === "give" || message.kind === "stop") {
+  if (message.kind === "read" || message.kind === "give") {
     reading ??= new FileReading((said, transfer) => port.postMessage(said, transfer));
     reading.obey(message);
     return;

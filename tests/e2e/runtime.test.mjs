@@ -207,6 +207,8 @@ test("wasm: one thread where a page is not isolated, and the console says so onc
   assert.equal(result.warnings.length, 1);
   assert.match(result.warnings[0], /one thread.*not cross-origin isolated.*Cross-Origin-Opener/);
   assert.ok(!result.served.some((/** @type {string} */ path) => path.includes("threads")));
+  // A worker reads the weights all the same.
+  assert.ok(result.served.includes("/worker.js"));
 });
 
 test("wasm: one thread where the script of the threads is missing, or a policy forbids it", async () => {

@@ -8,8 +8,8 @@ export class WorkerError extends Error {
 }
 
 /** A worker, in a browser or in Node. */
-export interface Thread {
-  post(message: ToWorker): void;
+export interface Thread<To = ToWorker> {
+  post(message: To, transfer?: ArrayBuffer[]): void;
   terminate(): void;
   /** Whether the process (of Node) goes on for its sake. */
   keepsAlive(yes: boolean): void;
@@ -22,10 +22,10 @@ export interface Thread {
  * @param onLoss told if its script cannot be loaded, or it comes to an end
  * @throws WorkerError
  */
-export function startThread(
-  onMessage: (message: FromWorker) => void,
+export function startThread<To = ToWorker, From = FromWorker>(
+  onMessage: (message: From) => void,
   onLoss: (reason: string) => void,
-): Thread {
+): Thread<To> {
   try {
     return isNode ? inNode(onMessage, onLoss) : inBrowser(onMessage, onLoss);
   } catch (error) {
@@ -33,28 +33,28 @@ export function startThread(
   }
 }
 
-function inBrowser(
-  onMessage: (message: FromWorker) => void,
+function inBrowser<To, From>(
+  onMessage: (message: From) => void,
   onLoss: (reason: string) => void,
-): Thread {
+): Thread<To> {
   // Spelled as bundlers look for it.
   const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-  worker.onmessage = ({ data }: MessageEvent<FromWorker>) => onMessage(data);
+  worker.onmessage = ({ data }: MessageEvent<From>) => onMessage(data);
   worker.onerror = (event) => {
     event.preventDefault();
     onLoss(event.message || "its script could not be loaded");
   };
   return {
-    post: (message) => worker.postMessage(message),
+    post: (message, transfer = []) => worker.postMessage(message, transfer),
     terminate: () => worker.terminate(),
     keepsAlive: () => undefined,
   };
 }
 
-function inNode(
-  onMessage: (message: FromWorker) => void,
+function inNode<To, From>(
+  onMessage: (message: From) => void,
   onLoss: (reason: string) => void,
-): Thread {
+): Thread<To> {
   const { Worker: NodeWorker } =
     nodeModule<typeof import("node:worker_threads")>("node:worker_threads");
   const worker = new NodeWorker(new URL("./worker.js", import.meta.url));
