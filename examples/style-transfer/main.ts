@@ -98,11 +98,11 @@ function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(2)} MB`;
 }
 
-/** Bytes that came over the network for the package and the page's script. */
-function transferred(): number {
+/** Bytes of the manifest and the page's scripts as they came over the network; a page is not told of what its workers read. */
+function transferredForPage(): number {
   const entries = performance.getEntriesByType("resource") as PerformanceResourceTiming[];
   return entries
-    .filter((entry) => /\/package\/|\.js$/.test(new URL(entry.name).pathname))
+    .filter((entry) => /\.js(on)?$/.test(new URL(entry.name).pathname))
     .reduce((sum, entry) => sum + entry.encodedBodySize, 0);
 }
 
@@ -112,9 +112,13 @@ async function start(): Promise<void> {
   element<HTMLTableElement>("kernels").hidden = true;
   performance.clearResourceTimings();
   const begin = performance.now();
+  let files = 0;
   const model = await load("package", {
     backends: backends(),
-    onProgress: ({ loaded, total }) => say(`Loading ${megabytes(loaded)} of ${megabytes(total)}…`),
+    onProgress: ({ loaded, total }) => {
+      files = total;
+      say(`Loading ${megabytes(loaded)} of ${megabytes(total)}…`);
+    },
   });
   const image = model.inputs.find((input) => input.name === IMAGE);
   const styles = model.inputs.find((input) => input.name === STYLE);
@@ -126,7 +130,7 @@ async function start(): Promise<void> {
   await setEdge(edge);
   await run();
   show("first-time", `${(performance.now() - begin).toFixed(0)} ms`);
-  show("download", megabytes(transferred()));
+  show("download", megabytes(files + transferredForPage()));
   show("used", model.backend === "webgpu" ? "WebGPU" : "WebAssembly");
   const passedOver = model.failures.map((failure) => `${failure.backend}: ${failure.error.message}`);
   say(passedOver.length ? `Passed over ${passedOver.join("; ")}` : "Ready.");
