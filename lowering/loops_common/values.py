@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects import arith, scf, vector
 from xdsl.dialects.builtin import (
-    DenseIntOrFPElementsAttr,
     IndexType,
     IntegerAttr,
     VectorType,
     i32,
 )
 from xdsl.ir import Attribute, Operation, Region, SSAValue
-from xdsl.ir.affine import (
-    AffineBinaryOpExpr,
-    AffineBinaryOpKind,
-    AffineConstantExpr,
-    AffineDimExpr,
-    AffineExpr,
-)
 
 from webdnn.dialects import vector_ext
 from webdnn.lowering.loops_common.affine import Flat
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.flatten import Load, Pick, Position
+from webdnn.lowering.loops_common.indices import Idx, Indices, lane_of, same
 from webdnn.lowering.loops_common.linear import Lin
 from webdnn.lowering.loops_common.stages import Acc, Apply, Buffer, Const, Gather, Node
 
-Idx = Lin | tuple[Lin, ...]
-"""An index: linear in the lanes, or one expression for each lane."""
-
-Value = SSAValue | Lin | tuple[Lin, ...]
+Value = SSAValue | Idx
 """What a node evaluates to: an index, or a scalar that all lanes share, or a vector."""
 
 _CASTS: dict[type[Operation], type[vector_ext.SIToFPOp | vector_ext.TruncIOp]] = {
@@ -88,112 +78,22 @@ class PointEvaluator:
         self.scope = scope
         self.emitter = scope.emitter
         self.point = point
+        self.indices = Indices(scope.emitter, width)
         self.width = width
         self.valid = width if valid is None else valid
         self.accumulators = accumulators
         self._memo: dict[int, Value] = {}
 
-    # indices
-
-    def flat(self, flat: Flat, point: Sequence[Lin] | None = None) -> Idx:
+    def flat(self, flat: Flat) -> Idx:
         """The value of an affine expression."""
-        if point is None:
-            point = self.point
-        result = Lin({}, flat.const)
-        for d, c in flat.coefficients.items():
-            result = result + point[d] * c
-        total: Idx = result
-        for expr, c in flat.others:
-            total = self._add(total, self._scale(self._affine(expr, point), c))
-        return total
+        return self.indices.flat(flat, self.point)
 
     def address(self, buffer: Buffer, flat: Flat) -> Idx:
         """The address of an access."""
         if not buffer.is_scratch:
             return self.flat(flat)
         local = [p + o * -1 for p, o in zip(self.point, self.scope.origin, strict=True)]
-        return self.flat(flat, local)
-
-    def _affine(self, expr: AffineExpr, point: Sequence[Lin]) -> Idx:
-        match expr:
-            case AffineConstantExpr():
-                return Lin({}, expr.value)
-            case AffineDimExpr():
-                return point[expr.position]
-            case AffineBinaryOpExpr(kind=AffineBinaryOpKind.Add):
-                return self._add(self._affine(expr.lhs, point), self._affine(expr.rhs, point))
-            case AffineBinaryOpExpr(rhs=AffineConstantExpr(value=value)):
-                inner = self._affine(expr.lhs, point)
-                if expr.kind is AffineBinaryOpKind.Mul:
-                    return self._scale(inner, value)
-                return self._divide(inner, value, expr.kind)
-            case _:
-                raise ValueError(f"not affine: {expr}")
-
-    def _divide(self, index: Idx, divisor: int, kind: AffineBinaryOpKind) -> Idx:
-        if isinstance(index, tuple) or index.lane:
-            if isinstance(index, Lin) and (parts := index.divide(divisor, self.width)):
-                return parts[kind is AffineBinaryOpKind.Mod]
-            return self._per_lane([index], lambda lins: self._divide_one(lins[0], divisor, kind))
-        return self._divide_one(index, divisor, kind)
-
-    def _divide_one(self, lin: Lin, divisor: int, kind: AffineBinaryOpKind) -> Lin:
-        if kind is AffineBinaryOpKind.CeilDiv:
-            return self._divide_one(lin + (divisor - 1), divisor, AffineBinaryOpKind.FloorDiv)
-        if (parts := lin.divide(divisor, 1) or self._divide_small(lin, divisor)) is not None:
-            return parts[kind is AffineBinaryOpKind.Mod]
-        value = self.emitter.materialize(lin)
-        # dimensions and what is added to them in front of a division are never negative
-        op = arith.RemUIOp if kind is AffineBinaryOpKind.Mod else arith.DivUIOp
-        return Lin.of(self.emitter.binary(op, value, self.emitter.index(divisor)))
-
-    def _divide_small(self, lin: Lin, divisor: int) -> tuple[Lin, Lin] | None:
-        """Quotient and remainder where what is not a multiple of the divisor is always less than it."""
-        whole = {v: c for v, c in lin.terms.items() if c % divisor == 0}
-        rest = {v: c for v, c in lin.terms.items() if v not in whole}
-        quotient, const = divmod(lin.const, divisor)
-        most = const
-        for value, c in rest.items():
-            count = self.emitter.count_of(value)
-            if count is None or c < 0:
-                return None
-            most += c * (count - 1)
-        if most >= divisor:
-            return None
-        return Lin({v: c // divisor for v, c in whole.items()}, quotient), Lin(rest, const)
-
-    def _add(self, a: Idx, b: Idx) -> Idx:
-        if isinstance(a, Lin) and isinstance(b, Lin):
-            return a + b
-        return self._per_lane([a, b], lambda lins: lins[0] + lins[1])
-
-    def _scale(self, a: Idx, factor: int) -> Idx:
-        return a * factor if isinstance(a, Lin) else tuple(lane * factor for lane in a)
-
-    def _per_lane(
-        self, operands: Sequence[Idx], function: Callable[[Sequence[Lin]], Lin]
-    ) -> tuple[Lin, ...]:
-        return tuple(function([_lane(o, lane) for o in operands]) for lane in range(self.width))
-
-    def index_vector(self, index: Idx) -> SSAValue:
-        """An index that differs between lanes, as a vector of i32."""
-        emitter = self.emitter
-        if isinstance(index, tuple):
-            lanes = [self._to_int(emitter.materialize(i), i32) for i in index]
-            return emitter.from_lanes(lanes)
-        base = self._to_int(emitter.materialize(Lin(index.terms, index.const)), i32)
-        vector_type = VectorType(i32, [self.width])
-        steps = [index.lane * lane for lane in range(self.width)]
-        dense = DenseIntOrFPElementsAttr.from_list(vector_type, steps)
-        offsets = emitter.pure(("constant", dense), (), lambda: arith.ConstantOp(dense))
-        return emitter.binary(arith.AddiOp, emitter.broadcast(base, self.width), offsets)
-
-    def _to_int(self, value: SSAValue, type: Attribute) -> SSAValue:
-        return self.emitter.pure(
-            ("index_cast", type), (value,), lambda: arith.IndexCastOp(value, type)
-        )
-
-    # values
+        return self.indices.flat(flat, local)
 
     def value(self, node: Node) -> Value:
         """The value of a node."""
@@ -218,7 +118,7 @@ class PointEvaluator:
             case Gather():
                 total: Idx = Lin()
                 for index, stride in zip(node.index, node.buffer.strides, strict=True):
-                    total = self._add(total, self._scale(self._index(index), stride))
+                    total = self.indices.add(total, self.indices.scale(self._index(index), stride))
                 return self.read(node.buffer, total)
             case Pick():
                 return self._pick(node)
@@ -235,8 +135,8 @@ class PointEvaluator:
         """A value as a vector of all lanes, or as a scalar where the width is 1."""
         if isinstance(value, Lin | tuple):
             if self.width == 1 or (isinstance(value, Lin) and value.is_uniform):
-                return self.widen(self.emitter.materialize(_lane(value, 0)))
-            return self.index_vector(value)
+                return self.widen(self.emitter.materialize(lane_of(value, 0)))
+            return self.indices.vector(value)
         if self.width == 1 or isinstance(value.type, VectorType):
             return value
         return self.emitter.broadcast(value, self.width)
@@ -258,15 +158,15 @@ class PointEvaluator:
                 return self.elements(buffer, address, 1)
             if address.lane == 1 and (padded or self.valid == self.width):
                 return self.elements(buffer, address, self.width)
-        elif self.width == 1 or all(_same(a, address[0]) for a in address[1:]):
+        elif self.width == 1 or all(same(a, address[0]) for a in address[1:]):
             return self.elements(buffer, address[0], 1)
-        lanes = [self.elements(buffer, _lane(address, lane), 1) for lane in range(self.valid)]
+        lanes = [self.elements(buffer, lane_of(address, lane), 1) for lane in range(self.valid)]
         return self.emitter.from_lanes(lanes + lanes[:1] * (self.width - self.valid))
 
     def load_lanes(self, load: Load, width: int) -> list[SSAValue]:
         """For each lane of a load that is scattered along the vectorised dimension, the `width` elements from it on."""
         address = self.address(load.buffer, load.at)
-        return [self.elements(load.buffer, _lane(address, i), width) for i in range(self.width)]
+        return [self.elements(load.buffer, lane_of(address, i), width) for i in range(self.width)]
 
     def know(self, node: Node, value: SSAValue) -> None:
         """Take the value of a node as given."""
@@ -289,11 +189,11 @@ class PointEvaluator:
         address = self.address(buffer, flat)
         contiguous = isinstance(address, Lin) and address.lane == 1
         if self.width == 1 or (contiguous and self.valid == self.width):
-            self.emitter.store(value, buffer.value, _lane(address, 0))
+            self.emitter.store(value, buffer.value, lane_of(address, 0))
             return
         for lane in range(self.valid):
             scalar = self.emitter.extract(value, lane)
-            self.emitter.store(scalar, buffer.value, _lane(address, lane))
+            self.emitter.store(scalar, buffer.value, lane_of(address, lane))
 
     def _apply(self, node: Apply) -> Value:
         args = [self.value(a) for a in node.args]
@@ -370,28 +270,28 @@ class PointEvaluator:
         if isinstance(a, SSAValue) or isinstance(b, SSAValue):
             return None
         if isinstance(op, arith.AddiOp):
-            return self._add(a, b)
+            return self.indices.add(a, b)
         if isinstance(op, arith.SubiOp):
-            return self._add(a, self._scale(b, -1))
+            return self.indices.add(a, self.indices.scale(b, -1))
         if isinstance(b, Lin) and b.is_const:
-            return self._scale(a, b.const)
+            return self.indices.scale(a, b.const)
         if isinstance(a, Lin) and a.is_const:
-            return self._scale(b, a.const)
+            return self.indices.scale(b, a.const)
         return None
 
     def _index_cast(self, arg: Value, type: Attribute) -> Value:
         if isinstance(arg, SSAValue):  # to index
             if not is_vector(arg):
-                return Lin.of(self._to_int(arg, IndexType()))
+                return Lin.of(self.indices.to_int(arg, IndexType()))
             return tuple(
-                Lin.of(self._to_int(self.emitter.extract(arg, lane), IndexType()))
+                Lin.of(self.indices.to_int(self.emitter.extract(arg, lane), IndexType()))
                 for lane in range(self.width)
             )
         if isinstance(arg, Lin) and arg.is_uniform:
-            return self._to_int(self.emitter.materialize(arg), type)
+            return self.indices.to_int(self.emitter.materialize(arg), type)
         if self.width == 1:
-            return self._to_int(self.emitter.materialize(_lane(arg, 0)), type)
-        wide = self.index_vector(arg)
+            return self.indices.to_int(self.emitter.materialize(lane_of(arg, 0)), type)
+        wide = self.indices.vector(arg)
         if type == i32:
             return wide
         template = arith.ExtSIOp if type.width.data > 32 else arith.TruncIOp  # pyright: ignore
@@ -402,16 +302,16 @@ class PointEvaluator:
     def _int_vector(self, value: Value) -> SSAValue:
         if isinstance(value, SSAValue):
             # a scalar of type index that all lanes share
-            return self.emitter.broadcast(self._to_int(value, i32), self.width)
+            return self.emitter.broadcast(self.indices.to_int(value, i32), self.width)
         if isinstance(value, Lin) and value.is_uniform:
-            scalar = self._to_int(self.emitter.materialize(value), i32)
+            scalar = self.indices.to_int(self.emitter.materialize(value), i32)
             return self.emitter.broadcast(scalar, self.width)
-        return self.index_vector(value)
+        return self.indices.vector(value)
 
     def _scalar(self, value: Value, lane: int) -> SSAValue:
         if isinstance(value, SSAValue):
             return self.emitter.extract(value, lane) if is_vector(value) else value
-        return self.emitter.materialize(_lane(value, lane))
+        return self.emitter.materialize(lane_of(value, lane))
 
     def _pick(self, node: Pick) -> Value:
         at = self.flat(node.at)
@@ -475,11 +375,3 @@ def type_of(op: Operation) -> type[Operation]:
 def is_vector(value: SSAValue) -> bool:
     """Whether a value is a vector."""
     return isinstance(value.type, VectorType)
-
-
-def _lane(index: Idx, lane: int) -> Lin:
-    return index.at_lane(lane) if isinstance(index, Lin) else index[lane]
-
-
-def _same(a: Lin, b: Lin) -> bool:
-    return a.const == b.const and a.terms == b.terms

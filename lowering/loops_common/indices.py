@@ -1,0 +1,133 @@
+"""Indices that may differ between the lanes of a vector, and arithmetic on them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, VectorType, i32
+from xdsl.ir import Attribute, SSAValue
+from xdsl.ir.affine import (
+    AffineBinaryOpExpr,
+    AffineBinaryOpKind,
+    AffineConstantExpr,
+    AffineDimExpr,
+    AffineExpr,
+)
+
+from webdnn.lowering.loops_common.affine import Flat
+from webdnn.lowering.loops_common.emitter import Emitter
+from webdnn.lowering.loops_common.linear import Lin
+
+Idx = Lin | tuple[Lin, ...]
+"""An index: linear in the lanes, or one expression for each lane."""
+
+
+def lane_of(index: Idx, lane: int) -> Lin:
+    """The index of one lane."""
+    return index.at_lane(lane) if isinstance(index, Lin) else index[lane]
+
+
+def same(a: Lin, b: Lin) -> bool:
+    """Whether two indices are equal in their first lane, whatever the values in them."""
+    return a.const == b.const and a.terms == b.terms
+
+
+class Indices:
+    """Arithmetic on the indices of `width` lanes; what is not linear becomes ops of the emitter."""
+
+    def __init__(self, emitter: Emitter, width: int) -> None:
+        self.emitter = emitter
+        self.width = width
+
+    def flat(self, flat: Flat, point: Sequence[Lin]) -> Idx:
+        """The value of an affine expression at a point."""
+        result = Lin({}, flat.const)
+        for d, c in flat.coefficients.items():
+            result = result + point[d] * c
+        total: Idx = result
+        for expr, c in flat.others:
+            total = self.add(total, self.scale(self._affine(expr, point), c))
+        return total
+
+    def _affine(self, expr: AffineExpr, point: Sequence[Lin]) -> Idx:
+        match expr:
+            case AffineConstantExpr():
+                return Lin({}, expr.value)
+            case AffineDimExpr():
+                return point[expr.position]
+            case AffineBinaryOpExpr(kind=AffineBinaryOpKind.Add):
+                return self.add(self._affine(expr.lhs, point), self._affine(expr.rhs, point))
+            case AffineBinaryOpExpr(rhs=AffineConstantExpr(value=value)):
+                inner = self._affine(expr.lhs, point)
+                if expr.kind is AffineBinaryOpKind.Mul:
+                    return self.scale(inner, value)
+                return self._divide(inner, value, expr.kind)
+            case _:
+                raise ValueError(f"not affine: {expr}")
+
+    def _divide(self, index: Idx, divisor: int, kind: AffineBinaryOpKind) -> Idx:
+        if isinstance(index, tuple) or index.lane:
+            if isinstance(index, Lin) and (parts := index.divide(divisor, self.width)):
+                return parts[kind is AffineBinaryOpKind.Mod]
+            return self._per_lane([index], lambda lins: self._divide_one(lins[0], divisor, kind))
+        return self._divide_one(index, divisor, kind)
+
+    def _divide_one(self, lin: Lin, divisor: int, kind: AffineBinaryOpKind) -> Lin:
+        if kind is AffineBinaryOpKind.CeilDiv:
+            return self._divide_one(lin + (divisor - 1), divisor, AffineBinaryOpKind.FloorDiv)
+        if (parts := lin.divide(divisor, 1) or self._divide_small(lin, divisor)) is not None:
+            return parts[kind is AffineBinaryOpKind.Mod]
+        value = self.emitter.materialize(lin)
+        # dimensions and what is added to them in front of a division are never negative
+        op = arith.RemUIOp if kind is AffineBinaryOpKind.Mod else arith.DivUIOp
+        return Lin.of(self.emitter.binary(op, value, self.emitter.index(divisor)))
+
+    def _divide_small(self, lin: Lin, divisor: int) -> tuple[Lin, Lin] | None:
+        """Quotient and remainder where what is not a multiple of the divisor is always less than it."""
+        whole = {v: c for v, c in lin.terms.items() if c % divisor == 0}
+        rest = {v: c for v, c in lin.terms.items() if v not in whole}
+        quotient, const = divmod(lin.const, divisor)
+        most = const
+        for value, c in rest.items():
+            count = self.emitter.count_of(value)
+            if count is None or c < 0:
+                return None
+            most += c * (count - 1)
+        if most >= divisor:
+            return None
+        return Lin({v: c // divisor for v, c in whole.items()}, quotient), Lin(rest, const)
+
+    def add(self, a: Idx, b: Idx) -> Idx:
+        """The sum of two indices."""
+        if isinstance(a, Lin) and isinstance(b, Lin):
+            return a + b
+        return self._per_lane([a, b], lambda lins: lins[0] + lins[1])
+
+    def scale(self, a: Idx, factor: int) -> Idx:
+        """A multiple of an index."""
+        return a * factor if isinstance(a, Lin) else tuple(lane * factor for lane in a)
+
+    def _per_lane(
+        self, operands: Sequence[Idx], function: Callable[[Sequence[Lin]], Lin]
+    ) -> tuple[Lin, ...]:
+        return tuple(function([lane_of(o, lane) for o in operands]) for lane in range(self.width))
+
+    def vector(self, index: Idx) -> SSAValue:
+        """An index that differs between lanes, as a vector of i32."""
+        emitter = self.emitter
+        if isinstance(index, tuple):
+            lanes = [self.to_int(emitter.materialize(i), i32) for i in index]
+            return emitter.from_lanes(lanes)
+        base = self.to_int(emitter.materialize(Lin(index.terms, index.const)), i32)
+        vector_type = VectorType(i32, [self.width])
+        steps = [index.lane * lane for lane in range(self.width)]
+        dense = DenseIntOrFPElementsAttr.from_list(vector_type, steps)
+        offsets = emitter.pure(("constant", dense), (), lambda: arith.ConstantOp(dense))
+        return emitter.binary(arith.AddiOp, emitter.broadcast(base, self.width), offsets)
+
+    def to_int(self, value: SSAValue, type: Attribute) -> SSAValue:
+        """An index as an integer of a type, or an integer as an index."""
+        return self.emitter.pure(
+            ("index_cast", type), (value,), lambda: arith.IndexCastOp(value, type)
+        )
