@@ -13,6 +13,7 @@ from xdsl.dialects import tensor
 from xdsl.dialects.builtin import IndexType, IntegerType, ModuleOp, TensorType, f16, f32, i1
 from xdsl.dialects.linalg.ops import IndexOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.ir.affine import AffineExpr
 
 from webdnn.dialects.kernel import FuncOp, ReturnOp, ScheduleAttr
 from webdnn.dialects.numpy_meaning.kernel import run_kernel as run_meaning
@@ -123,3 +124,26 @@ def assert_close(actual: Array, expected: Array, tolerance: float = 1e-5) -> Non
     scale = max(float(np.abs(expected).max()), 1e-30)
     error = float(np.abs(actual.astype(np.float64) - expected).max()) / scale
     assert error <= tolerance, f"relative error {error}"
+
+
+RNG = np.random.default_rng(5)
+
+
+def floats(*shape: int) -> Array:
+    """Random numbers of float32."""
+    return RNG.standard_normal(shape).astype(np.float32)
+
+
+def dim(position: int) -> AffineExpr:
+    """A dimension of an iteration space."""
+    return AffineExpr.dimension(position)
+
+
+def binary(op: Any) -> Callable[[Builder, Sequence[SSAValue]], SSAValue]:
+    """What builds an op from its operands."""
+    return lambda b, args: b.insert(op(*args)).results[0]
+
+
+def count(func: FuncOp, op: type) -> int:
+    """How many ops of a class a kernel has."""
+    return sum(isinstance(o, op) for o in func.walk())
