@@ -2,107 +2,33 @@
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
-import onnxruntime
 import pytest
 from onnx import ModelProto, TensorProto
 from onnx.helper import make_function, make_node, make_opsetid
-from xdsl.context import Context
-from xdsl.dialects.builtin import Builtin, ModuleOp, NameLoc, TensorType
-from xdsl.dialects.func import Func, FuncOp
-from xdsl.ir import Operation
-from xdsl.parser import Parser
-from xdsl.printer import Printer
+from xdsl.dialects.builtin import TensorType
 
+from tests.unit.onnx_import import (
+    Array,
+    check_meaning,
+    check_text,
+    feeds_of,
+    main_of,
+    name_of,
+    ops_of,
+    text_of,
+)
 from tests.unit.onnx_models import convolution, model_of, tensor, with_if, with_loop
 from webdnn.dialects.numpy_meaning.onnx import run_module, run_node, to_model_proto
-from webdnn.dialects.onnx import NoneOp, Onnx, OnnxOp, WeightOp
+from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp
 from webdnn.dialects.onnx.types import DYNAMIC
-from webdnn.frontends.onnx import ImportedModel, load
+from webdnn.frontends.onnx import load
 from webdnn.frontends.onnx.wire import cut
-
-Array = npt.NDArray[Any]
-
-NEWEST = onnx.defs.onnx_opset_version()
-OPSETS = [7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23]
-
-
-def text_of(module: ModuleOp) -> str:
-    out = io.StringIO()
-    Printer(out, print_debuginfo=True).print_op(module)
-    return out.getvalue()
-
-
-def parse(text: str) -> ModuleOp:
-    context = Context()
-    for dialect in (Builtin, Func, Onnx):
-        context.load_dialect(dialect)
-    return Parser(context, text).parse_module()
-
-
-def check_text(imported: ImportedModel) -> None:
-    """The module verifies, and its text parses to the same module and prints to the same text."""
-    imported.module.verify()
-    text = text_of(imported.module)
-    parsed = parse(text)
-    parsed.verify()
-    assert parsed.is_structurally_equivalent(imported.module)
-    assert text_of(parsed) == text
-
-
-def session(model: ModelProto | bytes) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    content = model if isinstance(model, bytes) else model.SerializeToString()
-    return onnxruntime.InferenceSession(content, options)
-
-
-def check_meaning(
-    model: ModelProto, imported: ImportedModel, feeds: Mapping[str, Array], rtol: float = 1e-5
-) -> None:
-    """The module, run in numpy and run as a model in ONNX Runtime, computes what ONNX Runtime computes of the model."""
-    expected = session(model).run(None, dict(feeds))
-    in_numpy = run_module(imported.module, imported.weights, list(feeds.values()))
-    exported = to_model_proto(imported.module, imported.weights)
-    for results in (in_numpy, session(exported).run(None, dict(feeds))):
-        for result, wanted in zip(results, expected, strict=True):
-            assert result.dtype == wanted.dtype
-            np.testing.assert_allclose(result, wanted, rtol=rtol, atol=rtol)
-
-
-def ops_of(module: ModuleOp, name: str) -> list[Operation]:
-    return [op for op in module.walk() if op.name == name]
-
-
-def main_of(module: ModuleOp) -> FuncOp:
-    (function,) = module.ops
-    assert isinstance(function, FuncOp)
-    return function
-
-
-def name_of(op: Operation) -> str:
-    assert isinstance(op.location, NameLoc)
-    return op.location.desc.data
-
-
-def feeds_of(model: ModelProto, sizes: Mapping[str, int] | None = None) -> dict[str, Array]:
-    rng = np.random.default_rng(3)
-    initializers = {tensor.name for tensor in model.graph.initializer}
-    feeds: dict[str, Array] = {}
-    for value in model.graph.input:
-        if value.name not in initializers:
-            dims = value.type.tensor_type.shape.dim
-            shape = [(sizes or {}).get(d.dim_param, d.dim_value) for d in dims]
-            dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
-            feeds[value.name] = (rng.standard_normal(shape) * 3).astype(dtype)
-    return feeds
 
 
 def test_convolution() -> None:
@@ -268,51 +194,6 @@ def test_constants_of_every_kind_are_weights() -> None:
     assert results[4].tolist() == [0, 0, 5, 0]
 
 
-@pytest.mark.parametrize("opset", OPSETS)
-def test_opsets(opset: int) -> None:
-    """Operators that changed between opsets come out in the newest one, with the same meaning."""
-    nodes = [
-        make_node("Unsqueeze", ["x"], ["a"], name="U", axes=[0])
-        if opset < 13
-        else make_node("Unsqueeze", ["x", "axes"], ["a"], name="U"),
-        make_node("Softmax", ["a"], ["b"], name="S", axis=2),
-        make_node("Clip", ["b"], ["c"], name="C", min=0.1, max=0.4)
-        if opset < 11
-        else make_node("Clip", ["b", "lo", "hi"], ["c"], name="C"),
-        make_node("ReduceSum", ["c"], ["y"], name="R", axes=[1], keepdims=0)
-        if opset < 13
-        else make_node("ReduceSum", ["c", "axes1"], ["y"], name="R", keepdims=0),
-    ]
-    initializers: dict[str, Array] = {}
-    if opset >= 11:
-        initializers |= {"lo": np.array(0.1, np.float32), "hi": np.array(0.4, np.float32)}
-    if opset >= 13:
-        initializers |= {"axes": np.array([0]), "axes1": np.array([1])}
-    model = model_of(nodes, [tensor("x", [2, 3])], [tensor("y", [1, 3])], initializers, opset)
-    imported = load(model)
-    assert f"ai.onnx = {NEWEST} : i64" in text_of(imported.module)
-    check_text(imported)
-    check_meaning(model, imported, feeds_of(model))
-
-
-def test_an_opset_that_cannot_be_converted_stays() -> None:
-    """The converter does not look into subgraphs, so one that holds a changed operator keeps the model's opset."""
-    then = onnx.helper.make_graph(
-        [make_node("Softmax", ["x"], ["t"], name="S", axis=1)], "then", [], [tensor("t", [2, 3, 4])]
-    )
-    other = onnx.helper.make_graph(
-        [make_node("Neg", ["x"], ["e"])], "else", [], [tensor("e", [2, 3, 4])]
-    )
-    node = make_node("If", ["c"], ["y"], then_branch=then, else_branch=other)
-    inputs = [tensor("x", [2, 3, 4]), tensor("c", [], TensorProto.BOOL)]
-    model = model_of([node], inputs, [tensor("y", [2, 3, 4])], opset=11)
-    imported = load(model)
-    assert len(ops_of(imported.module, "onnx.Softmax_11")) == 1
-    check_text(imported)
-    feeds = feeds_of(model) | {"c": np.array(True)}
-    check_meaning(model, imported, feeds)
-
-
 @pytest.mark.parametrize("condition", [True, False])
 def test_if(condition: bool) -> None:
     imported = load(with_if())
@@ -375,42 +256,6 @@ def test_shapes_of_computed_shapes_are_found() -> None:
     assert str(function.function_type.outputs.data[0]) == "tensor<2x12xf32>"
 
 
-OLD = [
-    (12, make_node("Softmax", ["x"], ["y"], axis=1), {}),
-    (12, make_node("Softmax", ["x"], ["y"]), {}),
-    (12, make_node("LogSoftmax", ["x"], ["y"], axis=2), {}),
-    (12, make_node("Hardmax", ["x"], ["y"], axis=1), {}),
-    (10, make_node("Resize", ["x", "s"], ["y"], mode="linear"), {"s": [1, 1, 2.5, 1.5]}),
-    (10, make_node("Resize", ["x", "s"], ["y"], mode="nearest"), {"s": [1, 1, 2, 3]}),
-    (9, make_node("Upsample", ["x", "s"], ["y"], mode="nearest"), {"s": [1, 1, 2, 3]}),
-    (7, make_node("Upsample", ["x"], ["y"], mode="linear", scales=[1.0, 1.0, 2.0, 2.0]), {}),
-]
-
-
-@pytest.mark.parametrize(("opset", "node", "initializers"), OLD)
-@pytest.mark.parametrize("convert", [True, False])
-def test_old_versions(
-    opset: int,
-    node: onnx.NodeProto,
-    initializers: dict[str, list[float]],
-    convert: bool,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Old versions of operators that the reference implements as the new one, converted and as they are."""
-    arrays = {name: np.array(values, np.float32) for name, values in initializers.items()}
-    model = model_of([node], [tensor("x", [2, 3, 4, 5])], [tensor("y", None)], arrays, opset)
-    if not convert:
-        monkeypatch.setattr("webdnn.frontends.onnx.importer.upgrade", lambda model: model)
-    imported = load(model)
-    is_newest = f"ai.onnx = {NEWEST}" in text_of(imported.module)
-    assert is_newest == (convert and node.op_type != "Hardmax")
-    check_text(imported)
-    feeds = feeds_of(model)
-    expected = session(model).run(None, feeds)
-    (result,) = run_module(imported.module, imported.weights, list(feeds.values()))
-    np.testing.assert_allclose(result, expected[0], rtol=1e-5, atol=1e-6)
-
-
 @pytest.mark.parametrize("rank", [3, 4, 5])
 def test_corrected_global_max_pool(rank: int) -> None:
     shape = [2, 3, 4, 5, 6][:rank]
@@ -465,24 +310,6 @@ def test_attributes_that_are_not_finite() -> None:
     np.testing.assert_array_equal(given["keys_floats"], [1.0, nan, inf])
     np.testing.assert_array_equal(given["values_floats"], [2.0, -inf, nan])
     assert given["default_float"] == -inf
-
-
-def test_scan_of_version_8_stays() -> None:
-    """Everything that it takes has a batch axis, which the converter leaves out."""
-    body = onnx.helper.make_graph(
-        [make_node("Add", ["s", "e"], ["t"]), make_node("Identity", ["t"], ["o"])],
-        "body",
-        [tensor("s", [2]), tensor("e", [2])],
-        [tensor("t", [2]), tensor("o", [2])],
-    )
-    node = make_node("Scan", ["", "init", "x"], ["last", "all"], num_scan_inputs=1, body=body)
-    inputs = [tensor("init", [2, 2]), tensor("x", [2, 3, 2])]
-    outputs = [tensor("last", [2, 2]), tensor("all", [2, 3, 2])]
-    model = model_of([node], inputs, outputs, opset=8)
-    imported = load(model)
-    assert len(ops_of(imported.module, "onnx.Scan_8")) == 1
-    check_text(imported)
-    check_meaning(model, imported, feeds_of(model))
 
 
 Make = Callable[[], ModelProto]
