@@ -18,6 +18,7 @@ from xdsl.dialects.builtin import (
     IndexType,
     IntegerAttr,
     IntegerType,
+    ModuleOp,
     StringAttr,
     TensorType,
     i64,
@@ -350,6 +351,15 @@ def may_alias(func: FuncOp) -> tuple[int, ...]:
     """The numbers of a kernel's operands that may be the same memory."""
     attr = func.attributes.get(MAY_ALIAS)
     return tuple(int(n) for n in attr.iter_values()) if isinstance(attr, DenseArrayBase) else ()
+
+
+def kernels_of(module: ModuleOp) -> dict[str, FuncOp]:
+    """The kernels of a module by name, in order. ValueError: two have the same name."""
+    kernels: dict[str, FuncOp] = {}
+    for func in module.ops:
+        if isinstance(func, FuncOp) and kernels.setdefault(func.sym_name.data, func) is not func:
+            raise ValueError(f"two kernels are named @{func.sym_name.data}")
+    return kernels
 
 
 @irdl_op_definition

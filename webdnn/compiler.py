@@ -164,7 +164,7 @@ def _backend(
     module: ModuleOp, weights: WeightStore, target: Target, options: CompileOptions
 ) -> tuple[dict[str, Any], dict[str, bytes | memoryview], Program, Sequence[kernel.FuncOp]]:
     lower(module, "linalg", "kernels", target, options)
-    kernels = [op for op in module.ops if isinstance(op, kernel.FuncOp)]
+    kernels = [*kernel.kernels_of(module).values()]
     extra = [(stage, p) for stage in ("loops", "target") for p in options.passes.get(stage, ())]
     with options.progress(f"{target} kernels", len(kernels)) as advance:
         compiled = compile_kernels(

@@ -74,7 +74,7 @@ def _shipped_weights(module: ModuleOp, weights: Mapping[str, Array]) -> list[Arr
 def _run_host(
     module: ModuleOp, block: Block, arguments: Sequence[Array], weights: Sequence[Array]
 ) -> list[Array]:
-    kernels = {op.sym_name.data: op for op in module.ops if isinstance(op, kernel.FuncOp)}
+    kernels = kernel.kernels_of(module)
     values: dict[SSAValue, Array] = dict(zip(block.args, arguments, strict=True))
     for op in block.ops:
         operands = [values[v] for v in op.operands]
@@ -102,7 +102,7 @@ class _Planned:
 
     def __init__(self, module: ModuleOp, program: plan.ProgramOp, weights: Sequence[Array]) -> None:
         self.program = program
-        self.kernels = {op.sym_name.data: op for op in module.ops if isinstance(op, kernel.FuncOp)}
+        self.kernels = kernel.kernels_of(module)
         self.spaces = {
             "arena": [np.zeros(n, np.uint8) for n in _ints(program, plan.ARENA_BUFFERS)],
             "prepared": [np.zeros(n, np.uint8) for n in _ints(program, plan.PREPARED_BUFFERS)],

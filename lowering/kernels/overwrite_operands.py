@@ -36,7 +36,7 @@ class OverwriteOperands(ModulePass):
         main = find_function(op, plan.ENTRY)
         if main is None:  # kernels on their own
             return
-        kernels = {f.sym_name.data: f for f in op.ops if isinstance(f, kernel.FuncOp)}
+        kernels = kernel.kernels_of(op)
         block = main.body.block
         alive = {t.value: t for t in tensor_lifetimes(block)}
         known: dict[str, list[int]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import count
 from math import prod
 
 from xdsl.context import Context
@@ -89,9 +90,7 @@ class _Placer:
     """When the first part of a tensor is written."""
 
     def __post_init__(self) -> None:
-        self.kernels = {
-            op.sym_name.data: op for op in self.module.ops if isinstance(op, kernel.FuncOp)
-        }
+        self.kernels = kernel.kernels_of(self.module)
         for number, op in enumerate(self.block.ops):
             if isinstance(op, plan.LaunchOp):
                 self.since |= dict.fromkeys(op.outs, number)
@@ -205,7 +204,8 @@ class _Placer:
     def _copy(self, value: SSAValue, axis: int) -> plan.LaunchOp:
         """A launch that copies a tensor."""
         if value.type not in self.copies:
-            name = f"copy_{len(self.copies)}"
+            numbered = (f"copy_{n}" for n in count())
+            name = next(name for name in numbered if name not in self.kernels)
             function = kernel.FuncOp(name, ([value.type], [value.type]))
             (argument,) = function.body.block.args
             assert isinstance(value.type, TensorType)
@@ -234,7 +234,7 @@ def assign_strides(module: ModuleOp, block: Block) -> None:
 
     Kernels that are launched no more are erased.
     """
-    kernels = {op.sym_name.data: op for op in module.ops if isinstance(op, kernel.FuncOp)}
+    kernels = kernel.kernels_of(module)
     variants: dict[tuple[str, tuple[Strides, ...]], str] = {}
     counts: dict[str, int] = {}
     for launch in block.ops:

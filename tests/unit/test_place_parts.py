@@ -216,3 +216,13 @@ def test_overwritten_operands(body: str, count: int) -> None:
     width = 10 if "Concat" in body else 5
     _, module = check(model_of(body, "5,5", f"float[5,{width}] y"))
     assert overwritten(module) == count
+
+
+def test_copies_of_parts_beside_other_copies() -> None:
+    """A kernel that copies, made elsewhere, keeps its name; those that place-parts makes get others."""
+    model = model_of(
+        "z = Identity(x)\nd = Concat<axis=0>(a, b)\ny = Concat<axis=0>(d, d)",
+        "2,3",
+        "float[8,3] y, float[2,3] z",
+    )
+    check(model)
