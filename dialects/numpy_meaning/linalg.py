@@ -4,7 +4,7 @@ the cache."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import product
 from math import prod
 from typing import Any, cast
@@ -16,17 +16,13 @@ from xdsl.dialects.linalg.attrs import IteratorType
 from xdsl.dialects.linalg.ops import FillOp, GenericOp, IndexOp, YieldOp
 from xdsl.ir import Operation, SSAValue
 from xdsl.ir.affine import (
-    AffineBinaryOpExpr,
-    AffineBinaryOpKind,
-    AffineConstantExpr,
     AffineDimExpr,
-    AffineExpr,
-    AffineMap,
 )
 
 from webdnn.dialects.dtypes import Array, numpy_dtype
 from webdnn.dialects.numpy_meaning.arith import ARITH_MEANING
 from webdnn.dialects.numpy_meaning.math import MATH_MEANING
+from webdnn.dialects.numpy_meaning.space import Space, check_index, view
 
 PIECE = 1 << 21
 """Points of an iteration space that are evaluated at once."""
@@ -48,26 +44,6 @@ COMBINING: dict[type[Operation], Any] = {
 }
 
 
-@dataclass(frozen=True)
-class _Space:
-    """A box of an iteration space: where it starts and how far it goes along each dimension."""
-
-    starts: tuple[int, ...]
-    sizes: tuple[int, ...]
-
-    def cut(self, d: int, start: int, size: int) -> _Space:
-        starts, sizes = list(self.starts), list(self.sizes)
-        starts[d] += start
-        sizes[d] = size
-        return replace(self, starts=tuple(starts), sizes=tuple(sizes))
-
-    def index(self, d: int) -> Array:
-        """The position along dimension d, shaped to broadcast over the box."""
-        shape = [1] * len(self.sizes)
-        shape[d] = self.sizes[d]
-        return np.arange(self.starts[d], self.starts[d] + self.sizes[d]).reshape(shape)
-
-
 def loop_sizes(op: GenericOp) -> list[int]:
     """The extent of each dimension of a generic."""
     maps = [m.data for m in op.indexing_maps]
@@ -79,86 +55,6 @@ def loop_sizes(op: GenericOp) -> list[int]:
                     sizes[expr.position] = size
     assert -1 not in sizes, "a dimension of a linalg.generic has no operand that gives its size"
     return sizes
-
-
-def _linear(expr: AffineExpr, rank: int) -> tuple[list[int], int] | None:
-    """Coefficients and constant of an expression, where it is linear."""
-    match expr:
-        case AffineConstantExpr():
-            return [0] * rank, expr.value
-        case AffineDimExpr():
-            coefficients = [0] * rank
-            coefficients[expr.position] = 1
-            return coefficients, 0
-        case AffineBinaryOpExpr(kind=AffineBinaryOpKind.Add | AffineBinaryOpKind.Mul):
-            a, b = _linear(expr.lhs, rank), _linear(expr.rhs, rank)
-            if a is None or b is None:
-                return None
-            if expr.kind is AffineBinaryOpKind.Add:
-                return [x + y for x, y in zip(a[0], b[0], strict=True)], a[1] + b[1]
-            return [x * b[1] for x in a[0]], a[1] * b[1]
-        case _:
-            return None
-
-
-def _evaluate(expr: AffineExpr, space: _Space) -> Any:
-    match expr:
-        case AffineConstantExpr():
-            return expr.value
-        case AffineDimExpr():
-            return space.index(expr.position)
-        case AffineBinaryOpExpr():
-            a, b = _evaluate(expr.lhs, space), _evaluate(expr.rhs, space)
-            match expr.kind:
-                case AffineBinaryOpKind.Add:
-                    return a + b
-                case AffineBinaryOpKind.Mul:
-                    return a * b
-                case AffineBinaryOpKind.Mod:
-                    return a % b
-                case AffineBinaryOpKind.FloorDiv:
-                    return a // b
-                case AffineBinaryOpKind.CeilDiv:
-                    return -(-a // b)
-        case _:
-            raise ValueError(f"not affine: {expr}")
-
-
-def _view(array: Array, map: AffineMap, space: _Space) -> Array:
-    """What an operand holds at each point of a box, with extent 1 along dimensions that it does not depend
-    on.
-
-    A view that can be written through, where the map is linear.
-    """
-    rank = len(space.sizes)
-    linear = [_linear(e, rank) for e in map.results]
-    if any(form is None for form in linear):
-        at = [_evaluate(e, space) for e in map.results]
-        at = [np.asarray(i).reshape(np.shape(i) or (1,) * rank) for i in at]
-        _check(at, array.shape)
-        return array[tuple(at)]
-    strides = [0] * rank
-    offset = 0
-    for axis, form in enumerate(linear):
-        coefficients, const = cast("tuple[list[int], int]", form)
-        low = const + sum(c * s for c, s in zip(coefficients, space.starts, strict=True))
-        ends = [c * (n - 1) for c, n in zip(coefficients, space.sizes, strict=True)]
-        least = low + sum(e for e in ends if e < 0)
-        most = low + sum(e for e in ends if e > 0)
-        if least < 0 or most >= array.shape[axis]:
-            raise IndexError(f"{map} leaves a tensor of shape {list(array.shape)}")
-        offset += low * array.strides[axis]
-        for d, c in enumerate(coefficients):
-            strides[d] += c * array.strides[axis]
-    shape = [n if s else 1 for n, s in zip(space.sizes, strides, strict=True)]
-    flat = array.reshape(-1)[offset // array.itemsize :]
-    return np.lib.stride_tricks.as_strided(flat, shape, strides)
-
-
-def _check(index: Sequence[Array], shape: Sequence[int]) -> None:
-    for i, size in zip(index, shape, strict=True):
-        if np.size(i) and (np.min(i) < 0 or np.max(i) >= size):
-            raise IndexError(f"an index leaves a dimension of extent {size}")
 
 
 class _Generic:
@@ -183,7 +79,7 @@ class _Generic:
 
     def run(self) -> list[Array]:
         sizes = loop_sizes(self.op)
-        space = _Space((0,) * len(sizes), tuple(sizes))
+        space = Space((0,) * len(sizes), tuple(sizes))
         if 0 in sizes:
             return self.results
         with np.errstate(all="ignore"):
@@ -202,7 +98,7 @@ class _Generic:
                     self._in_order(piece)
         return self.results
 
-    def _pieces(self, space: _Space, of: int | None = None) -> Iterator[_Space]:
+    def _pieces(self, space: Space, of: int | None = None) -> Iterator[Space]:
         """Boxes along the parallel dimensions; `of` is how many elements the whole space costs."""
         cost = prod(space.sizes) if of is None else of
         if cost <= PIECE:
@@ -222,7 +118,7 @@ class _Generic:
 
     # bodies
 
-    def _arguments(self, space: _Space, *, results: bool) -> dict[SSAValue, Any]:
+    def _arguments(self, space: Space, *, results: bool) -> dict[SSAValue, Any]:
         values: dict[SSAValue, Any] = dict(self.outer)
         for i, arg in enumerate(self.block.args):
             if i < self.num_inputs:
@@ -232,11 +128,11 @@ class _Generic:
             else:
                 continue
             if arg.first_use:
-                values[arg] = _view(source, self.maps[i], space) if np.ndim(source) else source
+                values[arg] = view(source, self.maps[i], space) if np.ndim(source) else source
         return values
 
     def _body(
-        self, values: dict[SSAValue, Any], space: _Space, wanted: Sequence[SSAValue]
+        self, values: dict[SSAValue, Any], space: Space, wanted: Sequence[SSAValue]
     ) -> list[Any]:
         """Evaluates the body as far as `wanted` needs it and the values given allow."""
         for op in self.block.ops:
@@ -247,14 +143,14 @@ class _Generic:
             elif isinstance(op, tensor.ExtractOp):
                 at = [values[i] for i in op.indices]
                 source = values[op.tensor]
-                _check(at, source.shape)
+                check_index(at, source.shape)
                 values[op.result] = source[tuple(at)]
             elif all(v in values for v in op.operands):
                 meaning = ARITH_MEANING.get(type(op)) or MATH_MEANING[type(op)]
                 values[op.results[0]] = meaning(op, *(values[v] for v in op.operands))
         return [values[v] for v in wanted]
 
-    def _store(self, number: int, value: Any, space: _Space) -> None:
+    def _store(self, number: int, value: Any, space: Space) -> None:
         result = self.results[number]
         if result.ndim == 0:
             result[...] = np.reshape(value, ())
@@ -265,20 +161,20 @@ class _Generic:
             sizes=tuple(1 if d in self.reduced else n for d, n in enumerate(space.sizes)),
             starts=tuple(0 if d in self.reduced else s for d, s in enumerate(space.starts)),
         )
-        view = _view(result, map, box)
+        target = view(result, map, box)
         value = np.asarray(value)
         # along dimensions that the map ignores there is one element, which the last point writes
         last = (
             tuple(
                 slice(-1, None) if n == 1 and m > 1 else slice(None)
-                for n, m in zip(view.shape, value.shape, strict=True)
+                for n, m in zip(target.shape, value.shape, strict=True)
             )
-            if value.ndim == view.ndim
+            if value.ndim == target.ndim
             else ...
         )
-        view[...] = value[last]
+        target[...] = value[last]
 
-    def _elementwise(self, space: _Space) -> None:
+    def _elementwise(self, space: Space) -> None:
         values = self._arguments(space, results=True)
         for i, value in enumerate(self._body(values, space, self.yielded)):
             self._store(i, value, space)
@@ -302,7 +198,7 @@ class _Generic:
             found.append((COMBINING[type(op)], others[0]))
         return found
 
-    def _reduce(self, space: _Space, combiners: Sequence[tuple[Any, SSAValue]]) -> None:
+    def _reduce(self, space: Space, combiners: Sequence[tuple[Any, SSAValue]]) -> None:
         values = self._arguments(space, results=False)
         terms = self._body(values, space, [v for _, v in combiners])
         axes = tuple(self.reduced)
@@ -320,7 +216,7 @@ class _Generic:
             ).astype(term.dtype)
             self._store(i, function(self._current(i, space), part), space)
 
-    def _current(self, number: int, space: _Space) -> Array:
+    def _current(self, number: int, space: Space) -> Array:
         result = self.results[number]
         if result.ndim == 0:
             return result
@@ -329,9 +225,9 @@ class _Generic:
             sizes=tuple(1 if d in self.reduced else n for d, n in enumerate(space.sizes)),
             starts=tuple(0 if d in self.reduced else s for d, s in enumerate(space.starts)),
         )
-        return _view(result, self.maps[self.num_inputs + number], box)
+        return view(result, self.maps[self.num_inputs + number], box)
 
-    def _in_order(self, space: _Space) -> None:
+    def _in_order(self, space: Space) -> None:
         """One point of the reduced dimensions after the other, each for all points of the parallel ones."""
         ranges = [range(space.sizes[d]) for d in self.reduced]
         for point in product(*ranges):
@@ -365,15 +261,15 @@ class _Generic:
             return None
         return args.index(mul.lhs), args.index(mul.rhs)  # pyright: ignore[reportArgumentType]
 
-    def _largest(self, space: _Space) -> int:
+    def _largest(self, space: Space) -> int:
         """The elements of the largest matrix that `_contract` copies."""
         return max(
-            prod(n for n, s in zip(space.sizes, _view(a, m, space).shape, strict=True) if s > 1)
+            prod(n for n, s in zip(space.sizes, view(a, m, space).shape, strict=True) if s > 1)
             for a, m in zip(self.inputs, self.maps, strict=False)
         )
 
-    def _contract(self, space: _Space, pair: tuple[int, int]) -> None:
-        views = [_view(self.inputs[i], self.maps[i], space) for i in pair]
+    def _contract(self, space: Space, pair: tuple[int, int]) -> None:
+        views = [view(self.inputs[i], self.maps[i], space) for i in pair]
         rank = len(space.sizes)
         used = [[n > 1 for n in v.shape] for v in views]
         parallel = [d for d in range(rank) if d not in self.reduced]
