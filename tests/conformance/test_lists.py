@@ -17,16 +17,8 @@ def _listed(level: str) -> list[Case]:
     return [cases[name] for name in must_pass(level)]
 
 
-EVERY = 4
-"""One in so many batches of a compiled level is run each time, the others nightly: they take seconds each."""
-
-
 def _batches(level: str) -> list[ParameterSet]:
-    every = 1 if level == "nn" else EVERY
-    return [
-        pytest.param(b, id=b[0].name, marks=[pytest.mark.nightly] if i % every else [])
-        for i, b in enumerate(batches(_listed(level)))
-    ]
+    return [pytest.param(b, id=b[0].name) for b in batches(_listed(level))]
 
 
 @pytest.mark.parametrize("level", LEVELS)
