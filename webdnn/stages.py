@@ -24,6 +24,7 @@ from webdnn.lowering.linalg.absorb_transposes import AbsorbTransposes
 from webdnn.lowering.linalg.fuse_attention import FuseAttention
 from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
+from webdnn.lowering.linalg.separate_nans import SeparateNans
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
 from webdnn.lowering.loops_cpu.distribute import DistributeParallelLoops
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass, LowerKernelsToCPULoopsPass
@@ -72,6 +73,7 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
             WinogradConvolutions(),
             FuseAttention(),
             AbsorbTransposes(),
+            SeparateNans(),
             OutlineKernels(),
             ApplySchedules(),
             PackWeights(),
@@ -135,6 +137,7 @@ OPTIONAL_PASSES: tuple[str, ...] = (
     "winograd-convolutions",
     "fuse-attention",
     "absorb-transposes",
+    "separate-nans",
     "fuse-pads",
     "apply-schedules",
     "pack-weights",

@@ -40,6 +40,7 @@ _PASSES: dict[str, str] = {
     "fuse-kernel-regions": "webdnn.lowering.linalg.fuse_regions:FuseKernelRegions",
     "fuse-attention": "webdnn.lowering.linalg.fuse_attention:FuseAttention",
     "absorb-transposes": "webdnn.lowering.linalg.absorb_transposes:AbsorbTransposes",
+    "separate-nans": "webdnn.lowering.linalg.separate_nans:SeparateNans",
     "fuse-pads": "webdnn.lowering.linalg.fuse_pads:FusePads",
     "winograd-convolutions": "webdnn.lowering.linalg.winograd:WinogradConvolutions",
     "outline-kernels": "webdnn.lowering.kernels.outline:OutlineKernels",
