@@ -24,6 +24,7 @@ from webdnn.dialects import kernel
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.lowering.linalg.fuse_regions import merge_regions
 from webdnn.lowering.linalg.inline_producers import inline_pointwise_producers
+from webdnn.lowering.linalg.split_keys import split_keys
 from webdnn.lowering.linalg.structure import (
     dims_of,
     generics,
@@ -42,16 +43,20 @@ from webdnn.lowering.weights_function import entry_function
 
 @dataclass(frozen=True)
 class FuseAttention(ModulePass):
-    """See the module's docstring. `max_keys` is the greatest length of a row of scores that is fused."""
+    """See the module's docstring. Rows of more scores than `max_keys` are cut into blocks of about `block`."""
 
     name = "fuse-attention"
 
     max_keys: int = 4096
+    block: int = 2048
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for region in list(entry_function(op).body.block.ops):
             if isinstance(region, kernel.RegionOp) and (found := self._match(region)) is not None:
-                _fuse(*found)
+                keys = shape_of(found[1].outs[0])[-1]
+                merged = _fuse(*found)
+                if keys > self.max_keys:
+                    split_keys(merged, self.block)
 
     def _match(
         self, context: kernel.RegionOp
@@ -68,7 +73,6 @@ class FuseAttention(ModulePass):
                 and only_user(weights) is context
                 and only_user(argument) is product
                 and _quotient(softmax, product, argument) is not None
-                and shape_of(weights)[-1] <= self.max_keys
                 and (scores := _scores(softmax)) is not None
             ):
                 return scores, softmax, context
@@ -181,7 +185,9 @@ def _is_zero(value: SSAValue) -> bool:
     )
 
 
-def _fuse(scores: kernel.RegionOp, softmax: kernel.RegionOp, context: kernel.RegionOp) -> None:
+def _fuse(
+    scores: kernel.RegionOp, softmax: kernel.RegionOp, context: kernel.RegionOp
+) -> kernel.RegionOp:
     softmax = merge_regions(scores, softmax)
     merged = merge_regions(softmax, context, inline=False)
     block = merged.body.block
@@ -192,6 +198,7 @@ def _fuse(scores: kernel.RegionOp, softmax: kernel.RegionOp, context: kernel.Reg
                 _scale_behind(root, product)
                 break
     inline_pointwise_producers(block)
+    return merged
 
 
 def _scale_behind(root: linalg.GenericOp, product: linalg.GenericOp) -> None:

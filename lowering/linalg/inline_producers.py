@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from xdsl.builder import Builder
 from xdsl.dialects import arith, tensor
@@ -53,11 +53,16 @@ def emit_index(b: Builder, expr: AffineExpr) -> SSAValue:
             raise ValueError(f"no such index expression: {expr}")
 
 
-def _inline_body(
-    b: Builder, block: Block, elements: Sequence[SSAValue], indices: Sequence[AffineExpr] | None
+def inline_body(
+    b: Builder,
+    block: Block,
+    elements: Sequence[SSAValue],
+    indices: Sequence[AffineExpr] | None,
+    outside: Mapping[SSAValue, SSAValue] | None = None,
 ) -> list[SSAValue]:
-    """Clone a generic's body: `elements` stand for its arguments, `indices` for its loops (None: the same)."""
-    values: dict[SSAValue, SSAValue] = dict(zip(block.args, elements, strict=False))
+    """Clone a generic's body: `elements` stand for its arguments, `indices` for its loops (None: the same), and the
+    values of `outside` for what it reads from around it. Gives the elements of the results."""
+    values = {**(outside or {}), **dict(zip(block.args, elements, strict=False))}
     for op in block.ops:
         if isinstance(op, linalg.YieldOp):
             return [values[v] for v in op.operands]
@@ -123,10 +128,10 @@ def fuse_pair(producer: linalg.GenericOp, consumer: linalg.GenericOp) -> linalg.
         inner, indices = entry
         if indices not in produced_at:
             args = [block.args[i] for i in inner]
-            (produced_at[indices],) = _inline_body(b, producer.body.block, args, indices)
+            (produced_at[indices],) = inline_body(b, producer.body.block, args, indices)
         elements.append(produced_at[indices])
     elements.extend(block.args[count:])
-    b.insert(linalg.YieldOp(*_inline_body(b, consumer.body.block, elements, None)))
+    b.insert(linalg.YieldOp(*inline_body(b, consumer.body.block, elements, None)))
     fused = linalg.GenericOp(
         operands[:count],
         operands[count:],

@@ -1,6 +1,7 @@
-"""`decompose-rows`: softmax and normalisation over long or scattered rows become reductions and elementwise ops.
+"""`decompose-rows`: softmax and normalisation over scattered or few long rows become reductions and elementwise ops.
 
-What stays is computed by one kernel that holds a row in fast memory.
+What stays is one kernel that passes over each row several times, whatever its length. A few long rows would leave most
+of a machine idle, where the elementwise ops are spread over all of it.
 """
 
 from __future__ import annotations
@@ -25,11 +26,12 @@ from webdnn.lowering.weights_function import entry_function
 
 @dataclass(frozen=True)
 class DecomposeRows(ModulePass):
-    """See the module's docstring. `max_row` is the greatest number of elements of a row that stays."""
+    """See the module's docstring. Rows of more elements than `max_row` stay where there are `min_rows` at least."""
 
     name = "decompose-rows"
 
     max_row: int = 4096
+    min_rows: int = 32
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for inner in list(entry_function(op).body.block.ops):
@@ -41,7 +43,8 @@ class DecomposeRows(ModulePass):
     def _fits(self, op: Operation, axes: list[int]) -> bool:
         shape = shape_of(op.operands[0])
         contiguous = axes == list(range(len(shape) - len(axes), len(shape)))
-        return contiguous and prod(shape[a] for a in axes) <= self.max_row
+        row = prod(shape[a] for a in axes)
+        return contiguous and (row <= self.max_row or prod(shape) >= self.min_rows * row)
 
 
 class _Inserter:

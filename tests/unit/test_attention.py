@@ -145,8 +145,38 @@ def test_halves_are_not_fused() -> None:
     assert len(launches(attention(SIZES[0], TensorProto.FLOAT16))) > 1
 
 
-def test_very_long_rows_are_not_fused() -> None:
-    assert len(launches(attention(Sizes(1, 1, 2, 5000, 4, 4)))) > 1
+LONG = [
+    Sizes(1, 3, 13, 4104, 8, 8),  # blocks of one length
+    Sizes(2, 1, 17, 5001, 6, 9),  # and a shorter one
+    Sizes(3, 12, 1, 9000, 4, 4),  # one query
+]
+
+
+@pytest.mark.parametrize("sizes", LONG, ids=str)
+def test_long_rows(sizes: Sizes) -> None:
+    model, x = attention(sizes), inputs_for(sizes)
+    np.testing.assert_allclose(run(model, x), expected(x), rtol=2e-5, atol=2e-6)
+
+
+def test_long_rows_are_never_whole_in_memory() -> None:
+    model = attention(Sizes(1, 1, 600, 8192, 4, 4))
+    _, join = launches(model)
+    assert join.startswith("join")
+    package = webdnn.compile(model, target="wasm", cache=KernelCache(enabled=False), jobs=1)
+    assert package.manifest["backends"]["wasm"]["arena"]["bytes"] < 600 * 8192 * 4 / 16
+
+
+def test_masks_of_long_rows() -> None:
+    """Blocks without keys beside others weigh nothing; rows without keys, and NaN, are NaN."""
+    sizes = Sizes(4, 2, 5, 4500, 8, 8)
+    x = inputs_for(sizes)
+    x["m"][0, :, :, 1000:] = -np.inf
+    x["m"][1, :, :, :4400] = np.finfo(np.float32).min
+    x["m"][2] = -np.inf
+    x["q"][3, 3, 1, 0] = np.nan
+    got, want = run(attention(sizes), x), expected(x)
+    assert np.isnan(want[2]).all() and not np.isnan(want[:2]).any()
+    np.testing.assert_allclose(got, want, rtol=2e-5, atol=2e-6)
 
 
 @pytest.mark.parametrize("engine", ["wasmtime", "wgpu"])

@@ -10,6 +10,16 @@ func.func @main(%x: tensor<2x10xf32>) -> tensor<2x10xf32> {
 
 // -----
 
+// So do many long ones.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<32x100xf32>) -> tensor<32x100xf32> {
+  %y = nn.softmax %x axis 1 : i64 log 0 : i64 : tensor<32x100xf32> -> tensor<32x100xf32>
+  func.return %y : tensor<32x100xf32>
+}
+// CHECK: nn.softmax
+
+// -----
+
 // CHECK-LABEL: func.func @main
 func.func @main(%x: tensor<2x100xf32>) -> tensor<2x100xf32> {
   %y = nn.softmax %x axis 1 : i64 log 0 : i64 : tensor<2x100xf32> -> tensor<2x100xf32>
