@@ -139,35 +139,67 @@ def attention(node: Node, b: NNBuilder) -> Sequence[SSAValue | None]:
     kv_heads, keys = shape_of(k)[1:3]
     given = node.attr("scale")
     scale = 1.0 / math.sqrt(size) if given is None else float(given)
-    # Query heads that share a key head are more rows of one product.
-    rows = b.reshape(b(ew.MulOp, q, scale), [batch, kv_heads, -1, size])
-    scores = b.reshape(b.matmul(rows, b.transpose(k, [0, 1, 3, 2])), [batch, heads, queries, keys])
+    mask = _mask_of(node, queries, keys, b)
+    heads_of = _Heads(kv_heads, heads // kv_heads, queries, mask)
+    scores = b.matmul(
+        heads_of.split(b(ew.MulOp, q, scale), b),
+        heads_of.share(b.transpose(k, [0, 1, 3, 2]), b),
+    )
     mode, shown = node.int("qk_matmul_output_mode"), scores
     softcap = node.float("softcap")
     if softcap > 0:
         scores = b(ew.MulOp, b(ew.TanhOp, b(ew.MulOp, scores, 1.0 / softcap)), softcap)
         shown = scores if mode == 1 else shown
-    mask = _mask_of(node, queries, keys, b)
-    scores = _masked(scores, mask, b, -math.inf if mode == 2 and node.wants(3) else lowest(element))
+    if mask.bias is not None:
+        scores = b(ew.AddOp, scores, b.cast(heads_of.split(mask.bias, b), element_of(scores)))
+    if (allowed := mask.allowed(b)) is not None:
+        least = -math.inf if mode == 2 and node.wants(3) else lowest(element)
+        scores = b(ew.SelectOp, heads_of.split(allowed, b), scores, least)
     shown = scores if mode == 2 else shown
     precision = node.int("softmax_precision")
     wide = b.cast(scores, element_of_onnx(precision)) if precision else scores
-    weights = b.insert(rd.SoftmaxOp(wide, 3))
+    weights = b.insert(rd.SoftmaxOp(wide, len(shape_of(wide)) - 1))
     attendable = mask.attendable(b)
     if attendable is not None:
-        weights = b(ew.SelectOp, attendable, weights, 0.0)
+        weights = b(ew.SelectOp, heads_of.split(attendable, b), weights, 0.0)
     weights = b.cast(weights, element)
     shown = weights if mode == 3 else shown
-    values = b.matmul(b.reshape(weights, [batch, kv_heads, -1, keys]), v)
+    values = b.matmul(weights, heads_of.share(v, b))
     result = b.reshape(values, [batch, heads, queries, shape_of(v)[-1]])
+    shown = b.reshape(shown, [batch, heads, queries, keys])
     return [merge_heads(result, b) if is_flat else result, k, v, shown]
 
 
-def _masked(scores: SSAValue, mask: Mask, b: NNBuilder, least: float) -> SSAValue:
-    if mask.bias is not None:
-        scores = b(ew.AddOp, scores, b.cast(mask.bias, element_of(scores)))
-    allowed = mask.allowed(b)
-    return scores if allowed is None else b(ew.SelectOp, allowed, scores, least)
+class _Heads:
+    """How scores are laid out where several heads of queries share one of keys and values.
+
+    They are `batch, key heads, heads that share it, queries, keys`, but where one mask does for all heads and
+    queries, and where there is one query, `batch, key heads, rows, keys`: more rows of one product.
+    """
+
+    def __init__(self, kv_heads: int, shared: int, queries: int, mask: Mask) -> None:
+        self.kv_heads, self.shared = kv_heads, shared
+        masks = [shape_of(v) for v in (mask.dynamic, mask.bias) if v is not None]
+        masks += [] if mask.static is None else [list(mask.static.shape)]
+        self.is_plain = shared == 1
+        self.in_rows = queries == 1 or all(set(m[-3:-1]) <= {1} for m in masks)
+
+    def split(self, x: SSAValue, b: NNBuilder) -> SSAValue:
+        """What has (or is broadcast to) the shape `batch, heads, queries, any`, as the scores are laid out."""
+        if self.is_plain:
+            return x
+        batch, heads, rows, size = [1] * (4 - len(shape_of(x))) + list(shape_of(x))
+        parts = [1, 1] if heads == 1 else [self.kv_heads, self.shared]
+        if self.in_rows:
+            return b.reshape(x, [batch, parts[0], parts[1] * rows, size])
+        return b.reshape(x, [batch, *parts, rows, size])
+
+    def share(self, x: SSAValue, b: NNBuilder) -> SSAValue:
+        """Keys or values `batch, key heads, ...`, to be read by all the heads that share them."""
+        if self.is_plain or self.in_rows:
+            return x
+        batch, heads, *rest = shape_of(x)
+        return b.reshape(x, [batch, heads, 1, *rest])
 
 
 @onnx_lowering("RotaryEmbedding")
