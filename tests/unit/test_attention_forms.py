@@ -42,7 +42,9 @@ class Form:
             "k": (self.batch, self.kv_heads, self.keys, self.size),
             "v": (self.batch, self.kv_heads, self.keys, self.values),
         }
-        found = {n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()}
+        found: dict[str, Array] = {
+            n: rng.standard_normal(s).astype(np.float32) for n, s in shapes.items()
+        }
         if self.is_flat:
             found = {
                 n: np.ascontiguousarray(x.transpose(0, 2, 1, 3)).reshape(self.batch, x.shape[2], -1)
@@ -111,7 +113,8 @@ def expected() -> dict[str, Array]:
             arrays[f"{name}_m"] = np.ascontiguousarray(np.broadcast_to(mask, shape))
     session = onnxruntime.InferenceSession(_model(FORMS, arrays).SerializeToString())
     names = [f"{name}_y" for name in FORMS]
-    return dict(zip(names, session.run(names, arrays), strict=True))
+    results = session.run(names, arrays)
+    return {name: np.asarray(result) for name, result in zip(names, results, strict=True)}
 
 
 @pytest.mark.parametrize("engine", ["wasmtime", "wgpu"])
