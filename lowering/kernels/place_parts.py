@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from math import prod
@@ -107,7 +108,7 @@ class _Placer:
         return lower_bound(lifetimes, [tensor_bytes(t.type, "wasm") for t in lifetimes])
 
     def place_all(self) -> None:
-        """Replace the launches of concatenations, all at once if memory allows, else one by one."""
+        """Replace the launches of concatenations where memory allows."""
         launches = [op for op in self.block.ops if isinstance(op, plan.LaunchOp)]
         concats: list[tuple[plan.LaunchOp, int]] = []
         for launch in launches:
@@ -116,16 +117,30 @@ class _Placer:
                 concats.append((launch, axis))
         if not concats:
             return
-        limit = self._alive()
-        changes = [self._place(launch, axis, None) for launch, axis in concats]
-        if self._alive() > limit:
-            for change in reversed(changes):
-                if change is not None:
-                    change.undo()
-            changes = [self._place(launch, axis, limit) for launch, axis in concats]
-        for change in changes:
-            if change is not None:
-                change.launch.erase()
+        for change in self._place_within(concats, self._alive()):
+            change.launch.erase()
+
+    def _place_within(
+        self, concats: Sequence[tuple[plan.LaunchOp, int]], limit: int
+    ) -> list[_Change]:
+        """Replace launches of concatenations while at most `limit` bytes are alive at a step.
+
+        Few are in the way of that, and to count what is alive is a walk over the whole program: so all are replaced at
+        once, or else each half of them.
+        """
+        if len(concats) == 1:
+            change = self._place(*concats[0], limit)
+            return [change] if change is not None else []
+        changes = [c for launch, axis in concats if (c := self._place(launch, axis, None))]
+        if self._alive() <= limit:
+            return changes
+        for change in reversed(changes):
+            change.undo()
+        middle = len(concats) // 2
+        return [
+            *self._place_within(concats[:middle], limit),
+            *self._place_within(concats[middle:], limit),
+        ]
 
     def _place(self, launch: plan.LaunchOp, axis: int, limit: int | None) -> _Change | None:
         """Replace the launch of a concatenation, if anything of it can be written in place while at most `limit` bytes
