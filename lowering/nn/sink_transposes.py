@@ -28,6 +28,7 @@ from webdnn.dialects.nn.base import (
     size_of,
 )
 from webdnn.dialects.nn.elementwise import ElementwiseOp
+from webdnn.lowering.linalg.structure import only_user
 from webdnn.lowering.shapes import reassociation
 from webdnn.lowering.weights_function import entry_function
 
@@ -60,6 +61,9 @@ class _Sinker:
                 self.static.update(op.results)
                 continue
             self.visit(op)
+        for op in list(self.block.ops):
+            if isinstance(op, dm.TransposeOp) and op.res not in self.static:
+                self.join_around_reshape(op)
         for op in reversed(list(self.block.ops)):
             if op.results and not any(r.uses for r in op.results):
                 Rewriter.erase_op(op)
@@ -78,7 +82,8 @@ class _Sinker:
             if source is not None:
                 inner, permutation = source
                 moved = _ALONG_DIMS[type(op)](op, permutation)
-                self.replace(op, inner, *moved)
+                if moved is not None:
+                    self.replace(op, inner, *moved)
 
     def transposed(self, value: SSAValue) -> tuple[SSAValue, Permutation] | None:
         """What `value` is a transpose of, and how; None where it is not one, or is known at compile time."""
@@ -152,7 +157,12 @@ class _Sinker:
             self.substitute(op, self.insert(dm.TransposeOp(x, permutation), op))
 
     def visit_reshape(self, op: dm.ReshapeOp) -> None:
-        """Join two reshapes; drop one that does nothing; move a transpose through one that does not mix its parts."""
+        """Join two reshapes; drop one that does nothing; move a transpose through one.
+
+        Where the reshape joins dimensions that lie apart before the transpose (a channel shuffle, depth to space), a
+        transpose that brings them together stays; the other dimensions keep their places, so the rest of the transpose
+        goes on, and meets its inverse.
+        """
         if isinstance(op.x.owner, dm.ReshapeOp) and op.x not in self.static:
             op.operands[0] = op.x.owner.x
         if shape_of(op.x) == shape_of(op.res):
@@ -163,9 +173,32 @@ class _Sinker:
             return
         x, permutation = source
         moved = _reshape_before_transpose(shape_of(x), permutation, shape_of(op.res))
-        if moved is not None:
-            shape, after = moved
-            self.finish(op, dm.ReshapeOp(x, shape), after)
+        if moved is None:
+            together = _bring_together(shape_of(x), permutation, shape_of(op.res))
+            if together is None:
+                return
+            x = self.insert(dm.TransposeOp(x, together), op)
+            rest = tuple(together.index(p) for p in permutation)
+            moved = _reshape_before_transpose(shape_of(x), rest, shape_of(op.res))
+            assert moved is not None
+        shape, after = moved
+        self.finish(op, dm.ReshapeOp(x, shape), after)
+
+    def join_around_reshape(self, op: dm.TransposeOp) -> None:
+        """Join two transposes around a reshape that joins dimensions, where the second one has not met its inverse."""
+        reshape = op.x.owner
+        if not isinstance(reshape, dm.ReshapeOp) or only_user(reshape.res) is not op:
+            return
+        source = self.transposed(reshape.x)
+        if source is None or only_user(reshape.x) is not reshape:
+            return
+        x, first = source
+        groups = reassociation(shape_of(reshape.x), shape_of(reshape.res))
+        if groups is None or any(len(joined) != 1 for _, joined in groups):
+            return
+        order = [first[d] for p in int_list(op.permutation) for d in groups[p][0]]
+        moved = self.insert(dm.TransposeOp(x, order), op)
+        self.substitute(op, self.insert(dm.ReshapeOp(moved, shape_of(op.res)), op))
 
     def sink_elementwise(self, op: ElementwiseOp) -> None:
         result = op.results[0]
@@ -243,6 +276,10 @@ def _reshape_before_transpose(
         return None
     placed: list[tuple[int, tuple[int, ...]]] = []
     for own, others in groups:
+        if not own and placed:  # dimensions of size 1 at the end stay behind the one before
+            anchor, before = placed.pop()
+            placed.append((anchor, (*before, *others)))
+            continue
         places = [permutation[d] for d in own if shape[permutation[d]] != 1]
         if places != list(range(places[0], places[0] + len(places))) if places else False:
             between = range(min(places), max(places) + 1)
@@ -252,6 +289,20 @@ def _reshape_before_transpose(
         placed.append((anchor, others))
     order = [d for _, others in sorted(placed, key=lambda entry: entry[0]) for d in others]
     return [result[d] for d in order], list(inverse(order))
+
+
+def _bring_together(
+    shape: Sequence[int], permutation: Permutation, result: Sequence[int]
+) -> Permutation | None:
+    """The permutation of x that brings those dimensions side by side that `reshape(transpose(x, permutation), result)`
+    joins, each group where its largest dimension was; None where that is all that the transpose does."""
+    groups = reassociation([shape[p] for p in permutation], result)
+    if groups is None:
+        return None
+    places = [[permutation[d] for d in own] for own, _ in groups if own]
+    places.sort(key=lambda group: max(group, key=lambda p: (shape[p], p)))
+    together = tuple(p for group in places for p in group)
+    return None if together == permutation else together
 
 
 Moved = tuple[dict[str, Attribute], Sequence[int], Permutation]
@@ -290,6 +341,12 @@ def _per_axes(name: str) -> Callable[[Operation, Permutation], Moved]:
     return move
 
 
+def _broadcast(op: Operation, permutation: Permutation) -> Moved | None:
+    if len(shape_of(op.results[0])) != len(permutation):
+        return None
+    return _per_dim()(op, permutation)
+
+
 def _reduce(op: Operation, permutation: Permutation) -> Moved:
     assert isinstance(op, red.ReduceOp)
     axes = sorted(permutation[a] for a in int_list(op.axes))
@@ -303,9 +360,10 @@ def _reduce(op: Operation, permutation: Permutation) -> Moved:
     return {"axes": ints(axes)}, [shape[d] for d in kept], after
 
 
-_ALONG_DIMS: dict[type[Operation], Callable[[Operation, Permutation], Moved]] = {
+_ALONG_DIMS: dict[type[Operation], Callable[[Operation, Permutation], Moved | None]] = {
     dm.PadOp: _per_dim("low", "high", "interior"),
     dm.SliceOp: _per_dim("starts", "steps"),
+    dm.BroadcastOp: _broadcast,
     dm.ResizeOp: _per_dim("scale", "offset_in", "offset_out"),
     red.ReduceWindowOp: _per_dim("window", "strides", "dilations"),
     red.SoftmaxOp: _per_axes("axis"),
@@ -313,4 +371,4 @@ _ALONG_DIMS: dict[type[Operation], Callable[[Operation, Permutation], Moved]] = 
     red.NormalizeOp: _per_axes("axes"),
     red.ReduceOp: _reduce,
 }
-"""How an op with one operand that matters works on permuted dimensions."""
+"""How an op with one operand that matters works on permuted dimensions; None where it does not."""

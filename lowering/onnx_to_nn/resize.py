@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -81,22 +81,44 @@ ROUNDING: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def nearest(x: SSAValue, d: Dimension, rounding: str, b: NNBuilder) -> SSAValue:
-    """The nearest element along one dimension: a repetition or a slice where it is one, else a gather."""
-    index = ROUNDING[rounding](d.positions).clip(0, max(d.size - 1, 0)).astype(np.int64)
-    return read_along(x, d.axis, index, b)
+def nearest(x: SSAValue, dims: Sequence[Dimension], rounding: str, b: NNBuilder) -> SSAValue:
+    """The nearest elements along several dimensions: repetitions or slices where they are, else gathers."""
+    times: dict[int, int] = {}
+    for d in dims:
+        index = ROUNDING[rounding](d.positions).clip(0, max(d.size - 1, 0)).astype(np.int64)
+        repetition = _repetition(index, d.size)
+        if repetition is not None:
+            times[d.axis] = repetition
+        else:
+            x = read_along(x, d.axis, index, b)
+    return _repeated(x, times, b)
+
+
+def _repetition(index: Array, size: int) -> int | None:
+    """How many times in a row constant indices take each element of a dimension; None where they do not."""
+    if not len(index) or len(index) % size:
+        return None
+    times = len(index) // size
+    return times if (index == np.arange(len(index)) // times).all() else None
+
+
+def _repeated(x: SSAValue, times: Mapping[int, int], b: NNBuilder) -> SSAValue:
+    """Each element so many times in a row along each of these dimensions: one copy for all of them."""
+    apart, spread, joined = list[int](), list[int](), list[int]()
+    for axis, size in enumerate(shape_of(x)):
+        repeated = axis in times
+        apart += [size, 1] if repeated else [size]
+        spread += [size, times[axis]] if repeated else [size]
+        joined.append(size * times.get(axis, 1))
+    return b.reshape(b.broadcast(b.reshape(x, apart), spread), joined)
 
 
 def read_along(x: SSAValue, axis: int, index: Array, b: NNBuilder) -> SSAValue:
     """`x` at constant indices along `axis`, in the cheapest way that says it."""
-    shape = shape_of(x)
-    size, count = shape[axis], len(index)
-    if count and count % size == 0:
-        times = count // size
-        if (index == np.arange(count) // times).all():
-            apart = b.reshape(x, [*shape[: axis + 1], 1, *shape[axis + 1 :]])
-            spread = b.broadcast(apart, [*shape[: axis + 1], times, *shape[axis + 1 :]])
-            return b.reshape(spread, [*shape[:axis], count, *shape[axis + 1 :]])
+    count = len(index)
+    times = _repetition(index, shape_of(x)[axis])
+    if times is not None:
+        return _repeated(x, {axis: times}, b)
     step = int(index[1] - index[0]) if count > 1 else 1
     if step and count and (index == index[0] + step * np.arange(count)).all():
         return b.slice_axis(x, axis, int(index[0]), count, step)
@@ -193,8 +215,7 @@ def _resampled(
     x, mode = node[0], node.str("mode", "nearest")
     antialias = bool(node.int("antialias"))
     if mode == "nearest":
-        for d in dims:
-            x = nearest(x, d, rounding, b)
+        x = nearest(x, dims, rounding, b)
     elif mode == "linear" and not antialias:
         x = linear(x, dims, b) if dims else x
     else:
