@@ -125,3 +125,42 @@ def test_upsampling(scales: tuple[int, int]) -> None:
     y = net.conv(up, (4, 6, 3, 3), pad=1)
     other = net.conv(net.add("Relu", [up]), (4, 6, 1, 1))
     assert len(moves(net.check(y, other))) <= 1 + 3
+
+
+@pytest.mark.parametrize("groups", [1, 2, 3])
+@pytest.mark.parametrize("size", [(5, 7), (1, 1), (1, 6)])
+def test_shuffle_before_a_convolution(groups: int, size: tuple[int, int]) -> None:
+    """Past what works channel by channel; the channels are in runs of 6."""
+    net = Network(2, 4, *size)
+    x = net.conv("x", (24, 2, 1, 1), group=2)
+    x = net.shuffle(x, 4, 2, 24, *size)
+    x = net.add("Sigmoid", [x])
+    x = net.add("Mul", [x, net.weight(net.rng.standard_normal((24, 1, 1)).astype(np.float32))])
+    x = net.conv(x, (24, 1, 3, 3), group=24, pad=1, stride=2)
+    y = net.conv(x, (12, 24 // groups, 3, 3), group=groups, pad=1)
+    launched = net.check(y)
+    if size == (5, 7):
+        assert len(moves(launched)) == 1 + 2  # the shuffle is one copy
+
+
+def test_shuffle_between_groups_that_do_not_fit() -> None:
+    net = Network(1, 4, 5, 7)
+    x = net.conv("x", (18, 2, 1, 1), group=2)
+    x = net.shuffle(x, 3, 1, 18, 5, 7)
+    y = net.conv(x, (8, 9, 1, 1), group=2)  # halves of runs of 6 would do, but not with 4 groups
+    other = net.conv(net.shuffle(x, 6, 1, 18, 5, 7), (8, 9, 1, 1), group=2)
+    net.check(y, other)
+
+
+def test_shuffle_and_split() -> None:
+    """As in ShuffleNet V2: half of the shuffled channels go on, half are convolved."""
+    net = Network(1, 6, 5, 7)
+    x = net.conv("x", (12, 6, 1, 1))
+    x = net.shuffle(x, 2, 1, 12, 5, 7)
+    left, right = "left", "right"
+    net.nodes.append(helper.make_node("Split", [x], [left, right], axis=1, num_outputs=2))
+    right = net.conv(right, (6, 6, 1, 1))
+    right = net.conv(right, (6, 1, 3, 3), group=6, pad=1)
+    joined = net.add("Concat", [left, net.add("Relu", [right])], axis=1)
+    y = net.conv(net.shuffle(joined, 2, 1, 12, 5, 7), (5, 12, 1, 1))
+    net.check(y, joined)
