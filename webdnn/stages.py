@@ -35,6 +35,7 @@ from webdnn.lowering.nn.decompose_transposed_conv import DecomposeTransposedConv
 from webdnn.lowering.nn.fold_channel_affine import FoldScaleIntoConv
 from webdnn.lowering.nn.hoist_weights import HoistWeights
 from webdnn.lowering.nn.integer_products import IntegerProducts
+from webdnn.lowering.nn.join_slices import JoinSlices
 from webdnn.lowering.nn.merge_matmuls import MergeMatmuls
 from webdnn.lowering.nn.multiply_by_inverse import MultiplyByInverse
 from webdnn.lowering.nn.narrow_integers import NarrowIntegers
@@ -105,6 +106,7 @@ STAGES: tuple[Stage, ...] = (
         lambda _: (
             ConvertOnnxToNN(),
             SinkTransposes(),
+            JoinSlices(),
             IntegerProducts(),
             NarrowIntegers(),
             FoldScaleIntoConv(),
@@ -128,6 +130,7 @@ STAGES: tuple[Stage, ...] = (
 
 OPTIONAL_PASSES: tuple[str, ...] = (
     "sink-transposes",
+    "join-slices",
     "fold-scale-into-conv",
     "decompose-transposed-conv",
     "recognize-normalize",

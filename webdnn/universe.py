@@ -25,6 +25,7 @@ _PASSES: dict[str, str] = {
     # in the order of the levels that they leave
     "convert-onnx-to-nn": "webdnn.lowering.onnx_to_nn.convert:ConvertOnnxToNN",
     "sink-transposes": "webdnn.lowering.nn.sink_transposes:SinkTransposes",
+    "join-slices": "webdnn.lowering.nn.join_slices:JoinSlices",
     "integer-products": "webdnn.lowering.nn.integer_products:IntegerProducts",
     "narrow-integers": "webdnn.lowering.nn.narrow_integers:NarrowIntegers",
     "fold-scale-into-conv": "webdnn.lowering.nn.fold_channel_affine:FoldScaleIntoConv",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xdsl.context import Context
+from xdsl.dialects import tensor
 from xdsl.dialects.builtin import (
     ArrayAttr,
     FusedLoc,
@@ -30,6 +31,7 @@ from webdnn.dialects import kernel
 from webdnn.dialects.nn.base import size_of
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.linalg.inline_producers import inline_pointwise_producers, reads_each_once
+from webdnn.lowering.linalg.moves import moves_rows
 from webdnn.lowering.linalg.structure import (
     argument_of,
     generics,
@@ -92,6 +94,9 @@ class FuseKernelRegions(ModulePass):
         if argument is None:
             return False
         readers = [use.operation for use in argument.uses]
+        if len(readers) == 1 and isinstance(readers[0], tensor.ExtractOp):
+            root, user = pointwise_root(producer), pointwise_root(consumer)
+            return root is not None and user is not None and moves_rows(root)
         if not all(isinstance(r, linalg.GenericOp) for r in readers):
             return False  # read at computed indices
         root = pointwise_root(consumer)

@@ -21,6 +21,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects.nn.base import element_of
 from webdnn.dialects.numpy_meaning.linalg import loop_sizes
+from webdnn.lowering.linalg.moves import moves_rows
 from webdnn.lowering.linalg.structure import (
     compose,
     input_maps,
@@ -38,15 +39,17 @@ _INDEX_OPS: dict[AffineBinaryOpKind, type[Operation]] = {
 }
 
 
-def emit_index(b: Builder, expr: AffineExpr) -> SSAValue:
-    """An index expression over the loops of the generic that `b` is in."""
+def emit_index(b: Builder, expr: AffineExpr, places: Sequence[SSAValue] | None = None) -> SSAValue:
+    """An index expression over the loops of the generic that `b` is in, or over the values `places`."""
     match expr:
         case AffineDimExpr():
+            if places is not None:
+                return places[expr.position]
             return b.insert(linalg.IndexOp(expr.position)).result
         case AffineConstantExpr():
             return b.insert(arith.ConstantOp(IntegerAttr(expr.value, IndexType()))).result
         case AffineBinaryOpExpr():
-            lhs, rhs = emit_index(b, expr.lhs), emit_index(b, expr.rhs)
+            lhs, rhs = emit_index(b, expr.lhs, places), emit_index(b, expr.rhs, places)
             op = _INDEX_OPS[expr.kind](lhs, rhs)  # pyright: ignore[reportCallIssue]
             return b.insert(op).results[0]
         case _:
@@ -145,12 +148,42 @@ def fuse_pair(producer: linalg.GenericOp, consumer: linalg.GenericOp) -> linalg.
     return fused
 
 
+def read_through(producer: linalg.GenericOp, read: tensor.ExtractOp) -> None:
+    """Let a read at computed indices of what `producer` moves read its source instead."""
+    (map, *_) = input_maps(producer) or [None]
+    b = Builder(InsertPoint.before(read))
+    places: list[SSAValue] = [*read.indices]
+    values: dict[SSAValue, SSAValue] = {}
+    for op in producer.body.block.ops:
+        match op:
+            case linalg.IndexOp():
+                values[op.result] = places[op.dim.value.data]
+            case linalg.YieldOp():
+                (element,) = op.operands
+                if element in values:
+                    found = values[element]
+                else:
+                    assert map is not None
+                    indices = [emit_index(b, e, places) for e in map.results]
+                    source = producer.inputs[0]
+                    read_there = tensor.ExtractOp(source, indices, read.result.type)
+                    found = b.insert(read_there).result
+                read.result.replace_all_uses_with(found)
+                Rewriter.erase_op(read)
+            case _:
+                clone = b.insert(op.clone(values))
+                values.update(zip(op.results, clone.results, strict=True))
+
+
 def inline_pointwise_producers(block: Block) -> None:
     """Merge every pointwise generic of `block` whose only user is a generic that reads each of its elements once."""
     for op in list(block.ops):
         if not isinstance(op, linalg.GenericOp) or not is_pointwise(op):
             continue
         user = only_user(op.res[0])
+        if isinstance(user, tensor.ExtractOp) and moves_rows(op):
+            read_through(op, user)
+            continue
         if not isinstance(user, linalg.GenericOp) or op.res[0] in user.outputs:
             continue
         if not reads_each_once(user, op.res[0]):

@@ -3,6 +3,7 @@ no more copies than needed."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -164,3 +165,51 @@ def test_shuffle_and_split() -> None:
     joined = net.add("Concat", [left, net.add("Relu", [right])], axis=1)
     y = net.conv(net.shuffle(joined, 2, 1, 12, 5, 7), (5, 12, 1, 1))
     net.check(y, joined)
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 1)])
+def test_halves_that_are_kept(size: tuple[int, int]) -> None:
+    """As in YOLO's C2f: of two halves one goes on, and all are concatenated. Nothing is copied."""
+    net = Network(1, 6, *size)
+    x = net.add("Relu", [net.conv("x", (16, 6, 1, 1))])
+    left, right = "left", "right"
+    net.nodes.append(helper.make_node("Split", [x], [left, right], axis=1, num_outputs=2))
+    deeper = net.add("Relu", [net.conv(right, (8, 8, 3, 3), pad=1)])
+    deeper = net.add("Relu", [net.conv(deeper, (8, 8, 3, 3), pad=1)])
+    joined = net.add("Concat", [left, right, deeper], axis=1)
+    y = net.conv(joined, (5, 24, 1, 1))
+    launched = net.check(y)
+    if size == (5, 7):
+        assert not [k for k in launched if re.match(r"(copy|concat|slice)_\d", k)]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "axis"),
+    [
+        ([(0, 3, 1), (3, 8, 1)], 1),
+        ([(0, 3, 1), (3, 3, 1), (3, 8, 1)], 1),  # an empty one
+        ([(7, 3, -1), (3, -9, -1)], 1),  # all, backwards
+        ([(0, 4, 2), (4, 7, 2)], 2),
+        ([(6, 2, -2), (2, -9, -2)], 2),
+        ([(0, 1, 1), (1, 2, 1), (2, 3, 1), (4, 5, 1)], 3),
+        ([(3, 8, 1), (0, 3, 1)], 1),
+    ],
+)
+def test_slices_side_by_side(pieces: list[tuple[int, int, int]], axis: int) -> None:
+    net = Network(2, 8, 7, 5)
+    x = net.add("Exp", ["x"])
+    bounds = [[net.weight(np.array([v])) for v in (a, b, axis, s)] for a, b, s in pieces]
+    parts = [net.add("Slice", [x, *bound]) for bound in bounds]
+    net.check(net.add("Concat", parts, axis=axis))
+
+
+@pytest.mark.parametrize("pick", [(0, 6), (6, 12), (3, 9), (2, 3)])
+@pytest.mark.parametrize("step", [1, 2, -1])
+def test_slice_of_channels_into_convolutions(pick: tuple[int, int], step: int) -> None:
+    net = Network(1, 4, 5, 3)
+    x = net.conv("x", (12, 4, 1, 1))
+    start, end = pick if step > 0 else (pick[1] - 1, pick[0] - 13)
+    bounds = [net.weight(np.array([v])) for v in (start, end, 1, step)]
+    part = net.add("Slice", [x, *bounds])
+    count = len(range(*pick, abs(step)))
+    net.check(net.conv(part, (5, count, 1, 1)), net.conv(x, (3, 12, 3, 3)))

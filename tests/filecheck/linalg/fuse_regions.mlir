@@ -98,3 +98,20 @@ func.func @main(%x: tensor<5x6xf32>) -> tensor<5x1xf32> {
 }
 // CHECK: %[[LOOPS:.*]] = tensor.empty() : tensor<8xf32>
 // CHECK: linalg.generic {{.*}} ins(%[[LOOPS]] : tensor<8xf32>)
+
+// -----
+
+// A pad reads what a slice takes where it lies.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<5x8xf32>) -> tensor<7x4xf32> {
+  %0 = nn.slice %x starts [0 : i64, 3 : i64] steps [1 : i64, 1 : i64] : tensor<5x8xf32> -> tensor<5x4xf32>
+  %1 = nn.pad %0 low [0 : i64, 0 : i64] high [2 : i64, 0 : i64] interior [0 : i64, 0 : i64] "constant" 0.000000e+00 : f64 : tensor<5x4xf32> -> tensor<7x4xf32>
+  func.return %1 : tensor<7x4xf32>
+}
+// CHECK: kernel.region ins(%x : tensor<5x8xf32>) -> tensor<7x4xf32>
+// CHECK-SAME: hint = "slice_pad"
+// CHECK: %[[J:.*]] = linalg.index 1
+// CHECK: %[[C:.*]] = arith.constant 3 : index
+// CHECK-NEXT: %[[P:.*]] = arith.addi %[[J]], %[[C]] : index
+// CHECK-NEXT: tensor.extract %{{.*}}[%{{.*}}, %[[P]]] : tensor<5x8xf32>
+// CHECK-NOT: kernel.region
