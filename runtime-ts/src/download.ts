@@ -1,9 +1,9 @@
 import { Checksum, subtle } from "./checksum.js";
 import { ChecksumError, DownloadError, messageOf } from "./errors.js";
-import { isLocalFile, isNode, nodeModule } from "./location.js";
+import { isLocalFile, isNode } from "./location.js";
 import type { FileRef } from "./manifest.js";
 import { Reader } from "./reader.js";
-import { type Fetch, request, wrongSize } from "./request.js";
+import { type Fetch, readLocal, request, wrongSize } from "./request.js";
 
 /** How much of the files of a back end has arrived. */
 export interface Progress {
@@ -28,9 +28,14 @@ export class Downloader {
    */
   constructor(base: URL, fetch: Fetch | undefined, verify: boolean) {
     this.#base = base;
-    this.#fetch = fetch;
+    this.#fetch = fetch ?? (isLocalFile(base) ? readLocal : undefined);
     this.#verify = verify;
     if (!fetch && !isNode && typeof Worker !== "undefined") this.#reader = new Reader(verify);
+  }
+
+  /** Whether a worker reads what is large. */
+  get isAside(): boolean {
+    return this.#reader !== undefined;
   }
 
   /** The URL of a file of the package. */
@@ -41,18 +46,10 @@ export class Downloader {
   /** Read the manifest. */
   async json(signal: AbortSignal): Promise<unknown> {
     const url = this.#base.href;
-    let content: string;
-    if (this.#isLocal) {
-      const { readFile } = nodeModule<typeof import("node:fs/promises")>("node:fs/promises");
-      content = await readFile(this.#base, { encoding: "utf8", signal }).catch((error: unknown) => {
-        throw new DownloadError(url, messageOf(error), { cause: error });
-      });
-    } else {
-      const response = await request(url, signal, this.#fetch);
-      content = await response.text().catch((error: unknown) => {
-        throw new DownloadError(url, messageOf(error), { cause: error });
-      });
-    }
+    const response = await request(url, signal, this.#fetch);
+    const content = await response.text().catch((error: unknown) => {
+      throw new DownloadError(url, messageOf(error), { cause: error });
+    });
     try {
       return JSON.parse(content);
     } catch (error) {
@@ -74,8 +71,7 @@ export class Downloader {
     const url = this.urlOf(file);
     if (await this.#reader?.into(file, url, target, signal, onBytes)) return;
     const take = this.#taking(file, target, onBytes);
-    if (this.#isLocal) await this.#readLocal(file, target, signal, take.bytes);
-    else await this.#drain(file, await this.open(file, signal), target, take.bytes);
+    await this.#drain(file, await this.open(file, signal), target, take.bytes);
     await take.check();
   }
 
@@ -93,14 +89,13 @@ export class Downloader {
   /**
    * Read a file that is wanted as a `Response` as well (to compile it while it arrives).
    *
-   * @returns the response, where there is one, and the bytes once they are checked
+   * @returns the response, and the bytes once they are checked
    */
   async stream(
     file: FileRef,
     signal: AbortSignal,
     onBytes: (count: number) => void,
-  ): Promise<{ response?: Response; bytes: Promise<Uint8Array<ArrayBuffer>> }> {
-    if (this.#isLocal) return { bytes: this.bytes(file, signal, onBytes) };
+  ): Promise<{ response: Response; bytes: Promise<Uint8Array<ArrayBuffer>> }> {
     const response = await this.open(file, signal);
     const copy = response.clone();
     const read = async (): Promise<Uint8Array<ArrayBuffer>> => {
@@ -123,7 +118,7 @@ export class Downloader {
     this.#reader?.close();
   }
 
-  /** Ask for a file over the network. */
+  /** Ask for a file. */
   async open(file: FileRef, signal: AbortSignal): Promise<Response> {
     return request(this.urlOf(file), signal, this.#fetch);
   }
@@ -140,10 +135,6 @@ export class Downloader {
       },
       check: async () => sum?.check(),
     };
-  }
-
-  get #isLocal(): boolean {
-    return this.#fetch === undefined && isLocalFile(this.#base);
   }
 
   async #drain(
@@ -171,40 +162,8 @@ export class Downloader {
     }
     if (filled !== target.length) wrongSize(url, `${filled} bytes, not`, target.length);
   }
-
-  async #readLocal(
-    file: FileRef,
-    target: Uint8Array,
-    signal: AbortSignal,
-    onBytes: Taking["bytes"],
-  ): Promise<void> {
-    const url = this.urlOf(file);
-    const { open } = nodeModule<typeof import("node:fs/promises")>("node:fs/promises");
-    try {
-      const handle = await open(new URL(url));
-      try {
-        const { size } = await handle.stat();
-        if (size !== target.length) wrongSize(url, `${size} bytes, not`, target.length);
-        for (let filled = 0; filled < size; ) {
-          signal.throwIfAborted();
-          // Pieces, so that progress can be seen and an abort is noticed.
-          const length = Math.min(size - filled, LOCAL_PIECE);
-          const { bytesRead } = await handle.read(target, filled, length, filled);
-          if (bytesRead === 0) wrongSize(url, `${filled} bytes, not`, target.length);
-          filled += bytesRead;
-          await onBytes(bytesRead);
-        }
-      } finally {
-        await handle.close();
-      }
-    } catch (error) {
-      if (error instanceof ChecksumError) throw error;
-      throw new DownloadError(url, messageOf(error), { cause: error });
-    }
-  }
 }
 
-const LOCAL_PIECE = 8 * 1024 * 1024;
 interface Taking {
   /** So many bytes more are there. */
   bytes(count: number): Promise<void>;

@@ -46,12 +46,14 @@ const READ = 128 * 1024;
 /** The most buffers, of a piece of a file each, that are under way: as much as arrives while the page is busy for a while. */
 const BUFFERS = 48;
 
-/** Reads files, as many at once as it is asked for. */
+/** Reads files one after the other, in the order in which it is told of them, because the first ones are wanted first. */
 export class FileReading {
   readonly #post: (message: FromReader, transfer: ArrayBuffer[]) => void;
   readonly #free: ArrayBuffer[] = [];
   readonly #waiting: ((buffer: ArrayBuffer) => void)[] = [];
   #made = 0;
+  /** Settles when the files asked for so far have been read. */
+  #read: Promise<void> = Promise.resolve();
 
   constructor(post: (message: FromReader, transfer: ArrayBuffer[]) => void) {
     this.#post = post;
@@ -59,13 +61,22 @@ export class FileReading {
 
   /** Do what the page says. */
   obey(message: ToReader): void {
-    if (message.kind === "give") this.#give(message.buffer);
-    else void this.#serve(message);
+    if (message.kind === "give") {
+      this.#give(message.buffer);
+    } else {
+      // Asked for at once, so that its answer is there when its turn comes.
+      const response = fetch(message.url);
+      response.catch(() => undefined);
+      this.#read = this.#read.then(() => this.#serve(message, response));
+    }
   }
 
-  async #serve({ id, url, file, verify, target }: ReadRequest): Promise<void> {
+  async #serve(
+    { id, file, verify, target }: ReadRequest,
+    response: Promise<Response>,
+  ): Promise<void> {
     try {
-      const { ok, status, statusText, body } = await fetch(url);
+      const { ok, status, statusText, body } = await response;
       if (ok) {
         const reader = readerOf(body);
         if (!reader) {
@@ -73,7 +84,7 @@ export class FileReading {
           return;
         }
         const sums = verify ? new PieceSums(true) : undefined;
-        await this.#read(id, filling(reader), file.piece as number, sums, target);
+        await this.#pass(id, filling(reader), file.piece as number, sums, target);
         this.#post({ kind: "read", id, sum: await sums?.sum() }, []);
       } else {
         this.#post({ kind: "unread", id, problem: statusText, status }, []);
@@ -83,7 +94,7 @@ export class FileReading {
     }
   }
 
-  async #read(
+  async #pass(
     id: number,
     fill: Fill,
     size: number,

@@ -1,10 +1,17 @@
 import { ChecksumError, DownloadError, messageOf } from "./errors.js";
+import { nodeModule } from "./location.js";
 
 /** The `fetch` to read files with. */
 export type Fetch = (url: string, init: { signal: AbortSignal }) => Promise<Response>;
 
+/** Reads local files, which the `fetch` of Node does not; each is in memory as a whole for a moment. */
+export const readLocal: Fetch = async (url, { signal }) => {
+  const { readFile } = nodeModule<typeof import("node:fs/promises")>("node:fs/promises");
+  return new Response((await readFile(new URL(url), { signal })) as Uint8Array<ArrayBuffer>);
+};
+
 /**
- * Ask for a file over the network.
+ * Ask for a file.
  *
  * @throws DownloadError
  */

@@ -112,6 +112,47 @@ test("many more pieces than buffers", async () => {
   expect(target).toEqual(large);
 });
 
+test("files are asked for at once, and come in the order in which they are wanted", async () => {
+  serve(content);
+  const answer = globalThis.fetch;
+  const asked: string[] = [];
+  let release = (): void => {};
+  const held = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  vi.stubGlobal("fetch", async (url: string) => {
+    asked.push(url);
+    if (url === "first") await held;
+    return answer(url);
+  });
+  const reader = new Reader(true);
+  const arrived: string[] = [];
+  const files = ["first", "second"].map((url) =>
+    reader.into(FILE, url, new Uint8Array(1000), never, () => {
+      arrived.push(url);
+    }),
+  );
+  await vi.waitFor(() => expect(asked).toEqual(["first", "second"]));
+  release();
+  expect(await Promise.all(files)).toEqual([true, true]);
+  expect(arrived).toEqual(["first", "second"].flatMap((url) => Array(4).fill(url)));
+});
+
+test("a file that cannot be had does not hold up the next one", async () => {
+  serve(content);
+  const answer = globalThis.fetch;
+  vi.stubGlobal("fetch", async (url: string) => {
+    if (url === "first") throw new TypeError("offline");
+    return answer(url);
+  });
+  const reader = new Reader(true);
+  const into = (url: string) =>
+    reader.into(FILE, url, new Uint8Array(1000), never, () => undefined);
+  const [first, second] = [rejection(into("first")), into("second")];
+  expect(await first).toMatchObject({ code: "download-failed", message: "first: offline" });
+  expect(await second).toBe(true);
+});
+
 test.each([
   ["shorter", content.subarray(0, 900), 200, ChecksumError, "has 900 bytes, not 1000 bytes"],
   ["longer", new Uint8Array(1300), 200, ChecksumError, "has more than 1000 bytes"],

@@ -4,7 +4,7 @@ import { AbortedError } from "../errors.js";
 import type { WasmSection } from "../manifest.js";
 
 /** How many shards are on their way at once. Few, because the first ones are wanted first. */
-const PARALLEL_SHARDS = 3;
+const PARALLEL_SHARDS = 2;
 
 /** Someone who waits for the first `bytes` of the weights. */
 interface Waiter {

@@ -53,12 +53,13 @@ async function create(
   section: WasmSection,
   threads: number,
 ): Promise<Backend> {
-  const chosen = chooseModule(section.modules, threads > 1);
+  const isShared = threads > 1 || canShare(section, context);
+  const chosen = chooseModule(section.modules, isShared);
   const pool = threads > 1 ? new Pool(threads) : undefined;
   let arrivals: Arrivals | undefined;
   try {
     const stacks = { offset: section.memory.pages * PAGE, bytes: section.threads?.stackBytes ?? 0 };
-    const memory = createMemory(section.memory.pages, stacks.bytes, threads);
+    const memory = createMemory(section.memory.pages, stacks.bytes, threads, isShared);
     context.expect(chosen.bytes + section.weights.bytes);
     const compiled = compile(chosen, context);
     compiled.catch(() => undefined);
@@ -75,6 +76,11 @@ async function create(
   }
 }
 
+/** Whether one thread, too, runs a module for several: a worker writes weights straight into memory that is shared. */
+function canShare({ threads }: WasmSection, { downloader }: BackendContext): boolean {
+  return threads !== undefined && downloader.isAside && globalThis.crossOriginIsolated === true;
+}
+
 function chooseModule(modules: readonly WasmModule[], threaded: boolean): WasmModule {
   const reasons: string[] = [];
   for (const module of modules.filter((m) => m.features.includes(THREADS) === threaded)) {
@@ -87,11 +93,16 @@ function chooseModule(modules: readonly WasmModule[], threaded: boolean): WasmMo
   );
 }
 
-/** The memory of a model; if it is for several threads, it is shared, and the stacks of all but the first come last. */
-function createMemory(pages: number, stackBytes: number, threads: number): WebAssembly.Memory {
+/** The memory of a model; the stacks of all threads but the first come last. */
+function createMemory(
+  pages: number,
+  stackBytes: number,
+  threads: number,
+  shared: boolean,
+): WebAssembly.Memory {
   const initial = pages + Math.ceil(((threads - 1) * stackBytes) / PAGE);
   try {
-    return new WebAssembly.Memory({ initial, maximum: initial, shared: threads > 1 });
+    return new WebAssembly.Memory({ initial, maximum: initial, shared });
   } catch (error) {
     const mebibytes = Math.ceil(initial / 16);
     const problem = `${mebibytes} MiB of WebAssembly memory cannot be had: ${messageOf(error)}`;
@@ -105,12 +116,12 @@ async function compile(file: WasmModule, context: BackendContext): Promise<WebAs
   const { response, bytes } = await downloader.stream(file, signal, onBytes);
   const streams =
     typeof WebAssembly.compileStreaming === "function" &&
-    response?.headers.get("Content-Type")?.split(";")[0]?.trim() === "application/wasm";
+    response.headers.get("Content-Type")?.split(";")[0]?.trim() === "application/wasm";
   const attempt = streams
     ? // Settled to a value, so that a failure is not reported before the bytes have been checked.
-      WebAssembly.compileStreaming(response as Response).catch((error: unknown) => error)
+      WebAssembly.compileStreaming(response).catch((error: unknown) => error)
     : undefined;
-  if (!streams) response?.body?.cancel().catch(() => undefined);
+  if (!streams) response.body?.cancel().catch(() => undefined);
   const content = await bytes;
   const streamed = await attempt;
   if (streamed instanceof WebAssembly.Module) return streamed;

@@ -43,6 +43,8 @@ export async function onThisThread(
   if (typeof found.run_range !== "function") {
     throw new CompileError(file, ['the module does not export "run_range"']);
   }
+  // A module for several threads.
+  (found.start as ((threads: number) => void) | undefined)?.(1);
   // While the first weights are on their way.
   (found.warm_up as (() => void) | undefined)?.();
   let range: RunRange | undefined = found.run_range as RunRange;
