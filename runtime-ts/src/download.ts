@@ -18,8 +18,8 @@ export class Downloader {
   readonly #base: URL;
   readonly #fetch: Fetch | undefined;
   readonly #verify: boolean;
-  /** Reads what is large, where there are workers and the caller gives no `fetch`. */
-  readonly #reader: Reader | undefined;
+  /** They read what is large, where there are workers and the caller gives no `fetch`; the others start when they are wanted. */
+  readonly #readers: Reader[] = [];
 
   /**
    * @param base the URL of the manifest
@@ -30,12 +30,12 @@ export class Downloader {
     this.#base = base;
     this.#fetch = fetch ?? (isLocalFile(base) ? readLocal : undefined);
     this.#verify = verify;
-    if (!fetch && !isNode && typeof Worker !== "undefined") this.#reader = new Reader(verify);
+    if (!fetch && !isNode && typeof Worker !== "undefined") this.#readers.push(new Reader(verify));
   }
 
   /** Whether a worker reads what is large. */
   get isAside(): boolean {
-    return this.#reader !== undefined;
+    return this.#readers.length > 0;
   }
 
   /** The URL of a file of the package. */
@@ -61,15 +61,18 @@ export class Downloader {
    * Read a file into memory of exactly its size, and check its sum.
    *
    * @param onBytes told the size of each piece that has arrived
+   * @param worker which one reads it, where there are any
    */
   async into(
     file: FileRef,
     target: Uint8Array,
     signal: AbortSignal,
     onBytes: (count: number) => void,
+    worker = 0,
   ): Promise<void> {
     const url = this.urlOf(file);
-    if (await this.#reader?.into(file, url, target, signal, onBytes)) return;
+    if (this.isAside) this.#readers[worker] ??= new Reader(this.#verify);
+    if (await this.#readers[worker]?.into(file, url, target, signal, onBytes)) return;
     const take = this.#taking(file, target, onBytes);
     await this.#drain(file, await this.open(file, signal), target, take.bytes);
     await take.check();
@@ -115,7 +118,7 @@ export class Downloader {
 
   /** No more files will be read. */
   close(): void {
-    this.#reader?.close();
+    for (const reader of this.#readers) reader.close();
   }
 
   /** Ask for a file. */

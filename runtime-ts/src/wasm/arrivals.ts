@@ -3,8 +3,8 @@ import { parallel } from "../cancel.js";
 import { AbortedError } from "../errors.js";
 import type { WasmSection } from "../manifest.js";
 
-/** How many shards are on their way at once. Few, because the first ones are wanted first. */
-const PARALLEL_SHARDS = 2;
+/** Two workers read more bytes than this, where they can write them to their place; of less, one is not behind the network. */
+const LARGE = 2 ** 27;
 
 /** Someone who waits for the first `bytes` of the weights. */
 interface Waiter {
@@ -71,26 +71,29 @@ export class Arrivals {
   }
 
   async #fetch(
-    { shards, offset }: WasmSection["weights"],
+    weights: WasmSection["weights"],
     memory: WebAssembly.Memory,
     { downloader, signal, onBytes }: BackendContext,
   ): Promise<void> {
     const abort = (): void => this.cancel(new AbortedError(signal.reason));
     if (signal.aborted) abort();
     signal.addEventListener("abort", abort);
-    let end = offset;
-    const tasks = shards.map((shard, i) => {
+    let end = weights.offset;
+    const isLarge = weights.bytes > LARGE && !(memory.buffer instanceof ArrayBuffer);
+    const workers = isLarge ? 2 : 1;
+    const tasks = weights.shards.map((shard, i) => {
       const target = new Uint8Array(memory.buffer, end, shard.bytes);
       end += shard.bytes;
-      return () =>
-        downloader.into(shard, target, this.#cancel.signal, (count) => {
-          if (this.#failure) return;
-          this.#arrived(i, count);
-          onBytes(count);
-        });
+      const tell = (count: number): void => {
+        if (this.#failure) return;
+        this.#arrived(i, count);
+        onBytes(count);
+      };
+      return () => downloader.into(shard, target, this.#cancel.signal, tell, i % workers);
     });
     try {
-      await parallel(tasks, PARALLEL_SHARDS);
+      // Each worker reads one shard while it asks for the next; no more, because the first ones are wanted first.
+      await parallel(tasks, workers + 1);
       if (this.#failure) return;
       this.#isComplete = true;
       for (const waiter of this.#waiters.splice(0)) waiter.resolve();

@@ -1,0 +1,97 @@
+import { expect, test } from "vitest";
+import type { BackendContext } from "../src/backend.js";
+import type { FileRef, WasmSection } from "../src/manifest.js";
+import { Arrivals } from "../src/wasm/arrivals.js";
+import { rejection } from "./helpers.js";
+
+const MIB = 2 ** 20;
+
+/** Weights of shards of these sizes on their way, and what the downloader is asked for. */
+function arriving(memory: { buffer: ArrayBufferLike }, sizes: readonly number[]) {
+  const shards = sizes.map(
+    (bytes, i): FileRef => ({ file: `${i}`, bytes, sha256: "", piece: 2 ** 19 }),
+  );
+  const bytes = sizes.reduce((sum, size) => sum + size, 0);
+  const asked: { file: string; worker: number; offset: number }[] = [];
+  const finish: (() => void)[] = [];
+  const fail: ((error: Error) => void)[] = [];
+  const into = (
+    { file, bytes }: FileRef,
+    target: Uint8Array,
+    _: AbortSignal,
+    onBytes: (count: number) => void,
+    worker: number,
+  ): Promise<void> => {
+    asked.push({ file, worker, offset: target.byteOffset });
+    expect(target.length).toBe(bytes);
+    return new Promise((resolve, reject) => {
+      finish.push(() => {
+        onBytes(bytes);
+        resolve();
+      });
+      fail.push(reject);
+    });
+  };
+  const section = { weights: { offset: 64, bytes, shards } } as unknown as WasmSection;
+  const signal = new AbortController().signal;
+  const context = { downloader: { into }, signal, onBytes: () => undefined };
+  const arrivals = new Arrivals(
+    section,
+    memory as WebAssembly.Memory,
+    context as unknown as BackendContext,
+  );
+  return { arrivals, asked, finish, fail };
+}
+
+const soon = () => new Promise((resolve) => setTimeout(resolve));
+
+test.each([
+  ["large, shared", SharedArrayBuffer, 33, [0, 1, 0, 1, 0]],
+  ["large, not shared", ArrayBuffer, 33, [0, 0, 0, 0, 0]],
+  ["not large, shared", SharedArrayBuffer, 20, [0, 0, 0, 0, 0]],
+] as const)(
+  "weights that are %s: each worker has a shard, and one more is asked for",
+  async (_, kind, size, workers) => {
+    const sizes = Array<number>(5).fill(size * MIB);
+    const memory = { buffer: new kind(64 + 5 * size * MIB) };
+    const { arrivals, asked, finish } = arriving(memory, sizes);
+    for (let done = 0; done < 5; done++) {
+      expect(asked).toHaveLength(Math.min(done + new Set(workers).size + 1, 5));
+      expect(arrivals.has(done * size * MIB)).toBe(true);
+      expect(arrivals.has(done * size * MIB + 1)).toBe(false);
+      finish[done]?.();
+      await soon();
+    }
+    await arrivals.complete;
+    expect(asked.map(({ file, worker }) => [file, worker])).toEqual(
+      workers.map((worker, i) => [`${i}`, worker]),
+    );
+    expect(asked.map(({ offset }) => offset)).toEqual(sizes.map((bytes, i) => 64 + i * bytes));
+  },
+);
+
+test("a shard that comes before the one in front of it does not count yet", async () => {
+  const { arrivals, finish } = arriving({ buffer: new ArrayBuffer(164) }, [60, 40]);
+  finish[1]?.();
+  expect(arrivals.has(1)).toBe(false);
+  finish[0]?.();
+  expect(arrivals.has()).toBe(true);
+  expect(arrivals.isComplete).toBe(false);
+  await arrivals.complete;
+  expect(arrivals.isComplete).toBe(true);
+});
+
+test("no more shards are asked for after one that cannot be had", async () => {
+  const { arrivals, asked, finish, fail } = arriving(
+    { buffer: new ArrayBuffer(364) },
+    [100, 100, 100],
+  );
+  const waiting = rejection(arrivals.until(50));
+  const error = new Error("no");
+  fail[0]?.(error);
+  expect(await waiting).toBe(error);
+  finish[1]?.();
+  await soon();
+  expect(asked).toHaveLength(2);
+  expect(await rejection(arrivals.complete)).toBe(error);
+});
