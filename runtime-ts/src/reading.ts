@@ -41,8 +41,6 @@ export type FromReader =
       readonly status?: number;
     };
 
-/** What is read at once. */
-const READ = 128 * 1024;
 /** The most buffers, of a piece of a file each, that are under way: as much as arrives while the page is busy for a while. */
 const BUFFERS = 48;
 
@@ -160,8 +158,7 @@ function filling(reader: ReadableStreamBYOBReader): Fill {
     let buffer = given;
     let filled = 0;
     while (filled < bytes && !isOver) {
-      const room = Math.min(bytes - filled, READ);
-      const { done, value } = await reader.read(new Uint8Array(buffer, filled, room));
+      const { done, value } = await reader.read(new Uint8Array(buffer, filled, bytes - filled));
       isOver = done;
       if (!value) break;
       buffer = value.buffer as ArrayBuffer;
