@@ -165,7 +165,8 @@ async function early(change?: (content: Uint8Array) => void, signal?: AbortSigna
   expect(model.threads).toBe(2);
   const runs = () =>
     posted.mock.calls.flatMap(([m]) => (m.kind === "run" ? [[m.begin, m.end]] : []));
-  return { model, release, runs, ended };
+  const helpers = () => posted.mock.calls.filter(([m]) => m.kind === "help").length;
+  return { model, release, runs, helpers, ended };
 }
 
 const soon = () => new Promise((resolve) => setTimeout(resolve, 50));
@@ -180,6 +181,20 @@ test("a first run on threads begins with the weights that are there", async () =
   expectClose((await first).y, expected(x));
   expectClose((await model.run({ x })).y, expected(x));
   expect(runs().at(-1)).toEqual([1, 3]);
+  model.dispose();
+});
+
+test("the other threads join when all weights are there, in the midst of a run too", async () => {
+  const { model, release, helpers } = await early();
+  const x = sampleInput();
+  const first = model.run({ x });
+  await soon();
+  expect(helpers()).toBe(0);
+  release();
+  expectClose((await first).y, expected(x));
+  expect(helpers()).toBe(1);
+  expectClose((await model.run({ x })).y, expected(x));
+  expect(helpers()).toBe(1);
   model.dispose();
 });
 

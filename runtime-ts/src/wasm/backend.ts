@@ -67,6 +67,11 @@ async function create(
     // Weights that cannot be had end the wait for the module.
     const module = await Promise.race([compiled, arrivals.complete.then(() => compiled)]);
     await pool?.start({ module, memory, stacks }, context.signal);
+    // A thread that waits for work keeps a core busy, which reading and hashing have better use for.
+    arrivals.complete.then(
+      () => pool?.share(),
+      () => undefined,
+    );
     const executor = pool ?? (await onThisThread(module, memory, chosen.file));
     return new WasmBackend(context.manifest, section, memory, executor, arrivals, threads);
   } catch (error) {

@@ -68,11 +68,15 @@ export class Pool implements Executor {
           worker.post({ kind: "start", module, memory, thread, threads, stackEnd });
         }
       });
-      for (const [thread, worker] of this.#threads.entries()) {
-        if (thread > 0) worker.post({ kind: "help", thread });
-      }
     } finally {
       signal.removeEventListener("abort", abort);
+    }
+  }
+
+  /** Let all threads share the work from now on, also that of a run under way. Before, the first one does it alone. */
+  share(): void {
+    for (const [thread, worker] of this.#threads.entries()) {
+      if (thread > 0) worker.post({ kind: "help", thread });
     }
   }
 
