@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
+import shutil
+import time
+from contextlib import suppress
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -14,6 +18,10 @@ from typing import Any
 import platformdirs
 
 _TOOLS = ("xdsl", "llvmlite", "numpy")
+_SUM_BYTES = 32
+"""Before an entry stands its SHA-256."""
+_KEPT_SECONDS = 14 * 24 * 3600
+"""How long the entries of another compiler are kept after the last one was added."""
 
 
 @cache
@@ -24,16 +32,20 @@ def compiler_fingerprint() -> str:
     import webdnn.lowering
 
     digest = sha256(" ".join(f"{name}={version(name)}" for name in _TOOLS).encode())
+    here = Path(__file__).parent
+    sources = [here / "kernel_compiler.py", here / "stages.py"]
     for package in (webdnn.codegen, webdnn.dialects, webdnn.lowering):
-        root = Path(package.__path__[0])
-        for path in sorted(root.rglob("*.py")):
-            digest.update(str(path.relative_to(root)).encode())
-            digest.update(path.read_bytes())
+        sources += sorted(Path(package.__path__[0]).rglob("*.py"))
+    for path in sources:
+        digest.update("/".join(path.parts[-3:]).encode())
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
 class KernelCache:
-    """Maps keys to compiled kernels.
+    """Maps keys to compiled kernels. Several processes may use it at once.
+
+    Each compiler has a folder of its own; one that no entry was added to for two weeks is removed by another compiler.
 
     Args:
         folder: where the entries lie; by default the user's cache folder. `None` for `enabled=False`.
@@ -42,7 +54,8 @@ class KernelCache:
 
     def __init__(self, folder: Path | None = None, *, enabled: bool = True) -> None:
         default = Path(os.environ.get("WEBDNN_CACHE_DIR") or platformdirs.user_cache_path("webdnn"))
-        self._folder = (folder or default / "kernels") if enabled else None
+        self._root = folder or default / "kernels"
+        self._folder = self._root / compiler_fingerprint()[:16] if enabled else None
 
     @staticmethod
     def key(*parts: str) -> str:
@@ -58,18 +71,39 @@ class KernelCache:
         if self._folder is None:
             return None
         try:
-            return pickle.loads((self._folder / key).read_bytes())
-        except (OSError, pickle.UnpicklingError, EOFError, AttributeError, ImportError):
+            stored = (self._folder / key).read_bytes()
+        except OSError:
             return None
+        content = memoryview(stored)[_SUM_BYTES:]
+        if sha256(content).digest() != stored[:_SUM_BYTES]:
+            return None
+        return pickle.loads(content)
 
     def put(self, key: str, value: object) -> None:
-        """Keep an entry; several processes may do so at once. A full or read-only disk is no error."""
+        """Keep an entry. A full or read-only disk is no error."""
         if self._folder is None:
             return
-        try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with NamedTemporaryFile(dir=self._folder, delete=False) as file:
-                file.write(pickle.dumps(value))
-            Path(file.name).replace(self._folder / key)
-        except OSError:
-            return
+        content = pickle.dumps(value)
+        with suppress(OSError):
+            if not self._folder.is_dir():
+                self._remove_old()
+                self._folder.mkdir(parents=True, exist_ok=True)
+            file = NamedTemporaryFile(dir=self._folder, delete=False)  # noqa: SIM115
+            try:
+                with file:
+                    file.write(sha256(content).digest())
+                    file.write(content)
+                Path(file.name).replace(self._folder / key)
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+
+    def _remove_old(self) -> None:
+        """Remove what compilers that are not used any more have left."""
+        for other in self._root.glob("*"):
+            ours = re.fullmatch("[0-9a-f]{16}|[0-9a-f]{64}", other.name)  # or an entry of before
+            if ours and time.time() - other.stat().st_mtime > _KEPT_SECONDS:
+                if other.is_dir():
+                    shutil.rmtree(other, ignore_errors=True)
+                else:
+                    other.unlink(missing_ok=True)

@@ -126,13 +126,16 @@ def compile_kernels(
     Args:
         kernels: kernels of level `kernels`.
         target: what to compile for.
-        extra: passes of the user's (see `compile_kernel`).
+        extra: passes of the user's (see `compile_kernel`); what comes out of them is not kept, because their code is
+            not known.
         cache: where compiled kernels are looked for and kept.
         jobs: how many processes; by default one a core.
         on_done: called once for each kernel that is done.
     """
     texts = [kernel_text(k) for k in kernels]
-    keys = [cache.key(target, text, repr(extra)) for text in texts]
+    if extra:
+        cache = KernelCache(enabled=False)
+    keys = [cache.key(target, text) for text in texts]
     results: dict[int, CompiledKernel] = {}
     for index, key in enumerate(keys):
         found = cache.get(key)
