@@ -184,6 +184,11 @@ def dense_attr(array: Array) -> DenseIntOrFPElementsAttr:
     return DenseIntOrFPElementsAttr(type, BytesAttr(data.tobytes()))
 
 
+def is_splat(attr: DenseIntOrFPElementsAttr) -> bool:
+    """Whether a dense attribute repeats one element. Upstream's method fails where there is none."""
+    return 0 not in attr.get_shape() and attr.is_splat()
+
+
 def array_of_dense(attr: DenseIntOrFPElementsAttr) -> Array:
     """The array that a dense attribute holds."""
     dtype = numpy_dtype(attr.get_element_type())

@@ -12,6 +12,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import plan
+from webdnn.dialects.dtypes import is_splat
 from webdnn.dialects.nn.data_movement import ConstantOp
 from webdnn.dialects.nn.elementwise import ElementwiseOp
 from webdnn.lowering.weights_function import WeightsFunction, entry_function
@@ -19,7 +20,7 @@ from webdnn.lowering.weights_function import WeightsFunction, entry_function
 
 def _is_inlined(constant: ConstantOp, user: Operation) -> bool:
     """Whether `user` takes a constant as a number in its body rather than as an array."""
-    return isinstance(user, ElementwiseOp) and constant.value.is_splat()
+    return isinstance(user, ElementwiseOp) and is_splat(constant.value)
 
 
 @dataclass(frozen=True)

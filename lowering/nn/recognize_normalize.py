@@ -15,6 +15,7 @@ from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
+from webdnn.dialects.dtypes import is_splat
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import int_list, shape_of
 from webdnn.dialects.nn.data_movement import ConstantOp
@@ -50,7 +51,7 @@ def erase_dead_ops(block: Block) -> None:
 
 def number_of(value: SSAValue) -> float | None:
     """The number that a splat constant repeats, else None."""
-    if isinstance(value.owner, ConstantOp) and value.owner.value.is_splat():
+    if isinstance(value.owner, ConstantOp) and is_splat(value.owner.value):
         return float(next(iter(value.owner.value.iter_values())))  # pyright: ignore[reportArgumentType]
     return None
 
