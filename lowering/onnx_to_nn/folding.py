@@ -22,11 +22,16 @@ NEVER = {
     "OptionalHasElement", "OptionalGetElement",
 }  # fmt: skip
 """Operators that give something else each time, or that have subgraphs."""
+DEFINED_OTHERWISE = {"Pad", "Slice"}
+"""Operators that ONNX's reference implementation does not compute as ONNX defines them: pads below zero, and slices
+backwards from before the first element. Their lowerings do."""
 
 
 def is_foldable(node: Node, builder: NNBuilder) -> bool:
     """Whether the node's results are to be computed now."""
     op_type = node.op.op_type
+    if op_type in DEFINED_OTHERWISE:
+        return False
     if op_type in NEVER or op_type in SHAPE_ONLY or op_type == "Constant":
         return op_type == "Constant"
     operands = [v for v in node.operands if v is not None]

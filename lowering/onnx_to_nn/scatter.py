@@ -38,6 +38,8 @@ def scatter_along(
     its own index with all of them.
     """
     shape, count = shape_of(data), shape_of(indices)[axis]
+    if 0 in shape or count == 0:
+        return data
     size, rank = shape[axis], len(shape)
     apart = [*shape_of(indices)[:axis], 1, *shape_of(indices)[axis:]]
     own = [1] * (rank + 1)
@@ -90,7 +92,7 @@ def scatter_nd(node: Node, b: NNBuilder) -> SSAValue:
     for d in range(depth):
         at = from_front(b.slice_axis(rows, 1, d, 1), shape[d], b)
         flat = b(ew.AddOp, b(ew.MulOp, flat, shape[d]), at)
-    if width > 1:
+    if width != 1:
         flat = b.broadcast(flat, [count, width])
     result = scatter_along(
         b.reshape(data, [places, width]),

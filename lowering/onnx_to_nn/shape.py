@@ -80,7 +80,11 @@ def split_into(x: SSAValue, axis: int, sizes: Sequence[int], b: NNBuilder) -> li
 
 @onnx_lowering("Slice", static=[1, 2, 3, 4])
 def slice_(node: Node, b: NNBuilder) -> SSAValue:
-    """By numpy's rules: negative bounds count from the end, those outside are clamped."""
+    """Negative bounds count from the end, those outside are clamped.
+
+    As in numpy, except backwards: there a start before the first element is the first element, as ONNX says, and an
+    end before it takes all.
+    """
     shape = node.shape()
     starts, ends = node.ints_or_input("starts", 1), node.ints_or_input("ends", 2)
     if starts is None or ends is None:
@@ -91,9 +95,10 @@ def slice_(node: Node, b: NNBuilder) -> SSAValue:
     first, step_of, sizes = [0] * len(shape), [1] * len(shape), list(shape)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
         axis %= len(shape)
-        reached = range(*slice(start, end, step).indices(shape[axis]))
-        if step < 0 and end < -shape[axis]:
-            reached = range(*slice(start, None, step).indices(shape[axis]))
+        size = shape[axis]
+        if step < 0:
+            start, end = max(start, -size), None if end < -size else end
+        reached = range(*slice(start, end, step).indices(size))
         sizes[axis], step_of[axis] = len(reached), step
         first[axis] = reached[0] if len(reached) else 0
     return b.slice(node[0], first, sizes, step_of)
