@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 class WebDNNError(Exception):
@@ -30,3 +31,14 @@ class WebDNNError(Exception):
         if hint:
             lines.append("  try:   " + hint)
         super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _error, (self.what, self.where, self.why, self.hint)
+
+    def at(self, where: Sequence[str]) -> WebDNNError:
+        """The error, at nodes of the model where it does not say yet what it is about."""
+        return self if self.where else _error(self.what, where, self.why, self.hint)
+
+
+def _error(what: str, where: Sequence[str], why: str, hint: str) -> WebDNNError:
+    return WebDNNError(what, where=where, why=why, hint=hint)

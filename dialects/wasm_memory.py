@@ -18,7 +18,7 @@ def check_pages(pages: int) -> None:
     """
     if pages > MAX_PAGES:
         raise WebDNNError(
-            f"The model needs {pages * PAGE / 2**30:.1f} GiB of memory on the wasm back end",
+            f"the model needs {pages * PAGE / 2**30:.1f} GiB of memory on the wasm back end",
             why="a WebAssembly memory with 32-bit addresses ends at 4 GiB",
             hint="a smaller input, batch or model, or the webgpu back end",
         )

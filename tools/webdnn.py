@@ -24,7 +24,7 @@ from webdnn.demo.style_transfer import (
 from webdnn.dialects.errors import WebDNNError
 from webdnn.ir_dump import IRDump
 from webdnn.kernel_cache import KernelCache
-from webdnn.package import Package, check_output
+from webdnn.package import Package, check_output, check_writable
 from webdnn.progress import progress_bars
 from webdnn.report import describe_package
 from webdnn.runner import run_files, time_kernels, time_package
@@ -61,7 +61,9 @@ def compile(
         list[str] | None,
         typer.Option(help="leave out a pass (may be repeated): " + ", ".join(OPTIONAL_PASSES)),
     ] = None,
-    jobs: Annotated[int | None, typer.Option(help="processes; by default one a core")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="processes; by default one a core")
+    ] = None,
     cache: Annotated[bool, typer.Option(help="use kernels compiled before")] = True,
     threads: Annotated[
         bool, typer.Option(help="wasm modules for several threads, beside those for one")
@@ -79,6 +81,9 @@ def compile(
     dump_schedule_hook = ScheduleDump(dump_schedule)
     with progress_bars() as progress:
         check_output(output)
+        for file in (dump_schedule, dump_ir):
+            if file is not None:
+                check_writable(file.parent)
         package = compile_model(
             model,
             target=target,
@@ -106,6 +111,7 @@ def run(
     ] = None,
 ) -> None:
     """Run a package on arrays from files."""
+    check_writable(output)
     for path in run_files(Package.load(package), input, output, engine):
         console.print(str(path))
 
@@ -158,6 +164,7 @@ def tune(
     ] = None,
 ) -> None:
     """Search schedules for a model's kernels (wasm) by timing them; `webdnn compile --schedule` takes the outcome."""
+    check_writable(output.parent)
     with progress_bars() as progress:
         outcome = tune_model(
             model,
@@ -175,7 +182,9 @@ def tune(
 def demo(
     photo: Annotated[Path | None, typer.Option(help="a picture; by default a cat")] = None,
     style: Annotated[int, typer.Option(min=0, max=STYLES - 1, help="which style")] = 19,
-    size: Annotated[int, typer.Option(min=32, help="edge of the square, in pixels")] = 256,
+    size: Annotated[
+        int, typer.Option(min=32, max=4096, help="edge of the square, in pixels")
+    ] = 256,
     output: Annotated[Path, typer.Option("-o", "--output", help="where results go")] = Path(
         "demo-output"
     ),

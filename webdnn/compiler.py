@@ -23,12 +23,20 @@ from webdnn.kernel_compiler import CompiledKernel, compile_kernels
 from webdnn.lowering.kernels.apply_schedules import ApplySchedules
 from webdnn.lowering.kernels.cost import kernel_costs
 from webdnn.lowering.kernels.digest import kernel_digest
+from webdnn.lowering.kernels.pack_weights import launches_of
 from webdnn.lowering.kernels.schedule_table import ScheduleTable
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.weights_function import WeightsFunction
 from webdnn.package import FORMAT, FORMAT_VERSION, Package
-from webdnn.packaging import Program, describe_cost, planned_program, wasm_section, webgpu_section
+from webdnn.packaging import (
+    Program,
+    describe_cost,
+    launched_nodes,
+    planned_program,
+    wasm_section,
+    webgpu_section,
+)
 from webdnn.progress import Progress, no_progress
 from webdnn.schedule_memory import ScheduleMemory
 from webdnn.schedules import find_schedules, warn_of_unused
@@ -165,6 +173,7 @@ def _backend(
 ) -> tuple[dict[str, Any], dict[str, bytes | memoryview], Program, Sequence[kernel.FuncOp]]:
     lower(module, "linalg", "kernels", target, options)
     kernels = [*kernel.kernels_of(module).values()]
+    nodes = {name: launched_nodes(launches) for name, launches in launches_of(module).items()}
     extra = [(stage, p) for stage in ("loops", "target") for p in options.passes.get(stage, ())]
     with options.progress(f"{target} kernels", len(kernels)) as advance:
         compiled = compile_kernels(
@@ -174,10 +183,13 @@ def _backend(
             cache=options.cache,
             jobs=options.jobs,
             on_done=advance,
+            nodes=nodes,
         )
     by_name: dict[str, CompiledKernel] = {
         k.sym_name.data: c for k, c in zip(kernels, compiled, strict=True)
     }
+    if len(by_name) < len(kernels):
+        raise WebDNNError("a pass gave two kernels the same name", where=sorted(by_name))
     with options.progress(f"{target} package", None):
         for op in kernels:
             op.detach()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import StringIO
 
@@ -19,7 +20,10 @@ from xdsl.printer import Printer
 from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wgsl.module import Shader, print_shaders
 from webdnn.dialects import kernel
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.wasm_memory import PAGE, check_pages
 from webdnn.kernel_cache import KernelCache
+from webdnn.lowering.kernels.plan_memory import tensor_bytes
 from webdnn.lowering.target_wasm.expand_half import ExpandHalf
 from webdnn.lowering.target_wasm.expand_math import ExpandMath
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
@@ -120,6 +124,7 @@ def compile_kernels(
     cache: KernelCache,
     jobs: int | None = None,
     on_done: Callable[[], None] = lambda: None,
+    nodes: Mapping[str, Sequence[str]] | None = None,
 ) -> list[CompiledKernel]:
     """Compile kernels in parallel, in their order.
 
@@ -131,6 +136,7 @@ def compile_kernels(
         cache: where compiled kernels are looked for and kept.
         jobs: how many processes; by default one a core.
         on_done: called once for each kernel that is done.
+        nodes: the nodes of the model that a kernel computes, by its name, for errors.
     """
     texts = [kernel_text(k) for k in kernels]
     if extra:
@@ -142,11 +148,15 @@ def compile_kernels(
         if isinstance(found, WasmKernel | Shader):
             results[index] = found
             on_done()
+    for func in kernels:
+        with _errors_at(func, nodes):
+            _check_tensors(func, target)
     missing = [i for i in range(len(texts)) if i not in results]
     jobs = min(jobs or os.cpu_count() or 1, len(missing))
     if jobs <= 1:
         for index in missing:
-            results[index] = compile_kernel(texts[index], target, extra)
+            with _errors_at(kernels[index], nodes):
+                results[index] = compile_kernel(texts[index], target, extra)
             cache.put(keys[index], results[index])
             on_done()
         return [results[i] for i in range(len(texts))]
@@ -156,13 +166,34 @@ def compile_kernels(
         }
         try:
             for index, future in futures.items():
-                results[index] = future.result()
+                with _errors_at(kernels[index], nodes):
+                    results[index] = future.result()
                 cache.put(keys[index], results[index])
                 on_done()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     return [results[i] for i in range(len(texts))]
+
+
+def _check_tensors(func: kernel.FuncOp, target: Target) -> None:
+    """Check that each tensor of a kernel can lie in a WebAssembly memory. (Whether all of them can is known when they
+    have addresses.)"""
+    if target == "wasm":
+        tensors = (*func.function_type.inputs, *func.function_type.outputs)
+        largest = max((tensor_bytes(t, target) for t in tensors), default=0)
+        check_pages(-(-largest // PAGE))
+
+
+@contextmanager
+def _errors_at(
+    func: kernel.FuncOp, nodes: Mapping[str, Sequence[str]] | None
+) -> Generator[None, None, None]:
+    """Errors name the nodes that a kernel computes: its own module does not know them."""
+    try:
+        yield
+    except WebDNNError as error:
+        raise error.at((nodes or {}).get(func.sym_name.data, ())) from error
 
 
 def _start_method() -> str:

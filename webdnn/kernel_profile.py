@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from webdnn.dialects.errors import WebDNNError
 from webdnn.engines.scripted import ScriptedEngine, ScriptedEngineName, scripted_engine
 from webdnn.package import KernelEngine, Package
 from webdnn.peaks import Peaks
@@ -97,14 +96,9 @@ def profile_package(
         warmup: milliseconds of runs before.
 
     Raises:
-        WebDNNError: the package has no wasm back end, or does not say what its kernels do; the engine is missing.
+        WebDNNError: the package has no wasm back end, or the engine is missing.
     """
-    section = package.manifest["backends"].get("wasm")
-    if section is None or "kernels" not in section:
-        raise WebDNNError(
-            "kernels are timed on the wasm back end, and the package does not describe any",
-            hint="compile the model again, with --target wasm or both",
-        )
+    section = package.section("wasm")
     if engine == "wasmtime":
         version, whole, times = _in_wasmtime(package, rounds)
     else:
@@ -135,9 +129,7 @@ def time_runs(
     Raises:
         WebDNNError: the package has no wasm back end, or the engine is missing.
     """
-    section = package.manifest["backends"].get("wasm")
-    if section is None:
-        raise WebDNNError("the package has no wasm back end", hint="compile the model for it")
+    section = package.section("wasm")
     job, files = _job(package, {**section, "launches": []}, rounds, warmup)
     return scripted_engine(engine).run(job, files, on_step=on_step)["whole"]
 

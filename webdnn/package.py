@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +19,8 @@ from webdnn.dialects.errors import WebDNNError
 
 Array = npt.NDArray[Any]
 Engine = Literal["wasmtime", "wgpu"]
+ENGINES: dict[Engine, str] = {"wasmtime": "wasm", "wgpu": "webgpu"}
+"""Each engine's back end."""
 KernelEngine = Literal["wasmtime", "node", "chromium"]
 """Engines in which single kernels of the wasm back end are timed."""
 
@@ -52,11 +55,13 @@ def _sum(content: bytes | memoryview, piece: int | None) -> str:
 
 
 def check_output(folder: Path) -> None:
-    """Check that a package may take the place of `folder`: there is nothing, an empty folder, or a package.
+    """Check that a package may take the place of `folder`: there is nothing, an empty folder, or a package, and it is
+    in a folder that can be written (or made).
 
     Raises:
-        WebDNNError: there is something else.
+        WebDNNError: there is something else, or the folder cannot be written.
     """
+    check_writable(folder.absolute().parent)
     if folder.exists() and not folder.is_dir():
         raise WebDNNError("the output is a file", where=str(folder), hint="name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
@@ -64,6 +69,28 @@ def check_output(folder: Path) -> None:
             "the output folder holds files that are not a package",
             where=str(folder),
             hint="name a folder that is empty, or does not exist yet",
+        )
+
+
+def check_writable(folder: Path) -> None:
+    """Check that files can be written to a folder, or to one that will be made. Before long work, not after it.
+
+    Raises:
+        WebDNNError: they cannot.
+    """
+    there = next(f for f in (folder, *folder.absolute().parents) if f.exists())
+    if not there.is_dir():
+        raise WebDNNError(
+            "the output cannot be written",
+            where=str(folder),
+            why=f"{there} is a file, not a folder",
+        )
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise WebDNNError(
+            "the output cannot be written",
+            where=str(folder),
+            why=f"{there} is not writable",
+            hint="name another folder",
         )
 
 
@@ -85,9 +112,23 @@ class Package:
         """The back ends that the package can run on."""
         return list(self.manifest["backends"])
 
+    def section(self, backend: str) -> dict[str, Any]:
+        """What the manifest says of a back end.
+
+        Raises:
+            WebDNNError: the package has no such back end.
+        """
+        if backend not in self.manifest["backends"]:
+            raise WebDNNError(
+                f"the package has no {backend} back end",
+                why="it was compiled for " + ", ".join(self.backends),
+                hint=f"compile the model with --target {backend} or both",
+            )
+        return self.manifest["backends"][backend]
+
     def code_bytes(self, backend: str) -> int:
         """Bytes of code (not weights) that a browser loads for a back end, uncompressed."""
-        section = self.manifest["backends"][backend]
+        section = self.section(backend)
         if backend == "wasm":
             return section["modules"][0]["bytes"]
         return sum(s["bytes"] for s in section["shaders"])
@@ -135,7 +176,8 @@ class Package:
         root = Path(folder)
         try:
             manifest = json.loads((root / MANIFEST).read_text())
-        except (OSError, json.JSONDecodeError) as error:
+            entries = _file_entries(manifest)
+        except (OSError, ValueError) as error:
             raise WebDNNError(
                 "this is not a package",
                 where=str(root),
@@ -143,7 +185,7 @@ class Package:
                 hint="webdnn compile makes one",
             ) from error
         files: dict[str, bytes | memoryview] = {}
-        for entry in _file_entries(manifest):
+        for entry in entries:
             try:
                 content = (root / entry["file"]).read_bytes()
             except OSError as error:
@@ -173,6 +215,11 @@ class Package:
             WebDNNError: an input is missing, unknown or wrong, or the engine cannot run the package.
         """
         chosen: Engine = engine or ("wasmtime" if "wasm" in self.backends else "wgpu")
+        if chosen not in ENGINES:
+            raise WebDNNError(
+                f"there is no engine {chosen!r}", hint="one of " + ", ".join(map(repr, ENGINES))
+            )
+        self.section(ENGINES[chosen])
         checked = self._checked(inputs)
         if chosen == "wasmtime":
             from webdnn.engines.wasmtime import run_wasm
@@ -204,10 +251,25 @@ class Package:
         return checked
 
 
-def _file_entries(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _file_entries(manifest: Any) -> list[dict[str, Any]]:
+    """What a manifest says of each file.
+
+    Raises:
+        ValueError: it is not the manifest of a package, or of one that another version of WebDNN made.
+    """
+    known: dict[str, Any] = manifest if isinstance(manifest, dict) else {}
+    if known.get("format") != FORMAT:
+        raise ValueError(f"{MANIFEST} is something else")
+    if known.get("version") != FORMAT_VERSION:
+        raise ValueError(f"{MANIFEST} is not of version {FORMAT_VERSION} of the format")
+    if missing := {"name", "inputs", "outputs", "backends"} - known.keys():
+        raise ValueError(f"{MANIFEST} has no {', '.join(sorted(missing))}")
     entries: list[dict[str, Any]] = []
-    for section in manifest["backends"].values():
-        entries.extend(section.get("modules", []))
-        entries.extend(section.get("shaders", []))
-        entries.extend(section["weights"]["shards"])
+    try:
+        for section in known["backends"].values():
+            entries.extend(section.get("modules", []))
+            entries.extend(section.get("shaders", []))
+            entries.extend(section["weights"]["shards"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{MANIFEST} does not describe its back ends: {error}") from error
     return entries

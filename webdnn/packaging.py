@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, MemRefType, ModuleOp
-from xdsl.ir import SSAValue
+from xdsl.ir import Operation, SSAValue
 
 from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wasm.link import link
@@ -109,8 +109,9 @@ def _slice(value: SSAValue) -> plan.SliceOp:
     return value.owner
 
 
-def _label(launch: plan.LaunchIntoOp) -> list[str]:
-    return list(dict.fromkeys(location_names(launch.location)))
+def launched_nodes(launches: Iterable[Operation]) -> list[str]:
+    """The nodes of the model that launches compute, each once."""
+    return list(dict.fromkeys(name for op in launches for name in location_names(op.location)))
 
 
 def _weights_image(program: Program, arrays: Sequence[Array], target: Target) -> memoryview:
@@ -211,7 +212,7 @@ def wasm_section(
         "launches": [
             {
                 "kernel": op.kernel.string_value(),
-                "label": _label(op),
+                "label": launched_nodes([op]),
                 "weights": _weights_needed(op),
                 **({} if op.at_load is None else {"before": op.at_load.value.data}),
             }
@@ -319,7 +320,7 @@ def webgpu_section(
     workgroups: dict[str, tuple[int, int, int]] = {}
     labels: dict[str, list[str]] = {}
     for op in program.launches:
-        labels.setdefault(op.kernel.string_value(), []).extend(_label(op))
+        labels.setdefault(op.kernel.string_value(), []).extend(launched_nodes([op]))
     for name, kernel in compiled.items():
         assert isinstance(kernel, Shader)
         (info,) = kernel.kernels
@@ -378,7 +379,7 @@ def webgpu_section(
             "kernel": numbers[op.kernel.string_value()],
             "workgroups": list(workgroups[op.kernel.string_value()]),
             "bindings": [place(_slice(v)) for v in op.arguments],
-            "label": _label(op),
+            "label": launched_nodes([op]),
         }
         for op in launched
     ]

@@ -15,7 +15,7 @@ from rich.table import Table
 from webdnn.dialects.errors import WebDNNError
 from webdnn.engines.scripted import ScriptedEngineName
 from webdnn.kernel_profile import COLUMNS, kernel_rows, profile_package, time_runs
-from webdnn.package import Engine, KernelEngine, Package
+from webdnn.package import ENGINES, Engine, KernelEngine, Package
 from webdnn.peaks import Peaks, measure_peaks
 from webdnn.progress import Progress, no_progress
 
@@ -129,7 +129,12 @@ class Program(Protocol):
 
 
 def load_program(package: Package, engine: Engine) -> Program:
-    """The package loaded into an engine: an object with `run(inputs)`."""
+    """The package loaded into an engine: an object with `run(inputs)`.
+
+    Raises:
+        WebDNNError: the package has no back end for the engine, or the engine cannot run it.
+    """
+    package.section(ENGINES[engine])
     if engine == "wasmtime":
         from webdnn.engines.wasmtime import WasmModel
 

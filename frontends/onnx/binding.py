@@ -54,6 +54,12 @@ def _bind_input(
     given = f"{name}={','.join(map(str, sizes))}"
     if any(size < 0 for size in sizes):
         raise WebDNNError(f"the sizes of input '{name}' must not be negative", where=given)
+    if any(size >= 2**63 for size in sizes):
+        raise WebDNNError(
+            f"the sizes of input '{name}' are too large",
+            where=given,
+            why="ONNX keeps them in 64 bits",
+        )
     tensor = value.type.tensor_type
     if not tensor.HasField("shape"):
         for size in sizes:

@@ -16,6 +16,11 @@ RELU = (
     "relu (float[rows, 4] x) => (float[rows, 4] y) { y = Relu(x) }"
 )
 
+DOUBLES = (
+    '<ir_version: 10, opset_import: ["" : 21]> '
+    "relu (double[4] x) => (double[4] y) { [Relu_of_doubles] y = Relu(x) }"
+)
+
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
@@ -26,6 +31,10 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "types.mlir").write_text(
         "func.func @main(%x: tensor<2xf32>) -> tensor<3xf32> { func.return %x : tensor<2xf32> }"
     )
+    onnx.save(onnx.parser.parse_model(DOUBLES), tmp_path / "double.onnx")
+    for name, manifest in (("other", b"[]"), ("binary", b"\xff\xfe")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.json").write_bytes(manifest)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "precious.txt").write_text("keep me")
     return tmp_path
@@ -49,7 +58,17 @@ BAD_CALLS = {
     "webdnn compile model.onnx -o out --shape x=1,4 --print-stage foo": "there is no stage 'foo'",
     "webdnn compile model.onnx -o out --shape x=1,4 --schedule none.toml": "none.toml",
     "webdnn compile model.onnx -o out --shape x=1,4 --schedule full/precious.txt": "table of schedules",
+    "webdnn compile model.onnx -o out --shape x=99999999999,4": "4 GiB",
+    "webdnn compile model.onnx -o out --shape x=99999999999999999999,4": "too large",
+    "webdnn compile model.onnx -o model.onnx/out --shape x=1,4": "is a file, not a folder",
+    "webdnn compile model.onnx -o out --shape x=1,4 --dump-schedule model.onnx/a": "is a file, not a folder",
+    "webdnn compile double.onnx -o out": "where: Relu_of_doubles",
+    "webdnn run full --input x=x.npy -o model.onnx": "is a file, not a folder",
+    "webdnn run other --input x=x.npy -o out": "model.json is something else",
+    "webdnn bench binary": "this is not a package",
     "webdnn bench full --per-kernel": "this is not a package",
+    "webdnn tune model.onnx -o model.onnx/out.toml --engine node": "is a file, not a folder",
+    "webdnn demo -o model.onnx": "is a file, not a folder",
     "webdnn tune missing.onnx -o out.toml --engine node": "there is no such model file",
     "webdnn run full --input x=x.npy -o out": "this is not a package",
     "webdnn-opt missing.mlir": "missing.mlir",

@@ -1,0 +1,105 @@
+"""What a package says to wrong inputs and engines, what it takes, and what it says when it is damaged itself."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+import webdnn
+from webdnn.dialects.errors import WebDNNError
+from webdnn.package import Package
+
+MODEL = onnx.parser.parse_model(
+    """
+    <ir_version: 10, opset_import: ["" : 21]>
+    example (float[3, 4] x, int64 n) => (float[4, 3] y, int64 m) { y = Transpose(x) m = Neg(n) }
+    """
+)
+X = np.arange(12, dtype=np.float32).reshape(3, 4)
+N = np.array(5)
+
+
+@pytest.fixture(scope="module")
+def package() -> Package:
+    return webdnn.compile(MODEL, target="wasm", jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"x": X}, "missing inputs"),
+        ({"x": X, "n": N, "z": X}, "unknown inputs"),
+        ({"x": X.T, "n": N}, r"float32\[4, 3\] and not float32\[3, 4\]"),
+        ({"x": X.astype(np.float64), "n": N}, r"float64\[3, 4\] and not float32"),
+        ({"x": X, "n": N.reshape(1)}, r"int64\[1\] and not int64\[\]"),
+        ({"x": X, "n": N.astype(np.int32)}, r"int32\[\] and not int64\[\]"),
+        ({"x": X.tolist(), "n": N}, "float64"),
+        ({"x": None, "n": N}, "object"),
+    ],
+)
+def test_wrong_inputs(package: Package, inputs: dict[str, Any], message: str) -> None:
+    with pytest.raises(WebDNNError, match=message):
+        package.run(inputs)
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.asfortranarray(X),
+        np.repeat(X, 2, axis=1)[:, ::2],
+        X[::-1, ::-1][::-1, ::-1],
+        X.astype(">f4"),
+    ],
+    ids=["by columns", "strided", "reversed", "big-endian"],
+)
+def test_any_layout_will_do(package: Package, x: np.ndarray[Any, Any]) -> None:
+    results = package.run({"x": x, "n": N})
+    assert np.array_equal(results["y"], X.T)
+    assert results["m"] == -5
+
+
+@pytest.mark.parametrize(
+    ("engine", "message"), [("wgpu", "no webgpu back end"), ("v8", "no engine 'v8'")]
+)
+def test_wrong_engine(package: Package, engine: Any, message: str) -> None:
+    with pytest.raises(WebDNNError, match=message):
+        package.run({"x": X, "n": N}, engine=engine)
+
+
+def test_damaged_manifest(package: Package, tmp_path: Path) -> None:
+    folder = package.save(tmp_path / "package")
+    manifest = folder / "model.json"
+    good = json.loads(manifest.read_text())
+    for bad in (
+        [],
+        {},
+        {**good, "version": 1},
+        {**good, "backends": []},
+        {**good, "backends": {"wasm": {}}},
+        {key: value for key, value in good.items() if key != "inputs"},
+    ):
+        manifest.write_text(json.dumps(bad))
+        with pytest.raises(WebDNNError, match=r"this is not a package\n.*\n.*model\.json"):
+            Package.load(folder)
+    for raw in (b"", b"{", b"\xff\xfe"):
+        manifest.write_bytes(raw)
+        with pytest.raises(WebDNNError, match="this is not a package"):
+            Package.load(folder)
+
+
+def test_errors_survive_another_process() -> None:
+    error = WebDNNError("what", where=("a", "b"), why="why", hint="hint")
+    copied = pickle.loads(pickle.dumps(error))
+    assert (copied.what, copied.where, copied.why, copied.hint) == (
+        "what",
+        ("a", "b"),
+        "why",
+        "hint",
+    )
+    assert str(copied) == str(error)
