@@ -45,6 +45,7 @@ def is_pointwise(op: Operation) -> TypeGuard[linalg.GenericOp]:
         and len(op.res) == 1
         and "r" not in iterator_letters(op)
         and is_identity(output_maps(op)[0])
+        and not op.body.block.args[-1].uses
     )
 
 

@@ -286,6 +286,11 @@ def lower_reduce_window(op: red.ReduceWindowOp, r: RegionBuilder) -> RegionOp:
     exprs = [AffineExpr.dimension(d) * strides[d] for d in range(rank)]
     for i, d in enumerate(sliding):
         exprs[d] = exprs[d] + AffineExpr.dimension(rank + i) * dilations[d]
+    if not sliding:  # a window of one element
+        out = r.empty(shape, element_of(x))
+        return r.finish(
+            *r.generic([(x, exprs)], [(out, dims(rank))], "p" * rank, lambda b, args: args[0])
+        )
     out = r.fill(neutral_element(op.kind.data, element), shape, element_of(x))
     sizes = r.window([window[d] for d in sliding], element_of(x))
     (value,) = r.generic(

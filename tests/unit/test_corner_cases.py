@@ -30,6 +30,10 @@ MODELS = {
         (float[3, 2] x) => (float[3, 2] y, float[3, 2] z)
         <int64[0, 1] at = {}, float[0, 2] w = {}, int64[0, 2] along = {}>
         { y = ScatterND(x, at, w) z = ScatterElements(x, along, w) }""",
+    "a window of one element": """
+        (float[1, 2, 5] x) => (float[1, 2, 5] y, float[1, 2, 3] z) {
+            y = AveragePool <kernel_shape = [1], count_include_pad = 1> (x)
+            z = MaxPool <kernel_shape = [1], strides = [2]> (x) }""",
     # both the weight and the part of the concatenation are copied by a kernel
     "a weight is a result beside a concatenation": """
         (float[2, 4] x) => (float[2, 8] y, int64[6] z) <int64[6] w = {0, 2, -5, 7, 8, 9}>
