@@ -58,6 +58,10 @@ GARBAGE_THRESHOLD = 200_000
 """Objects between two searches for cycles: a tool makes a great many that live until it ends."""
 
 
+INTERRUPTED = 130
+"""The exit code after a Ctrl-C, as shells give it."""
+
+
 def _show_warning(
     message: Warning | str,
     category: type[Warning],
@@ -71,13 +75,16 @@ def _show_warning(
 
 
 def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool; bad input becomes one message on standard error and exit code 1, a warning a message alone."""
+    """Run a tool; bad input becomes one message on standard error and exit code 1, a warning a message alone, and
+    Ctrl-C an end without a message."""
     warnings.showwarning = _show_warning
     gc.set_threshold(GARBAGE_THRESHOLD)
     try:
         main()
     except BrokenPipeError:
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
     except (WebDNNError, ParseError, DiagnosticException, ArgSpecParseError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
@@ -160,7 +161,8 @@ def compile_kernels(
             cache.put(keys[index], results[index])
             on_done()
         return [results[i] for i in range(len(texts))]
-    with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context(_start_method())) as pool:
+    start = multiprocessing.get_context(_start_method())
+    with ProcessPoolExecutor(jobs, mp_context=start, initializer=_leave_interrupts) as pool:
         futures: dict[int, Future[CompiledKernel]] = {
             i: pool.submit(compile_kernel, texts[i], target, extra) for i in missing
         }
@@ -194,6 +196,11 @@ def _errors_at(
         yield
     except WebDNNError as error:
         raise error.at((nodes or {}).get(func.sym_name.data, ())) from error
+
+
+def _leave_interrupts() -> None:
+    """A Ctrl-C is for the process that waits: it takes back what has not begun, and workers end what has."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _start_method() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +92,51 @@ def test_bad_call(folder: Path, call: str) -> None:
     assert "error: " in done.stderr
     assert BAD_CALLS[call] in done.stderr
     assert sorted(folder.rglob("*")) == before
+
+
+INTERRUPTED = """
+import os, signal
+from contextlib import contextmanager
+import webdnn
+from webdnn.tools.arguments import run_tool
+
+@contextmanager
+def interrupt(what, total):
+    yield (lambda: os.killpg(0, signal.SIGINT)) if "kernels" in what else lambda: None
+
+run_tool(lambda: webdnn.compile("several.onnx", jobs=2, progress=interrupt).save("out"))
+"""
+"""Ctrl-C in a terminal, to all processes, once the first kernel is compiled."""
+
+
+def test_interrupted_compilation(folder: Path) -> None:
+    kinds = ("Exp", "Sin", "Cos", "Erf", "Tanh", "Sigmoid", "Sqrt", "Log")
+    onnx.save(
+        onnx.parser.parse_model(
+            '<ir_version: 10, opset_import: ["" : 21]> several (float[5, 7] x) => ('
+            + ", ".join(f"float[5, 7] {kind}_x" for kind in kinds)
+            + ") {"
+            + " ".join(f"{kind}_x = {kind}(x)" for kind in kinds)
+            + "}"
+        ),
+        folder / "several.onnx",
+    )
+    before = sorted(folder.rglob("*"))
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        start_new_session=True,
+        env={**os.environ, "WEBDNN_CACHE_DIR": str(folder / "full")},
+    )
+    assert done.returncode == 130, done.stderr
+    assert done.stderr == ""
+    kept = {
+        p for p in folder.rglob("*") if "kernels" in p.parts
+    }  # what is done need not be done again
+    assert sorted(set(folder.rglob("*")) - kept) == before
 
 
 def test_compile_run_bench(folder: Path) -> None:
