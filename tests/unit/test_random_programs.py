@@ -1,0 +1,49 @@
+"""Random programs on both back ends against ONNX Runtime; see `random_programs`."""
+
+from __future__ import annotations
+
+import pytest
+from onnx import ModelProto
+
+import webdnn
+from tests.tolerances import assert_close
+from tests.unit import random_layers, random_steps
+from tests.unit.random_programs import RandomProgram
+from webdnn.compiler import TargetChoice
+from webdnn.dialects.dtypes import Array
+
+TOLERANCE = 1e-4
+"""Of the range of a result of floats; others must be equal."""
+
+
+def random_program(
+    seed: int, steps: int = 10
+) -> tuple[ModelProto, dict[str, Array], dict[str, Array]]:
+    """The model of a seed, its inputs, and what its results must be."""
+    program = RandomProgram(seed)
+    model = program.model({**random_steps.STEPS, **random_layers.STEPS}, steps)
+    return model, program.inputs, {o.name: program.values[o.name] for o in model.graph.output}
+
+
+def _seeds(quick: int, nightly: int) -> list[object]:
+    late = [pytest.param(seed, marks=pytest.mark.nightly) for seed in range(quick, nightly)]
+    return [*range(quick), *late]
+
+
+def _check(seed: int, target: TargetChoice) -> None:
+    model, inputs, expected = random_program(seed)
+    package = webdnn.compile(model, target=target, jobs=1)
+    for _ in range(2):  # memory is used again
+        results = package.run(inputs)
+        for name, array in expected.items():
+            assert_close(results[name], array, f"seed {seed}", name, TOLERANCE)
+
+
+@pytest.mark.parametrize("seed", _seeds(12, 300))
+def test_wasm(seed: int) -> None:
+    _check(seed, "wasm")
+
+
+@pytest.mark.parametrize("seed", _seeds(6, 150))
+def test_webgpu(seed: int) -> None:
+    _check(seed, "webgpu")
