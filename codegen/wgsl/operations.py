@@ -47,8 +47,8 @@ def _unsigned(op: Operation, *operands: int) -> Callable[[Arguments], list[Expr]
 
 def as_unsigned(expr: Expr, type: Attribute) -> Expr:
     """`u32(x)` (or `vec4u(x)`): the same bits, read as unsigned. A literal stays one."""
-    if expr.literal and expr.text.isdigit():
-        return Expr(expr.text + "u", literal=True)
+    if expr.literal and expr.text.removeprefix("-").isdigit():  # WGSL does not take u32(-3)
+        return Expr(f"{int(expr.text) % 2**32}u", literal=True)
     return call(wgsl_type(type, integer="u32"), expr)
 
 

@@ -35,6 +35,11 @@ MODELS = {
         (float[1, 2, 5] x) => (float[1, 2, 5] y, float[1, 2, 3] z) {
             y = AveragePool <kernel_shape = [1], count_include_pad = 1> (x)
             z = MaxPool <kernel_shape = [1], strides = [2]> (x) }""",
+    # 64-bit integers are two words on WebGPU, and the low words are compared without a sign
+    "a number below zero and 64-bit integers": """
+        (float[4] x) => (int64[4] y, bool[4] z) <int64[1] w = {-3}, float[1] scale = {9}> {
+            large = Mul(x, scale) v = Cast <to = 7> (large) square = Mul(v, v) wide = Mul(square, square)
+            much = Mul(wide, v) y = Min(w, much) z = Less(much, w) }""",
     # both the weight and the part of the concatenation are copied by a kernel
     "a weight is a result beside a concatenation": """
         (float[2, 4] x) => (float[2, 8] y, int64[6] z) <int64[6] w = {0, 2, -5, 7, 8, 9}>
