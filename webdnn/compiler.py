@@ -188,8 +188,6 @@ def _backend(
     by_name: dict[str, CompiledKernel] = {
         k.sym_name.data: c for k, c in zip(kernels, compiled, strict=True)
     }
-    if len(by_name) < len(kernels):
-        raise WebDNNError("a pass gave two kernels the same name", where=sorted(by_name))
     with options.progress(f"{target} package", None):
         for op in kernels:
             op.detach()
