@@ -29,14 +29,9 @@ from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.weights_function import WeightsFunction
 from webdnn.package import FORMAT, FORMAT_VERSION, Package
-from webdnn.packaging import (
-    Program,
-    describe_cost,
-    launched_nodes,
-    planned_program,
-    wasm_section,
-    webgpu_section,
-)
+from webdnn.packaging.program import Program, describe_cost, launched_nodes, planned_program
+from webdnn.packaging.wasm import wasm_section
+from webdnn.packaging.webgpu import webgpu_section
 from webdnn.progress import Progress, no_progress
 from webdnn.schedule_memory import ScheduleMemory
 from webdnn.schedules import find_schedules, warn_of_unused

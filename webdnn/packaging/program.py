@@ -1,0 +1,155 @@
+"""The planned host program, and what the packages of all back ends take from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, MemRefType, ModuleOp
+from xdsl.ir import Operation, SSAValue
+
+from webdnn.dialects import plan
+from webdnn.dialects.locations import location_names
+from webdnn.lowering.kernels.cost import KernelCost
+from webdnn.package import PIECE_BYTES, SHARD_BYTES, describe_file
+from webdnn.stages import Target
+
+Array = npt.NDArray[Any]
+Files = dict[str, bytes | memoryview]
+
+
+@dataclass(frozen=True)
+class Program:
+    """The host program of one target, with every address planned."""
+
+    op: plan.ProgramOp
+
+    def _ints(self, name: str) -> list[int]:
+        attr = self.op.attributes[name]
+        assert isinstance(attr, ArrayAttr)
+        return [v.value.data for v in attr.data if isinstance(v, IntegerAttr)]
+
+    @property
+    def arena_buffers(self) -> list[int]:
+        return self._ints(plan.ARENA_BUFFERS)
+
+    @property
+    def prepared_buffers(self) -> list[int]:
+        return (
+            self._ints(plan.PREPARED_BUFFERS) if plan.PREPARED_BUFFERS in self.op.attributes else []
+        )
+
+    @property
+    def weight_offsets(self) -> list[int]:
+        return self._ints(plan.WEIGHT_OFFSETS)
+
+    def _int(self, name: str) -> int:
+        attr = self.op.attributes[name]
+        assert isinstance(attr, IntegerAttr)
+        return attr.value.data
+
+    @property
+    def weight_bytes(self) -> int:
+        return self._int(plan.WEIGHT_BYTES)
+
+    @property
+    def packed_bytes(self) -> int:
+        return self._int(plan.PACKED_BYTES)
+
+    @property
+    def arena_bound(self) -> int:
+        return self._int(plan.ARENA_BOUND)
+
+    @property
+    def launches(self) -> list[plan.LaunchIntoOp]:
+        return [op for op in self.op.body.block.ops if isinstance(op, plan.LaunchIntoOp)]
+
+    def bindings(self, role: str) -> list[plan.BindOp]:
+        return [
+            op
+            for op in self.op.body.block.ops
+            if isinstance(op, plan.BindOp) and op.role.data == role
+        ]
+
+    def tensors(self, role: str) -> list[dict[str, Any]]:
+        """The manifest's entries for the model's inputs or outputs."""
+        return [
+            {
+                "name": op.tensor_name.data,
+                "dtype": op.dtype.data,
+                "shape": [n.value.data for n in op.shape.data],
+            }
+            for op in self.bindings(role)
+        ]
+
+
+def planned_program(module: ModuleOp) -> Program:
+    """The `plan.program` of a module."""
+    (op,) = [op for op in module.ops if isinstance(op, plan.ProgramOp)]
+    return Program(op)
+
+
+def slice_of(value: SSAValue) -> plan.SliceOp:
+    """The part of memory that an operand of a launch is."""
+    assert isinstance(value.owner, plan.SliceOp)
+    return value.owner
+
+
+def launched_nodes(launches: Iterable[Operation]) -> list[str]:
+    """The nodes of the model that launches compute, each once."""
+    return list(dict.fromkeys(name for op in launches for name in location_names(op.location)))
+
+
+def weights_image(program: Program, arrays: Sequence[Array], target: Target) -> memoryview:
+    """All weights at their offsets, in the form in which the target stores them."""
+    image = np.zeros(program.weight_bytes, np.uint8)
+    for offset, array in zip(program.weight_offsets, arrays, strict=True):
+        stored = array if target == "wasm" else _widened(array)
+        raw = np.ascontiguousarray(stored).reshape(-1).view(np.uint8)
+        image[offset : offset + raw.size] = raw
+    return image.data
+
+
+def _widened(array: Array) -> Array:
+    """The 32-bit words as which WebGPU stores the elements of smaller types."""
+    if array.dtype.itemsize >= 4:
+        return array
+    if array.dtype.kind == "b":
+        return array.astype(np.uint32)
+    if array.dtype.kind in "iu":
+        return array.astype(np.int32 if array.dtype.kind == "i" else np.uint32)
+    return array.astype(np.float32)
+
+
+def write_shards(image: memoryview, folder: str, files: Files) -> list[dict[str, Any]]:
+    """Add the weights to the files, in shards; their entries in the manifest."""
+    entries: list[dict[str, Any]] = []
+    for number, start in enumerate(range(0, len(image), SHARD_BYTES)):
+        name = f"{folder}/weights-{number}.bin"
+        files[name] = image[start : start + SHARD_BYTES]
+        entries.append(describe_file(name, files[name], PIECE_BYTES))
+    return entries
+
+
+def count_at_load(launches: Sequence[plan.LaunchIntoOp]) -> int:
+    """How many launches, the first ones, run once at load."""
+    return sum(op.at_load is not None for op in launches)
+
+
+def describe_cost(section: dict[str, Any], costs: Mapping[str, KernelCost]) -> None:
+    """Say in a back end's section what each kernel has to do in one launch, for profilers."""
+    entries = section.setdefault("kernels", [{"name": name} for name in costs])
+    for entry in entries:
+        cost = costs[entry["name"]]
+        entry.update(flops=cost.flops, bytes=cost.bytes)
+
+
+def used_bytes(slice: plan.SliceOp) -> int:
+    """Bytes that hold elements: an empty tensor has memory but no elements."""
+    type = slice.res.type
+    assert isinstance(type, MemRefType)
+    (size,) = type.get_shape()
+    return slice.bytes.value.data if size else 0

@@ -1,0 +1,123 @@
+"""The section of a package for WebAssembly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from webdnn.codegen.wasm.compile import compile_object
+from webdnn.codegen.wasm.link import link
+from webdnn.dialects import plan
+from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
+from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_for
+from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module
+from webdnn.package import describe_file
+from webdnn.packaging.program import (
+    Array,
+    Files,
+    Program,
+    count_at_load,
+    launched_nodes,
+    slice_of,
+    used_bytes,
+    weights_image,
+    write_shards,
+)
+
+
+def wasm_section(
+    program: Program,
+    compiled: Mapping[str, CompiledKernel],
+    arrays: Sequence[Array],
+    *,
+    threads: bool = True,
+) -> tuple[dict[str, Any], Files]:
+    """The manifest's section `wasm`, and its files. `threads`: with modules for several threads."""
+    kernels = [k for k in compiled.values() if isinstance(k, WasmKernel)]
+    layout = memory_layout(program.op, stack_bytes=stack_for(k.stack_bytes for k in kernels))
+    works = {
+        name: kernel.work
+        for name, kernel in compiled.items()
+        if isinstance(kernel, WasmKernel) and kernel.work is not None
+    }
+    files: Files = {}
+    modules: list[dict[str, Any]] = []
+
+    def linked(threaded: bool, variant: int) -> bytes:
+        return link(
+            [hosts[threaded], *(k.objects[variant] for k in kernels)],
+            exports=entry_points(program.op, threads=threaded),
+            stack_size=layout.stack_bytes,
+            memory_pages=layout.pages,
+            max_pages=layout.max_pages if threaded else None,
+            data_limit=layout.control_offset,
+        )
+
+    kinds = (True, False) if threads else (False,)
+    # the host program does not multiply: one object does for all variants
+    hosts = {
+        threaded: compile_object(
+            program_module(program.op, layout, works, threads=threaded), WASM_VARIANTS[-1][1]
+        )
+        for threaded in kinds
+    }
+    wanted = [(threaded, variant) for threaded in kinds for variant in range(len(WASM_VARIANTS))]
+    with ThreadPoolExecutor() as pool:  # the linker is a process of its own
+        results = pool.map(linked, *zip(*wanted, strict=True))
+        for (threaded, variant), module in zip(wanted, results, strict=True):
+            name, features = WASM_VARIANTS[variant]
+            needed = [*features, *(["threads"] if threaded else [])]
+            file = f"wasm/{'threads-' if threaded else ''}{name}.wasm"
+            files[file] = module
+            modules.append({**describe_file(file, module), "features": needed})
+
+    def places(role: str) -> list[dict[str, int]]:
+        slices = [slice_of(op.slice) for op in program.bindings(role)]
+        return [{"offset": layout.address(s), "bytes": used_bytes(s)} for s in slices]
+
+    image = weights_image(program, arrays, "wasm")
+    section: dict[str, Any] = {
+        "modules": modules,
+        "memory": {"pages": layout.pages},
+        **({"threads": _threads(layout)} if threads else {}),
+        "weights": {
+            "offset": layout.weights_offset,
+            "bytes": len(image),
+            "packed": program.packed_bytes,
+            "shards": write_shards(image, "wasm", files),
+        },
+        "arena": {"offset": layout.arena_offset, "bytes": sum(program.arena_buffers)},
+        "arenaLowerBound": program.arena_bound,
+        "inputs": places("input"),
+        "outputs": places("output"),
+        "launches": [
+            {
+                "kernel": op.kernel.string_value(),
+                "label": launched_nodes([op]),
+                "weights": _weights_needed(op),
+                **({} if op.at_load is None else {"before": op.at_load.value.data}),
+            }
+            for op in program.launches
+        ],
+    }
+    if at_load := count_at_load(program.launches):
+        section["prepare"] = at_load
+        section["prepared"] = {"offset": layout.prepared_offset, "bytes": layout.prepared_bytes}
+    return section, files
+
+
+def _weights_needed(launch: plan.LaunchIntoOp) -> int:
+    """How many bytes of the weights, from their beginning, must be there for a launch."""
+    slices = (slice_of(v) for v in launch.arguments)
+    ends = (s.offset.value.data + s.bytes.value.data for s in slices if s.space.data == "weights")
+    return max(ends, default=0)
+
+
+def _threads(layout: MemoryLayout) -> dict[str, int]:
+    """What the manifest says of modules for threads."""
+    return {
+        "max": layout.max_threads,
+        "maxPages": layout.max_pages,
+        "stackBytes": layout.stack_bytes,
+    }

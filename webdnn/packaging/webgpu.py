@@ -1,0 +1,174 @@
+"""The section of a package for WebGPU."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from webdnn.codegen.wgsl.module import Shader, label_comment
+from webdnn.dialects import plan
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.webgpu_limits import WebGPULimits
+from webdnn.kernel_compiler import CompiledKernel
+from webdnn.package import describe_file
+from webdnn.packaging.program import (
+    Array,
+    Files,
+    Program,
+    count_at_load,
+    launched_nodes,
+    slice_of,
+    used_bytes,
+    weights_image,
+    write_shards,
+)
+
+SHADERS = "webgpu/kernels.wgsl"
+"""One file for all kernels, because a file is a request; each kernel is a module of its own in it."""
+
+
+_STORAGE_OF_DTYPE = {
+    "float32": "f32",
+    "float16": "f32",
+    "bool": "u32",
+    "uint8": "u32",
+    "uint16": "u32",
+    "uint32": "u32",
+    "int8": "i32",
+    "int16": "i32",
+    "int32": "i32",
+    "int64": "i64",
+    "uint64": "i64",
+}
+
+
+def _storage(dtype: str, name: str) -> str:
+    """How WebGPU holds the elements of an input or output of a model."""
+    if dtype not in _STORAGE_OF_DTYPE:
+        raise WebDNNError(
+            f"'{name}' has elements of type {dtype}, which WebGPU does not have",
+            where=name,
+            hint="compile for wasm, or give the model inputs and outputs of another type",
+        )
+    return _STORAGE_OF_DTYPE[dtype]
+
+
+def _weight_buffers(program: Program) -> Iterator[tuple[int, int]]:
+    """Cuts of the weights (offset and bytes) that fit a buffer, between two weights."""
+    ends = sorted(
+        {
+            (s.offset.value.data, s.offset.value.data + s.bytes.value.data)
+            for op in program.launches
+            for s in map(slice_of, op.arguments)
+            if s.space.data == "weights"
+        }
+    )
+    start = end = 0
+    for offset, stop in ends:
+        if stop - start > WebGPULimits.binding_bytes and end > start:
+            yield start, end - start
+            start = offset
+        end = max(end, stop)
+    if end > start:
+        yield start, end - start
+
+
+def webgpu_section(
+    program: Program, compiled: Mapping[str, CompiledKernel], arrays: Sequence[Array]
+) -> tuple[dict[str, Any], Files]:
+    """The manifest's section `webgpu`, and its files."""
+    files: Files = {}
+    source = bytearray()
+    kernels: list[dict[str, Any]] = []
+    numbers: dict[str, int] = {}
+    features: set[str] = set()
+    workgroups: dict[str, tuple[int, int, int]] = {}
+    labels: dict[str, list[str]] = {}
+    for op in program.launches:
+        labels.setdefault(op.kernel.string_value(), []).extend(launched_nodes([op]))
+    for name, kernel in compiled.items():
+        assert isinstance(kernel, Shader)
+        (info,) = kernel.kernels
+        comment = f"// {name}\n{label_comment(labels.get(name, []))}"
+        text = f"{comment}{kernel.source}\n".encode()
+        numbers[name] = len(kernels)
+        workgroups[name] = info.workgroups
+        features.update(info.features)
+        kernels.append(
+            {
+                "name": name,
+                "shader": 0,
+                "range": {"offset": len(source), "bytes": len(text)},
+                "entryPoint": info.entry_point,
+                "bindings": list(info.bindings),
+            }
+        )
+        source += text
+    shaders: list[dict[str, Any]] = []
+    if source:
+        files[SHADERS] = bytes(source)
+        shaders.append(describe_file(SHADERS, files[SHADERS]))
+    cuts = list(_weight_buffers(program))
+    buffers: list[dict[str, Any]] = [
+        {"kind": "weights", "bytes": size, "offset": offset} for offset, size in cuts
+    ]
+    first_arena = len(buffers)
+    buffers.extend({"kind": "arena", "bytes": size} for size in program.arena_buffers)
+    first_prepared = len(buffers)
+    buffers.extend({"kind": "prepared", "bytes": size} for size in program.prepared_buffers)
+
+    def place(slice: plan.SliceOp) -> dict[str, int]:
+        offset, size = slice.offset.value.data, slice.bytes.value.data
+        if slice.space.data != "weights":
+            first = first_arena if slice.space.data == "arena" else first_prepared
+            number = first + slice.buffer.value.data
+            return {"buffer": number, "offset": offset, "bytes": size}
+        number = next(
+            i for i, (start, length) in enumerate(cuts) if start <= offset < start + length
+        )
+        return {"buffer": number, "offset": offset - cuts[number][0], "bytes": size}
+
+    def bound(role: str) -> list[dict[str, Any]]:
+        return [
+            {
+                **place(slice_of(op.slice)),
+                "bytes": used_bytes(slice_of(op.slice)),
+                "storage": _storage(op.dtype.data, op.tensor_name.data),
+            }
+            for op in program.bindings(role)
+        ]
+
+    launched = [op for op in program.launches if 0 not in workgroups[op.kernel.string_value()]]
+    launches = [
+        {
+            "kernel": numbers[op.kernel.string_value()],
+            "workgroups": list(workgroups[op.kernel.string_value()]),
+            "bindings": [place(slice_of(v)) for v in op.arguments],
+            "label": launched_nodes([op]),
+        }
+        for op in launched
+    ]
+    limits: dict[str, int] = {}
+    slices = [slice_of(v) for op in program.launches for v in op.arguments]
+    binding = max((s.bytes.value.data for s in slices), default=0)
+    if binding > WebGPULimits.binding_bytes:
+        limits["maxStorageBufferBindingSize"] = binding
+    largest = max((b["bytes"] for b in buffers), default=0)
+    if largest > WebGPULimits.buffer_bytes:
+        limits["maxBufferSize"] = largest
+    image = weights_image(program, arrays, "webgpu")
+    section: dict[str, Any] = {
+        "features": sorted(features),
+        "limits": limits,
+        "weights": {"bytes": len(image), "shards": write_shards(image, "webgpu", files)},
+        "arenaLowerBound": program.arena_bound,
+        "buffers": buffers,
+        "shaders": shaders,
+        "kernels": kernels,
+        "launches": launches,
+        "inputs": bound("input"),
+        "outputs": bound("output"),
+    }
+    if at_load := count_at_load(launched):
+        section["prepare"] = at_load
+    return section, files
