@@ -11,8 +11,9 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 
 from tests.unit.gpu_kernels import make_kernel
-from tests.unit.test_loops_gpu import product_kernel, reduce_build, softmax
+from tests.unit.test_loops_gpu import product_kernel
 from tests.unit.test_loops_gpu_contraction import build_conv
+from tests.unit.test_loops_gpu_reduction import reduce_build, softmax
 from webdnn.codegen.wgsl import print_wgsl
 from webdnn.dialects.kernel import FuncOp, ScheduleAttr
 from webdnn.lowering.loops_gpu.lower import lower_kernel
