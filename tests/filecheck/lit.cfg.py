@@ -1,5 +1,7 @@
 import lit.formats
+from lit.TestingConfig import TestingConfig
 
-config.name = "webdnn"  # noqa: F821
-config.test_format = lit.formats.ShTest(execute_external=False)  # noqa: F821
-config.suffixes = [".mlir"]  # noqa: F821
+config: TestingConfig = globals()["config"]  # lit's own, given to this file
+config.name = "webdnn"
+config.test_format = lit.formats.ShTest(execute_external=False)
+config.suffixes = {".mlir"}

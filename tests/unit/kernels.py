@@ -10,9 +10,6 @@ from xdsl.builder import Builder
 from xdsl.dialects import arith, math, tensor
 from xdsl.dialects.builtin import (
     AffineMapAttr,
-    AnyFloat,
-    FloatAttr,
-    IntegerAttr,
     ModuleOp,
     TensorType,
     f32,
@@ -29,6 +26,7 @@ from webdnn.dialects.numpy_meaning.arith import dtype_of
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
 from webdnn.engines.wasmtime import run_kernel as run_in_wasmtime
 from webdnn.lowering.loops_cpu.lower import lower_kernel
+from webdnn.lowering.nn_to_linalg.region_builder import scalar_constant
 
 Dims = Sequence[AffineExpr | int]
 Body = Callable[["Scalars", Sequence[SSAValue]], Sequence[SSAValue] | SSAValue]
@@ -44,10 +42,7 @@ class Scalars:
         return self.builder.insert(op(*operands, **kwargs)).results[0]
 
     def const(self, value: float, type: Attribute = f32) -> SSAValue:
-        attr = (
-            FloatAttr(value, type) if isinstance(type, AnyFloat) else IntegerAttr(int(value), type)
-        )
-        return self.builder.insert(arith.ConstantOp(attr)).result
+        return scalar_constant(self.builder, value, type)
 
     def index(self, dim: int) -> SSAValue:
         return self.builder.insert(IndexOp(dim)).result
@@ -71,10 +66,11 @@ class Kernel:
         self.name = name
         types: list[Attribute] = []
         for s in shapes:
-            if isinstance(s, tuple) and len(s) == 2 and isinstance(s[1], Attribute):
-                types.append(TensorType(s[1], list(s[0])))
-            else:
-                types.append(TensorType(f32, list(s)))  # type: ignore[arg-type]
+            match s:
+                case (Sequence() as shape, Attribute() as element):
+                    types.append(TensorType(element, list(shape)))
+                case _:
+                    types.append(TensorType(f32, list(s)))
         self.block = Block(arg_types=types)
         self.args = list(self.block.args)
 
@@ -83,10 +79,7 @@ class Kernel:
         return op
 
     def const(self, value: float, type: Attribute = f32) -> SSAValue:
-        attr = (
-            FloatAttr(value, type) if isinstance(type, AnyFloat) else IntegerAttr(int(value), type)
-        )
-        return self.add(arith.ConstantOp(attr)).results[0]
+        return scalar_constant(Builder(InsertPoint.at_end(self.block)), value, type)
 
     def empty(self, shape: Sequence[int], type: Attribute = f32) -> SSAValue:
         return self.add(tensor.EmptyOp([], TensorType(type, list(shape)))).results[0]

@@ -57,14 +57,18 @@ def session(model: ModelProto | bytes) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(content, options)
 
 
+def run_session(model: ModelProto | bytes, feeds: Mapping[str, Array]) -> list[Array]:
+    return [np.asarray(result) for result in session(model).run(None, dict(feeds))]
+
+
 def check_meaning(
     model: ModelProto, imported: ImportedModel, feeds: Mapping[str, Array], rtol: float = 1e-5
 ) -> None:
     """The module, run in numpy and run as a model in ONNX Runtime, computes what ONNX Runtime computes of the model."""
-    expected = session(model).run(None, dict(feeds))
+    expected = run_session(model, feeds)
     in_numpy = run_module(imported.module, imported.weights, list(feeds.values()))
     exported = to_model_proto(imported.module, imported.weights)
-    for results in (in_numpy, session(exported).run(None, dict(feeds))):
+    for results in (in_numpy, run_session(exported, feeds)):
         for result, wanted in zip(results, expected, strict=True):
             assert result.dtype == wanted.dtype
             np.testing.assert_allclose(result, wanted, rtol=rtol, atol=rtol)

@@ -73,7 +73,7 @@ def on_runtime(made: onnx.ModelProto, inputs: dict[str, Array]) -> list[Array]:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(made.SerializeToString(), options)
-    return list(session.run(None, inputs))
+    return [np.asarray(result) for result in session.run(None, inputs)]
 
 
 def check(made: onnx.ModelProto, inputs: dict[str, Array], rtol: float = 1e-5) -> None:
@@ -134,7 +134,12 @@ def test_conv_transpose(attributes: dict[str, Any]) -> None:
 @pytest.mark.parametrize("size", [6, 7, 8])
 @pytest.mark.parametrize("pads", [[0, 0, 0, 0], [1, 0, 1, 1]])
 def test_pooling(op: str, ceil_mode: int, size: int, pads: list[int]) -> None:
-    attributes = {"kernel_shape": [3, 2], "strides": [2, 2], "pads": pads, "ceil_mode": ceil_mode}
+    attributes: dict[str, Any] = {
+        "kernel_shape": [3, 2],
+        "strides": [2, 2],
+        "pads": pads,
+        "ceil_mode": ceil_mode,
+    }
     node = helper.make_node(op, ["x"], ["y"], **attributes)
     x = {"x": floats(1, 2, size, 9)}
     check(model([node], x), x)
@@ -344,7 +349,7 @@ def test_batch_normalisation_is_folded_into_the_convolution(opset: int) -> None:
 @pytest.mark.parametrize("opset", [7, 10, 11, 13])
 def test_old_opsets(opset: int) -> None:
     """Attributes that became inputs: clips, softmax over a flattened rest, squeezed axes."""
-    squeeze = {"axes": [1]} if opset < 13 else {}
+    squeeze: dict[str, Any] = {"axes": [1]} if opset < 13 else {}
     nodes = [
         helper.make_node("Softmax", ["x"], ["s"], axis=1),
         helper.make_node("Squeeze", ["s"] if opset < 13 else ["s", "a"], ["y"], **squeeze),

@@ -15,7 +15,7 @@ from tests.unit.onnx_import import (
     check_text,
     feeds_of,
     ops_of,
-    session,
+    run_session,
     text_of,
 )
 from tests.unit.onnx_models import model_of, tensor
@@ -101,7 +101,7 @@ def test_old_versions(
     assert is_newest == (convert and node.op_type != "Hardmax")
     check_text(imported)
     feeds = feeds_of(model)
-    expected = session(model).run(None, feeds)
+    expected = run_session(model, feeds)
     (result,) = run_module(imported.module, imported.weights, list(feeds.values()))
     np.testing.assert_allclose(result, expected[0], rtol=1e-5, atol=1e-6)
 

@@ -12,7 +12,7 @@ import pytest
 import webdnn
 from tests.models import all_models, model_case, reference
 from tests.tolerances import assert_close
-from webdnn.package import Package
+from webdnn.package import ENGINES, Package
 from webdnn.report import gzipped_code_bytes
 
 NIGHTLY = ("vgg16", "bert", "light_vgg19", "inception_v3", "resnet50", "light_inception_v2")
@@ -35,7 +35,7 @@ def test_model(name: str, tmp_path: Path) -> None:
     jsonschema.validate(package.manifest, SCHEMA)
     package.save(tmp_path / "package")
     loaded = Package.load(tmp_path / "package")
-    for backend, engine in (("wasm", "wasmtime"), ("webgpu", "wgpu")):
+    for engine, backend in ENGINES.items():
         results = loaded.run(case.inputs(), engine=engine)
         assert list(results) == list(expected)
         for output, array in results.items():

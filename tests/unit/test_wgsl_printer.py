@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from wgsl_kernels import context, elementwise, launch, parse, run_elementwise
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import ModuleOp, f32
 
 from webdnn.codegen.wgsl import print_shaders, print_wgsl
 from webdnn.codegen.wgsl.names import RESERVED, Namer
@@ -316,16 +316,10 @@ def test_float_literals_are_exact(value: float) -> None:
     exact = np.float32(value)
     x = np.zeros(3, np.float32)
     body = f"%c = arith.constant {float(exact):.12e} : f32\n %r = arith.addf %a, %c : f32"
-    text = float_literal(float(exact), _f32())
+    text = float_literal(float(exact), f32)
     assert np.float32(float(text)) == exact
     if abs(exact) > 1.2e-38 or exact == 0:  # devices may flush subnormal numbers
         np.testing.assert_array_equal(run_elementwise(body, [x], "f32"), np.full(3, exact))
-
-
-def _f32() -> object:
-    from xdsl.dialects.builtin import f32
-
-    return f32
 
 
 @pytest.mark.parametrize("bits", ["0x7F800000", "0xFF800000", "0x7FC00000"])
