@@ -14,7 +14,7 @@ from webdnn.peaks import measure_peaks
 from . import compile_cost, kernels, roofline, schedules, side_by_side, start, sweep
 from .macs import count_macs
 from .models import MODELS
-from .peers import PEERS, Setting
+from .peers import FLOATS, PEERS, Setting
 from .results import ResultTable, write
 
 BROWSER_MODELS = ["resnet50", "vgg16", "inception_v3", "mobilenetv2", "squeezenet", "minilm"]
@@ -53,10 +53,8 @@ def _parser() -> argparse.ArgumentParser:
             "--output", type=Path, metavar="FILE", help="also write FILE.json and FILE.md"
         )
 
-    def peer_option(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument(
-            "--peers", nargs="+", choices=list(PEERS), default=list(PEERS), metavar="PEER"
-        )
+    def peer_option(sub: argparse.ArgumentParser, peers: list[str]) -> None:
+        sub.add_argument("--peers", nargs="+", choices=peers, default=peers, metavar="PEER")
 
     def browser_options(sub: argparse.ArgumentParser, rounds: int) -> None:
         sub.add_argument("--backend", choices=["wasm", "webgpu"], default="wasm")
@@ -67,12 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 
     text = "the time of a run: all peers in one page of one browser, in turns"
     sub = command("run", _run, text, BROWSER_MODELS)
-    peer_option(sub)
+    peer_option(sub, list(PEERS))
     browser_options(sub, 20)
     sub.add_argument("--native", action="store_true", help="native ONNX Runtime too")
     text = "the time from navigation to the first result, and the bytes downloaded"
     sub = command("start", _start, text, BROWSER_MODELS)
-    peer_option(sub)
+    peer_option(sub, list(PEERS))
     browser_options(sub, 5)
     text = "the time of each kernel of WebDNN's package, with GFLOP/s and GB/s"
     sub = command("kernels", _kernels, text, ["resnet50"])
@@ -83,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = commands.add_parser("sweep", help=text, description=text)
     sub.set_defaults(run=_sweep)
     output_option(sub)
-    peer_option(sub)
+    peer_option(sub, [peer for peer in PEERS if peer != FLOATS])
     browser_options(sub, 10)
     sub.add_argument("--match", default="", help="only operators whose name contains this")
     text = "products [M, K] x [K, N] to measure in place of the usual operators"
