@@ -60,7 +60,7 @@ export class Downloader {
   /**
    * Read a file into memory of exactly its size, and check its sum.
    *
-   * @param onBytes told the size of each piece that has arrived
+   * @param onBytes told 0 when the file has been asked for, then the size of each piece that has arrived
    * @param worker which one reads it, where there are any
    */
   async into(
@@ -73,6 +73,7 @@ export class Downloader {
     const url = this.urlOf(file);
     if (this.isAside) this.#readers[worker] ??= new Reader(this.#verify);
     if (await this.#readers[worker]?.into(file, url, target, signal, onBytes)) return;
+    onBytes(0);
     const take = this.#taking(file, target, onBytes);
     await this.#drain(file, await this.open(file, signal), target, take.bytes);
     await take.check();

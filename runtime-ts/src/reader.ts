@@ -103,7 +103,9 @@ export class Reader {
     if (!job) return;
     const { file, url } = job;
     try {
-      if (message.kind === "piece") {
+      if (message.kind === "asked") {
+        job.onBytes(0);
+      } else if (message.kind === "piece") {
         const { bytes, buffer } = message;
         const begin = job.filled;
         job.filled += bytes;

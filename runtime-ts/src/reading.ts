@@ -22,6 +22,8 @@ export type ToReader =
 
 /** From such a worker, of the file `id`. */
 export type FromReader =
+  /** Its turn will come: the worker is up. */
+  | { readonly kind: "asked"; readonly id: number }
   /** The next `bytes` are there: in `buffer`, or where they belong. */
   | {
       readonly kind: "piece";
@@ -65,6 +67,7 @@ export class FileReading {
       // Asked for at once, so that its answer is there when its turn comes.
       const response = fetch(message.url);
       response.catch(() => undefined);
+      this.#post({ kind: "asked", id: message.id }, []);
       this.#read = this.#read.then(() => this.#serve(message, response));
     }
   }

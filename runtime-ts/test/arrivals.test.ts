@@ -13,6 +13,7 @@ function arriving(memory: { buffer: ArrayBufferLike }, sizes: readonly number[])
   );
   const bytes = sizes.reduce((sum, size) => sum + size, 0);
   const asked: { file: string; worker: number; offset: number }[] = [];
+  const begin: (() => void)[] = [];
   const finish: (() => void)[] = [];
   const fail: ((error: Error) => void)[] = [];
   const into = (
@@ -25,6 +26,7 @@ function arriving(memory: { buffer: ArrayBufferLike }, sizes: readonly number[])
     asked.push({ file, worker, offset: target.byteOffset });
     expect(target.length).toBe(bytes);
     return new Promise((resolve, reject) => {
+      begin.push(() => onBytes(0));
       finish.push(() => {
         onBytes(bytes);
         resolve();
@@ -40,7 +42,7 @@ function arriving(memory: { buffer: ArrayBufferLike }, sizes: readonly number[])
     memory as WebAssembly.Memory,
     context as unknown as BackendContext,
   );
-  return { arrivals, asked, finish, fail };
+  return { arrivals, asked, begin, finish, fail };
 }
 
 const soon = () => new Promise((resolve) => setTimeout(resolve));
@@ -94,4 +96,21 @@ test("no more shards are asked for after one that cannot be had", async () => {
   await soon();
   expect(asked).toHaveLength(2);
   expect(await rejection(arrivals.complete)).toBe(error);
+});
+
+test("they have begun as soon as the first file has been asked for, or cannot be had", async () => {
+  const begun = arriving({ buffer: new ArrayBuffer(164) }, [60, 40]);
+  let isTold = false;
+  begun.arrivals.begun.then(() => {
+    isTold = true;
+  });
+  await soon();
+  expect(isTold).toBe(false);
+  begun.begin[0]?.();
+  await soon();
+  expect(isTold).toBe(true);
+  expect(begun.arrivals.has(1)).toBe(false);
+  const failing = arriving({ buffer: new ArrayBuffer(164) }, [60, 40]);
+  failing.fail[0]?.(new Error("no network"));
+  expect(await rejection(failing.arrivals.begun)).toEqual(new Error("no network"));
 });

@@ -128,14 +128,15 @@ test("files are asked for at once, and come in the order in which they are wante
   const reader = new Reader(true);
   const arrived: string[] = [];
   const files = ["first", "second"].map((url) =>
-    reader.into(FILE, url, new Uint8Array(1000), never, () => {
-      arrived.push(url);
+    reader.into(FILE, url, new Uint8Array(1000), never, (count) => {
+      arrived.push(count > 0 ? url : `${url} was asked for`);
     }),
   );
   await vi.waitFor(() => expect(asked).toEqual(["first", "second"]));
+  await vi.waitFor(() => expect(arrived).toEqual(asked.map((url) => `${url} was asked for`)));
   release();
   expect(await Promise.all(files)).toEqual([true, true]);
-  expect(arrived).toEqual(["first", "second"].flatMap((url) => Array(4).fill(url)));
+  expect(arrived.slice(2)).toEqual(["first", "second"].flatMap((url) => Array(4).fill(url)));
 });
 
 test("a file that cannot be had does not hold up the next one", async () => {

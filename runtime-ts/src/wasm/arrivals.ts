@@ -17,6 +17,8 @@ interface Waiter {
 export class Arrivals {
   /** Settles when all weights are there and their sums are right, or when there will be no more. */
   readonly complete: Promise<void>;
+  /** Settles when the first ones have been asked for. */
+  readonly begun: Promise<void>;
   readonly #filled: number[];
   readonly #sizes: readonly number[];
   readonly #cancel = new AbortController();
@@ -40,8 +42,11 @@ export class Arrivals {
     this.complete = new Promise((resolve, reject) => {
       this.#waiters.push({ bytes: Number.POSITIVE_INFINITY, resolve, reject });
     });
+    this.begun = new Promise((resolve, reject) =>
+      this.#waiters.push({ bytes: 0, resolve, reject }),
+    );
     // Whoever waits is told; a failure that nobody waits for is no failure.
-    this.complete.catch(() => undefined);
+    for (const told of [this.begun, this.complete]) told.catch(() => undefined);
     void this.#fetch(section.weights, memory, context);
   }
 

@@ -72,7 +72,7 @@ async function create(
       () => pool?.share(),
       () => undefined,
     );
-    const executor = pool ?? (await onThisThread(module, memory, chosen.file));
+    const executor = pool ?? (await onThisThread(module, memory, chosen.file, arrivals.begun));
     return new WasmBackend(context.manifest, section, memory, executor, arrivals, threads);
   } catch (error) {
     arrivals?.cancel(error);

@@ -33,6 +33,7 @@ export async function onThisThread(
   module: WebAssembly.Module,
   memory: WebAssembly.Memory,
   file: string,
+  begun: Promise<void>,
 ): Promise<Executor> {
   let found: WebAssembly.Exports;
   try {
@@ -45,6 +46,8 @@ export async function onThisThread(
   }
   // A module for several threads.
   (found.start as ((threads: number) => void) | undefined)?.(1);
+  // A worker is told what to read by way of this thread.
+  await begun;
   // While the first weights are on their way.
   (found.warm_up as (() => void) | undefined)?.();
   let range: RunRange | undefined = found.run_range as RunRange;
