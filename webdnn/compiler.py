@@ -27,11 +27,11 @@ from webdnn.lowering.kernels.pack_weights import launches_of
 from webdnn.lowering.kernels.schedule_table import ScheduleTable
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
-from webdnn.lowering.weights_function import WeightsFunction
+from webdnn.lowering.weights_function import WeightsFunction, entry_function
 from webdnn.package import FORMAT, FORMAT_VERSION, Package
 from webdnn.packaging.program import Program, describe_cost, launched_nodes, planned_program
 from webdnn.packaging.wasm import wasm_section
-from webdnn.packaging.webgpu import webgpu_section
+from webdnn.packaging.webgpu import check_element_types, webgpu_section
 from webdnn.progress import Progress, no_progress
 from webdnn.schedule_memory import ScheduleMemory
 from webdnn.schedules import find_schedules, warn_of_unused
@@ -166,6 +166,8 @@ def package_from(
 def _backend(
     module: ModuleOp, weights: WeightStore, target: Target, options: CompileOptions
 ) -> tuple[dict[str, Any], dict[str, bytes | memoryview], Program, Sequence[kernel.FuncOp]]:
+    if target == "webgpu":
+        check_element_types(entry_function(module))
     lower(module, "linalg", "kernels", target, options)
     kernels = [*kernel.kernels_of(module).values()]
     nodes = {name: launched_nodes(launches) for name, launches in launches_of(module).items()}

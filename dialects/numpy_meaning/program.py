@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from xdsl.dialects import func
-from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, MemRefType, ModuleOp, StringAttr
+from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, MemRefType, ModuleOp
 from xdsl.ir import Block, Operation, SSAValue
 
 from webdnn.dialects import kernel, plan
@@ -17,7 +17,7 @@ from webdnn.dialects.numpy_meaning.kernel import run_kernel, run_tensor_block
 from webdnn.dialects.numpy_meaning.loops import run_loops
 from webdnn.dialects.numpy_meaning.nn import run_nn_block, run_nn_op
 from webdnn.dialects.numpy_meaning.onnx import run_module as run_onnx_module
-from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES
+from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, strings_of
 
 
 def run_module(
@@ -38,7 +38,7 @@ def run_module(
         return _Planned(module, program, _shipped_weights(module, weights)).run(inputs)
     main = _function(module, plan.ENTRY)
     assert main is not None
-    names = _strings(main, INPUT_NAMES)
+    names = strings_of(main, INPUT_NAMES)
     arguments = [_as_type(inputs[n], a) for n, a in zip(names, main.body.block.args, strict=True)]
     if any(op.name.startswith("onnx.") for op in main.body.block.ops):
         results: Sequence[Any] = run_onnx_module(module, weights, arguments)
@@ -46,18 +46,12 @@ def run_module(
         results = _run_host(module, main.body.block, arguments, _shipped_weights(module, weights))
     else:
         results = run_nn_block(main.body.block, tuple(arguments), weights)
-    return dict(zip(_strings(main, OUTPUT_NAMES), results, strict=True))
+    return dict(zip(strings_of(main, OUTPUT_NAMES), results, strict=True))
 
 
 def _function(module: ModuleOp, name: str) -> func.FuncOp | None:
     found = (op for op in module.ops if isinstance(op, func.FuncOp) and op.sym_name.data == name)
     return next(found, None)
-
-
-def _strings(op: Operation, name: str) -> list[str]:
-    attr = op.attributes[name]
-    assert isinstance(attr, ArrayAttr)
-    return [s.data for s in attr.data if isinstance(s, StringAttr)]
 
 
 def _as_type(array: Array, value: SSAValue) -> Array:

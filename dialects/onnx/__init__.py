@@ -9,6 +9,15 @@ from __future__ import annotations
 from xdsl.ir import Dialect
 
 from webdnn.dialects.onnx.attributes import BytesValueAttr, WeightAttr
+from webdnn.dialects.onnx.interface import (
+    INPUT_DTYPES,
+    INPUT_NAMES,
+    INPUT_SYMBOLS,
+    OUTPUT_DTYPES,
+    OUTPUT_NAMES,
+    OUTPUT_SYMBOLS,
+    strings_of,
+)
 from webdnn.dialects.onnx.ops import NoneOp, OnnxOp, WeightOp, YieldOp, op_class, op_classes
 from webdnn.dialects.onnx.types import (
     MapType,
@@ -19,18 +28,6 @@ from webdnn.dialects.onnx.types import (
     UnknownType,
 )
 
-INPUT_NAMES = "webdnn.input_names"
-"""Attribute of `@main`: the model's names of its inputs, a list of strings."""
-OUTPUT_NAMES = "webdnn.output_names"
-"""Attribute of `@main`: the model's names of its outputs, a list of strings."""
-INPUT_DTYPES = "webdnn.input_dtypes"
-"""Attribute of `@main`: the inputs' element types as packages spell them (`"float32"`), a list of strings."""
-OUTPUT_DTYPES = "webdnn.output_dtypes"
-"""Attribute of `@main`: the outputs' element types as packages spell them, a list of strings."""
-INPUT_SYMBOLS = "webdnn.input_symbols"
-"""Attribute of `@main`: the symbols of each input's dimensions, a list of lists of strings (`""`: none)."""
-OUTPUT_SYMBOLS = "webdnn.output_symbols"
-"""Attribute of `@main`: the symbols of each output's dimensions, a list of lists of strings."""
 OPSETS = "onnx.opset_import"
 """Attribute of the module: the version of each domain, a dictionary (`{"ai.onnx" = 23 : i64}`)."""
 MODEL_NAME = "webdnn.model_name"
@@ -83,4 +80,5 @@ __all__ = [
     "YieldOp",
     "op_class",
     "op_classes",
+    "strings_of",
 ]

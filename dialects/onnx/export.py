@@ -32,6 +32,7 @@ from webdnn.dialects.onnx import (
     OnnxOp,
     WeightOp,
     YieldOp,
+    strings_of,
 )
 from webdnn.dialects.onnx.attributes import attribute_to_proto, tensor_to_proto
 from webdnn.dialects.onnx.types import type_to_proto
@@ -152,10 +153,10 @@ def to_model_proto(module: ModuleOp, weights: Weights) -> ModelProto:
     function = next(op for op in module.ops if isinstance(op, FuncOp))
     block = function.body.block
     exporter = Exporter(weights)
-    inputs = _strings(function, INPUT_NAMES)
+    inputs = strings_of(function, INPUT_NAMES)
     for index, argument in enumerate(block.args):
         exporter.assign(argument, inputs[index] if inputs else argument.name_hint or "input")
-    outputs = _strings(function, OUTPUT_NAMES)
+    outputs = strings_of(function, OUTPUT_NAMES)
     name = module.attributes.get(MODEL_NAME)
     graph_name = name.data if isinstance(name, StringAttr) and name.data else "main"
     graph = exporter.graph(graph_name, block, dict(enumerate(outputs)))
@@ -180,15 +181,6 @@ def opset_imports(module: ModuleOp) -> dict[str, int]:
         assert isinstance(version, IntegerAttr)
         versions["" if domain == "ai.onnx" else domain] = version.value.data
     return versions
-
-
-def _strings(function: FuncOp, key: str) -> list[str]:
-    attr = function.attributes.get(key)
-    return (
-        [s.data for s in attr.data if isinstance(s, StringAttr)]
-        if isinstance(attr, ArrayAttr)
-        else []
-    )
 
 
 def _string_lists(function: FuncOp, key: str) -> list[list[str]]:

@@ -15,7 +15,6 @@ from xdsl.dialects.builtin import (
     IntegerType,
     MemRefType,
     ModuleOp,
-    StringAttr,
     TensorType,
     i64,
 )
@@ -24,7 +23,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import plan
-from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, OUTPUT_DTYPES, OUTPUT_NAMES
+from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, OUTPUT_DTYPES, OUTPUT_NAMES, strings_of
 from webdnn.dialects.plan import storage_of
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.kernels.arena import lower_bound
@@ -112,7 +111,7 @@ class PlanMemory(ModulePass):
             return slices[key]
 
         def bind(role: str, values: Sequence[SSAValue], names: str, dtypes: str) -> None:
-            described = zip(values, _strings(main, names), _strings(main, dtypes), strict=True)
+            described = zip(values, strings_of(main, names), strings_of(main, dtypes), strict=True)
             for value, name, dtype in described:
                 type = value.type
                 assert isinstance(type, TensorType)
@@ -168,10 +167,3 @@ class PlanMemory(ModulePass):
 
 def _ints(values: Sequence[int]) -> ArrayAttr[IntegerAttr]:
     return ArrayAttr([IntegerAttr(v, i64) for v in values])
-
-
-def _strings(op: Operation, name: str) -> list[str]:
-    attr = op.attributes.get(name)
-    if not isinstance(attr, ArrayAttr):
-        raise ValueError(f"@main has no attribute {name}")
-    return [s.data for s in attr.data if isinstance(s, StringAttr)]

@@ -27,6 +27,8 @@ const float16Class: ArrayClass | undefined =
 
 /** The classes accepted for an input of each type. The first is the class of outputs. */
 const CLASSES: Readonly<Record<DType, readonly ArrayClass[]>> = {
+  // JavaScript has no class for it: these are its bits.
+  bfloat16: [Uint16Array],
   float16: float16Class ? [float16Class, Uint16Array] : [Uint16Array],
   float32: [Float32Array],
   float64: [Float64Array],

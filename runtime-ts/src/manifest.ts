@@ -4,6 +4,7 @@
 
 /** The element types of inputs and outputs, named as ONNX names them. */
 export type DType =
+  | "bfloat16"
   | "float16"
   | "float32"
   | "float64"

@@ -14,6 +14,7 @@ const open = async (options?: Parameters<typeof served>[0]): Promise<Model> =>
   load(BASE, { backends: ["wasm"], fetch: (await served(options)).fetch });
 
 const COPIED: Record<string, TypedArray> = {
+  bfloat16: Uint16Array.of(0, 0x3f80, 0xff80, 0x7fc0, 1),
   float16: Uint16Array.of(0, 0x3c00, 0xc000, 0x7bff, 1),
   float32: Float32Array.of(0, -1.5, 3e38, Number.NaN, 1e-40),
   float64: Float64Array.of(0, -1.5, 1e308, Number.NaN, 5e-324),

@@ -265,9 +265,9 @@ describe("storage in 32-bit words", () => {
     if (isStoredAsIs(dtype, storage) && dtype !== "uint64") expect([...words]).toEqual([...values]);
   });
 
-  test("double precision is never stored in less", () => {
+  test.each(["float64", "bfloat16"] as const)("%s is never stored as something else", (dtype) => {
     for (const storage of ["f32", "i32", "u32", "i64"] as const)
-      expect(storageFits("float64", storage)).toBe(false);
+      expect(storageFits(dtype, storage)).toBe(false);
   });
 
   test.each([

@@ -16,6 +16,7 @@ const SHARD_BYTES = [600, WEIGHT_BYTES - 600];
 
 /** The size of an element in wasm memory, and its storage type on the GPU. */
 const DTYPES = {
+  bfloat16: { bytes: 2, storage: undefined },
   float16: { bytes: 2, storage: "f32" },
   float32: { bytes: 4, storage: "f32" },
   float64: { bytes: 8, storage: undefined },

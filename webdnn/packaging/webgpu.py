@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from xdsl.dialects.func import FuncOp
+
 from webdnn.codegen.wgsl.module import Shader, label_comment
 from webdnn.dialects import plan
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.onnx import (
+    INPUT_DTYPES,
+    INPUT_NAMES,
+    OUTPUT_DTYPES,
+    OUTPUT_NAMES,
+    strings_of,
+)
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.kernel_compiler import CompiledKernel
 from webdnn.package import describe_file
@@ -42,15 +51,20 @@ _STORAGE_OF_DTYPE = {
 }
 
 
-def _storage(dtype: str, name: str) -> str:
-    """How WebGPU holds the elements of an input or output of a model."""
-    if dtype not in _STORAGE_OF_DTYPE:
-        raise WebDNNError(
-            f"'{name}' has elements of type {dtype}, which WebGPU does not have",
-            where=name,
-            hint="compile for wasm, or give the model inputs and outputs of another type",
-        )
-    return _STORAGE_OF_DTYPE[dtype]
+def check_element_types(main: FuncOp) -> None:
+    """WebGPU must be able to hold the inputs and outputs of a model.
+
+    Raises:
+        WebDNNError: it cannot hold one of them.
+    """
+    for names, dtypes in ((INPUT_NAMES, INPUT_DTYPES), (OUTPUT_NAMES, OUTPUT_DTYPES)):
+        for name, dtype in zip(strings_of(main, names), strings_of(main, dtypes), strict=True):
+            if dtype not in _STORAGE_OF_DTYPE:
+                raise WebDNNError(
+                    f"'{name}' has elements of type {dtype}, which WebGPU does not have",
+                    where=name,
+                    hint="compile for wasm, or give the model inputs and outputs of another type",
+                )
 
 
 def _weight_buffers(program: Program) -> Iterator[tuple[int, int]]:
@@ -133,7 +147,7 @@ def webgpu_section(
             {
                 **place(slice_of(op.slice)),
                 "bytes": used_bytes(slice_of(op.slice)),
-                "storage": _storage(op.dtype.data, op.tensor_name.data),
+                "storage": _STORAGE_OF_DTYPE[op.dtype.data],
             }
             for op in program.bindings(role)
         ]

@@ -15,6 +15,7 @@ export type Words =
 const FITS: Readonly<Record<DType, readonly Storage[]>> = {
   float16: ["f32"],
   float32: ["f32"],
+  bfloat16: [],
   float64: [],
   int8: ["i32"],
   int16: ["i32"],

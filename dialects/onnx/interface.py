@@ -1,0 +1,27 @@
+"""What `@main` says of the inputs and outputs of a model, at every level above `plan`."""
+
+from __future__ import annotations
+
+from xdsl.dialects.builtin import ArrayAttr, StringAttr
+from xdsl.ir import Operation
+
+INPUT_NAMES = "webdnn.input_names"
+"""Attribute of `@main`: the model's names of its inputs, a list of strings."""
+OUTPUT_NAMES = "webdnn.output_names"
+"""Attribute of `@main`: the model's names of its outputs, a list of strings."""
+INPUT_DTYPES = "webdnn.input_dtypes"
+"""Attribute of `@main`: the inputs' element types as packages spell them (`"float32"`), a list of strings."""
+OUTPUT_DTYPES = "webdnn.output_dtypes"
+"""Attribute of `@main`: the outputs' element types as packages spell them, a list of strings."""
+INPUT_SYMBOLS = "webdnn.input_symbols"
+"""Attribute of `@main`: the symbols of each input's dimensions, a list of lists of strings (`""`: none)."""
+OUTPUT_SYMBOLS = "webdnn.output_symbols"
+"""Attribute of `@main`: the symbols of each output's dimensions, a list of lists of strings."""
+
+
+def strings_of(op: Operation, key: str) -> list[str]:
+    """The strings of an attribute that is a list of them; none where the op has no such attribute."""
+    attr = op.attributes.get(key)
+    if not isinstance(attr, ArrayAttr):
+        return []
+    return [s.data for s in attr.data if isinstance(s, StringAttr)]
