@@ -119,9 +119,15 @@ def test_roofline_chart() -> None:
         KernelTime("add", 1, 1.0, 10**6, 12 * 10**6, ["c"]),
     ]
     peaks = Peaks(57.0, {1 << 18: 90.0, 1 << 28: 17.0})
-    root = ElementTree.fromstring(chart([KernelProfile("a<b", "Chromium", 5.0, kernels)], peaks))
-    titles = [e.text or "" for e in root.iter("{http://www.w3.org/2000/svg}title")]
-    assert [t.split(",")[0] for t in titles] == ["a<b: product", "a<b: add"]
+    profile = KernelProfile("a<b", "Chromium", 5.0, kernels)
+    drawn = chart([profile], peaks)
+    assert chart([profile], peaks) == drawn
+    svg = "{http://www.w3.org/2000/svg}"
+    root = ElementTree.fromstring(drawn)
+    (dots,) = (group for group in root.iter(f"{svg}g") if group.get("id") == "a<b")
+    assert len(list(dots.iter(f"{svg}path"))) == 2
+    texts = [element.text for element in root.iter(f"{svg}text")]
+    assert {"a<b", "90 GB/s (256 KiB)", "17 GB/s (256 MiB)"} <= set(texts)
     assert kernels[0].gflops == pytest.approx(200 / 3)
     assert kernels[0].share_of_roofline(peaks) > 1
     assert kernels[2].share_of_roofline(peaks) == pytest.approx(12e6 / 17e6)
