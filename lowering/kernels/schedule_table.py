@@ -20,7 +20,6 @@ packed). A tuner adds the times, what the compiler would have chosen (`untuned_s
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +27,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import tomlkit
 from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin
 from xdsl.parser import Parser
@@ -96,13 +96,16 @@ class ScheduleTable:
 
     def text(self) -> str:
         """The content of a file that says this table; entries in their order."""
-        lines = [f'format = "{FORMAT}"', f"version = {VERSION}"]
+        document = tomlkit.document()
+        document["format"], document["version"] = FORMAT, VERSION
         if self.measured:
-            lines += ["", "[measured]"]
-            lines += [f"{key} = {_quoted(value)}" for key, value in self.measured.items()]
-        for entry in self.entries:
-            lines += ["", "[[kernel]]", *_entry_lines(entry)]
-        return "\n".join(lines) + "\n"
+            document["measured"] = dict(self.measured)
+        if self.entries:
+            kernels = tomlkit.aot()
+            for entry in self.entries:
+                kernels.append(tomlkit.item(_written(entry)))
+            document["kernel"] = kernels
+        return tomlkit.dumps(document)
 
     def save(self, path: Path) -> None:
         """Write the table to a file."""
@@ -155,34 +158,26 @@ def merged(tables: Iterable[ScheduleTable]) -> ScheduleTable:
     return ScheduleTable(list(entries.values()), first.strict, first.measured)
 
 
-def _entry_lines(entry: ScheduleEntry) -> list[str]:
-    lines: list[str] = []
+def _written(entry: ScheduleEntry) -> dict[str, Any]:
+    """What stands in a file of an entry."""
+    values: dict[str, Any] = {}
     if entry.name:
-        lines.append(f"name = {_quoted(entry.name)}")
+        values["name"] = entry.name
     if entry.nodes:
-        lines.append(f"nodes = [{', '.join(map(_quoted, entry.nodes))}]")
-    lines += [f"target = {_quoted(entry.target)}", f"digest = {_quoted(entry.digest)}"]
+        values["nodes"] = list(entry.nodes)
+    values["target"], values["digest"] = entry.target, entry.digest
     for prefix in ("", "untuned_"):
         if (panels := getattr(entry, prefix + "panels")) is not None:
-            lines.append(f"{prefix}panels = {list(panels)}")
+            values[prefix + "panels"] = list(panels)
         if (schedule := getattr(entry, prefix + "schedule")) is not None:
             text = str(schedule)
-            quoted = _quoted(text) if _is_odd(text) else f"'{text}'"
-            lines.append(f"{prefix}schedule = {quoted}")
+            # Quotes are part of most schedules.
+            is_literal = "'" not in text and text.isprintable()
+            values[prefix + "schedule"] = tomlkit.string(text, literal=is_literal)
     for key in ("milliseconds", "untuned_milliseconds"):
         if (value := getattr(entry, key)) is not None:
-            lines.append(f"{key} = {value:.4f}")
-    return lines
-
-
-def _is_odd(text: str) -> bool:
-    """Whether a text cannot stand in a literal string."""
-    return "'" in text or not text.isprintable()
-
-
-def _quoted(text: str) -> str:
-    """A basic string: JSON's escapes are TOML's, but for the delete character."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+            values[key] = round(value, 4)
+    return values
 
 
 _FIELDS: dict[str, type | tuple[type, ...]] = {
