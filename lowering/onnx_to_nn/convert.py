@@ -19,7 +19,7 @@ from webdnn.dialects.onnx import INPUT_NAMES, INPUT_SYMBOLS, NoneOp, OnnxOp, Wei
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Unsupported
-from webdnn.lowering.onnx_to_nn.folding import fold, is_foldable
+from webdnn.lowering.onnx_to_nn.folding import fold, fold_lowered, is_foldable, is_run_in_numpy
 from webdnn.lowering.onnx_to_nn.node import Node, Value, is_absent, node_name
 from webdnn.lowering.onnx_to_nn.registry import find_lowering
 
@@ -138,14 +138,19 @@ class _Conversion:
 
     def lower_node(self, node: Node) -> list[Value]:
         lowering = find_lowering(node.op)
-        if is_foldable(node, self.builder):
-            folded = fold(node, self.builder, keep_large=lowering is None)
-            if folded is not None:
-                return folded
+        is_known = is_foldable(node, self.builder)
+        if is_known and (lowering is None or not is_run_in_numpy(node)):
+            return fold(node, self.builder)
         if lowering is None:
             raise _no_lowering(node.op)
-        results = lowering.function(node, self.builder)
-        return [results] if isinstance(results, SSAValue) else list(results)
+        try:
+            results = lowering.function(node, self.builder)
+        except Unsupported:
+            if not is_known:
+                raise
+            return fold(node, self.builder)
+        values: list[Value] = [results] if isinstance(results, SSAValue) else list(results)
+        return fold_lowered(values, self.builder) if is_known else values
 
 
 class _FailureInside(Exception):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from xdsl.ir import SSAValue
+
 from webdnn.dialects.dtypes import is_computable
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.nn.base import size_of
@@ -22,16 +26,11 @@ NEVER = {
     "OptionalHasElement", "OptionalGetElement",
 }  # fmt: skip
 """Operators that give something else each time, or that have subgraphs."""
-DEFINED_OTHERWISE = {"Pad", "Slice"}
-"""Operators that ONNX's reference implementation does not compute as ONNX defines them: pads below zero, and slices
-backwards from before the first element. Their lowerings do."""
 
 
 def is_foldable(node: Node, builder: NNBuilder) -> bool:
     """Whether the node's results are to be computed now."""
     op_type = node.op.op_type
-    if op_type in DEFINED_OTHERWISE:
-        return False
     if op_type in NEVER or op_type in SHAPE_ONLY or op_type == "Constant":
         return op_type == "Constant"
     operands = [v for v in node.operands if v is not None]
@@ -51,13 +50,31 @@ def is_foldable(node: Node, builder: NNBuilder) -> bool:
     return True
 
 
-def fold(node: Node, builder: NNBuilder, *, keep_large: bool) -> list[Value] | None:
-    """The node's results as constants; None where they are large and `keep_large` is not set."""
+def is_run_in_numpy(node: Node) -> bool:
+    """Whether the ops that a lowering makes of known operands can be run in numpy, so that it folds the node too."""
+    return all(is_computable(node.element(i)) for i in range(len(node.operands)) if node.has(i))
+
+
+def fold(node: Node, builder: NNBuilder) -> list[Value]:
+    """The node's results as constants, by ONNX's reference implementation of the operator.
+
+    That differs here and there from what ONNX defines, so this is for operators that cannot be lowered.
+    """
     arrays = [node.constant(i) for i in range(len(node.operands))]
     try:
         results = run_node(node.op, arrays, weights=builder.weights)
     except WebDNNError as error:
         raise Unsupported("it could not be computed at compile time: " + error.why) from error
-    if not keep_large and any(r.size > FOLDED_ELEMENTS for r in results):
-        return None
     return [builder.constant(r) for r in results]
+
+
+def fold_lowered(results: Sequence[Value], builder: NNBuilder) -> list[Value]:
+    """What a lowering made of known operands, as constants where they are small."""
+    return [_folded(result, builder) for result in results]
+
+
+def _folded(result: Value, builder: NNBuilder) -> Value:
+    if not isinstance(result, SSAValue) or size_of(result) > FOLDED_ELEMENTS:
+        return result
+    array = builder.value_of(result)
+    return result if array is None else builder.constant(array)
