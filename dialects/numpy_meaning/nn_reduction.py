@@ -31,7 +31,7 @@ def widened(x: Array) -> Array:
 
 
 def neutral(kind: str, dtype: np.dtype[Any]) -> Any:
-    """What `kind` gives over no elements."""
+    """What changes nothing when it is combined, so what `kind` gives over no elements."""
     if kind in ("sum", "or"):
         return dtype.type(0)
     if kind == "prod":

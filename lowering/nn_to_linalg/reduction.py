@@ -12,7 +12,6 @@ from xdsl.dialects.builtin import (
     Float32Type,
     Float64Type,
     IndexType,
-    IntegerType,
     i32,
     i64,
 )
@@ -21,9 +20,11 @@ from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Attribute, SSAValue
 from xdsl.ir.affine import AffineExpr
 
+from webdnn.dialects.dtypes import numpy_dtype
 from webdnn.dialects.kernel import RegionOp
 from webdnn.dialects.nn import reduction as red
 from webdnn.dialects.nn.base import element_of, int_list, shape_of
+from webdnn.dialects.numpy_meaning.nn_reduction import neutral
 from webdnn.lowering.nn_to_linalg.region_builder import (
     Body,
     RegionBuilder,
@@ -34,22 +35,6 @@ from webdnn.lowering.nn_to_linalg.region_builder import (
 from webdnn.lowering.nn_to_linalg.scalars import compare, emit_cast, is_unsigned, select
 
 INDEX = IndexType()
-
-
-def neutral_element(kind: str, element: Attribute) -> float:
-    """The value that changes nothing when it is combined; the result over no elements."""
-    if kind in ("sum", "or"):
-        return 0
-    if kind in ("prod", "and"):
-        return -1 if kind == "and" else 1
-    sign = -1 if kind == "max" else 1
-    if isinstance(element, AnyFloat):
-        return sign * float("inf")
-    assert isinstance(element, IntegerType)
-    width = element.width.data
-    if is_unsigned(element):
-        return 0 if kind == "max" else (1 << width) - 1
-    return -(1 << (width - 1)) if kind == "max" else (1 << (width - 1)) - 1
 
 
 def combine(b: Builder, kind: str, element: Attribute, acc: SSAValue, x: SSAValue) -> SSAValue:
@@ -213,7 +198,7 @@ def reduce_value(
         out_shape = [1 if d in axes else n for d, n in enumerate(shape)]
     else:
         out_shape = [n for d, n in enumerate(shape) if d not in axes]
-    out = r.fill(neutral_element(kind, element), out_shape, element_of(x))
+    out = r.fill(neutral(kind, numpy_dtype(element)), out_shape, element_of(x))
     (value,) = r.generic(
         [(x, operand)],
         [(out, result)],
@@ -291,7 +276,7 @@ def lower_reduce_window(op: red.ReduceWindowOp, r: RegionBuilder) -> RegionOp:
         return r.finish(
             *r.generic([(x, exprs)], [(out, dims(rank))], "p" * rank, lambda b, args: args[0])
         )
-    out = r.fill(neutral_element(op.kind.data, element), shape, element_of(x))
+    out = r.fill(neutral(op.kind.data, numpy_dtype(element)), shape, element_of(x))
     sizes = r.window([window[d] for d in sliding], element_of(x))
     (value,) = r.generic(
         [(x, exprs), (sizes, [AffineExpr.dimension(rank + i) for i in range(len(sliding))])],

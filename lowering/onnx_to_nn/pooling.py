@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import inf
 
 import numpy as np
 from xdsl.dialects.builtin import i64
 from xdsl.ir import Attribute, SSAValue
 
-from webdnn.dialects.dtypes import Array, is_float, numpy_dtype
+from webdnn.dialects.dtypes import Array, numpy_dtype
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import element_of
+from webdnn.dialects.numpy_meaning.nn_reduction import neutral
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
@@ -34,15 +34,15 @@ def pool(kind: str, x: SSAValue, window: Window, padding: float, b: NNBuilder) -
     )
 
 
-def least(element: Attribute) -> float:
+def _least(element: Attribute) -> float:
     """What no element is below."""
-    return -inf if is_float(element) else float(np.iinfo(numpy_dtype(element)).min)
+    return float(neutral("max", numpy_dtype(element)))
 
 
 @onnx_lowering("MaxPool")
 def max_pool(node: Node, b: NNBuilder) -> Sequence[SSAValue]:
     window = _window(node)
-    pooled = b.channels_first(pool("max", node[0], window, least(node.element()), b))
+    pooled = b.channels_first(pool("max", node[0], window, _least(node.element()), b))
     if not node.wants(1):
         return [pooled]
     return [pooled, _max_indices(node, window, pooled, b)]
@@ -55,7 +55,7 @@ def _max_indices(node: Node, window: Window, pooled: SSAValue, b: NNBuilder) -> 
     """
     x = node[0]
     rank = len(window.kernel)
-    padded = b.pad(x, [0, 0, *window.low], [0, 0, *window.high], value=least(node.element()))
+    padded = b.pad(x, [0, 0, *window.low], [0, 0, *window.high], value=_least(node.element()))
     result = b.constant(np.zeros((), np.int64))
     for place in reversed(list(np.ndindex(*window.kernel))):
         starts = [p * d for p, d in zip(place, window.dilations, strict=True)]
@@ -67,6 +67,9 @@ def _max_indices(node: Node, window: Window, pooled: SSAValue, b: NNBuilder) -> 
         )
         at = _flat_positions(node, window, place)
         here = b(ew.EqualOp, seen, pooled)
+        inside = _is_inside(window, place)
+        if not inside.all():  # a maximum of -inf stands in the padding too
+            here = b(ew.AndOp, here, b.constant(inside))
         result = b(ew.SelectOp, here, b.constant(at), result)
     planes = np.arange(np.prod(node.shape()[:2], dtype=np.int64)) * int(np.prod(window.sizes))
     offset = b.constant(planes.reshape(*node.shape()[:2], *[1] * rank))
@@ -83,6 +86,17 @@ def _flat_positions(node: Node, window: Window, place: Sequence[int]) -> Array:
         at = np.arange(window.outputs[d]) * window.strides[d] - window.low[d]
         at = (at + place[d] * window.dilations[d]) * int(np.prod(later))
         result = result + at.reshape([-1 if e == d else 1 for e in range(rank)])
+    return result
+
+
+def _is_inside(window: Window, place: Sequence[int]) -> Array:
+    """Whether `place` of each window meets an element, not padding; in the shape of the outputs."""
+    result = np.ones([1] * len(window.sizes), bool)
+    for d, size in enumerate(window.sizes):
+        at = np.arange(window.outputs[d]) * window.strides[d] - window.low[d]
+        at = at + place[d] * window.dilations[d]
+        inside = (at >= 0) & (at < size)
+        result = result & inside.reshape([-1 if e == d else 1 for e in range(len(window.sizes))])
     return result
 
 

@@ -6,13 +6,14 @@ import numpy as np
 from xdsl.dialects.builtin import i64
 from xdsl.ir import SSAValue
 
+from webdnn.dialects.dtypes import numpy_dtype
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.dialects.numpy_meaning.nn_reduction import neutral
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node
-from webdnn.lowering.onnx_to_nn.pooling import least
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
 _COMBINE: dict[str, tuple[str, type[ew.ElementwiseOp]]] = {
@@ -53,10 +54,8 @@ def scatter_along(
         written = b.insert(dm.GatherElementsOp(updates, b(ew.MaxOp, last, 0), axis))
         return b(ew.SelectOp, b(ew.LessOp, last, 0), data, written)
     kind, op = _COMBINE[reduction]
-    element = element_of(data)
-    greatest = -least(element) if least(element) == float("-inf") else -least(element) - 1
-    neutral = {"sum": 0.0, "prod": 1.0, "max": least(element), "min": greatest}[kind]
-    spread = b(ew.SelectOp, here, b.reshape(updates, apart), neutral)
+    nothing = b.constant(np.asarray(neutral(kind, numpy_dtype(element_of(data)))))
+    spread = b(ew.SelectOp, here, b.reshape(updates, apart), nothing)
     return b(op, data, b.reduce(kind, spread, [axis + 1], keep_dims=False))
 
 

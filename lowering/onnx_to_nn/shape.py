@@ -8,7 +8,7 @@ import numpy as np
 from xdsl.dialects.builtin import i64
 from xdsl.ir import SSAValue
 
-from webdnn.dialects.dtypes import is_bool
+from webdnn.dialects.dtypes import Array, element_of_onnx, is_bool
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import element_of, shape_of, size_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
@@ -116,10 +116,11 @@ def pad(node: Node, b: NNBuilder) -> SSAValue:
         low[axis], high[axis] = pads[i], pads[i + len(axes)]
     mode = node.str("mode", "constant")
     value = node.attr("value", 0.0) if node.version < 11 else 0.0
-    if node.has(2) and mode == "constant" and node.constant(2) is None:
-        return _pad_with(node[0], node[2], low, high, b)
-    if node.has(2) and size_of(node[2]):
-        value = node.known(2).item()
+    if node.has(2) and size_of(node[2]) and mode == "constant":
+        known = node.constant(2)
+        if known is None or _is_beyond_float(known):
+            return _pad_with(node[0], node[2], low, high, b)
+        value = known.item()
     if mode != "constant":
         x = b.slice(
             node[0],
@@ -134,10 +135,15 @@ def pad(node: Node, b: NNBuilder) -> SSAValue:
     return b.pad(node[0], low, high, value=float(value))
 
 
+def _is_beyond_float(value: Array) -> bool:
+    """Whether a number is an integer that a double cannot hold, so that `nn.pad` cannot say it."""
+    return value.dtype.kind in "iu" and int(float(value.item())) != int(value.item())
+
+
 def _pad_with(
     x: SSAValue, value: SSAValue, low: Sequence[int], high: Sequence[int], b: NNBuilder
 ) -> SSAValue:
-    """Padding with a value that is known at run time only: a mask says where the operand is."""
+    """Padding with a value that `nn.pad` cannot say: a mask says where the operand is."""
     padded = b.pad(x, low, high)
     ones = b.filled(1, shape_of(x), i64)
     inside = b.pad(ones, low, high)
@@ -187,8 +193,6 @@ def constant_of_shape(node: Node, b: NNBuilder) -> SSAValue:
 
 @onnx_lowering("EyeLike")
 def eye_like(node: Node, b: NNBuilder) -> SSAValue:
-    from webdnn.dialects.dtypes import element_of_onnx
-
     given = node.attr("dtype")
     element = node.element() if given is None else element_of_onnx(int(given))
     rows = b.iota(node.shape(), 0, i64)
