@@ -9,7 +9,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
-from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.dialects.nn.base import element_of, shape_of, size_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
@@ -154,6 +154,8 @@ def flattening_softmax(node: Node, b: NNBuilder) -> SSAValue:
 
 def hardmax_of(x: SSAValue, axis: int, b: NNBuilder) -> SSAValue:
     """1 at the first greatest element along `axis`, else 0."""
+    if not size_of(x):
+        return x
     at = b.insert(rd.ArgReduceOp("max", x, axis))
     return b.cast(b(ew.EqualOp, at, b.iota(shape_of(x), axis, i64)), element_of(x))
 

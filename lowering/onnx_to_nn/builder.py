@@ -97,7 +97,12 @@ class NNBuilder:
     # Ops
 
     def insert(self, op: Operation) -> SSAValue:
-        """Append an op that has one result."""
+        """Append an op that has one result; one without elements is a constant."""
+        if size_of(op.results[0]) == 0:
+            op.verify_()
+            type = op.results[0].type
+            op.erase()
+            return self.constant(np.empty(shape_of(type), numpy_dtype(type)))
         if op.operands and all(isinstance(v.owner, dm.ConstantOp) for v in op.operands):
             op.verify_()
             if size_of(op.results[0]) <= INLINE_ELEMENTS:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from xdsl.dialects.builtin import i64
+from xdsl.dialects.builtin import IntegerType, i32, i64
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.nn import data_movement as dm
@@ -44,8 +44,10 @@ def one_hot(node: Node, b: NNBuilder) -> SSAValue:
     indices, values = node[0], node[2]
     axis = node.axis(default=-1, rank=node.rank() + 1)
     shape = list(shape_of(indices))
-    x = b.reshape(indices, [*shape[:axis], 1, *shape[axis:]])
     element = node.element()
+    if isinstance(element, IntegerType) and element.width.data < 32:  # too narrow for all classes
+        indices, element = b.cast(indices, i32), i32
+    x = b.reshape(indices, [*shape[:axis], 1, *shape[axis:]])
     x = b(ew.SelectOp, b(ew.LessOp, x, 0), b(ew.AddOp, x, depth), x)
     line = [1] * (len(shape) + 1)
     line[axis] = depth

@@ -85,11 +85,12 @@ def shifted(x: SSAValue, zero_point: SSAValue | None, b: NNBuilder) -> SSAValue:
 
 @onnx_lowering("DynamicQuantizeLinear")
 def dynamic_quantize_linear(node: Node, b: NNBuilder) -> Sequence[SSAValue]:
-    """The scale and zero point come from the greatest and least element, and 0."""
+    """The scale and zero point come from the greatest and least element, and 0. Of zeros alone the scale is 1."""
     x, axes = node[0], list(range(node.rank()))
     greatest = b(ew.MaxOp, b.reduce("max", x, axes, keep_dims=False), 0.0)
     least = b(ew.MinOp, b.reduce("min", x, axes, keep_dims=False), 0.0)
     scale = b(ew.DivOp, b(ew.SubOp, greatest, least), 255.0)
+    scale = b(ew.SelectOp, b(ew.EqualOp, scale, 0.0), 1.0, scale)
     zero_point = saturated(b(ew.DivOp, b(ew.NegOp, least), scale), None, UINT8, b)
     return [saturated(b(ew.DivOp, x, scale), zero_point, UINT8, b), scale, zero_point]
 

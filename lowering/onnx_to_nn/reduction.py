@@ -11,6 +11,7 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.errors import Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
@@ -78,6 +79,8 @@ for _name, _reduction in REDUCTIONS.items():
 def arg_reduce(node: Node, b: NNBuilder) -> SSAValue:
     kind = "max" if node.op.op_type == "ArgMax" else "min"
     axis, last = node.axis(), bool(node.int("select_last_index"))
+    if not node.shape()[axis]:
+        raise Unsupported("the dimension that it looks along is empty")
     result = b.insert(rd.ArgReduceOp(kind, node[0], axis, last))
     if node.int("keepdims", 1):
         return result

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from xdsl.dialects.builtin import f32
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.dtypes import Array, is_float
@@ -126,7 +127,10 @@ def read_along(x: SSAValue, axis: int, index: Array, b: NNBuilder) -> SSAValue:
 
 
 def linear(x: SSAValue, dims: Sequence[Dimension], b: NNBuilder) -> SSAValue:
-    """Linear interpolation along several dimensions."""
+    """Linear interpolation along several dimensions; of integers in f32, cut to whole numbers, as ONNX Runtime does."""
+    element = element_of(x)
+    if not is_float(element):
+        return b.cast(linear(b.cast(x, f32), dims, b), element)
     rank = len(shape_of(x))
     shape = list(shape_of(x))
     scale, offset_in, offset_out = [1.0] * rank, [0.0] * rank, [0.0] * rank
@@ -189,13 +193,17 @@ def _dimensions(
     policy = node.str("keep_aspect_ratio_policy", "stretch")
     if sizes is not None and policy != "stretch":
         pick = min if policy == "not_larger" else max
-        common = pick(n / shape[a] for n, a in zip(sizes, axes, strict=True))
+        common = pick(n / shape[a] if shape[a] else 1.0 for n, a in zip(sizes, axes, strict=True))
         sizes = [math.floor(common * shape[a] + 0.5) for a in axes]
         scales = np.full(len(axes), common)
     for i, axis in enumerate(axes):
         start, end = (float(roi[i]), float(roi[i + len(axes)])) if roi is not None else (0.0, 1.0)
         if sizes is not None:
             outputs = sizes[i]
+            if not shape[axis]:
+                if outputs:
+                    raise Unsupported(f"it makes {outputs} elements of none")
+                continue
             scale = outputs / shape[axis] if scales is None else float(scales[i])
         elif scales is not None:
             scale = float(scales[i])

@@ -171,7 +171,8 @@ def affine_grid(node: Node, b: NNBuilder) -> SSAValue:
 @onnx_lowering("RoiAlign", static=[1, 2])
 def roi_align(node: Node, b: NNBuilder) -> SSAValue:
     """Regions that are known at compile time: how many points each is sampled at depends on its size."""
-    x, rois, batches = node[0], node.known(1).astype(np.float64), node.known_ints(2)
+    # in f32, as ONNX Runtime computes it: how many points a bin has depends on its rounding
+    x, rois, batches = node[0], node.known(1).astype(np.float32), node.known_ints(2)
     _, channels, height, width = node.shape()
     rows, columns = node.int("output_height", 1), node.int("output_width", 1)
     ratio, scale = node.int("sampling_ratio"), node.float("spatial_scale", 1.0)
@@ -182,7 +183,7 @@ def roi_align(node: Node, b: NNBuilder) -> SSAValue:
     flat = b.reshape(b.channels_last(x), [-1, channels])
     results: list[SSAValue] = []
     for roi, batch in zip(rois, batches, strict=True):
-        left, top, right, bottom = roi * scale - (0.5 if half else 0.0)
+        left, top, right, bottom = roi * np.float32(scale) - np.float32(0.5 if half else 0.0)
         w, h = (
             (right - left, bottom - top) if half else (max(right - left, 1), max(bottom - top, 1))
         )

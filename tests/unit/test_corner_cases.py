@@ -40,6 +40,49 @@ MODELS = {
         (float[4] x) => (int64[4] y, bool[4] z) <int64[1] w = {-3}, float[1] scale = {9}> {
             large = Mul(x, scale) v = Cast <to = 7> (large) square = Mul(v, v) wide = Mul(square, square)
             much = Mul(wide, v) y = Min(w, much) z = Less(much, w) }""",
+    # 2^63 - 1 is no double
+    "the greatest 64-bit integer": """
+        (float[4] x) => (int64[4] y, int64[6] z)
+        <int64[2] at = {0, 2}, int64[2] pads = {1, 1}, int64[1] most = {9223372036854775807}> {
+            v = Cast <to = 7> (x) few = Slice(v, zero, two)
+            y = ScatterElements <reduction = "min"> (v, at, few) z = Pad(v, pads, most_scalar)
+            zero = Constant <value_ints = [0]> () two = Constant <value_ints = [2]> ()
+            none = Constant <value_ints = [0]> () most_scalar = Squeeze(most, none) }""",
+    "integers between integers": """
+        (float[1, 1, 2, 3] x) => (uint8[1, 1, 4, 6] y) <float[4] scales = {1, 1, 2, 2}, float[1] ten = {10}> {
+            size = Abs(x) large = Mul(size, ten) v = Cast <to = 2> (large)
+            y = Resize <mode = "linear"> (v, , scales) }""",
+    "nothing is resized": """
+        (float[0, 1, 2, 3] x) => (float[0, 1, 4, 6] y) <int64[4] sizes = {0, 1, 4, 6}>
+        { y = Resize <mode = "linear"> (x, , , sizes) }""",
+    "rows of nothing": """
+        (float[0, 3] x) => (float[0, 3] y, float[0, 3] z)
+        { y = Softmax <axis = 0> (x) z = Hardmax <axis = 0> (x) }""",
+    "zeros are quantised": """
+        (float[4] x) => (uint8[4] y, float scale, uint8 zero) <float[1] w = {0}>
+        { v = Mul(x, w) y, scale, zero = DynamicQuantizeLinear(v) }""",
+    "a maximum of -inf beside the padding": """
+        (float[1, 1, 3] x) => (float[1, 1, 3] y, int64[1, 1, 3] at) <float[1] one = {1}, float[1] zero = {0}> {
+            v = Mul(x, zero) u = Add(v, one) w = Div(u, zero) z = Neg(w)
+            y, at = MaxPool <kernel_shape = [3], pads = [1, 1]> (z) }""",
+    # 5 * 0.8 is 4 in f32, and a bin of 2 has 2 points; in f64 it would have 3
+    "a region of whole bins": """
+        (float[1, 1, 6, 6] x) => (float[1, 1, 2, 2] y) <float[1, 4] regions = {0, 0, 5, 5}, int64[1] at = {0}> {
+            y = RoiAlign <output_height = 2, output_width = 2, spatial_scale = 0.8> (x, regions, at) }""",
+    # ONNX's reference implementation of these is wrong, so lowerings fold them
+    "constants that windows pass over": """
+        (float[1] x) => (float[1, 4, 2] y, float[1, 1, 2] z, float[1, 1, 2] u)
+        <float[1, 4, 1] w = {1, 2, 3, 4}, float[4, 2, 2] filters = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
+        float[1, 1, 5] line = {1, 2, 3, 4, 5}> {
+            full = ConvTranspose <group = 2> (w, filters) y = Add(full, x)
+            most = MaxPool <kernel_shape = [2], strides = [2], dilations = [2]> (line) z = Add(most, x)
+            norm = LpPool <kernel_shape = [2], strides = [2], p = 3> (line) u = Add(norm, x) }""",
+    "constants that are gathered": """
+        (float[1] x) => (float[1, 2] y) <float[2, 3] w = {1, 2, 3, 4, 5, 6}, int64[1, 2] at = {1, 0}>
+        { v = GatherElements <axis = 1> (w, at) y = Add(v, x) }""",
+    "more numbers than are folded": """
+        (float[1] x) => (float[3000] y) <int64 first = {0}, int64 end = {3000}, int64 step = {1}>
+        { all = Range(first, end, step) v = Cast <to = 1> (all) y = Add(v, x) }""",
     # both the weight and the part of the concatenation are copied by a kernel
     "a weight is a result beside a concatenation": """
         (float[2, 4] x) => (float[2, 8] y, int64[6] z) <int64[6] w = {0, 2, -5, 7, 8, 9}>
