@@ -72,7 +72,8 @@ MODELS = {
     # ONNX's reference implementation of these is wrong, so lowerings fold them
     "constants that windows pass over": """
         (float[1] x) => (float[1, 4, 2] y, float[1, 1, 2] z, float[1, 1, 2] u)
-        <float[1, 4, 1] w = {1, 2, 3, 4}, float[4, 2, 2] filters = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
+        <float[1, 4, 1] w = {1, 2, 3, 4},
+        float[4, 2, 2] filters = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16},
         float[1, 1, 5] line = {1, 2, 3, 4, 5}> {
             full = ConvTranspose <group = 2> (w, filters) y = Add(full, x)
             most = MaxPool <kernel_shape = [2], strides = [2], dilations = [2]> (line) z = Add(most, x)
