@@ -84,6 +84,11 @@ MODELS = {
     "more numbers than are folded": """
         (float[1] x) => (float[3000] y) <int64 first = {0}, int64 end = {3000}, int64 step = {1}>
         { all = Range(first, end, step) v = Cast <to = 1> (all) y = Add(v, x) }""",
+    # the quotient of the first two is rounded to a whole number, the products of the others are rounded
+    "remainders of floats": """
+        (float[6] x) => (float[6] y) <float[1] none = {0}, float[6] w = {-3.3, 7000000, 100000, -12345.678, 5, 0.1},
+        float[6] by = {1.1, 0.7, 0.3, 0.1, -3, 7}>
+        { v = Mul(x, none) u = Add(v, w) y = Mod <fmod = 1> (u, by) }""",
     # both the weight and the part of the concatenation are copied by a kernel
     "a weight is a result beside a concatenation": """
         (float[2, 4] x) => (float[2, 8] y, int64[6] z) <int64[6] w = {0, 2, -5, 7, 8, 9}>
