@@ -90,9 +90,7 @@ _TABLE: tuple[tuple[Attribute, np.dtype[Any], int, str], ...] = tuple(
 
 _NUMPY_OF_MLIR: dict[Attribute, np.dtype[Any]] = {mlir: numpy for mlir, numpy, _, _ in _TABLE}
 _MLIR_OF_NUMPY: dict[np.dtype[Any], Attribute] = {numpy: mlir for mlir, numpy, _, _ in _TABLE}
-_ONNX_OF_MLIR: dict[Attribute, int] = {mlir: number for mlir, _, number, _ in _TABLE}
 _MLIR_OF_ONNX: dict[int, Attribute] = {number: mlir for mlir, _, number, _ in _TABLE}
-_NAME_OF_MLIR: dict[Attribute, str] = {mlir: name for mlir, _, _, name in _TABLE}
 _MLIR_OF_NAME: dict[str, Attribute] = {name: mlir for mlir, _, _, name in _TABLE}
 
 
@@ -114,11 +112,6 @@ def mlir_element(dtype: npt.DTypeLike) -> Attribute:
         raise WebDNNError(f"elements of type {np.dtype(dtype)} are not supported") from None
 
 
-def onnx_number(element: Attribute) -> int:
-    """The `TensorProto.DataType` of an MLIR element type."""
-    return _ONNX_OF_MLIR[element]
-
-
 def element_of_onnx(number: int) -> Attribute:
     """The MLIR element type of a `TensorProto.DataType`."""
     try:
@@ -126,14 +119,6 @@ def element_of_onnx(number: int) -> Attribute:
     except KeyError:
         name = onnx.TensorProto.DataType.Name(number) if number >= 0 else str(number)
         raise WebDNNError(f"elements of ONNX's type {name} are not supported") from None
-
-
-def onnx_name(element: Attribute) -> str:
-    """What ONNX calls an element type: `float32`, `int64`, `bool`. The names that packages use."""
-    try:
-        return _NAME_OF_MLIR[element]
-    except KeyError:
-        raise WebDNNError(f"elements of type {element} are not supported") from None
 
 
 def element_of_name(name: str) -> Attribute:

@@ -6,7 +6,6 @@ Operators of other domains carry what follows `ai.onnx`: `onnx.ml.Scaler`, `onnx
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import cache
 from typing import Any, ClassVar, cast
 
@@ -117,10 +116,6 @@ class OnnxOp(Operation):
     output_names: ClassVar[tuple[str, ...]]
     graph_names: ClassVar[tuple[str, ...]]
 
-    def has_operand(self, name: str) -> bool:
-        """Whether the optional input that the schema calls `name` is present."""
-        return self.operand_named(name) is not None
-
     def operand_named(self, name: str) -> SSAValue | None:
         """The operand that the schema calls `name` (the first one, where it is variadic), or None where it is absent.
 
@@ -132,15 +127,6 @@ class OnnxOp(Operation):
             return None
         operand = self.operands[index]
         return None if isinstance(operand.type, NoneType) else operand
-
-    def operands_named(self, name: str) -> Sequence[SSAValue]:
-        """The operands of the variadic input that the schema calls `name` (always the last input)."""
-        return self.operands[self.input_names.index(name) :]
-
-    def result_named(self, name: str) -> SSAValue | None:
-        """The result that the schema calls `name`, or None where it is absent."""
-        index = self.output_names.index(name)
-        return self.results[index] if index < len(self.results) else None
 
     def region_named(self, name: str) -> Region:
         """The region of the graph attribute `name`."""
@@ -165,25 +151,10 @@ class OnnxOp(Operation):
         value = self.value_of(name)
         return default if value is None else int(value)
 
-    def float_of(self, name: str, default: float = 0.0) -> float:
-        """The float attribute `name`; `default` where neither the op nor the schema has a value."""
-        value = self.value_of(name)
-        return default if value is None else float(value)
-
-    def str_of(self, name: str, default: str = "") -> str:
-        """The string attribute `name`; `default` where neither the op nor the schema has a value."""
-        value = self.value_of(name)
-        return default if value is None else str(value)
-
     def ints_of(self, name: str) -> list[int] | None:
         """The list of integers `name`, or None where neither the op nor the schema has a value."""
         value = self.value_of(name)
         return None if value is None else [int(v) for v in value]
-
-    def floats_of(self, name: str) -> list[float] | None:
-        """The list of floats `name`, or None where neither the op nor the schema has a value."""
-        value = self.value_of(name)
-        return None if value is None else [float(v) for v in value]
 
     def print(self, printer: Printer) -> None:
         with printer.in_parens():

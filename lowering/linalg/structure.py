@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import TypeGuard
 
 from xdsl.dialects import tensor
@@ -13,7 +12,6 @@ from xdsl.ir import Block, Operation, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr, AffineMap
 
 from webdnn.dialects import kernel
-from webdnn.dialects.nn.base import shape_of
 
 
 def input_maps(op: linalg.GenericOp) -> list[AffineMap]:
@@ -52,11 +50,6 @@ def is_pointwise(op: Operation) -> TypeGuard[linalg.GenericOp]:
 def reads_elements(op: linalg.GenericOp) -> bool:
     """Whether the body reads other tensors or its loop indices: its meaning then depends on its iteration space."""
     return any(isinstance(o, tensor.ExtractOp | linalg.IndexOp) for o in op.body.block.ops)
-
-
-def iteration_count(op: linalg.GenericOp) -> int:
-    """How many times the body runs; only for all-parallel ops with an identity output map."""
-    return prod(shape_of(op.res[0]))
 
 
 def generics(region: kernel.RegionOp) -> list[linalg.GenericOp]:

@@ -173,7 +173,9 @@ def _rounding_of(b: Builder, product: SSAValue, x: SSAValue, y: SSAValue) -> SSA
         compare(b, "lt", _insert(b, math.AbsFOp(v)), scalar_constant(b, most, v.type), False)
         for v, most in ((x, whole), (y, large))
     ]
-    return select(b, _insert(b, arith.AndIOp(*exact)), total, scalar_constant(b, 0, x.type))
+    return select(
+        b, _insert(b, arith.AndIOp(exact[0], exact[1])), total, scalar_constant(b, 0, x.type)
+    )
 
 
 def _floor_mod(b: Builder, element: Attribute, args: Sequence[SSAValue]) -> SSAValue:

@@ -12,7 +12,6 @@ from xdsl.ir import Attribute, Block, Operation, OpResult, SSAValue
 
 from webdnn.dialects.dtypes import (
     Array,
-    array_of_dense,
     dense_attr,
     numpy_dtype,
     tensor_type_of,
@@ -232,8 +231,3 @@ class NNBuilder:
         """From `N, spatial..., C` to `N, C, spatial...`."""
         rank = len(shape_of(x))
         return self.transpose(x, [0, rank - 1, *range(1, rank - 1)])
-
-
-def dense_of(op: dm.ConstantOp) -> Array:
-    """The array of a constant op."""
-    return array_of_dense(op.value)

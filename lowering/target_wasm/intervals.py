@@ -24,10 +24,6 @@ class Interval:
         """Whether 32 bits with a sign hold every value."""
         return self.low >= INT_MIN and self.high <= INT_MAX
 
-    @property
-    def excludes_zero(self) -> bool:
-        return self.low > 0 or self.high < 0
-
     def clamped(self) -> Interval:
         """Itself, or everything where 32 bits do not hold every value (the arithmetic may wrap)."""
         return self if self.fits else FULL

@@ -255,27 +255,3 @@ def run_kernel(
         instance.read(len(arrays) + i, np.empty(tuple(shape), dtype))
         for i, (shape, dtype) in enumerate(outputs)
     ]
-
-
-def time_kernel(
-    module: ModuleOp,
-    name: str,
-    arrays: Sequence[Array],
-    *,
-    relaxed: bool = False,
-    seconds: float = 0.5,
-) -> float:
-    """The best time of one run of a kernel in wasmtime, in seconds.
-
-    Args:
-        arrays: an array for each operand, outputs too.
-        seconds: how long to go on trying.
-    """
-    instance = KernelInstance(module, name, arrays, relaxed=relaxed)
-    instance()
-    best, stop = float("inf"), time.perf_counter() + seconds
-    while time.perf_counter() < stop:
-        start = time.perf_counter()
-        instance()
-        best = min(best, time.perf_counter() - start)
-    return best
