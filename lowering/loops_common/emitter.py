@@ -21,6 +21,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
+from webdnn.lowering.divisions import DIVISIONS
 from webdnn.lowering.loops_common.linear import Lin
 
 INDEX = IndexType()
@@ -100,7 +101,7 @@ class Emitter:
         properties = template.properties
         key = (type(template), tuple(sorted(properties.items())), result_type)
         # a division by zero traps, so it must not run where it did not before
-        least = self.depth if isinstance(template, _TRAPPING) else 0
+        least = self.depth if isinstance(template, DIVISIONS) else 0
         return self.pure(
             key,
             operands,
@@ -285,14 +286,3 @@ class Emitter:
         block.add_op(scf.YieldOp(*results))
         loop = scf.ForOp(self.index(0), self.index(count), self.index(1), carried, block)
         return list(self.emit(loop).results)
-
-
-_TRAPPING = (
-    arith.DivSIOp,
-    arith.DivUIOp,
-    arith.RemSIOp,
-    arith.RemUIOp,
-    arith.FloorDivSIOp,
-    arith.CeilDivSIOp,
-    arith.CeilDivUIOp,
-)

@@ -13,6 +13,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Operation, SSAValue
 
+from webdnn.lowering.divisions import DIVISIONS
 from webdnn.lowering.loops_gpu.emitter import Emitter, element_count, vector_type
 from webdnn.lowering.loops_gpu.expression import (
     Accumulator,
@@ -328,19 +329,8 @@ class Evaluator:
             key,
             operands,
             lambda: cls.create(operands=operands, result_types=[type_], properties=properties),
-            speculatable=not isinstance(op, _TRAPPING),
+            speculatable=not isinstance(op, DIVISIONS),
         )
-
-
-_TRAPPING = (
-    arith.DivSIOp,
-    arith.DivUIOp,
-    arith.RemSIOp,
-    arith.RemUIOp,
-    arith.FloorDivSIOp,
-    arith.CeilDivSIOp,
-    arith.CeilDivUIOp,
-)
 
 
 def _keeps_vectors(op: Operation) -> bool:

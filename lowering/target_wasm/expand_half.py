@@ -6,6 +6,7 @@ stored, selected, shuffled) and read as integers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -21,7 +22,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel, vector_ext
-from webdnn.lowering.target_wasm.elementary.builder import Builder, Num
+from webdnn.lowering.target_wasm.elementary.builder import Builder, Num, replace_ops
 from webdnn.lowering.target_wasm.elementary.half import narrow, to_f32_rounding_to_odd, widen
 from webdnn.lowering.value_notation import element_type, with_element
 
@@ -97,23 +98,12 @@ def _in_f32_or_f64(source: Num, op: arith.ExtFOp | arith.TruncFOp) -> Num:
 
 def expand_half(func: kernel.FuncOp) -> None:
     """Expands all ops of a kernel that compute with 16-bit floats."""
-    constants: dict[tuple[Attribute, Attribute], arith.ConstantOp] = {}
-    for op in list(func.body.walk()):
-        if type(op) in _MOVES:
-            continue
-        if not any(_is_half(v.type) for v in (*op.operands, *op.results)):
-            continue
-        build = Builder(constants)
-        results = _expanded(build, op)
-        block = op.parent
-        assert block is not None
-        block.insert_ops_before(build.ops, op)
-        for old, new in zip(op.results, results, strict=True):
-            old.replace_all_uses_with(new.ssa)
-        block.erase_op(op)
-    first = func.body.block.first_op
-    assert first is not None
-    func.body.block.insert_ops_before(list(constants.values()), first)
+
+    def expand(build: Builder, op: Operation) -> Sequence[Num] | None:
+        is_half = any(_is_half(v.type) for v in (*op.operands, *op.results))
+        return _expanded(build, op) if is_half and type(op) not in _MOVES else None
+
+    replace_ops(func, expand)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -10,7 +10,7 @@ from xdsl.dialects import arith, math, vector
 from xdsl.dialects.arith import FastMathFlagsAttr
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, FloatAttr, ModuleOp
 from xdsl.dialects.utils.fast_math import FastMathFlag
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel
@@ -22,7 +22,7 @@ from webdnn.lowering.target_wasm.elementary import (
     rounding,
     trigonometric,
 )
-from webdnn.lowering.target_wasm.elementary.builder import Builder, Num
+from webdnn.lowering.target_wasm.elementary.builder import Builder, Num, replace_ops
 
 UNARY: dict[type[Operation], Callable[[Num], Num]] = {
     math.AcosOp: trigonometric.acos,
@@ -90,23 +90,16 @@ def _is_one(value: SSAValue) -> bool:
 
 def expand(func: kernel.FuncOp) -> None:
     """Expands all ops of UNARY and BINARY in a kernel."""
-    constants: dict[tuple[Attribute, Attribute], arith.ConstantOp] = {}
-    for op in list(func.body.walk()):
+
+    def expanded(build: Builder, op: Operation) -> Sequence[Num] | None:
         if type(op) not in UNARY and type(op) not in BINARY:
-            continue
-        build = Builder(constants)
+            return None
         operands = [build.of(v) for v in op.operands]
         unary = APPROXIMATE.get(type(op)) if _may_approximate(op) else None
         unary = unary or UNARY.get(type(op))
-        result = unary(operands[0]) if unary else BINARY[type(op)](*operands)
-        block = op.parent
-        assert block is not None
-        block.insert_ops_before(build.ops, op)
-        op.results[0].replace_all_uses_with(result.ssa)
-        block.erase_op(op)
-    first = func.body.block.first_op
-    assert first is not None
-    func.body.block.insert_ops_before(list(constants.values()), first)
+        return [unary(operands[0]) if unary else BINARY[type(op)](*operands)]
+
+    replace_ops(func, expanded)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from xdsl.dialects.builtin import AnyFloat, f32, f64, i16, i32, i64
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from webdnn.dialects import vector_ext
+from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering import value_notation
 from webdnn.lowering.value_notation import constant_attribute, with_element
 
@@ -66,6 +67,25 @@ class Builder:
         op = scf.IfOp(cond.ssa, types, self.region(then), self.region(orelse))
         self.ops.append(op)
         return [Num(self, r) for r in op.output]
+
+
+def replace_ops(func: FuncOp, expand: Callable[[Builder, Operation], Sequence[Num] | None]) -> None:
+    """Replace the ops of a kernel for which `expand` gives results; all their constants stand at the kernel's start."""
+    constants: dict[tuple[Attribute, Attribute], arith.ConstantOp] = {}
+    for op in list(func.body.walk()):
+        build = Builder(constants)
+        results = expand(build, op)
+        if results is None:
+            continue
+        block = op.parent
+        assert block is not None
+        block.insert_ops_before(build.ops, op)
+        for old, new in zip(op.results, results, strict=True):
+            old.replace_all_uses_with(new.ssa)
+        block.erase_op(op)
+    first = func.body.block.first_op
+    assert first is not None
+    func.body.block.insert_ops_before(list(constants.values()), first)
 
 
 class Num(value_notation.Value[Builder]):

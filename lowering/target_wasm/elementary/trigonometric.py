@@ -157,13 +157,18 @@ def asin(x: Num) -> Num:
     return widened(_asin, x)
 
 
-def _asin(x: Num) -> Num:
+def _asin_near_zero(x: Num) -> tuple[Num, Num]:
+    """Whether |x| is more than a half, and the arc sine of |x|, or else of sqrt((1 - |x|) / 2): half its complement."""
     size = x.abs()
     outer = size > 0.5
     half = (1 - size) * 0.5
     z = where(outer, half, size * size)
     t = where(outer, half.sqrt(), size)
-    angle = fma(t * z, polynomial(z, _ASIN), t)
+    return outer, fma(t * z, polynomial(z, _ASIN), t)
+
+
+def _asin(x: Num) -> Num:
+    outer, angle = _asin_near_zero(x)
     angle = where(outer, (6.123233995736766e-17 - angle * 2) + math.pi / 2, angle)
     return angle.copysign(x)
 
@@ -174,12 +179,7 @@ def acos(x: Num) -> Num:
 
 
 def _acos(x: Num) -> Num:
-    size = x.abs()
-    outer = size > 0.5
-    half = (1 - size) * 0.5
-    z = where(outer, half, size * size)
-    t = where(outer, half.sqrt(), size)
-    angle = fma(t * z, polynomial(z, _ASIN), t)
+    outer, angle = _asin_near_zero(x)
     near = angle * 2
     near = where(x > 0.0, near, (1.2246467991473532e-16 - near) + math.pi)
     return where(outer, near, (6.123233995736766e-17 - angle.copysign(x)) + math.pi / 2)
