@@ -53,8 +53,8 @@ class Mask:
         self.static = allowed if self.static is None else self.static & allowed
 
     def restrict_at_run_time(self, allowed: SSAValue, b: NNBuilder) -> None:
-        both = self.dynamic is not None
-        self.dynamic = b(ew.AndOp, self.dynamic, allowed) if self.dynamic and both else allowed
+        before = self.dynamic
+        self.dynamic = allowed if before is None else b(ew.AndOp, before, allowed)
 
     def allowed(self, b: NNBuilder) -> SSAValue | None:
         static = None

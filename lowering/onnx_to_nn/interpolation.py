@@ -28,7 +28,7 @@ def _cubic(a: float) -> Callable[[Array], Array]:
 def interpolation_matrix(
     positions: Array,
     size: int,
-    scale: float,
+    density: float,
     mode: str,
     *,
     cubic: float,
@@ -40,7 +40,7 @@ def interpolation_matrix(
     Args:
         positions: where each result element reads.
         size: how many elements there are.
-        scale: result elements per operand element.
+        density: result elements per operand element.
         mode: `linear` or `cubic`.
         cubic: the parameter of the cubic kernel.
         exclude_outside: weights of elements outside are 0 and the others are scaled to a sum of 1, rather than that the
@@ -49,7 +49,7 @@ def interpolation_matrix(
     """
     kernel, reach = (_triangle, 1) if mode == "linear" else (_cubic(cubic), 2)
     positions = positions.astype(np.float64)
-    stretch = max(1.0, 1.0 / scale) if antialias else 1.0
+    stretch = max(1.0, 1.0 / density) if antialias else 1.0
     matrix = np.zeros((len(positions), size))
     width = int(np.ceil(reach * stretch))
     for row, position in enumerate(positions):

@@ -79,12 +79,13 @@ for _name, _reduction in REDUCTIONS.items():
 def arg_reduce(node: Node, b: NNBuilder) -> SSAValue:
     kind = "max" if node.op.op_type == "ArgMax" else "min"
     axis, last = node.axis(), bool(node.int("select_last_index"))
-    if not node.shape()[axis]:
+    kept = [n for d, n in enumerate(node.shape()) if d != axis]
+    if not node.shape()[axis] and 0 not in kept:
         raise Unsupported("the dimension that it looks along is empty")
     result = b.insert(rd.ArgReduceOp(kind, node[0], axis, last))
     if node.int("keepdims", 1):
         return result
-    return b.reshape(result, [n for d, n in enumerate(node.shape()) if d != axis])
+    return b.reshape(result, kept)
 
 
 def running(

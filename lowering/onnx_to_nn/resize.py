@@ -23,7 +23,11 @@ from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
 @dataclass(frozen=True)
 class Dimension:
-    """One dimension that is resampled. Result index i reads at `(i + offset_in) / scale + offset_out`."""
+    """One dimension that is resampled. Result index i reads at `(i + offset_in) / scale + offset_out`.
+
+    `density` is how many result elements the node asks for per operand element; `scale` may be another one, so that
+    corners meet.
+    """
 
     axis: int
     size: int
@@ -31,6 +35,7 @@ class Dimension:
     scale: float
     offset_in: float
     offset_out: float
+    density: float
 
     @property
     def positions(self) -> Array:
@@ -44,8 +49,10 @@ def dimension(
 ) -> Dimension:
     """A dimension by ONNX's `coordinate_transformation_mode`."""
 
+    density = scale
+
     def of(scale: float, offset_in: float, offset_out: float) -> Dimension:
-        return Dimension(axis, size, outputs, scale, offset_in, offset_out)
+        return Dimension(axis, size, outputs, scale, offset_in, offset_out, density)
 
     match transform:
         case "half_pixel":
@@ -233,7 +240,7 @@ def _resampled(
             matrix = interpolation_matrix(
                 d.positions,
                 d.size,
-                d.scale,
+                d.density,
                 mode,
                 cubic=node.float("cubic_coeff_a", -0.75),
                 exclude_outside=bool(node.int("exclude_outside")),

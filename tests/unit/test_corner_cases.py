@@ -52,9 +52,17 @@ MODELS = {
         (float[1, 1, 2, 3] x) => (uint8[1, 1, 4, 6] y) <float[4] scales = {1, 1, 2, 2}, float[1] ten = {10}> {
             size = Abs(x) large = Mul(size, ten) v = Cast <to = 2> (large)
             y = Resize <mode = "linear"> (v, , scales) }""",
+    "filters as wide as the picture": """
+        (float[1, 1, 8, 8] x) => (float[1, 1, 3, 1] y, float[1, 1, 1, 4] z)
+        <int64[4] few = {1, 1, 3, 1}, int64[4] one = {1, 1, 1, 4}> {
+            y = Resize <mode = "linear", antialias = 1, coordinate_transformation_mode = "align_corners"> (x, , , few)
+            z = Resize <mode = "cubic", antialias = 1, coordinate_transformation_mode = "pytorch_half_pixel">
+                (x, , , one) }""",
     "nothing is resized": """
         (float[0, 1, 2, 3] x) => (float[0, 1, 4, 6] y) <int64[4] sizes = {0, 1, 4, 6}>
         { y = Resize <mode = "linear"> (x, , , sizes) }""",
+    "the greatest of nothing": """
+        (float[0, 0, 3] x) => (int64[1, 0, 3] y) { y = ArgMax <axis = 0> (x) }""",
     "rows of nothing": """
         (float[0, 3] x) => (float[0, 3] y, float[0, 3] z)
         { y = Softmax <axis = 0> (x) z = Hardmax <axis = 0> (x) }""",
