@@ -55,12 +55,12 @@ def window_of(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> Window
             if auto_pad == "VALID":
                 before = after = 0
             free = size + before + after - extent
-            if free < 0:
-                raise Unsupported(f"its window of {extent} is larger than its padded input")
             output = (-(-free // stride) if ceil_mode else free // stride) + 1
             # A window that would begin in the padding at the end is none.
             if ceil_mode and (output - 1) * stride >= size + before:
                 output -= 1
+            if output < 1:
+                raise Unsupported(f"its window of {extent} is larger than its padded input")
         low.append(before)
         declared.append(after)
         high.append((output - 1) * stride + extent - size - before)

@@ -35,6 +35,10 @@ MODELS = {
         (float[1, 2, 5] x) => (float[1, 2, 5] y, float[1, 2, 3] z) {
             y = AveragePool <kernel_shape = [1], count_include_pad = 1> (x)
             z = MaxPool <kernel_shape = [1], strides = [2]> (x) }""",
+    "a window that is only begun": """
+        (float[1, 2, 1] x) => (float[1, 2, 1] y, float[1, 2, 1] z) {
+            y = AveragePool <kernel_shape = [2], strides = [2], ceil_mode = 1> (x)
+            z = MaxPool <kernel_shape = [3], strides = [3], ceil_mode = 1> (x) }""",
     # 64-bit integers are two words on WebGPU, and the low words are compared without a sign
     "a number below zero and 64-bit integers": """
         (float[4] x) => (int64[4] y, bool[4] z) <int64[1] w = {-3}, float[1] scale = {9}> {
