@@ -87,28 +87,61 @@ def _weight_buffers(program: Program) -> Iterator[tuple[int, int]]:
         yield start, end - start
 
 
-def webgpu_section(
-    program: Program, compiled: Mapping[str, CompiledKernel], arrays: Sequence[Array]
-) -> tuple[dict[str, Any], Files]:
-    """The manifest's section `webgpu`, and its files."""
-    files: Files = {}
-    source = bytearray()
-    kernels: list[dict[str, Any]] = []
-    numbers: dict[str, int] = {}
-    features: set[str] = set()
-    workgroups: dict[str, tuple[int, int, int]] = {}
+class _Buffers:
+    """The GPU's buffers, numbered: weights, then arena, then what is prepared at load."""
+
+    def __init__(self, program: Program) -> None:
+        self.cuts = list(_weight_buffers(program))
+        self.entries: list[dict[str, Any]] = [
+            {"kind": "weights", "bytes": size, "offset": offset} for offset, size in self.cuts
+        ]
+        self.first: dict[str, int] = {}
+        """The number of the first buffer of a kind."""
+        for kind, sizes in (
+            ("arena", program.arena_buffers),
+            ("prepared", program.prepared_buffers),
+        ):
+            self.first[kind] = len(self.entries)
+            self.entries.extend({"kind": kind, "bytes": size} for size in sizes)
+
+    def place(self, slice: plan.SliceOp) -> dict[str, int]:
+        """Where a slice is bound: the number of a buffer, and the bytes in it."""
+        offset, size = slice.offset.value.data, slice.bytes.value.data
+        if slice.space.data != "weights":
+            number = self.first[slice.space.data] + slice.buffer.value.data
+            return {"buffer": number, "offset": offset, "bytes": size}
+        number = next(
+            i for i, (start, length) in enumerate(self.cuts) if start <= offset < start + length
+        )
+        return {"buffer": number, "offset": offset - self.cuts[number][0], "bytes": size}
+
+    def limits(self, program: Program) -> dict[str, int]:
+        """The limits of WebGPU that must be above their defaults."""
+        limits: dict[str, int] = {}
+        slices = [slice_of(v) for op in program.launches for v in op.arguments]
+        binding = max((s.bytes.value.data for s in slices), default=0)
+        if binding > WebGPULimits.binding_bytes:
+            limits["maxStorageBufferBindingSize"] = binding
+        largest = max((b["bytes"] for b in self.entries), default=0)
+        if largest > WebGPULimits.buffer_bytes:
+            limits["maxBufferSize"] = largest
+        return limits
+
+
+def _kernels(
+    program: Program, compiled: Mapping[str, Shader]
+) -> tuple[list[dict[str, Any]], bytes]:
+    """The manifest's entries for kernels, and the source of all of them."""
     labels: dict[str, list[str]] = {}
     for op in program.launches:
         labels.setdefault(op.kernel.string_value(), []).extend(launched_nodes([op]))
-    for name, kernel in compiled.items():
-        assert isinstance(kernel, Shader)
-        (info,) = kernel.kernels
+    source = bytearray()
+    entries: list[dict[str, Any]] = []
+    for name, shader in compiled.items():
+        (info,) = shader.kernels
         comment = f"// {name}\n{label_comment(labels.get(name, []))}"
-        text = f"{comment}{kernel.source}\n".encode()
-        numbers[name] = len(kernels)
-        workgroups[name] = info.workgroups
-        features.update(info.features)
-        kernels.append(
+        text = f"{comment}{shader.source}\n".encode()
+        entries.append(
             {
                 "name": name,
                 "shader": 0,
@@ -118,68 +151,53 @@ def webgpu_section(
             }
         )
         source += text
-    shaders: list[dict[str, Any]] = []
-    if source:
-        files[SHADERS] = bytes(source)
-        shaders.append(describe_file(SHADERS, files[SHADERS]))
-    cuts = list(_weight_buffers(program))
-    buffers: list[dict[str, Any]] = [
-        {"kind": "weights", "bytes": size, "offset": offset} for offset, size in cuts
-    ]
-    first_arena = len(buffers)
-    buffers.extend({"kind": "arena", "bytes": size} for size in program.arena_buffers)
-    first_prepared = len(buffers)
-    buffers.extend({"kind": "prepared", "bytes": size} for size in program.prepared_buffers)
+    return entries, bytes(source)
 
-    def place(slice: plan.SliceOp) -> dict[str, int]:
-        offset, size = slice.offset.value.data, slice.bytes.value.data
-        if slice.space.data != "weights":
-            first = first_arena if slice.space.data == "arena" else first_prepared
-            number = first + slice.buffer.value.data
-            return {"buffer": number, "offset": offset, "bytes": size}
-        number = next(
-            i for i, (start, length) in enumerate(cuts) if start <= offset < start + length
-        )
-        return {"buffer": number, "offset": offset - cuts[number][0], "bytes": size}
+
+def webgpu_section(
+    program: Program, compiled: Mapping[str, CompiledKernel], arrays: Sequence[Array]
+) -> tuple[dict[str, Any], Files]:
+    """The manifest's section `webgpu`, and its files."""
+    files: Files = {}
+    shaders = {name: shader for name, shader in compiled.items() if isinstance(shader, Shader)}
+    kernels, source = _kernels(program, shaders)
+    if source:
+        files[SHADERS] = source
+    infos = {name: shader.kernels[0] for name, shader in shaders.items()}
+    numbers = {name: number for number, name in enumerate(infos)}
+    buffers = _Buffers(program)
 
     def bound(role: str) -> list[dict[str, Any]]:
         return [
             {
-                **place(slice_of(op.slice)),
+                **buffers.place(slice_of(op.slice)),
                 "bytes": used_bytes(slice_of(op.slice)),
                 "storage": _STORAGE_OF_DTYPE[op.dtype.data],
             }
             for op in program.bindings(role)
         ]
 
-    launched = [op for op in program.launches if 0 not in workgroups[op.kernel.string_value()]]
-    launches = [
-        {
-            "kernel": numbers[op.kernel.string_value()],
-            "workgroups": list(workgroups[op.kernel.string_value()]),
-            "bindings": [place(slice_of(v)) for v in op.arguments],
-            "label": launched_nodes([op]),
-        }
-        for op in launched
+    launched = [
+        op for op in program.launches if 0 not in infos[op.kernel.string_value()].workgroups
     ]
-    limits: dict[str, int] = {}
-    slices = [slice_of(v) for op in program.launches for v in op.arguments]
-    binding = max((s.bytes.value.data for s in slices), default=0)
-    if binding > WebGPULimits.binding_bytes:
-        limits["maxStorageBufferBindingSize"] = binding
-    largest = max((b["bytes"] for b in buffers), default=0)
-    if largest > WebGPULimits.buffer_bytes:
-        limits["maxBufferSize"] = largest
     image = weights_image(program, arrays, "webgpu")
     section: dict[str, Any] = {
-        "features": sorted(features),
-        "limits": limits,
+        "features": sorted({feature for info in infos.values() for feature in info.features}),
+        "limits": buffers.limits(program),
         "weights": {"bytes": len(image), "shards": write_shards(image, "webgpu", files)},
         "arenaLowerBound": program.arena_bound,
-        "buffers": buffers,
-        "shaders": shaders,
+        "buffers": buffers.entries,
+        "shaders": [describe_file(SHADERS, source)] if source else [],
         "kernels": kernels,
-        "launches": launches,
+        "launches": [
+            {
+                "kernel": numbers[op.kernel.string_value()],
+                "workgroups": list(infos[op.kernel.string_value()].workgroups),
+                "bindings": [buffers.place(slice_of(v)) for v in op.arguments],
+                "label": launched_nodes([op]),
+            }
+            for op in launched
+        ],
         "inputs": bound("input"),
         "outputs": bound("output"),
     }
