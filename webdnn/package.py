@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import numpy.typing as npt
 
+from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 
-Array = npt.NDArray[Any]
 Engine = Literal["wasmtime", "wgpu"]
 ENGINES: dict[Engine, str] = {"wasmtime": "wasm", "wgpu": "webgpu"}
 """Each engine's back end."""

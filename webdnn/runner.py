@@ -6,20 +6,18 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 from rich.table import Table
 
+from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.engines.scripted import ScriptedEngineName
 from webdnn.kernel_profile import COLUMNS, kernel_rows, profile_package, time_runs
 from webdnn.package import ENGINES, Engine, KernelEngine, Package
 from webdnn.peaks import Peaks, measure_peaks
 from webdnn.progress import Progress, no_progress
-
-Array = npt.NDArray[Any]
 
 
 def run_files(

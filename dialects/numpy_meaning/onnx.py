@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import AttributeProto, GraphProto
 from onnx.reference import ReferenceEvaluator
@@ -15,6 +14,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.interpreter import Interpreter, OpImplResult, PythonValues
 from xdsl.ir import Attribute, Operation, Region, SSAValue
 
+from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.numpy_meaning.onnx_control_flow import CONTROL_FLOW, RunRegion
 from webdnn.dialects.numpy_meaning.onnx_corrections import corrections_of
@@ -23,7 +23,6 @@ from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp, YieldOp, op_classes
 from webdnn.dialects.onnx.export import Exporter, to_model_proto, to_node_proto
 from webdnn.dialects.onnx.types import StringType, UnknownType, numpy_dtype, type_to_proto
 
-Array = npt.NDArray[Any]
 Value: TypeAlias = Any
 """An array; a list of values for a sequence, a dictionary for a map, None for what is absent."""
 

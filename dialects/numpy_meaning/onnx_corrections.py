@@ -5,15 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto
 from onnx.reference import ReferenceEvaluator
 from onnx.reference.op_run import OpRun
 
+from webdnn.dialects.dtypes import Array
 from webdnn.dialects.onnx import OnnxOp
-
-Array = npt.NDArray[Any]
 
 
 class GlobalMaxPool(OpRun):

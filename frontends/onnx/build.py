@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TypeProto
 from xdsl.dialects.builtin import (
@@ -27,6 +26,7 @@ from xdsl.dialects.builtin import (
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
+from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import (
     INPUT_DTYPES,
@@ -52,7 +52,6 @@ from webdnn.frontends.onnx.inference import Types, types_of
 from webdnn.frontends.onnx.tensor_data import TensorReader
 from webdnn.frontends.onnx.validate import opsets_of
 
-Array = npt.NDArray[Any]
 Scope = ChainMap[str, SSAValue]
 
 HINT_LENGTH = 60

@@ -12,10 +12,9 @@ import numpy.typing as npt
 import onnx
 from onnx import SparseTensorProto, TensorProto
 
+from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx.wire import BLOB_KEY
-
-Array = npt.NDArray[Any]
 
 _PACKED_BITS: dict[int, int] = {
     TensorProto.INT4: 4,

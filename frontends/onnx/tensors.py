@@ -7,17 +7,14 @@ of the graph under their own names, and their data a table of arrays.
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
-import numpy.typing as npt
 import onnx
 from onnx import GraphProto, NodeProto, TensorProto
 
+from webdnn.dialects.dtypes import Array
 from webdnn.dialects.onnx.attributes import tensor_to_proto
 from webdnn.frontends.onnx.graphs import all_graphs
 from webdnn.frontends.onnx.tensor_data import TensorReader, element_count, is_external
-
-Array = npt.NDArray[Any]
 
 KEPT_ELEMENTS = 64
 """Tensors of up to this many elements stay in the model: shape inference reads them."""

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from xdsl.dialects.builtin import LocationAttr, UnknownLoc
+from xdsl.dialects.builtin import LocationAttr, TensorType, UnknownLoc
 from xdsl.ir import Attribute, Block, Operation, OpResult, SSAValue
 
 from webdnn.dialects.dtypes import (
@@ -218,8 +218,6 @@ class NNBuilder:
         return self.filled(0.0, shape, element_of(lhs))
 
     def iota(self, shape: Sequence[int], axis: int, element: Attribute) -> SSAValue:
-        from xdsl.dialects.builtin import TensorType
-
         return self.insert(dm.IotaOp(TensorType(element, shape), axis))
 
     def channels_last(self, x: SSAValue) -> SSAValue:

@@ -20,11 +20,10 @@ from xdsl.dialects.builtin import ModuleOp
 from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wasm.link import link
 from webdnn.dialects import kernel
+from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.wasm_memory import PAGE
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
-
-Array = npt.NDArray[Any]
 
 _KERNEL_STACK = 2**22
 

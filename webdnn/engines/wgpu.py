@@ -28,11 +28,10 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute
 
 from webdnn.codegen.wgsl import KernelInfo, Shader, print_shaders
+from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass
-
-Array = npt.NDArray[Any]
 
 _OPTIONAL_FEATURES = ("shader-f16", "subgroups", "subgroup", "timestamp-query")
 _RAISED_LIMITS = (

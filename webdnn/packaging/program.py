@@ -7,17 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, MemRefType, ModuleOp
 from xdsl.ir import Operation, SSAValue
 
 from webdnn.dialects import plan
+from webdnn.dialects.dtypes import Array
 from webdnn.dialects.locations import location_names
 from webdnn.lowering.kernels.cost import KernelCost
 from webdnn.package import PIECE_BYTES, SHARD_BYTES, describe_file
 from webdnn.stages import Target
 
-Array = npt.NDArray[Any]
 Files = dict[str, bytes | memoryview]
 
 

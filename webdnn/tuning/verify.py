@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from xdsl.dialects.builtin import ModuleOp, TensorType
 from xdsl.ir import Attribute
 
-from webdnn.dialects.dtypes import numpy_dtype
+from webdnn.dialects.dtypes import Array, numpy_dtype
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.engines.wasmtime import run_kernel
@@ -22,8 +21,6 @@ from webdnn.tuning.candidates import Candidate
 
 TOLERANCE = 1e-4
 """The largest difference, relative to the largest result: sums in another order differ by much less."""
-
-Array = npt.NDArray[Any]
 
 
 def computes_the_same(
