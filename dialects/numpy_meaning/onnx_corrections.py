@@ -92,7 +92,30 @@ class Upsample(OpRun):
         return _resize(x, {"bilinear": "linear"}.get(mode, mode), np.asarray(scales, np.float32))
 
 
-_ALWAYS: dict[str, type[OpRun]] = {"GlobalMaxPool": GlobalMaxPool, "Upsample": Upsample}
+class Unique(OpRun):
+    """The reference takes elements in the order of their first place wrongly, or not at all, where there is an axis,
+    more than one dimension, or no other output."""
+
+    def _run(self, x: Array, axis: int | None = None, sorted: int = 1) -> tuple[Array, ...]:
+        whole = x.ravel() if axis is None else x
+        along = 0 if axis is None else axis
+        values, first, inverse, counts = np.unique(
+            whole, return_index=True, return_inverse=True, return_counts=True, axis=along
+        )
+        inverse = inverse.ravel()
+        if not sorted:
+            order = np.argsort(first)
+            values, first, counts = np.take(values, order, along), first[order], counts[order]
+            inverse = np.argsort(order)[inverse]
+        outputs = (values, *(a.astype(np.int64) for a in (first, inverse, counts)))
+        return outputs[: len(self.onnx_node.output)]
+
+
+_ALWAYS: dict[str, type[OpRun]] = {
+    "GlobalMaxPool": GlobalMaxPool,
+    "Upsample": Upsample,
+    "Unique": Unique,
+}
 _BEFORE: dict[str, tuple[int, type[OpRun]]] = {
     "Softmax": (13, Softmax),
     "LogSoftmax": (13, LogSoftmax),

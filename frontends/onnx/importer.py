@@ -83,13 +83,22 @@ def load(
         proto = _bound(proto, inputs, shapes)
     proto = upgrade(proto)
     if inline:
-        selected = [("", name) for name in inline]
-        proto = onnx.inliner.inline_selected_functions(
-            proto, selected, inline_schema_functions=True
-        )
+        proto = _inline_operators(proto, inline)
     proto = infer(proto)
     weights = WeightStore()
     return ImportedModel(build(proto, arrays, weights), weights)
+
+
+def _inline_operators(model: ModelProto, names: Sequence[str]) -> ModelProto:
+    """The model with these operators replaced by what ONNX defines them with; `value_info` is added to it."""
+    # The inliner asks for the types of a node's operands, and finds no initializer's by itself.
+    known = {value.name for value in [*model.graph.value_info, *model.graph.input]}
+    for tensor in model.graph.initializer:
+        if tensor.name not in known:
+            value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
+            model.graph.value_info.append(value)
+    selected = [("", name) for name in names]
+    return onnx.inliner.inline_selected_functions(model, selected, inline_schema_functions=True)
 
 
 def _bound(

@@ -18,7 +18,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import INPUT_NAMES, INPUT_SYMBOLS, NoneOp, OnnxOp, WeightOp, YieldOp
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.folding import fold, fold_lowered, is_foldable, is_run_in_numpy
 from webdnn.lowering.onnx_to_nn.node import Node, Value, is_absent, node_name
 from webdnn.lowering.onnx_to_nn.registry import find_lowering
@@ -145,8 +145,8 @@ class _Conversion:
             raise _no_lowering(node.op)
         try:
             results = lowering.function(node, self.builder)
-        except Unsupported:
-            if not is_known:
+        except Unsupported as error:
+            if not is_known or isinstance(error, Invalid):
                 raise
             return fold(node, self.builder)
         values: list[Value] = [results] if isinstance(results, SSAValue) else list(results)
@@ -212,7 +212,8 @@ def _failure_error(failures: list[tuple[str, str, Unsupported]]) -> WebDNNError:
     for name, op_type, failure in failures:
         groups.setdefault((op_type, failure.reason), []).append(name)
     hints = list(dict.fromkeys(f.hint for _, _, f in failures if f.hint))
-    hints.append(("or " if hints else "") + "add a lowering: docs/adding-an-operator.md")
+    if not all(isinstance(f, Invalid) for _, _, f in failures):
+        hints.append(("or " if hints else "") + "add a lowering: docs/adding-an-operator.md")
     return WebDNNError(
         f"{count} node{'s' if count > 1 else ''} of the model cannot be compiled",
         where=[

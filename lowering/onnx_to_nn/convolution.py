@@ -10,6 +10,7 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 from webdnn.lowering.onnx_to_nn.window import same_padding, window_of
@@ -74,6 +75,12 @@ def conv_transpose(node: Node, b: NNBuilder) -> SSAValue:
     groups = node.int("group", 1)
     extents = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     low, high = _transposed_padding(node, sizes, extents, strides, extra)
+    for d, (n, s, e, o) in enumerate(zip(sizes, strides, extents, extra, strict=True)):
+        full = (n - 1) * s + e + o
+        if full < low[d] + high[d]:
+            raise Invalid(
+                f"its pads take {low[d] + high[d]} of the {full} elements of dimension {2 + d}"
+            )
     return convolve(
         x,
         turned_filter(weight, groups, b),
@@ -100,9 +107,9 @@ def _transposed_padding(
     pads = node.ints("pads", [0] * 2 * count) or [0] * 2 * count
     low, high = pads[:count], pads[count:]
     auto_pad = node.str("auto_pad", "NOTSET")
-    if auto_pad == "VALID":
-        return [0] * count, [0] * count
     wanted = node.ints("output_shape")
+    if wanted is None and auto_pad == "VALID":
+        return [0] * count, [0] * count
     if wanted is None and auto_pad in ("SAME_UPPER", "SAME_LOWER"):
         wanted = [n * s for n, s in zip(sizes, strides, strict=True)]
     if wanted is None:

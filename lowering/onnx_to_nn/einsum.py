@@ -8,7 +8,7 @@ from xdsl.ir import SSAValue
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
@@ -34,7 +34,7 @@ def _labels(term: str, rank: int) -> Labels:
     before, ellipsis, after = term.partition("...")
     count = rank - len(before) - len(after)
     if count and not ellipsis:
-        raise Unsupported(f"its equation's term '{term}' does not have {rank} dimensions")
+        raise Invalid(f"its equation's term '{term}' does not have {rank} dimensions")
     return (*before, *(f".{count - 1 - i}" for i in range(count)), *after)
 
 

@@ -15,3 +15,10 @@ class Unsupported(Exception):
         super().__init__(reason)
         self.reason = reason
         self.hint = hint
+
+
+class Invalid(Unsupported):
+    """A node that means nothing in ONNX either, for operands of these shapes and values: no lowering would help."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason, "mend the node, or compile for inputs of other sizes (--shape)")

@@ -29,12 +29,12 @@ Step = Callable[[SSAValue, list[SSAValue], "Direction"], list[SSAValue]]
 """From the product of the input with its weights and the states to the new states; the first state is the output."""
 
 _DEFAULTS: dict[str, tuple[float, float]] = {
-    "LeakyRelu": (0.01, 0.0),
-    "ThresholdedRelu": (1.0, 0.0),
-    "HardSigmoid": (0.2, 0.5),
-    "Elu": (1.0, 0.0),
-    "Affine": (1.0, 0.0),
-    "ScaledTanh": (1.0, 1.0),
+    "leakyrelu": (0.01, 0.0),
+    "thresholdedrelu": (1.0, 0.0),
+    "hardsigmoid": (0.2, 0.5),
+    "elu": (1.0, 0.0),
+    "affine": (1.0, 0.0),
+    "scaledtanh": (1.0, 1.0),
 }
 
 
@@ -116,10 +116,10 @@ class Recurrence:
         betas = list(node.attr("activation_beta") or [])
         self.activations: list[Activation] = []
         for name in names:
-            alpha, beta = _DEFAULTS.get(name, (0.0, 0.0))
-            if name in _DEFAULTS:
+            alpha, beta = _DEFAULTS.get(name.lower(), (0.0, 0.0))
+            if name.lower() in _DEFAULTS:
                 alpha = alphas.pop(0) if alphas else alpha
-                beta = betas.pop(0) if betas and name in _WITH_BETA else beta
+                beta = betas.pop(0) if betas and name.lower() in _WITH_BETA else beta
             self.activations.append(activation(name, alpha, beta, b))
         self.clip = node.attr("clip")
         lengths = node.optional(4)
@@ -206,7 +206,7 @@ class Recurrence:
         return (b.concat(rows, 0) if rows else empty), states
 
 
-_WITH_BETA = ("HardSigmoid", "Affine", "ScaledTanh")
+_WITH_BETA = ("hardsigmoid", "affine", "scaledtanh")
 
 
 @onnx_lowering("RNN", since=7)

@@ -11,7 +11,7 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
@@ -75,13 +75,23 @@ for _name, _reduction in REDUCTIONS.items():
     onnx_lowering(_name, static=[1])(_lowering(_reduction))
 
 
+def check_extent(node: Node, axis: int, count: int) -> None:
+    """Refuse a search along `axis` for more elements than there are, unless it has no results."""
+    shape = node.shape()
+    others = shape[:axis] + shape[axis + 1 :]
+    if shape[axis] < count and 0 not in others:
+        raise Invalid(
+            f"it selects {count} of the {shape[axis]} elements of dimension {axis} (of {list(shape)})"
+        )
+
+
 @onnx_lowering("ArgMax", "ArgMin")
 def arg_reduce(node: Node, b: NNBuilder) -> SSAValue:
     kind = "max" if node.op.op_type == "ArgMax" else "min"
     axis, last = node.axis(), bool(node.int("select_last_index"))
     kept = [n for d, n in enumerate(node.shape()) if d != axis]
-    if not node.shape()[axis] and 0 not in kept:
-        raise Unsupported("the dimension that it looks along is empty")
+    if 0 not in kept:
+        check_extent(node, axis, 1)
     result = b.insert(rd.ArgReduceOp(kind, node[0], axis, last))
     if node.int("keepdims", 1):
         return result

@@ -15,7 +15,7 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.interpolation import interpolation_matrix
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
@@ -214,9 +214,10 @@ def _dimensions(
             scale = outputs / shape[axis] if scales is None else float(scales[i])
         elif scales is not None:
             scale = float(scales[i])
-            outputs = math.floor(np.float32(shape[axis] * (end - start)) * np.float32(scale))
+            # So in ONNX's shape inference, its reference and ONNX Runtime; its text has the size of the region.
+            outputs = math.floor(np.float32(shape[axis]) * np.float32(scale))
         else:
-            raise Unsupported("it has neither scales nor sizes")
+            raise Invalid("it has neither scales nor sizes")
         d = dimension(transform, axis, shape[axis], outputs, scale, (start, end))
         unchanged = outputs == shape[axis] and scale == 1.0 and (start, end) == (0.0, 1.0)
         if not unchanged:

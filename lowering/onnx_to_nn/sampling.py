@@ -141,12 +141,13 @@ def grid_sample(node: Node, b: NNBuilder) -> SSAValue:
             at = b(ew.MulOp, b(ew.AddOp, at, 1.0), (size - 1) / 2)
         else:
             at = b(ew.MulOp, b(ew.SubOp, b(ew.MulOp, b(ew.AddOp, at, 1.0), float(size)), 1.0), 0.5)
-        if mode == "cubic":
-            taps.append(_cubic_taps(at, b))
-            continue
-        if padding != "zeros":
-            at = fold(at, d)
-        taps.append(_linear_taps(at, b) if mode == "linear" else [(b(ew.RoundOp, at), None)])
+        match mode:
+            case "cubic":
+                taps.append(_cubic_taps(at, b))
+            case "nearest":
+                taps.append([(b(ew.RoundOp, at), None)])
+            case _:
+                taps.append(_linear_taps(at if padding == "zeros" else fold(at, d), b))
     result = sample(image, sizes, taps, None if padding == "zeros" else fold, b)
     return b.channels_first(b.reshape(result, [batch, *outputs, channels]))
 

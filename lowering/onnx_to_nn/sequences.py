@@ -10,7 +10,7 @@ from xdsl.ir import SSAValue
 from webdnn.dialects.nn.base import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.control_flow import stacked
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node, Value
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 from webdnn.lowering.onnx_to_nn.shape import split_into
@@ -29,7 +29,7 @@ def sequence_construct(node: Node, b: NNBuilder) -> Sequence[Value]:
 def _position(node: Node, index: int, size: int, default: int) -> int:
     at = int(node.known(index).item()) if node.has(index) else default
     if not -size <= at <= size:
-        raise Unsupported(f"position {at} is outside a sequence of {size}")
+        raise Invalid(f"position {at} is outside a sequence of {size}")
     return at + size if at < 0 else at
 
 
@@ -62,7 +62,7 @@ def sequence_length(node: Node, b: NNBuilder) -> SSAValue:
 def concat_from_sequence(node: Node, b: NNBuilder) -> SSAValue:
     values, axis = node.sequence(0), node.int("axis")
     if not values:
-        raise Unsupported("its sequence is empty")
+        raise Invalid("its sequence is empty")
     rank = len(shape_of(values[0]))
     if node.int("new_axis"):
         return stacked(values, axis % (rank + 1), b)

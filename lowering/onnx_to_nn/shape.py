@@ -12,7 +12,7 @@ from webdnn.dialects.dtypes import Array, element_of_onnx, is_bool
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import element_of, shape_of, size_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
@@ -88,7 +88,7 @@ def slice_(node: Node, b: NNBuilder) -> SSAValue:
     shape = node.shape()
     starts, ends = node.ints_or_input("starts", 1), node.ints_or_input("ends", 2)
     if starts is None or ends is None:
-        raise Unsupported("its starts or ends are missing")
+        raise Invalid("its starts or ends are missing")
     axes = node.ints_or_input("axes", 3)
     axes = list(range(len(starts))) if axes is None else axes
     steps = node.known_ints(4) if node.has(4) else [1] * len(starts)
@@ -109,13 +109,14 @@ def pad(node: Node, b: NNBuilder) -> SSAValue:
     rank = node.rank()
     pads = node.ints_or_input("pads", 1)
     if pads is None:
-        raise Unsupported("its pads are missing")
+        raise Invalid("its pads are missing")
     axes = [a % rank for a in node.known_ints(3)] if node.has(3) else list(range(rank))
     low, high = [0] * rank, [0] * rank
     for i, axis in enumerate(axes):
         low[axis], high[axis] = pads[i], pads[i + len(axes)]
     mode = node.str("mode", "constant")
     value = node.attr("value", 0.0) if node.version < 11 else 0.0
+    _check_pads(node.shape(), low, high, mode)
     if node.has(2) and size_of(node[2]) and mode == "constant":
         known = node.constant(2)
         if known is None or _is_beyond_float(known):
@@ -138,6 +139,20 @@ def pad(node: Node, b: NNBuilder) -> SSAValue:
 def _is_beyond_float(value: Array) -> bool:
     """Whether a number is an integer that a double cannot hold, so that `nn.pad` cannot say it."""
     return value.dtype.kind in "iu" and int(float(value.item())) != int(value.item())
+
+
+def _check_pads(shape: Sequence[int], low: Sequence[int], high: Sequence[int], mode: str) -> None:
+    """Refuse pads that take away more than there is, or that repeat elements where there are none."""
+    for d, (size, before, after) in enumerate(zip(shape, low, high, strict=True)):
+        kept = size + min(before, 0) + min(after, 0)
+        if kept < 0 if mode != "constant" else size + before + after < 0:
+            raise Invalid(
+                f"its pads {before} and {after} of dimension {d} take more than its {size} elements"
+            )
+        if mode != "constant" and kept == 0 and max(before, after) > 0:
+            raise Invalid(
+                f"its mode '{mode}' repeats elements of dimension {d}, of which none are left"
+            )
 
 
 def _pad_with(
@@ -279,6 +294,6 @@ def col2im(node: Node, b: NNBuilder) -> SSAValue:
         part = b.pad(part, [0, 0, *low], [0, 0, *high], interior=[0, 0, *(s - 1 for s in strides)])
         total = part if total is None else b(ew.AddOp, total, part)
     if total is None:
-        raise Unsupported("its block is empty")
+        raise Invalid("its block is empty")
     starts = [0, 0, *pads[:rank]]
     return b.slice(total, starts, [batch, channels, *sizes])

@@ -10,7 +10,7 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 from webdnn.lowering.onnx_to_nn.resize import by_matrix
@@ -111,7 +111,7 @@ def stft(node: Node, b: NNBuilder) -> SSAValue:
     window = node.optional(2)
     length = int(node.known(3).item()) if node.has(3) else shape_of(window)[0] if window else 0
     if not length:
-        raise Unsupported("it has neither a window nor a frame length")
+        raise Invalid("it has neither a window nor a frame length")
     frames = (shape_of(real)[1] - length) // step + 1
     at = np.arange(frames)[:, None] * step + np.arange(length)
     index = b.constant(at.astype(np.int64))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import inf
+
 import numpy as np
 from xdsl.dialects.builtin import i32, i64
 from xdsl.ir import SSAValue
 
+from webdnn.dialects.dtypes import is_float
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
@@ -13,6 +16,7 @@ from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node
+from webdnn.lowering.onnx_to_nn.reduction import check_extent
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
 MOST_COMPARED = 1 << 14
@@ -34,6 +38,11 @@ def places(x: SSAValue, b: NNBuilder, *, largest: bool) -> SSAValue:
     return b.reduce("sum", counted, [len(shape)], keep_dims=False)
 
 
+def _ordered(x: SSAValue, b: NNBuilder) -> SSAValue:
+    """`x` with infinity for NaN, which compares with nothing and so has no place."""
+    return b(ew.SelectOp, b(ew.IsNanOp, x), inf, x) if is_float(element_of(x)) else x
+
+
 def index_of_place(place: SSAValue, count: int, b: NNBuilder) -> SSAValue:
     """For each place below `count` the index (i64) of the element that has it."""
     shape = shape_of(place)
@@ -51,6 +60,7 @@ def top_k(node: Node, b: NNBuilder) -> list[SSAValue]:
     count = node.int("k") if node.version < 10 else int(node.known(1).item())
     largest = bool(node.int("largest", 1))
     size, rank = node.shape()[axis], node.rank()
+    check_extent(node, axis, count)
     if count == 1:
         index = b.insert(rd.ArgReduceOp("max" if largest else "min", x, axis))
         return [b.insert(dm.GatherElementsOp(x, index, axis)), index]
@@ -59,6 +69,6 @@ def top_k(node: Node, b: NNBuilder) -> list[SSAValue]:
     order = [*(d for d in range(rank) if d != axis), axis]
     back = [order.index(d) for d in range(rank)]
     moved = b.transpose(x, order)
-    index = index_of_place(places(moved, b, largest=largest), count, b)
+    index = index_of_place(places(_ordered(moved, b), b, largest=largest), count, b)
     values = b.insert(dm.GatherElementsOp(moved, index, rank - 1))
     return [b.transpose(values, back), b.transpose(index, back)]

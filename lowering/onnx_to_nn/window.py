@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node
 
 
@@ -60,7 +60,10 @@ def window_of(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> Window
             if ceil_mode and (output - 1) * stride >= size + before:
                 output -= 1
             if output < 1:
-                raise Unsupported(f"its window of {extent} is larger than its padded input")
+                raise Invalid(
+                    f"its window of {extent} is larger than the {size + before + after} padded elements "
+                    f"of dimension {2 + d}"
+                )
         low.append(before)
         declared.append(after)
         high.append((output - 1) * stride + extent - size - before)

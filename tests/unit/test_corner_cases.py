@@ -24,6 +24,11 @@ MODELS = {
         { v = Pad(w, pads) y = Add(v, x) }""",
     "an operand without elements": """
         (float[2, 0] x) => (float[2, 0] y) <float[2, 0] w = {}> { v = Add(x, w) y = Mul(v, w) }""",
+    "rows without elements": """
+        (float[2, 0] x) => (float[2, 0] a, float[2, 0] b, float[1, 2, 0] c)
+        <float[2] one = {1, 1}, int64[3] shape = {1, 2, 0}> {
+            a = Softmax(x) b = Hardmax(x)
+            channels = Reshape <allowzero = 1> (x, shape) c = InstanceNormalization(channels, one, one) }""",
     "rows without elements are scattered": """
         (float[3, 0] x) => (float[3, 0] y) <int64[1, 1] at = {1}, float[1, 0] w = {}>
         { y = ScatterND(x, at, w) }""",
