@@ -29,14 +29,16 @@ def run_files(
         WebDNNError: an input is not of this form, missing, or wrong.
     """
     arrays: dict[str, Array] = {}
+    dtypes = {tensor["name"]: tensor["dtype"] for tensor in package.manifest["inputs"]}
     for value in inputs:
         name, separator, path = value.partition("=")
         if not separator:
             raise WebDNNError(f"--input {value} names no file", hint="write --input NAME=FILE.npy")
-        try:
-            arrays[name] = np.load(path, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise WebDNNError("an input cannot be read", where=path, why=str(error)) from error
+        if name in arrays:
+            raise WebDNNError(f"the input '{name}' is given twice")
+        arrays[name] = _read_array(path)
+        if dtypes.get(name) == "bfloat16" and arrays[name].dtype == "V2":
+            arrays[name] = arrays[name].view(np.dtype("bfloat16"))  # .npy has no name for it
     results = package.run(arrays, engine)
     output.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -45,6 +47,20 @@ def run_files(
         written.append(output / f"{safe}.npy")
         np.save(written[-1], array)
     return written
+
+
+def _read_array(path: str) -> Array:
+    try:
+        with Path(path).open("rb") as file:
+            if file.read(6) != b"\x93NUMPY":
+                raise ValueError("it is not a file in NumPy's .npy format, which holds one array")
+            file.seek(0)
+            return np.load(file, allow_pickle=False)
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise WebDNNError("an input cannot be read", where=path, why=why) from error
+    except ValueError as error:
+        raise WebDNNError("an input cannot be read", where=path, why=str(error)) from error
 
 
 def random_inputs(package: Package, seed: int = 0) -> dict[str, Array]:

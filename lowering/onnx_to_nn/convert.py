@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, FunctionType, ModuleOp, StringAttr, TensorType
+from xdsl.dialects.builtin import FunctionType, ModuleOp
 from xdsl.dialects.func import FuncOp, ReturnOp
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
-from webdnn.dialects.dtypes import is_computable
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.onnx import INPUT_NAMES, INPUT_SYMBOLS, NoneOp, OnnxOp, WeightOp, YieldOp
+from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp, YieldOp
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.folding import fold, fold_lowered, is_foldable, is_run_in_numpy
+from webdnn.lowering.onnx_to_nn.interface import check_inputs, output_tensors
 from webdnn.lowering.onnx_to_nn.node import Node, Value, is_absent, node_name
 from webdnn.lowering.onnx_to_nn.registry import find_lowering
 
@@ -54,7 +53,7 @@ class _Conversion:
         self.failures: list[tuple[str, str, Unsupported]] = []
 
     def run(self) -> None:
-        _check_inputs(self.function)
+        check_inputs(self.function)
         old = self.function.body.block
         for argument, new in zip(old.args, self.block.args, strict=True):
             new.name_hint, new.location = argument.name_hint, argument.location
@@ -66,7 +65,7 @@ class _Conversion:
             raise _failure_error(self.failures)
         last = old.last_op
         assert last is not None
-        results = [self.tensor(v) for v in last.operands]
+        results = output_tensors(self.function, [self.values[v] for v in last.operands])
         self.block.add_op(ReturnOp(*results))
         self.function.detach_region(self.function.body)
         self.function.add_region(Region(self.block))
@@ -74,12 +73,6 @@ class _Conversion:
             [a.type for a in self.block.args], [r.type for r in results]
         )
         erase_unused(self.block)
-
-    def tensor(self, value: SSAValue) -> SSAValue:
-        lowered = self.values[value]
-        if not isinstance(lowered, SSAValue):
-            raise WebDNNError("an output of the model is a sequence; only tensors can be outputs")
-        return lowered
 
     def lower(self, op: Operation) -> None:
         """Lower one op and its regions' ops; a failure is noted, and what reads its results is skipped."""
@@ -160,50 +153,6 @@ class _FailureInside(Exception):
 def _no_lowering(op: OnnxOp) -> Unsupported:
     domain = f" of domain '{op.domain}'" if op.domain else ""
     return Unsupported(f"there is no lowering for this operator{domain}")
-
-
-def _check_inputs(function: FuncOp) -> None:
-    """All sizes of the inputs must be known."""
-    names = _strings(function.attributes.get(INPUT_NAMES))
-    symbols = function.attributes.get(INPUT_SYMBOLS)
-    unbound: list[str] = []
-    hints: list[str] = []
-    for index, type in enumerate(function.function_type.inputs.data):
-        name = names[index] if index < len(names) else f"#{index}"
-        if not isinstance(type, TensorType):
-            unbound.append(f"{name}: its rank is unknown")
-            hints.append(f"--shape {name}=...")
-            continue
-        if not is_computable(type.element_type):
-            raise WebDNNError(
-                f"input '{name}' has elements of type {type.element_type}",
-                why="inputs are truth values, integers of 8 to 64 bits, or floats of 16 to 64 bits",
-            )
-        shape = type.get_shape()
-        if all(n >= 0 for n in shape):
-            continue
-        named: list[str] = []
-        if isinstance(symbols, ArrayAttr) and index < len(symbols):
-            named = _strings(symbols.data[index])
-        sizes = [
-            str(n) if n >= 0 else ((named[d] if d < len(named) else "") or "?")
-            for d, n in enumerate(shape)
-        ]
-        unbound.append(f"{name}[{', '.join(sizes)}]")
-        hints.append(f"--shape {name}={','.join(sizes)}")
-    if unbound:
-        raise WebDNNError(
-            "the model's inputs have sizes that are not known",
-            where=unbound,
-            why="every shape is fixed when a model is compiled",
-            hint=f"{' '.join(hints)} (with numbers for the names), or shapes={{...}} in Python",
-        )
-
-
-def _strings(attr: Attribute | None) -> list[str]:
-    if not isinstance(attr, ArrayAttr):
-        return []
-    return [s.data for s in cast("ArrayAttr[Attribute]", attr).data if isinstance(s, StringAttr)]
 
 
 def _failure_error(failures: list[tuple[str, str, Unsupported]]) -> WebDNNError:

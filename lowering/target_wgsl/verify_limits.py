@@ -72,7 +72,7 @@ def verify_limits(kernel: FuncOp, limits: WebGPULimits = GUARANTEED) -> None:
             f"the kernel {kernel.sym_name.data} does not fit WebGPU",
             where=tuple(location_names(kernel.location)),
             why="; ".join(problems),
-            hint="change the kernel's schedule, or raise the limit where the devices allow it",
+            hint="a smaller input or batch, or the wasm back end; or change the kernel's schedule, if it is its tiles",
         )
 
 

@@ -14,6 +14,7 @@ import pytest
 import webdnn
 from webdnn.dialects.errors import WebDNNError
 from webdnn.package import Package
+from webdnn.runner import run_files
 
 MODEL = onnx.parser.parse_model(
     """
@@ -70,6 +71,42 @@ def test_any_layout_will_do(package: Package, x: np.ndarray[Any, Any]) -> None:
 def test_wrong_engine(package: Package, engine: Any, message: str) -> None:
     with pytest.raises(WebDNNError, match=message):
         package.run({"x": X, "n": N}, engine=engine)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"1,2,3,4", r"not a file in NumPy's \.npy format"),
+        (b"PK\x03\x04 an archive of several", r"not a file in NumPy's \.npy format"),
+        (b"\x93NUMPY", "an input cannot be read"),
+        (None, r"\n  why:   No such file or directory"),
+    ],
+)
+def test_wrong_files(package: Package, tmp_path: Path, content: bytes | None, message: str) -> None:
+    path = tmp_path / "x.npy"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(WebDNNError, match=message):
+        run_files(package, [f"x={path}"], tmp_path / "out", None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_files_twice_and_without_a_name(package: Package, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", X)
+    for inputs in (["x.npy"], [f"x={tmp_path}/x.npy"] * 2):
+        with pytest.raises(WebDNNError, match=r"names no file|'x' is given twice"):
+            run_files(package, inputs, tmp_path / "out", None)
+
+
+def test_bfloat16_in_files(tmp_path: Path) -> None:
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 21]> g (bfloat16[3] x) => (bfloat16[3] y) { y = Neg(x) }'
+    )
+    x = np.array([1, -2, 0.5], np.float32).astype(np.dtype("bfloat16"))
+    np.save(tmp_path / "x.npy", x)
+    package = webdnn.compile(model, target="wasm", jobs=1)
+    (path,) = run_files(package, [f"x={tmp_path}/x.npy"], tmp_path, None)
+    np.testing.assert_array_equal(np.load(path).view(x.dtype), -x)
 
 
 def test_damaged_manifest(package: Package, tmp_path: Path) -> None:

@@ -17,6 +17,14 @@ RELU = (
     "relu (float[rows, 4] x) => (float[rows, 4] y) { y = Relu(x) }"
 )
 
+SEQUENCES = (
+    '<ir_version: 10, opset_import: ["" : 21]> '
+    "names (string[2] s, seq(float[2]) q, float[2] x) => (float[2] y) { y = Relu(x) }"
+)
+PARTS = (
+    '<ir_version: 10, opset_import: ["" : 21]> '
+    "parts (float[4] x) => (seq(float[2]) y) { y = SplitToSequence(x) }"
+)
 DOUBLES = (
     '<ir_version: 10, opset_import: ["" : 21]> '
     "relu (double[4] x) => (double[4] y) { [Relu_of_doubles] y = Relu(x) }"
@@ -33,6 +41,8 @@ def folder(tmp_path: Path) -> Path:
         "func.func @main(%x: tensor<2xf32>) -> tensor<3xf32> { func.return %x : tensor<2xf32> }"
     )
     onnx.save(onnx.parser.parse_model(DOUBLES), tmp_path / "double.onnx")
+    onnx.save(onnx.parser.parse_model(SEQUENCES), tmp_path / "sequences.onnx")
+    onnx.save(onnx.parser.parse_model(PARTS), tmp_path / "parts.onnx")
     for name, manifest in (("other", b"[]"), ("binary", b"\xff\xfe")):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.json").write_bytes(manifest)
@@ -64,6 +74,8 @@ BAD_CALLS = {
     "webdnn compile model.onnx -o model.onnx/out --shape x=1,4": "is a file, not a folder",
     "webdnn compile model.onnx -o out --shape x=1,4 --dump-schedule model.onnx/a": "is a file, not a folder",
     "webdnn compile double.onnx -o out": "where: Relu_of_doubles",
+    "webdnn compile sequences.onnx -o out": "where: s: string, q: a sequence",
+    "webdnn compile parts.onnx -o out": "where: y",
     "webdnn run full --input x=x.npy -o model.onnx": "is a file, not a folder",
     "webdnn run other --input x=x.npy -o out": "model.json is something else",
     "webdnn bench binary": "this is not a package",

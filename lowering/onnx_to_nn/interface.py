@@ -1,0 +1,103 @@
+"""What the inputs and outputs of a model must be: tensors of known sizes, of elements that a package can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+from onnx import TensorProto
+from xdsl.dialects.builtin import ArrayAttr, StringAttr, TensorType, UnrankedTensorType
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Attribute, SSAValue
+
+from webdnn.dialects.dtypes import is_computable
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.onnx import INPUT_NAMES, INPUT_SYMBOLS, OUTPUT_NAMES
+from webdnn.dialects.onnx.types import type_to_proto
+from webdnn.lowering.onnx_to_nn.node import Value
+
+
+def check_inputs(function: FuncOp) -> None:
+    """All inputs must be tensors of known sizes.
+
+    Raises:
+        WebDNNError: some are not; it lists all of these.
+    """
+    names = _strings(function.attributes.get(INPUT_NAMES))
+    types = function.function_type.inputs.data
+    named = [(names[i] if i < len(names) else f"#{i}", type) for i, type in enumerate(types)]
+    _check_types(named)
+    _check_sizes(named, function.attributes.get(INPUT_SYMBOLS))
+
+
+def output_tensors(function: FuncOp, values: Sequence[Value]) -> list[SSAValue]:
+    """The values of the outputs, all of which must be tensors."""
+    names = _strings(function.attributes.get(OUTPUT_NAMES))
+    if others := [i for i, value in enumerate(values) if not isinstance(value, SSAValue)]:
+        raise WebDNNError(
+            "an output of the model is a sequence or an optional value",
+            where=[names[i] if i < len(names) else f"#{i}" for i in others],
+            why="the outputs of a package are tensors",
+            hint="end the model with the tensors (SequenceAt, ConcatFromSequence or OptionalGetElement)",
+        )
+    return [value for value in values if isinstance(value, SSAValue)]
+
+
+def _check_types(inputs: Sequence[tuple[str, Attribute]]) -> None:
+    wrong = [
+        f"{name}: {_described(type)}"
+        for name, type in inputs
+        if not isinstance(type, TensorType | UnrankedTensorType)
+        or not is_computable(type.element_type)
+    ]
+    if wrong:
+        raise WebDNNError(
+            "the model has inputs of types that a package does not take",
+            where=wrong,
+            why="inputs are tensors of truth values, integers of 8 to 64 bits, or floats of 16 to 64 bits",
+            hint="cut the model behind what reads them, and do that part in the application",
+        )
+
+
+def _described(type: Attribute) -> str:
+    """The type as ONNX names it."""
+    proto = type_to_proto(type)
+    kind = proto.WhichOneof("value")
+    if kind != "tensor_type":
+        return f"a {kind.removesuffix('_type')}" if kind else "unknown"
+    return TensorProto.DataType.Name(proto.tensor_type.elem_type).lower()
+
+
+def _check_sizes(inputs: Sequence[tuple[str, Attribute]], symbols: Attribute | None) -> None:
+    unbound: list[str] = []
+    hints: list[str] = []
+    for index, (name, type) in enumerate(inputs):
+        if not isinstance(type, TensorType):
+            unbound.append(f"{name}: its rank is unknown")
+            hints.append(f"--shape {name}=...")
+            continue
+        shape = type.get_shape()
+        if all(n >= 0 for n in shape):
+            continue
+        named: list[str] = []
+        if isinstance(symbols, ArrayAttr) and index < len(symbols):
+            named = _strings(symbols.data[index])
+        sizes = [
+            str(n) if n >= 0 else ((named[d] if d < len(named) else "") or "?")
+            for d, n in enumerate(shape)
+        ]
+        unbound.append(f"{name}[{', '.join(sizes)}]")
+        hints.append(f"--shape {name}={','.join(sizes)}")
+    if unbound:
+        raise WebDNNError(
+            "the model's inputs have sizes that are not known",
+            where=unbound,
+            why="every shape is fixed when a model is compiled",
+            hint=f"{' '.join(hints)} (with numbers for the names), or shapes={{...}} in Python",
+        )
+
+
+def _strings(attr: Attribute | None) -> list[str]:
+    if not isinstance(attr, ArrayAttr):
+        return []
+    return [s.data for s in cast("ArrayAttr[Attribute]", attr).data if isinstance(s, StringAttr)]
