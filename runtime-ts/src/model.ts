@@ -107,7 +107,7 @@ export class Model {
 
 function checkInput(tensor: TensorInfo, inputs: Tensors): void {
   const { name, dtype, shape } = tensor;
-  const value: unknown = Object.hasOwn(inputs, name) ? inputs[name] : undefined;
+  const value: unknown = Object.hasOwn(inputs ?? {}, name) ? inputs[name] : undefined;
   if (value === undefined) {
     throw new InputError("missing-input", name, `input "${name}" is missing`);
   }

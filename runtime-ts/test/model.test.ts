@@ -82,6 +82,8 @@ describe("inputs that do not fit", () => {
   const cases: [string, any, object][] = [
     ["missing", {}, { code: "missing-input", input: "x", message: 'input "x" is missing' }],
     ["undefined", { x: undefined }, { code: "missing-input", input: "x" }],
+    ["no inputs at all", undefined, { code: "missing-input", input: "x" }],
+    ["null for all", null, { code: "missing-input", input: "x" }],
     [
       "unknown",
       { x: sampleInput(), z: sampleInput() },
