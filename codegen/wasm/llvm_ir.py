@@ -141,7 +141,8 @@ def _declare(op: llvm.FuncOp, module: ir.Module) -> ir.Function:
     function = ir.Function(module, function_type, name=op.sym_name.data)
     if op.body.blocks:
         function.attributes.add("nounwind")
-    if op.no_inline is not None:
+    # xDSL prints the property and reads it as an attribute
+    if op.no_inline is not None or "no_inline" in op.attributes:
         function.attributes.add("noinline")
     if op.linkage.linkage.data == "internal":
         function.linkage = "internal"

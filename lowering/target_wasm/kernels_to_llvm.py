@@ -61,6 +61,8 @@ def lower_kernel(func: kernel.FuncOp, *, relaxed: bool) -> llvm.FuncOp:
     alone = DictionaryAttr({"llvm.noalias": UnitAttr(), "llvm.nocapture": UnitAttr()})
     aliased = DictionaryAttr({"llvm.nocapture": UnitAttr()})
     attributes = [aliased if number in shared else alone for number in range(pointers)]
+    # an argument without an entry would not be printed
+    attributes += [DictionaryAttr({})] * (len(types) - pointers)
     return llvm.FuncOp(
         func.sym_name,
         llvm.LLVMFunctionType(types),
