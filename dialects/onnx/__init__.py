@@ -16,6 +16,7 @@ from webdnn.dialects.onnx.interface import (
     OUTPUT_DTYPES,
     OUTPUT_NAMES,
     OUTPUT_SYMBOLS,
+    string_lists_of,
     strings_of,
 )
 from webdnn.dialects.onnx.ops import NoneOp, OnnxOp, WeightOp, YieldOp, op_class, op_classes
@@ -80,5 +81,6 @@ __all__ = [
     "YieldOp",
     "op_class",
     "op_classes",
+    "string_lists_of",
     "strings_of",
 ]

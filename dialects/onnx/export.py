@@ -9,7 +9,6 @@ import numpy.typing as npt
 import onnx
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto
 from xdsl.dialects.builtin import (
-    ArrayAttr,
     DictionaryAttr,
     IntegerAttr,
     ModuleOp,
@@ -32,6 +31,7 @@ from webdnn.dialects.onnx import (
     OnnxOp,
     WeightOp,
     YieldOp,
+    string_lists_of,
     strings_of,
 )
 from webdnn.dialects.onnx.attributes import attribute_to_proto, tensor_to_proto
@@ -161,7 +161,7 @@ def to_model_proto(module: ModuleOp, weights: Weights) -> ModelProto:
     graph_name = name.data if isinstance(name, StringAttr) and name.data else "main"
     graph = exporter.graph(graph_name, block, dict(enumerate(outputs)))
     for values, key in ((graph.input, INPUT_SYMBOLS), (graph.output, OUTPUT_SYMBOLS)):
-        for value, symbols in zip(values, _string_lists(function, key), strict=False):
+        for value, symbols in zip(values, string_lists_of(function, key), strict=False):
             for dim, symbol in zip(value.type.tensor_type.shape.dim, symbols, strict=False):
                 if symbol and not dim.HasField("dim_value"):
                     dim.dim_param = symbol
@@ -181,14 +181,3 @@ def opset_imports(module: ModuleOp) -> dict[str, int]:
         assert isinstance(version, IntegerAttr)
         versions["" if domain == "ai.onnx" else domain] = version.value.data
     return versions
-
-
-def _string_lists(function: FuncOp, key: str) -> list[list[str]]:
-    attr = function.attributes.get(key)
-    if not isinstance(attr, ArrayAttr):
-        return []
-    return [
-        [s.data for s in each.data if isinstance(s, StringAttr)]
-        for each in attr.data
-        if isinstance(each, ArrayAttr)
-    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from xdsl.dialects.builtin import ArrayAttr, StringAttr
-from xdsl.ir import Operation
+from xdsl.ir import Attribute, Operation
 
 INPUT_NAMES = "webdnn.input_names"
 """Attribute of `@main`: the model's names of its inputs, a list of strings."""
@@ -21,7 +21,16 @@ OUTPUT_SYMBOLS = "webdnn.output_symbols"
 
 def strings_of(op: Operation, key: str) -> list[str]:
     """The strings of an attribute that is a list of them; none where the op has no such attribute."""
+    return _strings(op.attributes.get(key))
+
+
+def string_lists_of(op: Operation, key: str) -> list[list[str]]:
+    """The lists of strings of an attribute that is a list of these; none where the op has no such attribute."""
     attr = op.attributes.get(key)
+    return [_strings(a) for a in attr.data] if isinstance(attr, ArrayAttr) else []
+
+
+def _strings(attr: Attribute | None) -> list[str]:
     if not isinstance(attr, ArrayAttr):
         return []
     return [s.data for s in attr.data if isinstance(s, StringAttr)]

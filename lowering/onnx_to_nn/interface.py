@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
 
 from onnx import TensorProto
-from xdsl.dialects.builtin import ArrayAttr, StringAttr, TensorType, UnrankedTensorType
+from xdsl.dialects.builtin import TensorType, UnrankedTensorType
 from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.dtypes import is_computable
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.onnx import INPUT_NAMES, INPUT_SYMBOLS, OUTPUT_NAMES
+from webdnn.dialects.onnx import (
+    INPUT_NAMES,
+    INPUT_SYMBOLS,
+    OUTPUT_NAMES,
+    string_lists_of,
+    strings_of,
+)
 from webdnn.dialects.onnx.types import type_to_proto
 from webdnn.lowering.onnx_to_nn.node import Value
 
@@ -23,16 +28,16 @@ def check_inputs(function: FuncOp) -> None:
     Raises:
         WebDNNError: some are not; it lists all of these.
     """
-    names = _strings(function.attributes.get(INPUT_NAMES))
+    names = strings_of(function, INPUT_NAMES)
     types = function.function_type.inputs.data
     named = [(names[i] if i < len(names) else f"#{i}", type) for i, type in enumerate(types)]
     _check_types(named)
-    _check_sizes(named, function.attributes.get(INPUT_SYMBOLS))
+    _check_sizes(named, string_lists_of(function, INPUT_SYMBOLS))
 
 
 def output_tensors(function: FuncOp, values: Sequence[Value]) -> list[SSAValue]:
     """The values of the outputs, all of which must be tensors."""
-    names = _strings(function.attributes.get(OUTPUT_NAMES))
+    names = strings_of(function, OUTPUT_NAMES)
     if others := [i for i, value in enumerate(values) if not isinstance(value, SSAValue)]:
         raise WebDNNError(
             "an output of the model is a sequence or an optional value",
@@ -68,7 +73,7 @@ def _described(type: Attribute) -> str:
     return TensorProto.DataType.Name(proto.tensor_type.elem_type).lower()
 
 
-def _check_sizes(inputs: Sequence[tuple[str, Attribute]], symbols: Attribute | None) -> None:
+def _check_sizes(inputs: Sequence[tuple[str, Attribute]], symbols: Sequence[Sequence[str]]) -> None:
     unbound: list[str] = []
     hints: list[str] = []
     for index, (name, type) in enumerate(inputs):
@@ -79,9 +84,7 @@ def _check_sizes(inputs: Sequence[tuple[str, Attribute]], symbols: Attribute | N
         shape = type.get_shape()
         if all(n >= 0 for n in shape):
             continue
-        named: list[str] = []
-        if isinstance(symbols, ArrayAttr) and index < len(symbols):
-            named = _strings(symbols.data[index])
+        named = symbols[index] if index < len(symbols) else []
         sizes = [
             str(n) if n >= 0 else ((named[d] if d < len(named) else "") or "?")
             for d, n in enumerate(shape)
@@ -95,9 +98,3 @@ def _check_sizes(inputs: Sequence[tuple[str, Attribute]], symbols: Attribute | N
             why="every shape is fixed when a model is compiled",
             hint=f"{' '.join(hints)} (with numbers for the names), or shapes={{...}} in Python",
         )
-
-
-def _strings(attr: Attribute | None) -> list[str]:
-    if not isinstance(attr, ArrayAttr):
-        return []
-    return [s.data for s in cast("ArrayAttr[Attribute]", attr).data if isinstance(s, StringAttr)]
