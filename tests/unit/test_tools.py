@@ -27,7 +27,8 @@ PARTS = (
 )
 DOUBLES = (
     '<ir_version: 10, opset_import: ["" : 21]> '
-    "relu (double[4] x) => (double[4] y) { [Relu_of_doubles] y = Relu(x) }"
+    "relu (float[4] x) => (float[4] y) "
+    "{ d = Cast <to=11> (x) [Exp_of_doubles] e = Exp(d) y = Cast <to=1> (e) }"
 )
 
 
@@ -73,7 +74,7 @@ BAD_CALLS = {
     "webdnn compile model.onnx -o out --shape x=99999999999999999999,4": "too large",
     "webdnn compile model.onnx -o model.onnx/out --shape x=1,4": "is a file, not a folder",
     "webdnn compile model.onnx -o out --shape x=1,4 --dump-schedule model.onnx/a": "is a file, not a folder",
-    "webdnn compile double.onnx -o out": "where: Relu_of_doubles",
+    "webdnn compile double.onnx -o out": "Exp_of_doubles",
     "webdnn compile sequences.onnx -o out": "where: s: string, q: a sequence",
     "webdnn compile parts.onnx -o out": "where: y",
     "webdnn run full --input x=x.npy -o model.onnx": "is a file, not a folder",
