@@ -4,16 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
 MODEL_TOLERANCE = 1e-4
 """The greatest difference of an output, relative to the range of the tensor."""
 
+ROUNDING = 8
+"""Elements that differ by so many units in the last place are equal but for rounding."""
+
+
+def machine_epsilon(dtype: np.dtype[Any]) -> float:
+    """The distance from 1 to the next number of a floating-point type (bfloat16 too)."""
+    return float(ml_dtypes.finfo(dtype).eps)
+
 
 def relative_error(result: npt.NDArray[Any], expected: npt.NDArray[Any]) -> float:
-    """The greatest difference, relative to the range of `expected` (to 1 where all its elements are equal).
+    """The greatest difference, relative to the range of `expected`.
 
+    Where all elements are equal but for rounding, it is relative to the greatest magnitude (to 1, where that is 0): the
+    range says nothing then.
     NaN where one has NaN or an infinity and the other has not the same; 0 for no elements.
     """
     if expected.size == 0:
@@ -25,8 +36,11 @@ def relative_error(result: npt.NDArray[Any], expected: npt.NDArray[Any]) -> floa
         return float("nan")
     if not finite.any():
         return 0.0
-    reach = np.ptp(expected[finite].astype(np.float64)) or 1.0
-    difference = np.abs(result[finite].astype(np.float64) - expected[finite].astype(np.float64))
+    values = expected[finite].astype(np.float64)
+    reach, magnitude = np.ptp(values), np.abs(values).max()
+    if reach <= ROUNDING * machine_epsilon(expected.dtype) * magnitude:
+        reach = magnitude or 1.0
+    difference = np.abs(result[finite].astype(np.float64) - values)
     return float(difference.max() / reach)
 
 
