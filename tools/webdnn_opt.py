@@ -67,8 +67,9 @@ class WebDNNOpt(xDSLOptMain):
     def setup_pipeline(self) -> None:
         try:
             super().setup_pipeline()
-        except ValueError as error:  # how xDSL says that a pass is not known
-            raise WebDNNError(str(error), hint="webdnn-opt --help lists all passes") from error
+        except ValueError as error:  # how xDSL says that a pass or an option is not known
+            hint = "webdnn-opt --help lists all passes, docs/architecture.md says what they are for"
+            raise WebDNNError(str(error), where=str(self.args.passes), hint=hint) from error
 
     def _prepared(self, module: ModuleOp) -> ModuleOp:
         if self.args.weights is not None:
