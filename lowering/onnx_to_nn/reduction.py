@@ -89,13 +89,11 @@ def check_extent(node: Node, axis: int, count: int) -> None:
 def arg_reduce(node: Node, b: NNBuilder) -> SSAValue:
     kind = "max" if node.op.op_type == "ArgMax" else "min"
     axis, last = node.axis(), bool(node.int("select_last_index"))
-    kept = [n for d, n in enumerate(node.shape()) if d != axis]
-    if 0 not in kept:
-        check_extent(node, axis, 1)
+    check_extent(node, axis, 1)
     result = b.insert(rd.ArgReduceOp(kind, node[0], axis, last))
     if node.int("keepdims", 1):
         return result
-    return b.reshape(result, kept)
+    return b.reshape(result, [n for d, n in enumerate(node.shape()) if d != axis])
 
 
 def running(
