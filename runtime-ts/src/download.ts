@@ -1,4 +1,4 @@
-import { Checksum, subtle } from "./checksum.js";
+import { Checksum } from "./checksum.js";
 import { ChecksumError, DownloadError, messageOf } from "./errors.js";
 import { isLocalFile, isNode } from "./location.js";
 import type { FileRef } from "./manifest.js";
@@ -18,24 +18,24 @@ export class Downloader {
   readonly #base: URL;
   readonly #fetch: Fetch | undefined;
   readonly #verify: boolean;
-  /** They read what is large, where there are workers and the caller gives no `fetch`; the others start when they are wanted. */
-  readonly #readers: Reader[] = [];
+  /** Reads weights, where there are workers and the caller gives no `fetch`. */
+  readonly #reader: Reader | undefined;
 
   /**
    * @param base the URL of the manifest
    * @param fetch used for all files if given; otherwise the global one, or `node:fs` for local files in Node
-   * @param verify whether to compare SHA-256 sums
+   * @param verify whether to compare checksums
    */
   constructor(base: URL, fetch: Fetch | undefined, verify: boolean) {
     this.#base = base;
     this.#fetch = fetch ?? (isLocalFile(base) ? readLocal : undefined);
     this.#verify = verify;
-    if (!fetch && !isNode && typeof Worker !== "undefined") this.#readers.push(new Reader(verify));
+    if (!fetch && !isNode && typeof Worker !== "undefined") this.#reader = new Reader(verify);
   }
 
-  /** Whether a worker reads what is large. */
+  /** Whether a worker reads weights. */
   get isAside(): boolean {
-    return this.#readers.length > 0;
+    return this.#reader !== undefined;
   }
 
   /** The URL of a file of the package. */
@@ -58,25 +58,20 @@ export class Downloader {
   }
 
   /**
-   * Read a file into memory of exactly its size, and check its sum.
+   * Read a file of weights into memory of exactly its size, and check its sum.
    *
    * @param onBytes told 0 when the file has been asked for, then the size of each piece that has arrived
-   * @param worker which one reads it, where there are any
    */
   async into(
     file: FileRef,
     target: Uint8Array,
     signal: AbortSignal,
     onBytes: (count: number) => void,
-    worker = 0,
   ): Promise<void> {
     const url = this.urlOf(file);
-    if (this.isAside) this.#readers[worker] ??= new Reader(this.#verify);
-    if (await this.#readers[worker]?.into(file, url, target, signal, onBytes)) return;
+    if (await this.#reader?.into(file, url, target, signal, onBytes)) return;
     onBytes(0);
-    const take = this.#taking(file, target, onBytes);
-    await this.#drain(file, await this.open(file, signal), target, take.bytes);
-    await take.check();
+    await this.#drain(file, await this.open(file, signal), target, onBytes);
   }
 
   /** Read a file into memory of its own, and check its sum. */
@@ -86,7 +81,7 @@ export class Downloader {
     onBytes: (count: number) => void,
   ): Promise<Uint8Array<ArrayBuffer>> {
     const target = new Uint8Array(file.bytes);
-    await this.into(file, target, signal, onBytes);
+    await this.#drain(file, await this.open(file, signal), target, onBytes);
     return target;
   }
 
@@ -104,22 +99,15 @@ export class Downloader {
     const copy = response.clone();
     const read = async (): Promise<Uint8Array<ArrayBuffer>> => {
       const target = new Uint8Array(file.bytes);
-      const take = this.#taking(file, target, onBytes);
-      await this.#drain(file, copy, target, take.bytes);
-      await take.check();
+      await this.#drain(file, copy, target, onBytes);
       return target;
     };
     return { response, bytes: read() };
   }
 
-  /** @throws ChecksumError if sums are to be compared and cannot be */
-  ensureCanVerify(): void {
-    if (this.#verify) subtle(this.#base.href);
-  }
-
   /** No more files will be read. */
   close(): void {
-    for (const reader of this.#readers) reader.close();
+    this.#reader?.close();
   }
 
   /** Ask for a file. */
@@ -127,27 +115,15 @@ export class Downloader {
     return request(this.urlOf(file), signal, this.#fetch);
   }
 
-  /** What is done with the bytes of a file that come one after the other into `target`, and at the end. */
-  #taking(file: FileRef, target: Uint8Array, onBytes: (count: number) => void): Taking {
-    const sum = this.#verify ? new Checksum(file, this.urlOf(file), target) : undefined;
-    let filled = 0;
-    return {
-      bytes: async (count) => {
-        filled += count;
-        onBytes(count);
-        await sum?.advance(filled);
-      },
-      check: async () => sum?.check(),
-    };
-  }
-
+  /** Read a response into memory of exactly the file's size, and check its sum. */
   async #drain(
     file: FileRef,
     response: Response,
     target: Uint8Array,
-    onBytes: Taking["bytes"],
+    onBytes: (count: number) => void,
   ): Promise<void> {
     const url = this.urlOf(file);
+    const sum = this.#verify ? new Checksum(file, url, target) : undefined;
     let filled = 0;
     const reader = response.body?.getReader();
     try {
@@ -157,7 +133,8 @@ export class Downloader {
         if (filled + piece.length > target.length) wrongSize(url, "more than", target.length);
         target.set(piece, filled);
         filled += piece.length;
-        await onBytes(piece.length);
+        onBytes(piece.length);
+        sum?.advance(filled);
       }
     } catch (error) {
       reader?.cancel().catch(() => undefined);
@@ -165,12 +142,6 @@ export class Downloader {
       throw new DownloadError(url, messageOf(error), { cause: error });
     }
     if (filled !== target.length) wrongSize(url, `${filled} bytes, not`, target.length);
+    sum?.check();
   }
-}
-
-interface Taking {
-  /** So many bytes more are there. */
-  bytes(count: number): Promise<void>;
-  /** All are there. */
-  check(): Promise<void>;
 }

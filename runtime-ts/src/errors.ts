@@ -5,7 +5,6 @@ export type ErrorCode =
   | "no-backend"
   | "download-failed"
   | "checksum-mismatch"
-  | "checksum-unavailable"
   | "compile-failed"
   | "out-of-memory"
   | "missing-input"
@@ -83,14 +82,13 @@ export class DownloadError extends WebDNNError {
   }
 }
 
-/** A file is not the one that the manifest names (`checksum-mismatch`), or that cannot be found out here
- * (`checksum-unavailable`: `crypto.subtle` exists in secure contexts alone). */
+/** A file is not the one that the manifest names. */
 export class ChecksumError extends WebDNNError {
   override readonly name = "ChecksumError";
   readonly url: string;
 
-  constructor(code: "checksum-mismatch" | "checksum-unavailable", url: string, problem: string) {
-    super(code, `${url}: ${problem}`);
+  constructor(url: string, problem: string) {
+    super("checksum-mismatch", `${url}: ${problem}`);
     this.url = url;
   }
 }

@@ -29,7 +29,7 @@ export interface LoadOptions {
   readonly signal?: AbortSignal;
   /** Reads all files, in place of the global `fetch` (or of `node:fs`). */
   readonly fetch?: Fetch;
-  /** Whether to compare the SHA-256 sum of each file with the manifest's. Default: yes. */
+  /** Whether to compare the checksum of each file with the manifest's. Default: yes. */
   readonly verify?: boolean;
   /**
    * Whether to wait for all weights. Default: yes. If not, a model for wasm is there as soon as its code is, and its first run
@@ -90,7 +90,6 @@ async function loadWith(
   options: LoadOptions,
 ): Promise<{ model: Model; backend: Backend }> {
   const { signal, threads, complete = true } = options;
-  downloader.ensureCanVerify();
   const opening = new Cancellation(signal);
   const manifest = parseManifest(await opening.run(() => downloader.json(opening.signal)));
   const failures: BackendFailure[] = [];

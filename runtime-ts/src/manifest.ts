@@ -29,10 +29,8 @@ export interface TensorInfo {
 export interface FileRef {
   readonly file: string;
   readonly bytes: number;
-  /** Lower-case hexadecimal: the SHA-256 sum of the file or, with `piece`, of the SHA-256 sums of its pieces in a row. */
-  readonly sha256: string;
-  /** Bytes of a piece; the last one may be shorter. */
-  readonly piece?: number;
+  /** Its XXH32 (seed 0), in eight lower-case hexadecimal digits. */
+  readonly xxh32: string;
 }
 
 /** A range of bytes. */
@@ -150,7 +148,7 @@ export type BackendName = "webgpu" | "wasm";
 /** `model.json`. */
 export interface Manifest {
   readonly format: "webdnn-package";
-  readonly version: 2;
+  readonly version: 3;
   readonly generator: string;
   readonly name: string;
   readonly inputs: readonly TensorInfo[];

@@ -21,7 +21,7 @@ import { storageBytes, storageFits } from "./webgpu/storage.js";
 
 /** Relative, with forward slashes, and never out of the package's folder. */
 const FILE = /^(?!\.\.?(\/|$))[\w.-]+(\/(?!\.\.?(\/|$))[\w.-]+)*$/;
-const SHA256 = /^[0-9a-f]{64}$/;
+const XXH32 = /^[0-9a-f]{8}$/;
 /** Linear memory of wasm32 is at most 4 GiB. */
 const MAX_PAGES = 65536;
 const PAGE = 65536;
@@ -30,8 +30,7 @@ const size = integer(0);
 const fileFields = {
   file: text(FILE, "a relative path inside the package"),
   bytes: size,
-  sha256: text(SHA256, "64 lower-case hexadecimal digits"),
-  piece: { optional: integer(1) },
+  xxh32: text(XXH32, "8 lower-case hexadecimal digits"),
 };
 const file = object<FileRef>(fileFields);
 const rangeFields = { offset: size, bytes: size };
@@ -124,7 +123,7 @@ const webgpu = object<WebGpuSection>({
 
 const manifestForm = object<Manifest>({
   format: oneOf("webdnn-package"),
-  version: oneOf(2),
+  version: oneOf(3),
   generator: text(),
   name: text(),
   inputs: list(tensor),

@@ -48,8 +48,7 @@ export class Reader {
     signal: AbortSignal,
     onBytes: (count: number) => void,
   ): Promise<boolean> {
-    // A file without pieces would be in the worker as a whole.
-    if (signal.aborted || file.piece === undefined) return false;
+    if (signal.aborted) return false;
     const worker = this.#worker ?? this.#start();
     if (!worker) return false;
     const id = this.#nextId++;
@@ -60,7 +59,7 @@ export class Reader {
       return await new Promise((resolve, reject) => {
         this.#jobs.set(id, { file, url, target, onBytes, filled: 0, resolve, reject });
         const shared = target.buffer instanceof ArrayBuffer ? undefined : target;
-        worker.post({ kind: "read", id, url, file, verify: this.#verify, target: shared });
+        worker.post({ kind: "read", id, url, verify: this.#verify, target: shared });
       });
     } finally {
       signal.removeEventListener("abort", stop);

@@ -1,14 +1,12 @@
 /** What a worker does that reads and checks files; see `reader.ts` for the page's part. */
 import { messageOf } from "./errors.js";
-import type { FileRef } from "./manifest.js";
-import { PieceSums } from "./piece_sums.js";
+import { Xxh32 } from "./xxh32.js";
 
 /** A file to read. */
 export interface ReadRequest {
   readonly kind: "read";
   readonly id: number;
   readonly url: string;
-  readonly file: FileRef;
   readonly verify: boolean;
   /** Where it goes, if the worker can write there. */
   readonly target: Uint8Array | undefined;
@@ -46,17 +44,22 @@ export type FromReader =
 /** The most buffers, of a piece of a file each, that are under way: as much as arrives while the page is busy for a while. */
 const BUFFERS = 48;
 
+/** The bytes of a piece: what fits in a cache of the second level, to be summed and copied there. */
+const PIECE = 2 ** 19;
+
 /** Reads files one after the other, in the order in which it is told of them, because the first ones are wanted first. */
 export class FileReading {
   readonly #post: (message: FromReader, transfer: ArrayBuffer[]) => void;
+  readonly #piece: number;
   readonly #free: ArrayBuffer[] = [];
   readonly #waiting: ((buffer: ArrayBuffer) => void)[] = [];
   #made = 0;
   /** Settles when the files asked for so far have been read. */
   #read: Promise<void> = Promise.resolve();
 
-  constructor(post: (message: FromReader, transfer: ArrayBuffer[]) => void) {
+  constructor(post: (message: FromReader, transfer: ArrayBuffer[]) => void, piece = PIECE) {
     this.#post = post;
+    this.#piece = piece;
   }
 
   /** Do what the page says. */
@@ -72,10 +75,7 @@ export class FileReading {
     }
   }
 
-  async #serve(
-    { id, file, verify, target }: ReadRequest,
-    response: Promise<Response>,
-  ): Promise<void> {
+  async #serve({ id, verify, target }: ReadRequest, response: Promise<Response>): Promise<void> {
     try {
       const { ok, status, statusText, body } = await response;
       if (ok) {
@@ -84,9 +84,9 @@ export class FileReading {
           this.#post({ kind: "unable", id }, []);
           return;
         }
-        const sums = verify ? new PieceSums(true) : undefined;
-        await this.#pass(id, filling(reader), file.piece as number, sums, target);
-        this.#post({ kind: "read", id, sum: await sums?.sum() }, []);
+        const sum = verify ? new Xxh32() : undefined;
+        await this.#pass(id, filling(reader), sum, target);
+        this.#post({ kind: "read", id, sum: sum?.digest() }, []);
       } else {
         this.#post({ kind: "unread", id, problem: statusText, status }, []);
       }
@@ -98,18 +98,17 @@ export class FileReading {
   async #pass(
     id: number,
     fill: Fill,
-    size: number,
-    sums: PieceSums | undefined,
+    sum: Xxh32 | undefined,
     target: ReadRequest["target"],
   ): Promise<void> {
     for (let total = 0; ; ) {
-      const { buffer, filled: bytes } = await fill(await this.#take(size), size);
+      const { buffer, filled: bytes } = await fill(await this.#take());
       if (bytes === 0) {
         this.#give(buffer);
         return;
       }
       const piece = new Uint8Array(buffer, 0, bytes);
-      const summed = sums?.add(piece);
+      sum?.add(piece);
       if (!target) {
         this.#post({ kind: "piece", id, bytes, buffer }, [buffer]);
       } else {
@@ -119,19 +118,18 @@ export class FileReading {
         this.#post({ kind: "piece", id, bytes }, []);
       }
       total += bytes;
-      await summed;
     }
   }
 
-  /** A buffer of at least so many bytes, as soon as there is one. */
-  async #take(bytes: number): Promise<ArrayBuffer> {
-    let buffer = this.#free.pop();
-    if (!buffer && this.#made < BUFFERS) {
+  /** A buffer for a piece, as soon as there is one. */
+  async #take(): Promise<ArrayBuffer> {
+    const free = this.#free.pop();
+    if (free) return free;
+    if (this.#made < BUFFERS) {
       this.#made++;
-      buffer = new ArrayBuffer(bytes);
+      return new ArrayBuffer(this.#piece);
     }
-    buffer ??= await new Promise<ArrayBuffer>((resolve) => this.#waiting.push(resolve));
-    return buffer.byteLength < bytes ? new ArrayBuffer(bytes) : buffer;
+    return new Promise<ArrayBuffer>((resolve) => this.#waiting.push(resolve));
   }
 
   #give(buffer: ArrayBuffer): void {
@@ -149,19 +147,16 @@ function readerOf(body: Response["body"]): ReadableStreamBYOBReader | undefined 
   }
 }
 
-/** Reads on into a buffer until `bytes` are there or there are no more; says what has become of the buffer. */
-type Fill = (
-  buffer: ArrayBuffer,
-  bytes: number,
-) => Promise<{ buffer: ArrayBuffer; filled: number }>;
+/** Reads on until a buffer is full or there is no more; says what has become of the buffer. */
+type Fill = (buffer: ArrayBuffer) => Promise<{ buffer: ArrayBuffer; filled: number }>;
 
 function filling(reader: ReadableStreamBYOBReader): Fill {
   let isOver = false;
-  return async (given, bytes) => {
+  return async (given) => {
     let buffer = given;
     let filled = 0;
-    while (filled < bytes && !isOver) {
-      const { done, value } = await reader.read(new Uint8Array(buffer, filled, bytes - filled));
+    while (filled < buffer.byteLength && !isOver) {
+      const { done, value } = await reader.read(new Uint8Array(buffer, filled));
       isOver = done;
       if (!value) break;
       buffer = value.buffer as ArrayBuffer;

@@ -37,5 +37,5 @@ export function refused(url: string, status: number, text: string): never {
 
 /** @throws ChecksumError */
 export function wrongSize(url: string, found: string, expected: number): never {
-  throw new ChecksumError("checksum-mismatch", url, `has ${found} ${expected} bytes`);
+  throw new ChecksumError(url, `has ${found} ${expected} bytes`);
 }

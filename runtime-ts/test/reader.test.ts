@@ -1,12 +1,13 @@
-import { createHash } from "node:crypto";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 import { ChecksumError, DownloadError } from "../src/index.js";
 import { Reader } from "../src/reader.js";
 import { FileReading, type FromReader, type ToReader } from "../src/reading.js";
 import type { Thread } from "../src/wasm/thread.js";
-import { rejection } from "./helpers.js";
+import { rejection, xxh32 } from "./helpers.js";
 
 const fake = vi.hoisted(() => ({
+  /** The bytes of a piece. */
+  piece: 256,
   /** What goes wrong with the next worker. */
   trouble: "" as "" | "refused" | "missing",
   started: 0,
@@ -23,7 +24,7 @@ vi.mock("../src/wasm/thread.js", () => ({
     const reading = new FileReading((message, transfer) => {
       const sent = structuredClone(message, { transfer });
       later(() => onMessage(sent));
-    });
+    }, fake.piece);
     const isMissing = fake.trouble === "missing";
     if (isMissing) later(() => onLoss("404"));
     const thread: Thread<ToReader> = {
@@ -41,12 +42,8 @@ vi.mock("../src/wasm/thread.js", () => ({
   },
 }));
 
-const PIECE = 256;
-const sha256 = (content: Uint8Array): Buffer => createHash("sha256").update(content).digest();
 const content = Uint8Array.from({ length: 1000 }, (_, i) => (i * 7) & 255);
-const sums = [0, 256, 512, 768].map((at) => sha256(content.subarray(at, at + PIECE)));
-const sha = sha256(Buffer.concat(sums)).toString("hex");
-const FILE = { file: "f", bytes: content.length, sha256: sha, piece: PIECE };
+const FILE = { file: "f", bytes: content.length, xxh32: xxh32(content) };
 const never = new AbortController().signal;
 
 /** Serve this body in chunks of 100 bytes. */
@@ -104,7 +101,7 @@ test.each([
 );
 
 test("many more pieces than buffers", async () => {
-  const large = new Uint8Array(PIECE * 200).fill(3);
+  const large = new Uint8Array(fake.piece * 200).fill(3);
   serve(large);
   const target = new Uint8Array(large.length);
   const file = { ...FILE, bytes: large.length };
@@ -157,7 +154,7 @@ test("a file that cannot be had does not hold up the next one", async () => {
 test.each([
   ["shorter", content.subarray(0, 900), 200, ChecksumError, "has 900 bytes, not 1000 bytes"],
   ["longer", new Uint8Array(1300), 200, ChecksumError, "has more than 1000 bytes"],
-  ["another one", new Uint8Array(1000), 200, ChecksumError, "its SHA-256 is"],
+  ["another one", new Uint8Array(1000), 200, ChecksumError, "its XXH32 is"],
   ["missing", content, 404, DownloadError, "f: the server answered 404 so it is"],
 ] as const)("a file that is %s is an error", async (_, body, status, kind, message) => {
   for (const buffer of [new ArrayBuffer(1000), new SharedArrayBuffer(1000)]) {
@@ -212,10 +209,8 @@ test.each(["refused", "missing"] as const)(
   },
 );
 
-test("so does a body that cannot be read into a buffer, and a file without pieces", async () => {
+test("so does a body that cannot be read into a buffer", async () => {
   vi.stubGlobal("fetch", async () => ({ ok: true, body: new ReadableStream() }));
   const reader = new Reader(true);
-  const { piece: _, ...whole } = FILE;
-  expect(await reader.into(whole, "f", new Uint8Array(1000), never, () => undefined)).toBe(false);
   expect(await reader.into(FILE, "f", new Uint8Array(1000), never, () => undefined)).toBe(false);
 });

@@ -159,7 +159,7 @@ test("weights that are missing, not whole, too long or wrong are errors", async 
     const cases = {
       "has 100 bytes, not": (/** @type {Uint8Array} */ content) => content.slice(0, 100),
       "has more than": (/** @type {Uint8Array} */ content) => new Uint8Array(content.length + 1),
-      "its SHA-256 is": (/** @type {Uint8Array} */ content) => content.slice().fill(1),
+      "its XXH32 is": (/** @type {Uint8Array} */ content) => content.slice().fill(1),
     };
     for (const [problem, change] of Object.entries(cases)) {
       const wrong = await result((files, content) => files.set(shard, change(content)));

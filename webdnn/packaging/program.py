@@ -14,7 +14,7 @@ from webdnn.dialects import plan
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.locations import location_names
 from webdnn.lowering.kernels.cost import KernelCost
-from webdnn.package import PIECE_BYTES, SHARD_BYTES, describe_file
+from webdnn.package import SHARD_BYTES, describe_file
 from webdnn.stages import Target
 
 Files = dict[str, bytes | memoryview]
@@ -129,7 +129,7 @@ def write_shards(image: memoryview, folder: str, files: Files) -> list[dict[str,
     for number, start in enumerate(range(0, len(image), SHARD_BYTES)):
         name = f"{folder}/weights-{number}.bin"
         files[name] = image[start : start + SHARD_BYTES]
-        entries.append(describe_file(name, files[name], PIECE_BYTES))
+        entries.append(describe_file(name, files[name]))
     return entries
 
 

@@ -3,9 +3,6 @@ import { parallel } from "../cancel.js";
 import { AbortedError } from "../errors.js";
 import type { WasmSection } from "../manifest.js";
 
-/** Two workers read more bytes than this, where they can write them to their place; of less, one is not behind the network. */
-const LARGE = 2 ** 27;
-
 /** Someone who waits for the first `bytes` of the weights. */
 interface Waiter {
   readonly bytes: number;
@@ -84,8 +81,6 @@ export class Arrivals {
     if (signal.aborted) abort();
     signal.addEventListener("abort", abort);
     let end = weights.offset;
-    const isLarge = weights.bytes > LARGE && !(memory.buffer instanceof ArrayBuffer);
-    const workers = isLarge ? 2 : 1;
     const tasks = weights.shards.map((shard, i) => {
       const target = new Uint8Array(memory.buffer, end, shard.bytes);
       end += shard.bytes;
@@ -94,11 +89,11 @@ export class Arrivals {
         this.#arrived(i, count);
         onBytes(count);
       };
-      return () => downloader.into(shard, target, this.#cancel.signal, tell, i % workers);
+      return () => downloader.into(shard, target, this.#cancel.signal, tell);
     });
     try {
-      // Each worker reads one shard while it asks for the next; no more, because the first ones are wanted first.
-      await parallel(tasks, workers + 1);
+      // One is read while the next is asked for; no more, because the first ones are wanted first.
+      await parallel(tasks, 2);
       if (this.#failure) return;
       this.#isComplete = true;
       for (const waiter of this.#waiters.splice(0)) waiter.resolve();

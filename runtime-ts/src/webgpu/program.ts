@@ -41,7 +41,8 @@ export function weightTasks(
     const begin = end;
     end += shard.bytes;
     return async () => {
-      const bytes = await downloader.bytes(shard, signal, onBytes);
+      const bytes = new Uint8Array(shard.bytes);
+      await downloader.into(shard, bytes, signal, onBytes);
       for (const [i, buffer] of section.buffers.entries()) {
         if (buffer.kind === "weights")
           upload(device, buffers[i] as GPUBuffer, buffer, begin, bytes);
