@@ -14,11 +14,27 @@ from .prepare import Network, prepare
 
 @dataclass(frozen=True)
 class Peer:
-    """`adapter` is the file in `page/runtimes`; `package` the npm package whose version is told, if it is one."""
+    """A runtime.
+
+    Attributes:
+        adapter: the file in `page/runtimes`
+        package: the npm package whose version is told, if it is one
+        modules: what the adapter imports, and `scripts` what it loads; `{backend}` is the back end's name. The head of a
+            page that starts fast names them, as bundlers do: they are asked for at once, not one for another
+    """
 
     name: str
     adapter: str
     package: str = ""
+    modules: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
+
+    def preloads(self, backend: str) -> list[dict[str, str]]:
+        """The attributes of the `link` elements that a page has for this runtime."""
+        modules = ("/page/case.js", f"/page/runtimes/{self.adapter}", *self.modules)
+        links = [{"rel": "modulepreload", "href": module} for module in modules]
+        links += [{"rel": "preload", "as": "script", "href": script} for script in self.scripts]
+        return [{**link, "href": link["href"].format(backend=backend)} for link in links]
 
     def version(self) -> str:
         if not self.package:
@@ -32,10 +48,24 @@ FLOATS = "webdnn-float"
 PEERS: dict[str, Peer] = {
     peer.name: peer
     for peer in (
-        Peer("webdnn", "webdnn.js"),
-        Peer(FLOATS, "webdnn.js"),
-        Peer("onnxruntime-web", "onnxruntime.js", "onnxruntime-web"),
-        Peer("tfjs", "tfjs.js", "@tensorflow/tfjs-core"),
+        Peer("webdnn", "webdnn.js", modules=("/webdnn/index.js",)),
+        Peer(FLOATS, "webdnn.js", modules=("/webdnn/index.js",)),
+        Peer(
+            "onnxruntime-web",
+            "onnxruntime.js",
+            "onnxruntime-web",
+            modules=("/ort/ort.{backend}.bundle.min.mjs",),
+        ),
+        Peer(
+            "tfjs",
+            "tfjs.js",
+            "@tensorflow/tfjs-core",
+            modules=("/page/tfjs_program.js",),
+            scripts=(
+                "/tfjs-core/tf-core.min.js",
+                "/tfjs-backend-{backend}/tf-backend-{backend}.min.js",
+            ),
+        ),
     )
 }
 
@@ -116,6 +146,7 @@ def browser_job(
         {
             "name": name,
             "module": f"/page/runtimes/{PEERS[name].adapter}",
+            "preloads": PEERS[name].preloads(setting.backend),
             "backend": setting.backend,
             "threads": setting.threads,
             "url": {**url, "webdnn": "/package-float"} if name == FLOATS else url,
