@@ -19,8 +19,8 @@ class Peer:
     Attributes:
         adapter: the file in `page/runtimes`
         package: the npm package whose version is told, if it is one
-        modules: what the adapter imports, and `scripts` what it loads; `{backend}` is the back end's name. The head of a
-            page that starts fast names them, as bundlers do: they are asked for at once, not one for another
+        modules: what the adapter imports, and `scripts` what it loads; `{backend}` is the back end's name. The head of
+            a page that starts fast names them, as bundlers do: they are asked for at once, not one for another
     """
 
     name: str
