@@ -70,6 +70,9 @@ ARENA_BOUND = "arena_bound"
 """Attribute of a `plan.program`: the most bytes that are alive at one step, which no arena can be smaller than."""
 PREPARED_BUFFERS = "prepared_buffers"
 """Attribute of a `plan.program`: the bytes of each buffer for what is computed at load and kept."""
+FIRST_RUN_LIMIT = "first_run_limit"
+"""Attribute of a `plan.program` with launches `first_run`: how many launches at load may have run when they begin,
+because they overwrite what the later ones give."""
 WEIGHT_BYTES = "weight_bytes"
 """Attribute of a `plan.program`: the bytes of all weights together."""
 PACKED_BYTES = "packed_bytes"
@@ -285,24 +288,33 @@ class LaunchIntoOp(IRDLOperation):
     """Run a lowered kernel: inputs first, outputs last.
 
     Those that run `at_load` come before all others; its value is the number of the first launch of a run that needs
-    what they give (counted from the first one that is not at load).
+    what they give (counted from the first one that is not at load). Those for a `first_run` come after all others: in a
+    run that begins before the launches at load, all that have the same value stand for the launch of a run with that
+    number. They leave nothing behind that another launch could use.
     """
 
     name = "plan.launch_into"
     kernel = prop_def(FlatSymbolRefAttrConstr)
     at_load = opt_prop_def(IntegerAttr)
+    first_run = opt_prop_def(IntegerAttr)
     irdl_options = (ParsePropInAttrDict(),)
     arguments = var_operand_def(MemRefType)
     assembly_format = "$kernel `(` $arguments `)` attr-dict `:` type($arguments)"
 
     def __init__(
-        self, kernel: str, arguments: Sequence[SSAValue], *, at_load: int | None = None
+        self,
+        kernel: str,
+        arguments: Sequence[SSAValue],
+        *,
+        at_load: int | None = None,
+        first_run: int | None = None,
     ) -> None:
         super().__init__(
             operands=[arguments],
             properties={
                 "kernel": SymbolRefAttr(kernel),
                 "at_load": None if at_load is None else IntegerAttr(at_load, i64),
+                "first_run": None if first_run is None else IntegerAttr(first_run, i64),
             },
         )
 

@@ -13,6 +13,7 @@ from xdsl.universe import Universe
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.lowering.kernels.apply_schedules import ApplySchedules, ApplyScheduleTable
+from webdnn.lowering.kernels.defer_launches_at_load import DeferLaunchesAtLoad
 from webdnn.lowering.kernels.launch_at_load import LaunchAtLoad
 from webdnn.lowering.kernels.outline import OutlineKernels
 from webdnn.lowering.kernels.overwrite_operands import OverwriteOperands
@@ -86,11 +87,15 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
 
 
 def _loops(target: Target) -> Sequence[ModulePass]:
+    plan = (LaunchAtLoad(), PlanMemory(target=target))
     if target == "wasm":
-        lower = (LowerKernelsToCPULoopsPass(), DistributeParallelLoops())
-    else:
-        lower = (LowerKernelsToGPULoopsPass(),)
-    return (*lower, LaunchAtLoad(), PlanMemory(target=target))
+        return (
+            LowerKernelsToCPULoopsPass(),
+            DistributeParallelLoops(),
+            *plan,
+            DeferLaunchesAtLoad(),
+        )
+    return (LowerKernelsToGPULoopsPass(), *plan)
 
 
 def _target(target: Target) -> Sequence[ModulePass]:
@@ -146,6 +151,7 @@ OPTIONAL_PASSES: tuple[str, ...] = (
     "pack-weights",
     "place-parts",
     "overwrite-operands",
+    "defer-launches-at-load",
 )
 """Passes without which a model is still compiled, only to something slower."""
 

@@ -56,6 +56,7 @@ _PASSES: dict[str, str] = {
     "lower-kernels-to-gpu-loops": "webdnn.lowering.loops_gpu.lower:LowerKernelsToGPULoopsPass",
     "launch-at-load": "webdnn.lowering.kernels.launch_at_load:LaunchAtLoad",
     "plan-memory": "webdnn.lowering.kernels.plan_memory:PlanMemory",
+    "defer-launches-at-load": "webdnn.lowering.kernels.defer_launches_at_load:DeferLaunchesAtLoad",
     "lower-plan-to-llvm": "webdnn.lowering.target_wasm.plan_to_llvm:LowerPlanToLLVM",
     "lower-kernels-to-llvm": "webdnn.lowering.target_wasm.kernels_to_llvm:LowerKernelsToLLVM",
     "expand-half": "webdnn.lowering.target_wasm.expand_half:ExpandHalf",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-IMPORT, EXPORT, DATA = 2, 7, 11
+IMPORT, EXPORT, CODE, DATA = 2, 7, 10, 11
 _KINDS = ("func", "table", "memory", "global", "tag")
 
 
@@ -55,6 +55,11 @@ def sections(module: bytes) -> Iterator[tuple[int, bytes]]:
     while reader.position < len(module):
         number = reader.byte()
         yield number, reader.take(reader.unsigned())
+
+
+def code_bytes(module: bytes) -> int:
+    """The size of the code of all functions together."""
+    return sum(len(content) for number, content in sections(module) if number == CODE)
 
 
 def imports(module: bytes) -> list[tuple[str, str, str]]:

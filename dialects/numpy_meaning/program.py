@@ -21,7 +21,11 @@ from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, strings_of
 
 
 def run_module(
-    module: ModuleOp, weights: Mapping[str, Array], inputs: Mapping[str, Array]
+    module: ModuleOp,
+    weights: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    *,
+    is_first: bool = False,
 ) -> dict[str, Array]:
     """Run a module of any stage in numpy.
 
@@ -29,13 +33,16 @@ def run_module(
         module: the host program and all that it needs.
         weights: what the handles of `onnx.weight` and `nn.weight` name.
         inputs: an array for each of the model's inputs, by name.
+        is_first: whether launches `first_run` of a `plan.program` stand for those at load.
 
     Returns:
         An array for each of the model's outputs, by name, in the type and shape of the host program's results.
     """
     program = next((op for op in module.ops if isinstance(op, plan.ProgramOp)), None)
     if program is not None:
-        return _Planned(module, program, _shipped_weights(module, weights)).run(inputs)
+        return _Planned(module, program, _shipped_weights(module, weights)).run(
+            inputs, is_first=is_first
+        )
     main = _function(module, plan.ENTRY)
     assert main is not None
     names = strings_of(main, INPUT_NAMES)
@@ -119,20 +126,24 @@ class _Planned:
         raw = buffers[slice.buffer.value.data][start : start + count * dtype.itemsize]
         return raw.view(dtype)
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], *, is_first: bool) -> dict[str, Array]:
         ops = list(self.program.body.block.ops)
         binds = [op for op in ops if isinstance(op, plan.BindOp)]
         launches = [op for op in ops if isinstance(op, plan.LaunchIntoOp)]
+        standing_in: dict[int, list[plan.LaunchIntoOp]] = {}
         for launch in launches:
-            if launch.at_load is not None:
+            if launch.first_run is not None and is_first:
+                standing_in.setdefault(launch.first_run.value.data, []).append(launch)
+            elif launch.at_load is not None and not is_first:
                 self.launch(launch)
         for bind in binds:
             if bind.role.data == "input":
                 memory = self.memory(bind.slice)
                 memory[:] = inputs[bind.tensor_name.data].reshape(-1).view(memory.dtype)
-        for launch in launches:
-            if launch.at_load is None:
-                self.launch(launch)
+        of_a_run = [op for op in launches if op.at_load is None and op.first_run is None]
+        for number, launch in enumerate(of_a_run):
+            for op in standing_in.get(number, [launch]):
+                self.launch(op)
         outputs: dict[str, Array] = {}
         for bind in binds:
             if bind.role.data == "output":

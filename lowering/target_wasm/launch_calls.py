@@ -20,10 +20,14 @@ PREPARE = "prepare"
 
 @dataclass(frozen=True)
 class KernelWork:
-    """How the work of a kernel is measured (see `kernel.func`)."""
+    """How the work of a kernel is measured (see `kernel.func`).
+
+    `code_bytes`: of its code in a module, or None where it has not been compiled yet.
+    """
 
     work: int
     grain: int
+    code_bytes: int | None = None
 
     @staticmethod
     def of(func: kernel.FuncOp) -> KernelWork | None:
@@ -55,6 +59,11 @@ def count_at_load(launches: Sequence[plan.LaunchIntoOp]) -> int:
     return sum(op.at_load is not None for op in launches)
 
 
+def count_of_first_run(launches: Sequence[plan.LaunchIntoOp]) -> int:
+    """How many launches, the last ones, stand for others in a first run."""
+    return sum(op.first_run is not None for op in launches)
+
+
 def function(
     name: str, arguments: int, emitter: Emitter, *, exported: bool = True, returns: bool = False
 ) -> llvm.FuncOp:
@@ -71,7 +80,7 @@ def function(
 def run_functions(launches: Sequence[plan.LaunchIntoOp]) -> list[llvm.FuncOp]:
     """`run()`, and `prepare()` where there are launches at load: calls of `run_range`."""
     first = count_at_load(launches)
-    run = _run(RUN, first, len(launches))
+    run = _run(RUN, first, len(launches) - count_of_first_run(launches))
     return [_run(PREPARE, 0, first), run] if first else [run]
 
 

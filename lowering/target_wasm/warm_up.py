@@ -2,25 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from math import ceil
 
 from xdsl.dialects import llvm
 from xdsl.dialects.builtin import i32
 
 from webdnn.dialects import plan
 from webdnn.lowering.target_wasm.emitter import Emitter
-from webdnn.lowering.target_wasm.launch_calls import Works, call, function, kernel_of
+from webdnn.lowering.target_wasm.launch_calls import (
+    KernelWork,
+    Works,
+    call,
+    count_at_load,
+    function,
+    kernel_of,
+)
 from webdnn.lowering.target_wasm.layout import MemoryLayout
 
 WARM_UP = "warm_up"
 
 EMPTY_CALLS = 10_000
-"""How often `warm_up` calls a kernel.
+"""How often `warm_up` calls a kernel at most: they take some 20 nanoseconds each."""
 
-V8 optimises a function when about 13 million bytes of the machine code that it made in haste have been run, and an
-empty call counts for all of the function's code: of 1.3 KB and more, so many calls are enough. They take some 20
-nanoseconds each. Smaller functions get there by themselves soon.
-"""
+LEAST_WORK = 3_000_000
+"""Kernels that do less in a run (in units of `KernelWork.work`) are not worth the calls, which would take longer than
+what is done in haste."""
+
+TIERING_BUDGET = 13_000_000
+"""V8 optimises a function when about so many bytes of the machine code that it made in haste have been run. An empty
+call counts for all of the function's code."""
+
+HASTY_BYTES = 1.7
+"""Bytes of machine code that V8 makes in haste of one byte of a kernel's object file, at least: with 1.8 all are
+optimised that are with more calls, with 2.2 half of them (`--trace-wasm-compilation-times`)."""
+
+
+def empty_calls(work: KernelWork) -> int:
+    """How many empty calls let V8 optimise a kernel. Small ones would need more; they get there by themselves soon."""
+    if work.code_bytes is None:
+        return EMPTY_CALLS
+    return min(EMPTY_CALLS, ceil(TIERING_BUDGET / (HASTY_BYTES * max(work.code_bytes, 1))))
+
+
+def _worth_it(launches: Sequence[plan.LaunchIntoOp], works: Works) -> Iterable[plan.LaunchIntoOp]:
+    """A launch of each kernel with enough work, in the order of a first run: what comes first is optimised first."""
+    work: Counter[str] = Counter()
+    first: dict[str, tuple[int, plan.LaunchIntoOp]] = {}
+    begin = count_at_load(launches)
+    for number, launch in enumerate(launches, -begin):
+        name = kernel_of(launch)
+        if launch.first_run is not None or name not in works:
+            continue
+        work[name] += works[name].work
+        when = number if launch.at_load is None else launch.at_load.value.data
+        if name not in first or when < first[name][0]:
+            first[name] = when, launch
+    for name, (_, launch) in sorted(first.items(), key=lambda item: item[1][0]):
+        if work[name] >= LEAST_WORK:
+            yield launch
 
 
 def warm_up_function(
@@ -35,18 +76,14 @@ def warm_up_function(
     """
     emitter = Emitter({}, relaxed=False)
     nothing = emitter.int(0)
-    seen: set[str] = set()
-    for launch in launches:
+    for launch in _worth_it(launches, works):
         name = kernel_of(launch)
-        if name in seen or name not in works:
-            continue
-        seen.add(name)
         again, after = emitter.new_block([i32]), emitter.new_block()
         emitter.branch(again, [nothing])
         emitter.block = again
         call(emitter, launch, layout, (nothing, nothing))
         following = emitter.binary(llvm.AddOp, again.args[0], emitter.int(1))
-        more = emitter.icmp("ult", following, emitter.int(EMPTY_CALLS))
+        more = emitter.icmp("ult", following, emitter.int(empty_calls(works[name])))
         emitter.cond_branch(more, again, [following], after, [])
         emitter.block = after
     emitter.block.add_op(llvm.ReturnOp())

@@ -46,6 +46,8 @@ export interface WasmLaunch {
   readonly weights?: number;
   /** Of a launch at load: the first launch of a run that needs it, counted from the first one that is not at load. */
   readonly before?: number;
+  /** Of a launch of `firstRun`: the launch of a run for which it stands, counted likewise. */
+  readonly instead?: number;
   /** The ONNX nodes that the kernel computes. */
   readonly label: readonly string[];
 }
@@ -83,6 +85,16 @@ export interface WasmSection {
   readonly launches: readonly WasmLaunch[];
   /** How many of the launches, the first ones, run once at load (by the export `prepare`); none where it is left out. */
   readonly prepare?: number;
+  /** For a first run that begins before the launches at load. */
+  readonly firstRun?: WasmFirstRun;
+}
+
+/** Launches that stand for launches of a run and for those at load that these need; they are numbered after all others. */
+export interface WasmFirstRun {
+  /** How many launches at load may have run before: those here overwrite what the later ones give. */
+  readonly limit: number;
+  /** Those with the same `instead` follow each other, and stand for that launch together. */
+  readonly launches: readonly WasmLaunch[];
 }
 
 /** A GPU buffer: a part of the weights (`offset` counts in all weights), an arena buffer, or one for what is computed at load. */

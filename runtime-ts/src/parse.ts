@@ -11,6 +11,7 @@ import type {
   GpuTensor,
   Manifest,
   TensorInfo,
+  WasmFirstRun,
   WasmLaunch,
   WasmModule,
   WasmSection,
@@ -42,6 +43,13 @@ const tensor = object<TensorInfo>({
   dtype: oneOf(...DTYPES),
   shape: list(size),
 });
+const wasmLaunch = object<WasmLaunch>({
+  kernel: text(),
+  label,
+  weights: { optional: size },
+  before: { optional: size },
+  instead: { optional: size },
+});
 
 const wasm = object<WasmSection>({
   modules: list(object<WasmModule>({ ...fileFields, features: list(text()) })),
@@ -63,15 +71,9 @@ const wasm = object<WasmSection>({
   prepared: { optional: range },
   inputs: list(range),
   outputs: list(range),
-  launches: list(
-    object<WasmLaunch>({
-      kernel: text(),
-      label,
-      weights: { optional: size },
-      before: { optional: size },
-    }),
-  ),
+  launches: list(wasmLaunch),
   prepare: { optional: size },
+  firstRun: { optional: object<WasmFirstRun>({ limit: size, launches: list(wasmLaunch) }) },
 });
 
 const weightsBuffer = object<Extract<GpuBuffer, { kind: "weights" }>>({
@@ -203,6 +205,7 @@ function checkWasm(manifest: Manifest, section: WasmSection): void {
   inMemory(section.arena, `${at}.arena`);
   if (section.prepared) inMemory(section.prepared, `${at}.prepared`);
   preparesItsOwn(section, at);
+  checkFirstRun(section, at);
   sumsUp(section.weights.shards, section.weights.bytes, `${at}.weights`);
   eachTensor(manifest, section, at, (t, place, path) => {
     inMemory(place, path);
@@ -211,6 +214,21 @@ function checkWasm(manifest: Manifest, section: WasmSection): void {
     ensure(place.bytes >= bytes, path, `has ${place.bytes} bytes, but "${t.name}" needs ${bytes}`);
     ensure(place.offset % element === 0, path, `is not aligned to ${element} bytes`);
   });
+}
+
+/** Launches that are left for later have others in their place. */
+function checkFirstRun({ launches, prepare = 0, firstRun }: WasmSection, at: string): void {
+  if (!firstRun) return;
+  const ofARun = launches.length - prepare;
+  let last = 0;
+  for (const [i, { instead = ofARun }] of firstRun.launches.entries()) {
+    const path = `${at}.firstRun.launches[${i}].instead`;
+    ensure(instead >= last && instead < ofARun, path, "is not that of a run's next launch");
+    last = instead;
+  }
+  const numbers = new Set(firstRun.launches.map((launch) => launch.instead));
+  for (const [i, { before }] of launches.slice(0, prepare).entries())
+    ensure(numbers.has(before), `${at}.launches[${i}].before`, "is of none in firstRun");
 }
 
 function checkWebGpu(manifest: Manifest, section: WebGpuSection): void {

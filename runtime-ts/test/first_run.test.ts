@@ -84,6 +84,84 @@ test("a first run begins with the weights that are there", async () => {
   expect(launches).toEqual([0, 1, 2, 1, 2]);
 });
 
+/** A model that can defer its launch at load, loaded while all of its weights are held back. */
+async function deferring(options: { complete?: boolean } = {}) {
+  const { made, fetch } = await served({ prepare: true, firstRun: true });
+  let release = (): void => {};
+  const gate = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const held: Fetch = async (url, init) => {
+    if (url.endsWith(".bin")) await gate;
+    return fetch(url, init);
+  };
+  const loading = load(BASE, { backends: ["wasm"], complete: false, fetch: held, ...options });
+  if (options.complete) release();
+  return { model: await loading, made, release };
+}
+
+test("a first run that comes before the launches at load leaves them for later", async () => {
+  const launches = watchLaunches();
+  const { model, release } = await deferring();
+  const first = model.run({ x });
+  release();
+  check((await first).y);
+  expect(launches).toEqual([3, 4, 2]);
+  await soon();
+  expect(launches).toEqual([3, 4, 2, 0]);
+  check((await model.run({ x })).y);
+  expect(launches).toEqual([3, 4, 2, 0, 1, 2]);
+});
+
+test("a second run does not wait for later", async () => {
+  const launches = watchLaunches();
+  const { model, release } = await deferring();
+  const first = model.run({ x });
+  release();
+  check((await first).y);
+  check((await model.run({ x })).y);
+  await soon();
+  expect(launches).toEqual([3, 4, 2, 0, 1, 2]);
+});
+
+test("a profile after a first run", async () => {
+  const { model, release } = await deferring();
+  const first = model.run({ x });
+  release();
+  await first;
+  const { launches, outputs } = await model.profile({ x });
+  expect(launches.map(({ kernel }) => kernel)).toEqual(["scale", "relu"]);
+  check(outputs.y);
+});
+
+test("what has run at load is not overwritten by a first run", async () => {
+  const launches = watchLaunches();
+  const { model } = await deferring({ complete: true });
+  check((await model.run({ x })).y);
+  expect(launches).toEqual([0, 1, 2]);
+});
+
+test("a model that is disposed of after a first run leaves it at that", async () => {
+  const launches = watchLaunches();
+  const { model, release } = await deferring();
+  const first = model.run({ x });
+  release();
+  await first;
+  model.dispose();
+  await soon();
+  expect(launches).toEqual([3, 4, 2]);
+});
+
+test("a first run gives no outputs of weights with the wrong sum", async () => {
+  const { model, made, release } = await deferring();
+  const content = made.files.get("wasm/weights-0.bin") as Uint8Array;
+  content[0] = (content[0] as number) ^ 1;
+  const first = rejection(model.run({ x }));
+  release();
+  expect(await first).toBeInstanceOf(ChecksumError);
+  expect(await rejection(model.run({ x }))).toBeInstanceOf(ChecksumError);
+});
+
 test("without a run, what is to run at load does so when its weights are there", async () => {
   const launches = watchLaunches();
   const { model, release } = await early();

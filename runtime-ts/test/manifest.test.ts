@@ -15,6 +15,7 @@ type Spoilt = any;
 
 const { manifest: full } = await makePackage({ dtypes: GPU_DTYPES, threads: true });
 const { manifest: preparing } = await makePackage({ prepare: true });
+const { manifest: deferring } = await makePackage({ prepare: true, firstRun: true });
 const { manifest: wasmOnly } = await makePackage({ dtypes: ALL_DTYPES, webgpu: false });
 const { manifest: webgpuOnly } = await makePackage({ wasm: false });
 
@@ -62,7 +63,12 @@ describe("the schema and the runtime's types agree", () => {
   });
 
   test("on a manifest with any one value deleted or replaced", async () => {
-    const { manifest } = await makePackage({ dtypes: ["bool"], prepare: true, threads: true });
+    const { manifest } = await makePackage({
+      dtypes: ["bool"],
+      prepare: true,
+      firstRun: true,
+      threads: true,
+    });
     const junk = [null, true, "", "x", "../x", -1, 0, 0.5, 65537, [], [1], {}];
     let rejected = 0;
     for (const path of paths(manifest)) {
@@ -142,6 +148,30 @@ describe("what a schema cannot say", () => {
       65536,
       "",
       /beyond/,
+    ],
+    [
+      "a launch that stands for none",
+      deferring,
+      [...wasm, "firstRun", "launches", "1", "instead"],
+      2,
+      "",
+      /not that of a run's next launch/,
+    ],
+    [
+      "launches of a first run that are not in order",
+      deferring,
+      [...wasm, "firstRun", "launches", "0", "instead"],
+      1,
+      "",
+      /not that of a run's next launch/,
+    ],
+    [
+      "a launch at load for which none stands",
+      deferring,
+      [...wasm, "launches", "0", "before"],
+      1,
+      "",
+      /is of none in firstRun/,
     ],
     ["an arena beyond the memory", full, [...wasm, "arena", "offset"], 65536, "", /beyond/],
     ["an input that is too small", full, [...wasm, "inputs", "0", "bytes"], 4, "", /needs 400/],

@@ -144,12 +144,16 @@ test("an abort while loading ends the threads", async () => {
   expect(error).toMatchObject({ code: "aborted" });
 });
 
-/** A model for two threads whose second shard is held back, and what its first worker is told to run. */
-async function early(change?: (content: Uint8Array) => void, signal?: AbortSignal) {
+/** A model for two threads whose second shard, or another file, is held back, and what its first worker is told to run. */
+async function early(
+  change?: (content: Uint8Array) => void,
+  signal?: AbortSignal,
+  { firstRun = false, file = "weights-1.bin" } = {},
+) {
   const { Worker } = await import("node:worker_threads");
   const posted = vi.spyOn(Worker.prototype, "postMessage");
   const ended = vi.spyOn(Worker.prototype, "terminate");
-  const made = await makePackage({ webgpu: false, threads: true, prepare: true });
+  const made = await makePackage({ webgpu: false, threads: true, prepare: true, firstRun });
   change?.(made.files.get("wasm/weights-1.bin") as Uint8Array);
   const fetch = packageFetch(made);
   let release = (): void => {};
@@ -157,7 +161,7 @@ async function early(change?: (content: Uint8Array) => void, signal?: AbortSigna
     release = resolve;
   });
   const slow: source.Fetch = async (url, init) => {
-    if (url.endsWith("weights-1.bin")) await held;
+    if (url.endsWith(file)) await held;
     return fetch(url, init);
   };
   const options = { threads: 2, complete: false, fetch: slow, ...(signal ? { signal } : {}) };
@@ -179,6 +183,24 @@ test("a first run on threads begins with the weights that are there", async () =
   expect(runs()).toEqual([[0, 1]]);
   release();
   expectClose((await first).y, expected(x));
+  expectClose((await model.run({ x })).y, expected(x));
+  expect(runs().at(-1)).toEqual([1, 3]);
+  model.dispose();
+});
+
+test("a first run on threads leaves what is to run at load for later", async () => {
+  const how = { firstRun: true, file: "weights-0.bin" };
+  const { model, release, runs } = await early(undefined, undefined, how);
+  const x = sampleInput();
+  const first = model.run({ x });
+  release();
+  expectClose((await first).y, expected(x));
+  await soon();
+  expect(runs()).toEqual([
+    [3, 5],
+    [2, 3],
+    [0, 1],
+  ]);
   expectClose((await model.run({ x })).y, expected(x));
   expect(runs().at(-1)).toEqual([1, 3]);
   model.dispose();

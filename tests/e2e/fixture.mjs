@@ -29,6 +29,13 @@ const DTYPES = {
   bool: { bytes: 1, storage: "u32" },
 };
 const COPIED = 5;
+const FIRST_RUN = {
+  limit: 0,
+  launches: [
+    { kernel: "copy_f32", label: [], weights: COUNT * 4, instead: 0 },
+    { kernel: "scale", label: ["Mul_0", "Add_1"], instead: 0 },
+  ],
+};
 
 /** @typedef {keyof typeof DTYPES} DType */
 
@@ -78,6 +85,7 @@ const roundUp = (n, step) => Math.ceil(n / step) * step;
  * @property {boolean} [trap] whether the first wasm kernel traps; in a module for threads, whether a thread does
  * @property {boolean} [threads] whether there is a wasm module for threads
  * @property {boolean} [prepare] whether the scale is read from where a launch at load copies it
+ * @property {boolean} [firstRun] whether a first run may begin before that; its launches use the same memory
  */
 
 const { h32Raw } = await (await importInstalled("xxhash-wasm")).default();
@@ -150,7 +158,7 @@ export async function writePackage(folder, { manifest, files }) {
  * @param {FixtureOptions} options
  */
 async function wasmPart(dtypes, add, shards, options) {
-  const { trap = false, prepare = false, threads = false } = options;
+  const { trap = false, prepare = false, threads = false, firstRun = false } = options;
   const weights = { offset: 1024, bytes: WEIGHT_BYTES, ...(prepare ? { packed: 0 } : {}), shards };
   const arenaOffset = roundUp(weights.offset + weights.bytes, 64);
   let end = arenaOffset;
@@ -181,24 +189,33 @@ async function wasmPart(dtypes, add, shards, options) {
       ? `(f32x4.relaxed_madd ${a} ${b} ${c})`
       : `(f32x4.add (f32x4.mul ${a} ${b}) ${c})`;
     const zero = "(f32x4.splat (f32.const 0))";
+    const copy = loop(
+      `(v128.store offset=${prepared.offset} (local.get $i) ${load(weights.offset)})`,
+    );
+    const scaled = loop(`(v128.store offset=${t.offset} (local.get $i) ${sum})`);
     return [
-      ...(prepare
-        ? [loop(`(v128.store offset=${prepared.offset} (local.get $i) ${load(weights.offset)})`)]
-        : []),
-      trap ? "unreachable" : loop(`(v128.store offset=${t.offset} (local.get $i) ${sum})`),
+      ...(prepare ? [copy] : []),
+      trap ? "unreachable" : scaled,
       loop(`(v128.store offset=${y.offset} (local.get $i) (f32x4.max ${load(t.offset)} ${zero}))`),
       ...ins.map(
         (r, i) =>
           `(memory.copy (i32.const ${outs[i]?.offset}) (i32.const ${r.offset}) (i32.const ${r.bytes}))`,
       ),
+      ...(firstRun ? [copy, scaled] : []),
     ];
   };
+  const launches = [
+    ...(prepare ? [{ kernel: "copy_f32", label: [], weights: COUNT * 4, before: 0 }] : []),
+    { kernel: "scale", label: ["Mul_0", "Add_1"] },
+    { kernel: "relu", label: ["Relu_2"], weights: 0 },
+    ...dtypes.map((d) => ({ kernel: `copy_${d}`, label: [`Identity_${d}`], weights: 0 })),
+  ];
   /** @param {boolean} relaxed */
   const assemble = async (relaxed) => {
     const bodies = kernels(relaxed, trap);
     const text = `(module (import "env" "memory" (memory 1 1))
       ${bodies.map((body, i) => `(func $k${i} (local $i i32) (local $end i32) (local.set $end (i32.const ${COUNT * 4})) ${body})`).join("\n")}
-      (func (export "run") ${bodies.map((_, i) => (prepare && i === 0 ? "" : `(call $k${i})`)).join(" ")})
+      (func (export "run") ${launches.map((_, i) => (prepare && i === 0 ? "" : `(call $k${i})`)).join(" ")})
       ${prepare ? `(func (export "prepare") (call $k0))` : ""}
       (func (export "run_range") (param $b i32) (param $e i32)
         ${bodies.map((_, i) => `(if (i32.and (i32.le_u (local.get $b) (i32.const ${i})) (i32.gt_u (local.get $e) (i32.const ${i}))) (then (call $k${i})))`).join("\n")}))`;
@@ -234,12 +251,8 @@ async function wasmPart(dtypes, add, shards, options) {
     ...(prepare ? { prepared, prepare: 1, arenaLowerBound: arena.bytes } : {}),
     inputs: [x, ...ins],
     outputs: [y, ...outs],
-    launches: [
-      ...(prepare ? [{ kernel: "copy_f32", label: [], weights: COUNT * 4, before: 0 }] : []),
-      { kernel: "scale", label: ["Mul_0", "Add_1"] },
-      { kernel: "relu", label: ["Relu_2"], weights: 0 },
-      ...dtypes.map((d) => ({ kernel: `copy_${d}`, label: [`Identity_${d}`], weights: 0 })),
-    ],
+    launches,
+    ...(firstRun ? { firstRun: FIRST_RUN } : {}),
   };
 }
 

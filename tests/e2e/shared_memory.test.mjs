@@ -129,6 +129,10 @@ for (const complete of [true, false]) {
   });
 }
 
+test("a first run that comes before the launches at load", async () => {
+  assertRight(await runInPage({ complete: false, make: { threads: true, firstRun: true } }));
+});
+
 test("the page itself writes there if the worker's script is missing", async () => {
   const result = await runInPage({ without: "/worker.js" });
   assertRight(result);

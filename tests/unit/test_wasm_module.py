@@ -20,8 +20,10 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.engines.wasmtime import kernel_wasm, run_wasm
 from webdnn.lowering.target_wasm.expand_math import BINARY, UNARY
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
+from webdnn.lowering.target_wasm.launch_calls import KernelWork, launches_of
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_bytes
 from webdnn.lowering.target_wasm.plan_to_llvm import LowerPlanToLLVM, program_module
+from webdnn.lowering.target_wasm.warm_up import LEAST_WORK, empty_calls, warm_up_function
 
 COUNT = 256
 
@@ -254,3 +256,19 @@ def test_run_wasm_of_a_package(tmp_path: Path) -> None:
     (tmp_path / "model.json").write_text(json.dumps(manifest))
     with pytest.raises(WebDNNError, match="no wasm back end"):
         run_wasm(tmp_path, {"x": x})
+
+
+def test_warm_up_calls_large_kernels_by_their_size() -> None:
+    assert empty_calls(KernelWork(LEAST_WORK, 1)) == empty_calls(KernelWork(LEAST_WORK, 1, 10))
+    small, large = (KernelWork(LEAST_WORK, 1, size) for size in (1000, 4000))
+    assert empty_calls(small) == pytest.approx(4 * empty_calls(large), rel=0.01)
+    program = _program()
+    layout = memory_layout(program, stack_bytes=4096)
+    # @add is launched twice a run, @exp once
+    works = {
+        "add": KernelWork(LEAST_WORK // 2, 1, 1000),
+        "exp": KernelWork(LEAST_WORK // 2, 1, 1000),
+    }
+    text = str(warm_up_function(launches_of(program), layout, works))
+    assert "@add" in text
+    assert "@exp" not in text

@@ -64,7 +64,21 @@ class Program:
 
     @property
     def launches(self) -> list[plan.LaunchIntoOp]:
+        """Those at load, then those of a run."""
+        return [op for op in self._all_launches if op.first_run is None]
+
+    @property
+    def first_run(self) -> list[plan.LaunchIntoOp]:
+        """Those that stand for others in a first run; their numbers are those that follow."""
+        return [op for op in self._all_launches if op.first_run is not None]
+
+    @property
+    def _all_launches(self) -> list[plan.LaunchIntoOp]:
         return [op for op in self.op.body.block.ops if isinstance(op, plan.LaunchIntoOp)]
+
+    @property
+    def first_run_limit(self) -> int:
+        return self._int(plan.FIRST_RUN_LIMIT)
 
     def bindings(self, role: str) -> list[plan.BindOp]:
         return [

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wasm.link import link
+from webdnn.codegen.wasm.module_reader import code_bytes
 from webdnn.dialects import plan
 from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_for
@@ -37,7 +39,7 @@ def wasm_section(
     kernels = [k for k in compiled.values() if isinstance(k, WasmKernel)]
     layout = memory_layout(program.op, stack_bytes=stack_for(k.stack_bytes for k in kernels))
     works = {
-        name: kernel.work
+        name: replace(kernel.work, code_bytes=min(map(code_bytes, kernel.objects)))
         for name, kernel in compiled.items()
         if isinstance(kernel, WasmKernel) and kernel.work is not None
     }
@@ -92,19 +94,32 @@ def wasm_section(
         "inputs": places("input"),
         "outputs": places("output"),
         "launches": [
-            {
-                "kernel": op.kernel.string_value(),
-                "label": launched_nodes([op]),
-                "weights": _weights_needed(op),
-                **({} if op.at_load is None else {"before": op.at_load.value.data}),
-            }
+            {**_launch(op), **({} if op.at_load is None else {"before": op.at_load.value.data})}
             for op in program.launches
         ],
     }
     if at_load := count_at_load(program.launches):
         section["prepare"] = at_load
         section["prepared"] = {"offset": layout.prepared_offset, "bytes": layout.prepared_bytes}
+    if program.first_run:
+        section["firstRun"] = {
+            "limit": program.first_run_limit,
+            "launches": [
+                {**_launch(op), "instead": op.first_run.value.data}
+                for op in program.first_run
+                if op.first_run is not None
+            ],
+        }
     return section, files
+
+
+def _launch(launch: plan.LaunchIntoOp) -> dict[str, Any]:
+    """What the manifest says of every launch."""
+    return {
+        "kernel": launch.kernel.string_value(),
+        "label": launched_nodes([launch]),
+        "weights": _weights_needed(launch),
+    }
 
 
 def _weights_needed(launch: plan.LaunchIntoOp) -> int:

@@ -5,6 +5,14 @@ import type { Executor } from "./executor.js";
 /** Milliseconds for which the caller's thread is held up before what arrives gets its turn. */
 const SLICE = 2;
 
+/** Launches that stand for one of a run and for those at load that it needs, up to before `end`. */
+interface StandIn {
+  readonly begin: number;
+  end: number;
+  /** How many bytes of the weights they need. */
+  weights: number;
+}
+
 /** The launches at load, and a first run that begins before all weights are there. */
 export class FirstRun {
   /** Settles when all weights have been checked and, unless a run sees to it, all launches at load have run. */
@@ -15,10 +23,13 @@ export class FirstRun {
   /** The launches that run at load are those before this one; of them, those before `#prepared` have run. */
   readonly #atLoad: number;
   #prepared = 0;
+  /** By the number of the launch for which they stand. */
+  readonly #standIns: ReadonlyMap<number, StandIn>;
   #preparing: Promise<void> | undefined;
   /** Launches at load that are under way before a run. */
   #step: Promise<void> | undefined;
   #isRunning = false;
+  #hasDeferred = false;
   /** When what arrives had its last turn. */
   #paused = 0;
 
@@ -27,6 +38,7 @@ export class FirstRun {
     this.#arrivals = arrivals;
     this.#executor = executor;
     this.#atLoad = section.prepare ?? 0;
+    this.#standIns = standIns(section);
     this.ready = this.#prepareAsTheyCome();
     // What goes wrong goes wrong in the first run again, which says so.
     this.ready.catch(() => undefined);
@@ -48,15 +60,8 @@ export class FirstRun {
     this.#isRunning = true;
     try {
       await this.#step;
-      const { launches } = this.#section;
-      let next = this.#atLoad;
-      while (next < launches.length && !this.#arrivals.isComplete) {
-        const wanted = this.#nextPreparation(launches.length);
-        if (wanted > next) next = await this.#advance(next, wanted);
-        else this.#prepared = await this.#advance(this.#prepared, this.#prepared + 1);
-      }
-      await this.prepare();
-      if (next < launches.length) await this.#executor.run(next, launches.length);
+      if (this.#canDefer) await this.#runDeferred();
+      else await this.#runAsTheyCome();
     } catch (error) {
       // Wrong weights make launches fail too: what is wrong with the weights, or why there are none, is said first.
       await this.#arrivals.complete;
@@ -64,6 +69,46 @@ export class FirstRun {
     } finally {
       this.#isRunning = false;
     }
+  }
+
+  /** Whether launches at load can be left for later: that is for once, and none has run whose result would be overwritten. */
+  get #canDefer(): boolean {
+    const { firstRun } = this.#section;
+    return firstRun !== undefined && !this.#hasDeferred && this.#prepared <= firstRun.limit;
+  }
+
+  async #runAsTheyCome(): Promise<void> {
+    const { launches } = this.#section;
+    let next = this.#atLoad;
+    while (next < launches.length && !this.#arrivals.isComplete) {
+      const wanted = this.#nextPreparation(launches.length);
+      if (wanted > next) next = await this.#advance(next, wanted);
+      else this.#prepared = await this.#advance(this.#prepared, this.#prepared + 1);
+    }
+    await this.prepare();
+    if (next < launches.length) await this.#executor.run(next, launches.length);
+  }
+
+  /** The same, but launches at load are left for later. */
+  async #runDeferred(): Promise<void> {
+    const end = this.#section.launches.length;
+    const wanted = this.#nextPreparation(end);
+    const stops = [...this.#standIns.keys()].filter((number) => number >= wanted).concat(end);
+    let next = this.#atLoad;
+    for (const stop of stops) {
+      while (next < stop) next = await this.#advance(next, stop);
+      const standIn = this.#standIns.get(stop);
+      if (!standIn) break;
+      await this.#arrivals.until(standIn.weights);
+      await this.#runAndPause(standIn.begin, standIn.end);
+      next++;
+    }
+    await this.#arrivals.complete;
+    this.#hasDeferred = true;
+    // In turns with all else, when the caller has the outputs.
+    turn()
+      .then(() => this.#prepareAsTheyCome())
+      .catch(() => undefined);
   }
 
   /** Run each launch at load as soon as its weights are there, until a run or a profile sees to the rest. */
@@ -113,13 +158,30 @@ export class FirstRun {
     if (this.#executor.isAside) {
       while (end < limit && this.#arrivals.has(launches[end]?.weights)) end++;
     }
+    await this.#runAndPause(begin, end);
+    return end;
+  }
+
+  async #runAndPause(begin: number, end: number): Promise<void> {
     await this.#executor.run(begin, end);
     if (!this.#executor.isAside && performance.now() - this.#paused >= SLICE) {
       await turn();
       this.#paused = performance.now();
     }
-    return end;
   }
+}
+
+/** Those of a section, in the order of a run. */
+function standIns({ launches, prepare = 0, firstRun }: WasmSection): Map<number, StandIn> {
+  const found = new Map<number, StandIn>();
+  for (const [i, { instead = 0, weights = Infinity }] of (firstRun?.launches ?? []).entries()) {
+    const begin = launches.length + i;
+    const group = found.get(prepare + instead) ?? { begin, end: begin, weights: 0 };
+    group.end = begin + 1;
+    group.weights = Math.max(group.weights, weights);
+    found.set(prepare + instead, group);
+  }
+  return found;
 }
 
 /** Let other tasks have their turn; a timer would wait for longer. */

@@ -4,7 +4,7 @@
 kernel.func @small(%x: memref<16xf32>) attributes {num_outputs = 1 : i64} {
   kernel.return
 }
-kernel.func @large(%x: memref<16xf32>) attributes {num_outputs = 1 : i64, work = 100 : i64, grain = 30 : i64} {
+kernel.func @large(%x: memref<16xf32>) attributes {num_outputs = 1 : i64, work = 4000000 : i64, grain = 1200000 : i64} {
   %begin, %end = kernel.work_range
   kernel.return
 }
@@ -40,8 +40,8 @@ plan.program "main" {
 // CHECK-DAG:    %[[ONE:.*]] = llvm.mlir.constant(1 : i32) : i32
 // CHECK-DAG:    %[[TWO:.*]] = llvm.mlir.constant(2 : i32) : i32
 // CHECK-DAG:    %[[THREE:.*]] = llvm.mlir.constant(3 : i32) : i32
-// CHECK-DAG:    %[[EACH:.*]] = llvm.mlir.constant(33 : i32) : i32
-// CHECK-DAG:    %[[ALL:.*]] = llvm.mlir.constant(100 : i32) : i32
+// CHECK-DAG:    %[[EACH:.*]] = llvm.mlir.constant(1333333 : i32) : i32
+// CHECK-DAG:    %[[ALL:.*]] = llvm.mlir.constant(4000000 : i32) : i32
 // CHECK:        llvm.call @claim(%[[THREAD]], %[[FIRST]], %[[ONE]]) : (i32, i32, i32) -> i32
 // CHECK:        llvm.call @finish(%{{.*}}, %{{.*}}) : (i32, i32) -> ()
 // CHECK:        llvm.call @small(
