@@ -26,6 +26,7 @@ export async function request(
   } catch (error) {
     throw new DownloadError(url, messageOf(error), { cause: error });
   }
+  if (typeof response?.ok !== "boolean") throw new DownloadError(url, "fetch gave no Response");
   if (!response.ok) refused(url, response.status, response.statusText);
   return response;
 }

@@ -344,6 +344,16 @@ describe("downloads", () => {
     });
   });
 
+  test("by a function that gives no Response", async () => {
+    for (const nothing of [undefined, "text"]) {
+      const broken = (async () => nothing) as unknown as Fetch;
+      expect(await rejection(load(BASE, { fetch: broken }))).toMatchObject({
+        code: "download-failed",
+        message: expect.stringMatching(/model.json: fetch gave no Response/),
+      });
+    }
+  });
+
   test("answered with an error, or with what is not JSON", async () => {
     const { made, fetch } = await served();
     made.files.delete("wasm/weights-1.bin");
