@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf, prod
 
+from webdnn.lowering.loops_common.affine import Flat
 from webdnn.lowering.loops_common.flatten import FlatStage, Load
 from webdnn.lowering.loops_common.stages import Apply, Group, Stage, walk
 from webdnn.lowering.loops_common.tiling import Tiling
@@ -71,8 +72,41 @@ def _shared_tile(group: Group) -> list[int]:
         if gain > best_gain:
             best, best_gain = number, gain
     if best >= 0:
-        tile[best] = min(group.outer[best].size, 4 * VECTOR_WIDTH)
+        run = _written_run(group, flats, tile)
+        tile[best] = min(group.outer[best].size, run)
+        beyond = _next_in_memory(group, flats[-1], best)
+        if beyond is not None and tile[beyond] == 1 and tile[best] < run:
+            tile[beyond] = min(group.outer[beyond].size, run // tile[best])
     return tile
+
+
+def _written_run(group: Group, flats: Sequence[FlatStage], tile: Sequence[int]) -> int:
+    """How many neighbours in memory a tile has, where it writes to several places and reads several.
+
+    The places are often apart by a large power of two, so that they fall on the same few lines of a cache: what is not
+    filled at once is written back and fetched again. Where more places are read than written, reading them side by side
+    counts for more.
+    """
+
+    def places(flat: FlatStage, at: Flat) -> int:
+        return prod(
+            tile[flat.fixed.index(d)] if d in flat.fixed else size
+            for d, size in enumerate(flat.sizes)
+            if at.coefficients.get(d, 0) not in (0, 1) or d in at.nonlinear_dims
+        )
+
+    read = max((places(flats[0], load.at) for load in flats[0].loads()), default=1)
+    written = max(places(flats[-1], store.at) for store in flats[-1].stores)
+    return (16 if written >= read else 4) * VECTOR_WIDTH
+
+
+def _next_in_memory(group: Group, flat: FlatStage, number: int) -> int | None:
+    """The shared dimension whose neighbours lie behind each other where all of dimension `number` is written."""
+    (at,) = {id(store.at): store.at for store in flat.stores}.values()
+    step = at.coefficients.get(flat.fixed[number], 0) * group.outer[number].size
+    return next(
+        (n for n, d in enumerate(flat.fixed) if step and at.coefficients.get(d, 0) == step), None
+    )
 
 
 def _shares_loads(flat: FlatStage, d: int) -> bool:

@@ -7,15 +7,20 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
+from xdsl.dialects.builtin import ModuleOp
 
+import webdnn
 from tests.unit import kernels as k
 from tests.unit.kernels import check, compare, random_inputs
+from tests.unit.test_winograd import convolution
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, ScheduleAttr, ScheduleValue
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
+from webdnn.lowering.linalg.winograd import WinogradConvolutions
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS, assign_schedule, lower_kernel
 from webdnn.lowering.loops_cpu.pack import choose_packings
 from webdnn.lowering.loops_cpu.packing import Packing, pack_operand
+from webdnn.stages import Target
 
 
 def scheduled(func: FuncOp, **entries: ScheduleValue) -> FuncOp:
@@ -138,3 +143,35 @@ def test_what_is_not_packed() -> None:
     assert not choose_packings(depthwise, [1], scratch_elements=SCRATCH_ELEMENTS)
     assert not choose_packings(k.matmul(4, 8, 2), [1], scratch_elements=SCRATCH_ELEMENTS)
     assert not choose_packings(k.matmul(4, 8, 32), [], scratch_elements=SCRATCH_ELEMENTS)
+
+
+def test_runs_of_memory_are_long_where_a_tile_writes_to_many_places() -> None:
+    """A filter goes to 36 places, in panels of 8 columns: with the next 7 rows of its panel it fills lines there."""
+    kernels = _winograd_kernels(channels=32)
+    assert _shared(kernels["winograd_filter_0"]) == [6, 1, 8, 8]
+    assert _shared(kernels["winograd_input_0"]) == [6, 1, 2, 32]
+    # 36 places are read, 16 written
+    assert _shared(kernels["winograd_output_add_relu_0"]) == [4, 4, 16]
+
+
+def _winograd_kernels(channels: int) -> dict[str, FuncOp]:
+    """The kernels of a convolution by windows of 4 x 4, with their schedules."""
+    model = convolution((1, channels, 8, 8), channels, (3, 3), (1, 1, 1, 1))
+    kept: dict[str, FuncOp] = {}
+
+    def hook(stage: str, _: Target | None, module: ModuleOp) -> None:
+        if stage == "kernels":
+            kept.update(
+                {f.sym_name.data: f.clone() for f in module.walk() if isinstance(f, FuncOp)}
+            )
+
+    forced = {"linalg": [WinogradConvolutions(window=4)]}
+    webdnn.compile(model, target="wasm", passes=forced, jobs=1, hook=hook)
+    return kept
+
+
+def _shared(func: FuncOp) -> list[int]:
+    assert func.schedule is not None
+    shared = func.schedule.to_dict()["shared_0"]
+    assert isinstance(shared, list)
+    return shared
