@@ -84,8 +84,8 @@ def _defer(program: plan.ProgramOp) -> None:
             )
             copy.location = launch.location
             program.body.block.add_op(copy)
-    before = [op for op in at_load if all(end <= start for _, end in _prepared(op))]
-    limit = next((n for n, op in enumerate(at_load) if op not in before), len(at_load))
+    overwritten = (any(end > start for _, end in _prepared(op)) for op in at_load)
+    limit = next(number for number, lost in enumerate(overwritten) if lost)
     program.attributes[plan.FIRST_RUN_LIMIT] = IntegerAttr(limit, i64)
 
 

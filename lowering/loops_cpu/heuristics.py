@@ -25,6 +25,12 @@ from webdnn.lowering.loops_cpu.tilings import by_tables, loop_order, table_perio
 SHARED_ROWS = (36, 30, 24, 18, 12, 8, 6)
 """Rows that are tried where products of a group share them."""
 
+MANY_PLACES = 8
+"""The lines of a cache that have the same place in it."""
+
+LONG_RUN = 64
+"""Elements that a tile writes one behind the other, where it writes to so many places: four lines."""
+
 SHARED_ELEMENTS = 8192
 """Elements that such rows may hand on: they stay in the nearest cache."""
 
@@ -72,7 +78,7 @@ def _shared_tile(group: Group) -> list[int]:
         if gain > best_gain:
             best, best_gain = number, gain
     if best >= 0:
-        run = _written_run(group, flats, tile)
+        run = _run(group, flats, tile)
         tile[best] = min(group.outer[best].size, run)
         beyond = _next_in_memory(group, flats[-1], best)
         if beyond is not None and tile[beyond] == 1 and tile[best] < run:
@@ -80,10 +86,10 @@ def _shared_tile(group: Group) -> list[int]:
     return tile
 
 
-def _written_run(group: Group, flats: Sequence[FlatStage], tile: Sequence[int]) -> int:
-    """How many neighbours in memory a tile has, where it writes to several places and reads several.
+def _run(group: Group, flats: Sequence[FlatStage], tile: Sequence[int]) -> int:
+    """How many neighbours in memory a tile has: a line of a cache, or several where it writes to many places.
 
-    The places are often apart by a large power of two, so that they fall on the same few lines of a cache: what is not
+    Those are often apart by a large power of two, so that they fall on the same few lines of a cache, and what is not
     filled at once is written back and fetched again. Where more places are read than written, reading them side by side
     counts for more.
     """
@@ -97,12 +103,15 @@ def _written_run(group: Group, flats: Sequence[FlatStage], tile: Sequence[int]) 
 
     read = max((places(flats[0], load.at) for load in flats[0].loads()), default=1)
     written = max(places(flats[-1], store.at) for store in flats[-1].stores)
-    return (16 if written >= read else 4) * VECTOR_WIDTH
+    scratch = prod(tile) * sum(prod(b.extents) for b in group.scratch)
+    if written >= max(read, MANY_PLACES) and LONG_RUN * scratch <= SHARED_ELEMENTS:
+        return LONG_RUN
+    return 4 * VECTOR_WIDTH
 
 
 def _next_in_memory(group: Group, flat: FlatStage, number: int) -> int | None:
     """The shared dimension whose neighbours lie behind each other where all of dimension `number` is written."""
-    (at,) = {id(store.at): store.at for store in flat.stores}.values()
+    at = flat.stores[0].at
     step = at.coefficients.get(flat.fixed[number], 0) * group.outer[number].size
     return next(
         (n for n, d in enumerate(flat.fixed) if step and at.coefficients.get(d, 0) == step), None

@@ -24,7 +24,7 @@ from webdnn.lowering.target_wasm.layout import MemoryLayout
 WARM_UP = "warm_up"
 
 EMPTY_CALLS = 10_000
-"""How often `warm_up` calls a kernel at most: they take some 20 nanoseconds each."""
+"""How often `warm_up` calls a kernel at most: they take some 40 nanoseconds each."""
 
 LEAST_WORK = 3_000_000
 """Kernels that do less in a run (in units of `KernelWork.work`) are not worth the calls, which would take longer than
