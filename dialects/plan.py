@@ -256,6 +256,11 @@ class ProgramOp(IRDLOperation):
             properties={"sym_name": StringAttr(name)}, regions=[body or Region(Block())]
         )
 
+    @property
+    def launches(self) -> list[LaunchIntoOp]:
+        """Those at load, then those of a run, then those for a first run."""
+        return [op for op in self.body.block.ops if isinstance(op, LaunchIntoOp)]
+
 
 @irdl_op_definition
 class SliceOp(IRDLOperation):
@@ -317,6 +322,17 @@ class LaunchIntoOp(IRDLOperation):
                 "first_run": None if first_run is None else IntegerAttr(first_run, i64),
             },
         )
+
+
+def slice_of(value: SSAValue) -> SliceOp:
+    """The part of memory that an operand of a launch is."""
+    assert isinstance(value.owner, SliceOp)
+    return value.owner
+
+
+def count_at_load(launches: Sequence[LaunchIntoOp]) -> int:
+    """How many launches, the first ones, run once at load."""
+    return sum(op.at_load is not None for op in launches)
 
 
 @irdl_op_definition

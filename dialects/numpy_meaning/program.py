@@ -129,7 +129,7 @@ class _Planned:
     def run(self, inputs: Mapping[str, Array], *, is_first: bool) -> dict[str, Array]:
         ops = list(self.program.body.block.ops)
         binds = [op for op in ops if isinstance(op, plan.BindOp)]
-        launches = [op for op in ops if isinstance(op, plan.LaunchIntoOp)]
+        launches = self.program.launches
         standing_in: dict[int, list[plan.LaunchIntoOp]] = {}
         for launch in launches:
             if launch.first_run is not None and is_first:

@@ -50,7 +50,7 @@ class _Group:
 
 
 def _defer(program: plan.ProgramOp) -> None:
-    launches = [op for op in program.body.block.ops if isinstance(op, plan.LaunchIntoOp)]
+    launches = program.launches
     at_load = [op for op in launches if op.at_load is not None]
     groups = _groups(at_load, [op for op in launches if op.at_load is None])
     if not groups:
@@ -64,7 +64,7 @@ def _defer(program: plan.ProgramOp) -> None:
 
     def moved(value: SSAValue, group: _Group) -> SSAValue:
         """The like of an operand in the scratch memory; the operand itself if it is not computed at load."""
-        slice = _slice(value)
+        slice = plan.slice_of(value)
         if slice.space.data != "prepared":
             return value
         offset = start + slice.offset.value.data - group.begin
@@ -114,10 +114,5 @@ def _groups(
 
 def _prepared(launch: plan.LaunchIntoOp) -> list[tuple[int, int]]:
     """The ranges of the memory for what is computed at load that a launch uses."""
-    slices = [s for s in map(_slice, launch.arguments) if s.space.data == "prepared"]
+    slices = [s for s in map(plan.slice_of, launch.arguments) if s.space.data == "prepared"]
     return [(s.offset.value.data, s.offset.value.data + s.bytes.value.data) for s in slices]
-
-
-def _slice(value: SSAValue) -> plan.SliceOp:
-    assert isinstance(value.owner, plan.SliceOp)
-    return value.owner

@@ -46,17 +46,8 @@ Works = Mapping[str, KernelWork]
 """Those kernels by name whose work can be shared."""
 
 
-def launches_of(program: plan.ProgramOp) -> list[plan.LaunchIntoOp]:
-    return [op for op in program.body.block.ops if isinstance(op, plan.LaunchIntoOp)]
-
-
 def kernel_of(launch: plan.LaunchIntoOp) -> str:
     return launch.kernel.root_reference.data
-
-
-def count_at_load(launches: Sequence[plan.LaunchIntoOp]) -> int:
-    """How many launches, the first ones, run once at load."""
-    return sum(op.at_load is not None for op in launches)
 
 
 def count_of_first_run(launches: Sequence[plan.LaunchIntoOp]) -> int:
@@ -79,7 +70,7 @@ def function(
 
 def run_functions(launches: Sequence[plan.LaunchIntoOp]) -> list[llvm.FuncOp]:
     """`run()`, and `prepare()` where there are launches at load: calls of `run_range`."""
-    first = count_at_load(launches)
+    first = plan.count_at_load(launches)
     run = _run(RUN, first, len(launches) - count_of_first_run(launches))
     return [_run(PREPARE, 0, first), run] if first else [run]
 
@@ -128,6 +119,4 @@ def call(
 
 
 def _address(emitter: Emitter, value: SSAValue, layout: MemoryLayout) -> SSAValue:
-    slice = value.owner
-    assert isinstance(slice, plan.SliceOp)
-    return emitter.add(llvm.IntToPtrOp(emitter.int(layout.address(slice))))
+    return emitter.add(llvm.IntToPtrOp(emitter.int(layout.address(plan.slice_of(value)))))

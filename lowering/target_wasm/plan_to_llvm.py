@@ -18,10 +18,8 @@ from webdnn.lowering.target_wasm.launch_calls import (
     KernelWork,
     Works,
     call_in_range,
-    count_at_load,
     function,
     kernel_of,
-    launches_of,
     run_functions,
 )
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_bytes
@@ -36,7 +34,7 @@ def lower_program(program: plan.ProgramOp, layout: MemoryLayout, works: Works) -
     `run_range` runs the launches whose number is at least `begin` and less than `end`. The others call it, so that each
     launch is in the module once; the test before each launch costs nothing beside a kernel.
     """
-    launches = launches_of(program)
+    launches = program.launches
     emitter = Emitter({}, relaxed=False)
     begin, end = (emitter.entry.insert_arg(i32, i) for i in range(2))
     for number, launch in enumerate(launches):
@@ -48,7 +46,7 @@ def lower_program(program: plan.ProgramOp, layout: MemoryLayout, works: Works) -
 
 def entry_points(program: plan.ProgramOp, *, threads: bool = False) -> tuple[str, ...]:
     """The names of the functions that a module with this program exports."""
-    at_load = (PREPARE,) if count_at_load(launches_of(program)) else ()
+    at_load = (PREPARE,) if plan.count_at_load(program.launches) else ()
     return (RUN, RUN_RANGE, WARM_UP, *at_load, *((START, HELP) if threads else ()))
 
 
@@ -86,7 +84,7 @@ class LowerPlanToLLVM(ModulePass):
 
 def _declarations(program: plan.ProgramOp, works: Works, defined: set[str]) -> list[llvm.FuncOp]:
     result: list[llvm.FuncOp] = []
-    for launch in launches_of(program):
+    for launch in program.launches:
         name = kernel_of(launch)
         if name not in defined:
             defined.add(name)

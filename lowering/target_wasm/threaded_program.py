@@ -21,7 +21,6 @@ from webdnn.lowering.target_wasm.launch_calls import (
     function,
     is_in_range,
     kernel_of,
-    launches_of,
     run_functions,
 )
 from webdnn.lowering.target_wasm.layout import MemoryLayout
@@ -86,7 +85,7 @@ def lower_threaded_program(
     All threads walk the same steps. Of each step they take chunks until there are none left, and then wait until all
     are finished. Which thread does what depends on who comes first, and what is computed does not.
     """
-    launches = launches_of(program)
+    launches = program.launches
     control = Control(layout.control_offset)
     return [
         *run_functions(launches),

@@ -15,7 +15,6 @@ from webdnn.lowering.target_wasm.launch_calls import (
     KernelWork,
     Works,
     call,
-    count_at_load,
     function,
     kernel_of,
 )
@@ -50,7 +49,7 @@ def _worth_it(launches: Sequence[plan.LaunchIntoOp], works: Works) -> Iterable[p
     """A launch of each kernel with enough work, in the order of a first run: what comes first is optimised first."""
     work: Counter[str] = Counter()
     first: dict[str, tuple[int, plan.LaunchIntoOp]] = {}
-    begin = count_at_load(launches)
+    begin = plan.count_at_load(launches)
     for number, launch in enumerate(launches, -begin):
         name = kernel_of(launch)
         if launch.first_run is not None or name not in works:

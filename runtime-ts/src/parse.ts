@@ -227,7 +227,7 @@ function checkFirstRun({ launches, prepare = 0, firstRun }: WasmSection, at: str
     last = instead;
   }
   const numbers = new Set(firstRun.launches.map((launch) => launch.instead));
-  for (const [i, { before }] of launches.slice(0, prepare).entries())
+  for (const [i, { before = 0 }] of launches.slice(0, prepare).entries())
     ensure(numbers.has(before), `${at}.launches[${i}].before`, "is of none in firstRun");
 }
 

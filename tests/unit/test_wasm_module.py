@@ -20,7 +20,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.engines.wasmtime import kernel_wasm, run_wasm
 from webdnn.lowering.target_wasm.expand_math import BINARY, UNARY
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
-from webdnn.lowering.target_wasm.launch_calls import KernelWork, launches_of
+from webdnn.lowering.target_wasm.launch_calls import KernelWork
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_bytes
 from webdnn.lowering.target_wasm.plan_to_llvm import LowerPlanToLLVM, program_module
 from webdnn.lowering.target_wasm.warm_up import LEAST_WORK, empty_calls, warm_up_function
@@ -269,6 +269,6 @@ def test_warm_up_calls_large_kernels_by_their_size() -> None:
         "add": KernelWork(LEAST_WORK // 2, 1, 1000),
         "exp": KernelWork(LEAST_WORK // 2, 1, 1000),
     }
-    text = str(warm_up_function(launches_of(program), layout, works))
+    text = str(warm_up_function(program.launches, layout, works))
     assert "@add" in text
     assert "@exp" not in text

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, MemRefType, ModuleOp
-from xdsl.ir import Operation, SSAValue
+from xdsl.ir import Operation
 
 from webdnn.dialects import plan
 from webdnn.dialects.dtypes import Array
@@ -65,16 +65,12 @@ class Program:
     @property
     def launches(self) -> list[plan.LaunchIntoOp]:
         """Those at load, then those of a run."""
-        return [op for op in self._all_launches if op.first_run is None]
+        return [op for op in self.op.launches if op.first_run is None]
 
     @property
     def first_run(self) -> list[plan.LaunchIntoOp]:
         """Those that stand for others in a first run; their numbers are those that follow."""
-        return [op for op in self._all_launches if op.first_run is not None]
-
-    @property
-    def _all_launches(self) -> list[plan.LaunchIntoOp]:
-        return [op for op in self.op.body.block.ops if isinstance(op, plan.LaunchIntoOp)]
+        return [op for op in self.op.launches if op.first_run is not None]
 
     @property
     def first_run_limit(self) -> int:
@@ -103,12 +99,6 @@ def planned_program(module: ModuleOp) -> Program:
     """The `plan.program` of a module."""
     (op,) = [op for op in module.ops if isinstance(op, plan.ProgramOp)]
     return Program(op)
-
-
-def slice_of(value: SSAValue) -> plan.SliceOp:
-    """The part of memory that an operand of a launch is."""
-    assert isinstance(value.owner, plan.SliceOp)
-    return value.owner
 
 
 def launched_nodes(launches: Iterable[Operation]) -> list[str]:
@@ -145,11 +135,6 @@ def write_shards(image: memoryview, folder: str, files: Files) -> list[dict[str,
         files[name] = image[start : start + SHARD_BYTES]
         entries.append(describe_file(name, files[name]))
     return entries
-
-
-def count_at_load(launches: Sequence[plan.LaunchIntoOp]) -> int:
-    """How many launches, the first ones, run once at load."""
-    return sum(op.at_load is not None for op in launches)
 
 
 def describe_cost(section: dict[str, Any], costs: Mapping[str, KernelCost]) -> None:

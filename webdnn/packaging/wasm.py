@@ -19,9 +19,7 @@ from webdnn.packaging.program import (
     Array,
     Files,
     Program,
-    count_at_load,
     launched_nodes,
-    slice_of,
     used_bytes,
     weights_image,
     write_shards,
@@ -75,7 +73,7 @@ def wasm_section(
             modules.append({**describe_file(file, module), "features": needed})
 
     def places(role: str) -> list[dict[str, int]]:
-        slices = [slice_of(op.slice) for op in program.bindings(role)]
+        slices = [plan.slice_of(op.slice) for op in program.bindings(role)]
         return [{"offset": layout.address(s), "bytes": used_bytes(s)} for s in slices]
 
     image = weights_image(program, arrays, "wasm")
@@ -98,7 +96,7 @@ def wasm_section(
             for op in program.launches
         ],
     }
-    if at_load := count_at_load(program.launches):
+    if at_load := plan.count_at_load(program.launches):
         section["prepare"] = at_load
         section["prepared"] = {"offset": layout.prepared_offset, "bytes": layout.prepared_bytes}
     if program.first_run:
@@ -124,7 +122,7 @@ def _launch(launch: plan.LaunchIntoOp) -> dict[str, Any]:
 
 def _weights_needed(launch: plan.LaunchIntoOp) -> int:
     """How many bytes of the weights, from their beginning, must be there for a launch."""
-    slices = (slice_of(v) for v in launch.arguments)
+    slices = (plan.slice_of(v) for v in launch.arguments)
     ends = (s.offset.value.data + s.bytes.value.data for s in slices if s.space.data == "weights")
     return max(ends, default=0)
 

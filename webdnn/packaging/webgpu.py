@@ -24,9 +24,7 @@ from webdnn.packaging.program import (
     Array,
     Files,
     Program,
-    count_at_load,
     launched_nodes,
-    slice_of,
     used_bytes,
     weights_image,
     write_shards,
@@ -73,7 +71,7 @@ def _weight_buffers(program: Program) -> Iterator[tuple[int, int]]:
         {
             (s.offset.value.data, s.offset.value.data + s.bytes.value.data)
             for op in program.launches
-            for s in map(slice_of, op.arguments)
+            for s in map(plan.slice_of, op.arguments)
             if s.space.data == "weights"
         }
     )
@@ -118,7 +116,7 @@ class _Buffers:
     def limits(self, program: Program) -> dict[str, int]:
         """The limits of WebGPU that must be above their defaults."""
         limits: dict[str, int] = {}
-        slices = [slice_of(v) for op in program.launches for v in op.arguments]
+        slices = [plan.slice_of(v) for op in program.launches for v in op.arguments]
         binding = max((s.bytes.value.data for s in slices), default=0)
         if binding > WebGPULimits.binding_bytes:
             limits["maxStorageBufferBindingSize"] = binding
@@ -170,8 +168,8 @@ def webgpu_section(
     def bound(role: str) -> list[dict[str, Any]]:
         return [
             {
-                **buffers.place(slice_of(op.slice)),
-                "bytes": used_bytes(slice_of(op.slice)),
+                **buffers.place(plan.slice_of(op.slice)),
+                "bytes": used_bytes(plan.slice_of(op.slice)),
                 "storage": _STORAGE_OF_DTYPE[op.dtype.data],
             }
             for op in program.bindings(role)
@@ -193,7 +191,7 @@ def webgpu_section(
             {
                 "kernel": numbers[op.kernel.string_value()],
                 "workgroups": list(infos[op.kernel.string_value()].workgroups),
-                "bindings": [buffers.place(slice_of(v)) for v in op.arguments],
+                "bindings": [buffers.place(plan.slice_of(v)) for v in op.arguments],
                 "label": launched_nodes([op]),
             }
             for op in launched
@@ -201,6 +199,6 @@ def webgpu_section(
         "inputs": bound("input"),
         "outputs": bound("output"),
     }
-    if at_load := count_at_load(launched):
+    if at_load := plan.count_at_load(launched):
         section["prepare"] = at_load
     return section, files
