@@ -1,11 +1,11 @@
-// Builds the demonstration page from examples/style-transfer into webdnn/demo/page, where `webdnn demo --serve` finds it.
+// Builds the demonstration page from examples/style-transfer into driver/demo/page, where `webdnn demo --serve` finds it.
 import { copyFile, mkdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const source = fileURLToPath(new URL("../examples/style-transfer/", import.meta.url));
 const worker = fileURLToPath(new URL("src/worker.ts", import.meta.url));
-const target = fileURLToPath(new URL("../webdnn/demo/page/", import.meta.url));
+const target = fileURLToPath(new URL("../driver/demo/page/", import.meta.url));
 
 await mkdir(target, { recursive: true });
 await build({
