@@ -27,6 +27,8 @@ def peer_mounts() -> dict[str, str]:
     mounts = {"/page": HERE / "page", "/ort": modules / "onnxruntime-web" / "dist"}
     for name in ("tfjs-core", "tfjs-backend-wasm", "tfjs-backend-webgpu"):
         mounts[f"/{name}"] = modules / "@tensorflow" / name / "dist"
+    mounts["/litert"] = modules / "@litertjs" / "core"
+    mounts["/litert-wasm-utils"] = modules / "@litertjs" / "wasm-utils"
     mounts["/webdnn"] = HERE.parent / "runtime-ts" / "dist"
     return {prefix: str(path) for prefix, path in mounts.items()}
 

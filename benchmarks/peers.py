@@ -9,7 +9,7 @@ from typing import Any
 from . import webdnn_package
 from .browser import HERE, peer_mounts
 from .models import MODELS
-from .prepare import Network, prepare
+from .prepare import Network, prepare, tflite_directory
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,12 @@ PEERS: dict[str, Peer] = {
                 "/tfjs-backend-{backend}/tf-backend-{backend}.min.js",
             ),
         ),
+        Peer(
+            "litert",
+            "litert.js",
+            "@litertjs/core",
+            modules=("/litert/dist/index.js", "/litert-wasm-utils/dist/bundle.js"),
+        ),
     )
 }
 
@@ -118,6 +124,7 @@ def browser_job(
     url = {
         "case": "/case",
         "tfjs": "/tfjs",
+        "litert": "/litert-model",
         "webdnn": "/package",
         "onnx": {
             "file": f"/onnx/{ready.onnx}",
@@ -131,6 +138,12 @@ def browser_job(
     }
     if ready.tfjs_dir is not None:
         mounts["/tfjs"] = str(ready.tfjs_dir)
+    if "litert" in names:
+        try:
+            mounts["/litert-model"] = str(tflite_directory(model))
+        except RuntimeError as error:
+            names.remove("litert")
+            failures["litert"] = str(error)
     for name, prefix in (("webdnn", "/package"), (FLOATS, "/package-float")):
         if name not in names:
             continue

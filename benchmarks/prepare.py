@@ -10,8 +10,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from . import tfjs_program
+from . import tensorflow_program, tflite
 from .cache import cached_dir, digest
+from .models import MODELS, quantised
+from .models.quantised import Arrays, calibration
 
 
 class Network(Protocol):
@@ -44,17 +46,43 @@ def prepare(model: Network) -> Prepared:
     feeds = model.inputs()
     arrays = [part for name, array in feeds.items() for part in (name, array.tobytes())]
     case_key = f"{key}-{digest(onnxruntime.__version__, *arrays)}"
-    tfjs_key = f"{key}-{digest(getsource(tfjs_program))}"
     external = [file.name for file in path.parent.iterdir() if file != path]
-    tfjs = None
-    if not getattr(model, "source", ""):
-        tfjs = cached_dir("tfjs", tfjs_key, lambda d: tfjs_program.write_program(path, d))
+    tfjs = None if getattr(model, "source", "") else _program_directory(model)
     return Prepared(
         cached_dir("cases", case_key, lambda directory: _write_case(model, directory)),
         tfjs,
         path.parent,
         path.name,
         external,
+    )
+
+
+def _program_directory(model: Network) -> Path:
+    path = model.path()
+    key = f"{path.parent.name}-{digest(getsource(tensorflow_program))}"
+    return cached_dir(
+        "tensorflow_program", key, lambda d: tensorflow_program.write_program(path, d)
+    )
+
+
+def tflite_directory(model: Network) -> Path:
+    """The folder of `model.tflite`, made once. A quantised network is that of its floats, quantised by TensorFlow's
+    converter in the same way, statically or dynamically.
+
+    Raises:
+        RuntimeError: TensorFlow's converter failed.
+    """
+    source: str = getattr(model, "source", "")
+    floats = MODELS[source] if source else model
+    quantisation, samples = "none", list[Arrays]()
+    if source:
+        image = MODELS[source].image
+        quantisation = "static" if image else "dynamic"
+        samples = list(calibration(floats.inputs()["image"].astype(np.float32))) if image else []
+    program = _program_directory(floats)
+    key = f"{program.name}-{digest(quantisation, getsource(quantised), tflite.tflite_key())}"
+    return cached_dir(
+        "tflite", key, lambda d: tflite.write_tflite(program, d, quantisation, samples)
     )
 
 

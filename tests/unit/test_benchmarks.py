@@ -14,7 +14,7 @@ from benchmarks.results import ResultTable
 from benchmarks.roofline import chart
 from benchmarks.statistics import Summary, geometric_mean, paired_ratio
 from benchmarks.sweep import Gemm, gemm
-from benchmarks.tfjs_program import write_program
+from benchmarks.tensorflow_program import write_program
 from webdnn.kernel_profile import KernelProfile, KernelTime, fastest_quarter
 from webdnn.peaks import Peaks
 

@@ -1,9 +1,10 @@
-"""A network as a list of TensorFlow.js calls, so that TensorFlow.js runs it as its own converter would have made it.
+"""A network as a list of TensorFlow calls, so that TensorFlow.js runs it as its own converter would have made it.
 
 Feature maps are channels-last, batch normalisation is folded, and bias and activation are given to the fused operators
 `tf.fused.conv2d`, `tf.fused.depthwiseConv2d` and `tf.fused.matMul`. Weights are laid out here, not in the browser.
 
-The result is `program.json` (inputs, weights, steps, outputs) and `weights.bin`; `page/tfjs_program.js` runs them.
+The result is `program.json` (inputs, weights, steps, outputs) and `weights.bin`; `page/tfjs_program.js` runs them, and
+`tflite_converter.py` makes a `.tflite` file of them.
 """
 
 import json
@@ -52,7 +53,12 @@ def write_program(path: Path, directory: Path) -> None:
             offset += array.nbytes
     program = {
         "inputs": [
-            {"name": name, "channelsLast": name in translation.channels_last}
+            {
+                "name": name,
+                "dtype": translation.dtypes[name],
+                "shape": translation.shapes[name],  # channels-first, as in the ONNX file
+                "channelsLast": name in translation.channels_last,
+            }
             for name in translation.inputs
         ],
         "weights": table,
@@ -67,6 +73,10 @@ class _Translation:
         graph = model.graph
         self.nodes = list(graph.node)
         self.inputs = [value.name for value in graph.input]
+        self.dtypes = {
+            value.name: helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type).name
+            for value in graph.input
+        }
         self.outputs = [value.name for value in graph.output]
         self.weights: dict[str, Array] = {
             tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer
@@ -89,7 +99,7 @@ class _Translation:
             if node.name not in self.done:
                 translate = _TRANSLATIONS.get(node.op_type)
                 if translate is None:
-                    raise NotImplementedError(f"{node.name}: {node.op_type} for TensorFlow.js")
+                    raise NotImplementedError(f"{node.name}: {node.op_type} for TensorFlow")
                 translate(self, node)
         last_reader = {name: step for step in self.steps for name in step.inputs}
         made = {step.output for step in self.steps}
@@ -179,7 +189,7 @@ def _conv(t: _Translation, node: onnx.NodeProto) -> None:
     group = attributes["group"]
     depthwise = group > 1
     if depthwise and not (weight.shape[1] == 1 and group == t.shapes[node.input[0]][1]):
-        raise NotImplementedError(f"{node.name}: grouped convolution for TensorFlow.js")
+        raise NotImplementedError(f"{node.name}: grouped convolution for TensorFlow")
     # [M, C/group, kh, kw] -> [kh, kw, C, M] or [kh, kw, C, M/C]
     order = (2, 3, 0, 1) if depthwise else (2, 3, 1, 0)
     names = [f"{node.name}.filter", f"{node.name}.bias_folded"]
@@ -290,7 +300,7 @@ def _concat(t: _Translation, node: onnx.NodeProto) -> None:
 def _softmax(t: _Translation, node: onnx.NodeProto) -> None:
     axis = _attributes(node).get("axis", -1)
     if axis % len(t.shapes[node.input[0]]) != len(t.shapes[node.input[0]]) - 1:
-        raise NotImplementedError(f"{node.name}: softmax of an inner axis for TensorFlow.js")
+        raise NotImplementedError(f"{node.name}: softmax of an inner axis for TensorFlow")
     t.emit("softmax", [node.input[0]], node.output[0])
 
 
@@ -319,7 +329,7 @@ def _transpose(t: _Translation, node: onnx.NodeProto) -> None:
 
 def _cast(t: _Translation, node: onnx.NodeProto) -> None:
     if _attributes(node)["to"] != onnx.TensorProto.FLOAT:
-        raise NotImplementedError(f"{node.name}: cast to another type for TensorFlow.js")
+        raise NotImplementedError(f"{node.name}: cast to another type for TensorFlow")
     t.emit("toFloat", [node.input[0]], node.output[0])
 
 
