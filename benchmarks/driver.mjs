@@ -75,6 +75,18 @@ async function profile(browser, server) {
   }
 }
 
+/** The largest memory that a renderer of the browser has had so far, in bytes; undefined where the system does not tell. */
+async function peakMemory(devtools) {
+  const { processInfo } = await devtools.send("SystemInfo.getProcessInfo");
+  const peaks = processInfo
+    .filter(({ type }) => type === "renderer")
+    .map(async ({ id }) => {
+      const status = await readFile(`/proc/${id}/status`, "utf8").catch(() => ""); // it may have ended
+      return 1024 * Number(/^VmHWM:\s*(\d+) kB$/m.exec(status)?.[1] ?? 0);
+    });
+  return Math.max(...(await Promise.all(peaks))) || undefined;
+}
+
 /**
  * A fresh page for each sample, in a new window that has come to rest. Nothing watches the page: DevTools would be told of each
  * piece that arrives, which takes longer than to fetch it. So the page itself says when it has its result.
@@ -106,7 +118,8 @@ async function start(browser, server) {
         failed.add(runtime.name);
         report({ event: "failed", runtime: runtime.name, message: failure });
       } else if (i >= 0) {
-        report({ event: "start", runtime: runtime.name, ...times, downloads: own });
+        const memory = await peakMemory(devtools);
+        report({ event: "start", runtime: runtime.name, ...times, memory, downloads: own });
       }
       await devtools.send("Target.disposeBrowserContext", { browserContextId });
     }

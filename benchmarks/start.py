@@ -17,12 +17,14 @@ HARNESS = ("/page/start", "/page/case.js", "/page/runtimes/")
 
 @dataclass
 class Start:
-    """Milliseconds of each sample until the first result, and bytes sent: code (compressed) and weights."""
+    """Milliseconds of each sample until the first result; the peak of the memory of the page's process until then, in
+    bytes (on Linux); and bytes sent: code (compressed) and weights."""
 
     model: str
     runtime: str
     first: list[float] = field(default_factory=list[float])
     ready: list[float] = field(default_factory=list[float])
+    memory: list[float] = field(default_factory=list[float])
     code: int = 0
     weights: int = 0
     failure: str = ""
@@ -51,6 +53,8 @@ def _take(result: Start, event: dict[str, Any]) -> None:
         return
     result.first.append(event["first"])
     result.ready.append(event["ready"])
+    if "memory" in event:
+        result.memory.append(event["memory"])
     sent = [item for item in event["downloads"] if not item["path"].startswith(HARNESS)]
     result.code = sum(item["sent"] for item in sent if item["code"])
     result.weights = sum(item["sent"] for item in sent if not item["code"])
@@ -59,7 +63,7 @@ def _take(result: Start, event: dict[str, Any]) -> None:
 def table(results: list[Start], setting: Setting) -> ResultTable:
     """One row for each model and runtime."""
     columns = ["model", "runtime", "first result: ms", "quartiles", "loaded: ms"]
-    columns += ["code, gzip: KB", "weights: MB"]
+    columns += ["memory: MB", "code, gzip: KB", "weights: MB"]
     out = ResultTable(
         f"From navigation to the first result: {setting}, local server",
         columns,
@@ -68,9 +72,10 @@ def table(results: list[Start], setting: Setting) -> ResultTable:
         row = [result.model, f"{result.runtime} {PEERS[result.runtime].version()}"]
         if result.first:
             row += [*Summary.of(result.first).texts(), f"{Summary.of(result.ready).median:.0f}"]
+            row.append(f"{Summary.of(result.memory).median / 1e6:.0f}" if result.memory else "")
             row += [f"{result.code / 1000:.0f}", f"{result.weights / 1e6:.1f}"]
         else:
-            row += ["failed", "", "", "", ""]
+            row += ["failed", "", "", "", "", ""]
             out.notes.append(f"{result.model}, {result.runtime}: {result.failure.strip()}")
         out.rows.append(row)
     return out

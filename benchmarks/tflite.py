@@ -56,7 +56,7 @@ def write_tflite(
         samples: inputs by name, channels-first as in the ONNX file
 
     Raises:
-        RuntimeError: the converter failed; its last words are quoted.
+        RuntimeError: the converter failed; what it said is quoted.
     """
     files: list[str] = []
     for number, sample in enumerate(samples):
@@ -80,4 +80,6 @@ def write_tflite(
         Path(file).unlink()
     if result.returncode:
         lines = result.stderr.strip().splitlines()
-        raise RuntimeError(f"TensorFlow's converter failed:\n{chr(10).join(lines[-8:])}")
+        # after an error of its own the converter prints the whole module
+        said = [line for line in lines if "error:" in line] or lines[-8:]
+        raise RuntimeError(f"TensorFlow's converter failed:\n{chr(10).join(said)}")

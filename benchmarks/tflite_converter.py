@@ -16,6 +16,7 @@ import numpy as np
 
 Tensor = Any
 Attributes = dict[str, Any]
+Step = dict[str, Any]
 
 
 def main() -> None:
@@ -71,7 +72,7 @@ class _Program:
     def run(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
         values = {**self.weights, **inputs}
         non_negative: set[str] = set()
-        for step in self.description["steps"]:
+        for step in with_gelu(self.description["steps"]):
             operands = [values[name] for name in step["inputs"]]
             attributes = step["attributes"]
             if step["op"] == "maxPool" and step["inputs"][0] in non_negative:
@@ -84,12 +85,32 @@ class _Program:
         return {name: values[name] for name in self.description["outputs"]}
 
 
+def with_gelu(steps: list[Step]) -> list[Step]:
+    """`x / sqrt 2`, `erf`, `+ 1`, `* x`, `* 0.5` become one step: a `.tflite` file has GELU, but no error function."""
+    readers: dict[str, list[Step]] = {}
+    for step in steps:
+        for name in step["inputs"]:
+            readers.setdefault(name, []).append(step)
+    result = list(steps)
+    for first in steps:
+        chain = [first]
+        while len(chain) < 5 and len(readers.get(chain[-1]["output"], [])) == 1:
+            chain += readers[chain[-1]["output"]]
+        if [step["op"] for step in chain] == ["div", "erf", "add", "mul", "mul"]:
+            x = first["inputs"][0]
+            assert x in chain[3]["inputs"], "a product with another value than the argument"
+            gelu = {**chain[4], "op": "gelu", "inputs": [x]}
+            result[result.index(chain[4])] = gelu
+            result = [step for step in result if step not in chain[:4]]
+    return result
+
+
 def _channels_last(entry: dict[str, Any]) -> list[int]:
     shape = entry["shape"]
     return [shape[0], *shape[2:], shape[1]] if entry["channelsLast"] else shape
 
 
-def _padded(
+def padded(
     tf: Any, x: Tensor, window: list[int], a: Attributes, value: float = 0.0
 ) -> tuple[Tensor, str]:
     """The operand of a window and the name of its padding, `SAME` or `VALID`."""
@@ -108,7 +129,7 @@ def _convolution(depthwise: bool) -> Callable[[Any, list[Tensor], Attributes], T
     def call(tf: Any, operands: list[Tensor], a: Attributes) -> Tensor:
         x, filters, bias = operands
         window = [(k - 1) * d + 1 for k, d in zip(filters.shape[:2], a["dilations"], strict=True)]
-        x, padding = _padded(tf, x, window, a)
+        x, padding = padded(tf, x, window, a)
         if depthwise:
             strides = [1, *a["strides"], 1]
             y = tf.nn.depthwise_conv2d(x, filters, strides, padding, dilations=a["dilations"])
@@ -126,12 +147,12 @@ def _activated(tf: Any, y: Tensor, a: Attributes) -> Tensor:
 
 def _max_pool(tf: Any, operands: list[Tensor], a: Attributes) -> Tensor:
     lowest = a.get("lowest", float(np.finfo(np.float32).min))
-    x, padding = _padded(tf, operands[0], a["kernel"], a, lowest)
+    x, padding = padded(tf, operands[0], a["kernel"], a, lowest)
     return tf.nn.max_pool2d(x, a["kernel"], a["strides"], padding)
 
 
 def _average_pool(tf: Any, operands: list[Tensor], a: Attributes) -> Tensor:
-    x, padding = _padded(tf, operands[0], a["kernel"], a)
+    x, padding = padded(tf, operands[0], a["kernel"], a)
     if padding == "VALID" and a["pad"] != "valid":
         raise NotImplementedError("an average over windows of which some are partly outside")
     return tf.nn.avg_pool2d(x, a["kernel"], a["strides"], padding)

@@ -2,6 +2,8 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -15,6 +17,7 @@ from benchmarks.roofline import chart
 from benchmarks.statistics import Summary, geometric_mean, paired_ratio
 from benchmarks.sweep import Gemm, gemm
 from benchmarks.tensorflow_program import write_program
+from benchmarks.tflite_converter import padded, with_gelu
 from webdnn.kernel_profile import KernelProfile, KernelTime, fastest_quarter
 from webdnn.peaks import Peaks
 
@@ -78,7 +81,9 @@ def test_tensorflow_program_folds_batch_norm_and_activation(tmp_path: Path) -> N
     (step,) = program["steps"]
     assert (step["op"], step["attributes"]["activation"]) == ("conv2d", "relu")
     assert step["attributes"]["pad"] == [[0, 0], [1, 1], [1, 1], [0, 0]]
-    assert program["inputs"] == [{"name": "x", "channelsLast": True}]
+    assert program["inputs"] == [
+        {"name": "x", "dtype": "float32", "shape": [1, 3, 8, 6], "channelsLast": True}
+    ]
     assert program["outputs"] == ["z"] == [step["output"]]
     filters, bias = program["weights"]
     assert filters["shape"] == [3, 3, 3, 4]
@@ -98,6 +103,44 @@ def test_tensorflow_program_refuses_what_it_does_not_know(tmp_path: Path) -> Non
     onnx.save(helper.make_model(graph), tmp_path / "model.onnx")
     with pytest.raises(NotImplementedError, match="wave: Sin"):
         write_program(tmp_path / "model.onnx", tmp_path)
+
+
+def test_gelu_is_one_step_for_tensorflow_lite() -> None:
+    def step(op: str, inputs: list[str], output: str) -> dict[str, Any]:
+        return {"op": op, "inputs": inputs, "output": output, "attributes": {}, "release": []}
+
+    before, after = step("relu", ["a"], "x"), step("relu", ["z"], "b")
+    gelu = [
+        step("div", ["x", "sqrt_two"], "d"),
+        step("erf", ["d"], "e"),
+        step("add", ["e", "one"], "s"),
+        step("mul", ["x", "s"], "m"),
+        step("mul", ["m", "half"], "z"),
+    ]
+    assert with_gelu([before, *gelu, after]) == [before, step("gelu", ["x"], "z"), after]
+    read_twice = [*gelu, step("relu", ["e"], "b")]
+    assert with_gelu(read_twice) == read_twice
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "pad", "expected"),
+    [
+        (56, 3, 1, [1, 1], "SAME"),
+        (224, 3, 2, [1, 1], "VALID"),  # SAME would be [0, 1]
+        (224, 3, 2, [0, 1], "SAME"),
+        (225, 3, 2, [1, 1], "SAME"),
+        (224, 7, 2, [3, 3], "VALID"),
+    ],
+)
+def test_padding_is_same_where_it_means_the_same(
+    size: int, kernel: int, stride: int, pad: list[int], expected: str
+) -> None:
+    x = SimpleNamespace(shape=[1, size, size, 8])
+    tensorflow = SimpleNamespace(pad=lambda x, pad, constant_values: ("padded", pad))
+    attributes = {"pad": [[0, 0], pad, pad, [0, 0]], "strides": [stride, stride]}
+    y, name = padded(tensorflow, x, [kernel, kernel], attributes)
+    assert name == expected
+    assert y == (x if expected == "SAME" else ("padded", attributes["pad"]))
 
 
 def test_markdown_of_a_table() -> None:
