@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
-SETUP_COMMANDS = ("./dev", "python -m benchmarks")
+SETUP_COMMANDS = ("./dev", "python -m benchmarks", "python -m tests")
 """Commands that tests cannot run inside tests; that `./dev` knows them is checked instead."""
 
 

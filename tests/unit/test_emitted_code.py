@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.emitted_code import differences
 
 
@@ -20,3 +22,11 @@ def test_the_installed_compiler_emits_every_kernel() -> None:
     assert '"magika, wasm"' in said
     assert '"magika, webgpu"' in said
     assert '"kernels": {}' not in said
+
+
+@pytest.mark.nightly
+def test_a_commit_emits_what_it_emits() -> None:
+    command = [sys.executable, "-m", "tests.emitted_code", "--against", "HEAD~1"]
+    said = subprocess.run([*command, "--models", "magika"], capture_output=True, text=True)
+    assert said.stderr == ""
+    assert said.stdout.count("magika") == 2
