@@ -12,6 +12,7 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 
 import webdnn
+from webdnn.compiled_kernel import CompiledKernel
 from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.numpy_meaning.nn import run_nn_block
@@ -19,7 +20,7 @@ from webdnn.dialects.onnx import MODEL_NAME
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.kernel_cache import KernelCache
-from webdnn.kernel_compiler import CompiledKernel, compile_kernels
+from webdnn.kernel_compiler import compile_kernels
 from webdnn.lowering.kernels.apply_schedules import ApplySchedules
 from webdnn.lowering.kernels.cost import kernel_costs
 from webdnn.lowering.kernels.digest import kernel_digest

@@ -8,6 +8,7 @@ from typing import Any
 from xdsl.dialects.func import FuncOp
 
 from webdnn.codegen.wgsl.module import Shader, label_comment
+from webdnn.compiled_kernel import CompiledKernel
 from webdnn.dialects import plan
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import (
@@ -18,7 +19,6 @@ from webdnn.dialects.onnx import (
     strings_of,
 )
 from webdnn.dialects.webgpu_limits import WebGPULimits
-from webdnn.kernel_compiler import CompiledKernel
 from webdnn.package import describe_file
 from webdnn.packaging.program import (
     Array,
