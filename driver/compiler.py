@@ -29,7 +29,8 @@ from webdnn.lowering.kernels.schedule_table import ScheduleTable
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.weights_function import WeightsFunction, entry_function
-from webdnn.package import FORMAT, FORMAT_VERSION, Package
+from webdnn.manifest import FORMAT, FORMAT_VERSION
+from webdnn.package import Package
 from webdnn.packaging.program import Program, describe_cost, launched_nodes, planned_program
 from webdnn.packaging.wasm import wasm_section
 from webdnn.packaging.webgpu import check_element_types, webgpu_section

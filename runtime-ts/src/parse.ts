@@ -136,7 +136,7 @@ const manifestForm = object<Manifest>({
   }),
 });
 
-/** Check that a parsed `model.json` has the form that docs/package.schema.json describes. */
+/** Check that a parsed `model.json` has the form that driver/package.schema.json describes. */
 export function checkForm(value: unknown): asserts value is Manifest {
   manifestForm(value, "");
 }

@@ -6,7 +6,7 @@ import { checkForm } from "../src/parse.js";
 import { ALL_DTYPES, GPU_DTYPES, makePackage } from "./helpers.js";
 
 const schema = JSON.parse(
-  readFileSync(new URL("../../docs/package.schema.json", import.meta.url), "utf8"),
+  readFileSync(new URL("../../driver/package.schema.json", import.meta.url), "utf8"),
 );
 const validate = new Ajv2020({ strict: true, strictRequired: false }).compile(schema);
 
