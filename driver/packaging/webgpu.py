@@ -137,7 +137,7 @@ def _kernels(
     entries: list[dict[str, Any]] = []
     for name, shader in compiled.items():
         (info,) = shader.kernels
-        comment = f"// {name}\n{label_comment(labels.get(name, []))}"
+        comment = label_comment([name]) + label_comment(labels.get(name, []))
         text = f"{comment}{shader.source}\n".encode()
         entries.append(
             {
