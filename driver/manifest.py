@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from xxhash import xxh32_hexdigest
@@ -48,8 +48,8 @@ def check_file_names(names: Iterable[str]) -> None:
     Raises:
         WebDNNError: one leads out of the package, or two of them are, or may be, one file.
     """
-    taken = {MANIFEST: MANIFEST}
-    folders: dict[str, str] = {}
+    taken = {MANIFEST}  # in lower case: some systems do not tell it apart
+    folders: set[str] = set()
     for name in names:
         if not is_file_name(name):
             raise WebDNNError(
@@ -57,16 +57,13 @@ def check_file_names(names: Iterable[str]) -> None:
                 where=repr(name[:_SHOWN]),
                 why=_FILE["description"],
             )
-        parts = name.lower().split("/")  # some systems do not tell case apart
-        above = ["/".join(parts[:n]) for n in range(1, len(parts))]
-        same = next((taken[p] for p in (*above, name.lower()) if p in taken), None)
-        same = folders.get(name.lower()) if same is None else same
-        if same is not None:
-            raise WebDNNError(
-                "two files of the package would be written to one place", where=(same, name)
-            )
-        taken[name.lower()] = name
-        folders.update(dict.fromkeys(above, name))
+        path = PurePosixPath(name.lower())
+        if str(path) in taken:
+            raise WebDNNError("two files of a package would be written to one place", where=name)
+        taken.add(str(path))
+        folders.update(map(str, path.parents))
+    if both := taken & folders:
+        raise WebDNNError("a file of a package is a folder too", where=sorted(both))
 
 
 def file_entries(manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

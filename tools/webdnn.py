@@ -193,7 +193,7 @@ def demo(
         "demo-output"
     ),
     serve: Annotated[bool, typer.Option("--serve", help="open the page for browsers")] = False,
-    port: Annotated[int, typer.Option(help="of the page")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of the page")] = 8000,
 ) -> None:
     """Compile a style-transfer network, run it on a photo on both back ends, and show it in a page."""
     check_output(output / "package")
