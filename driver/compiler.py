@@ -12,6 +12,7 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.passes import ModulePass
 
 import webdnn
+from webdnn.compiled_kernel import CompiledKernel
 from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.numpy_meaning.nn import run_nn_block
@@ -19,7 +20,7 @@ from webdnn.dialects.onnx import MODEL_NAME
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.kernel_cache import KernelCache
-from webdnn.kernel_compiler import CompiledKernel, compile_kernels
+from webdnn.kernel_compiler import compile_kernels
 from webdnn.lowering.kernels.apply_schedules import ApplySchedules
 from webdnn.lowering.kernels.cost import kernel_costs
 from webdnn.lowering.kernels.digest import kernel_digest
@@ -28,7 +29,8 @@ from webdnn.lowering.kernels.schedule_table import ScheduleTable
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.weights_function import WeightsFunction, entry_function
-from webdnn.package import FORMAT, FORMAT_VERSION, Package
+from webdnn.manifest import FORMAT, FORMAT_VERSION
+from webdnn.package import Package
 from webdnn.packaging.program import Program, describe_cost, launched_nodes, planned_program
 from webdnn.packaging.wasm import wasm_section
 from webdnn.packaging.webgpu import check_element_types, webgpu_section

@@ -13,10 +13,10 @@ from webdnn.codegen.wasm.compile import TRIPLE, compile_assembly, compile_object
 from webdnn.codegen.wasm.link import link
 from webdnn.codegen.wasm.llvm_ir import to_llvmlite
 from webdnn.codegen.wgsl.module import print_wgsl
+from webdnn.compiled_kernel import WASM_VARIANTS
 from webdnn.compiler import CompileOptions, lower, package_from
 from webdnn.dialects.errors import WebDNNError
 from webdnn.ir_files import read_module, stage_of
-from webdnn.kernel_compiler import WASM_VARIANTS
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.lowering.target_wasm.launch_calls import PREPARE, RUN, RUN_RANGE
 from webdnn.lowering.target_wasm.plan_to_llvm import LowerPlanToLLVM

@@ -1,13 +1,19 @@
-"""Compiled kernels on disk, by what they are compiled from."""
+"""Compiled kernels on disk, by what they are compiled from.
+
+What is kept is data alone: JSON and bytes. So whoever can write to the folder runs no code in the compiler. (They still
+choose what is in the packages that it makes, as does whoever can write to the model.)
+"""
 
 from __future__ import annotations
 
+import json
 import os
-import pickle
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.metadata import version
@@ -18,8 +24,12 @@ from typing import Any
 import platformdirs
 
 _TOOLS = ("xdsl", "llvmlite", "numpy")
+_SOURCES = ("compiled_kernel.py", "kernel_compiler.py", "schedule_memory.py", "stages.py")
+"""Files of this folder that decide what is in an entry."""
 _SUM_BYTES = 32
 """Before an entry stands its SHA-256."""
+_SIZE_BYTES = 4
+"""Then the size of what is JSON, little-endian; then that; then the parts, one after the other."""
 _KEPT_SECONDS = 14 * 24 * 3600
 """How long the entries of another compiler are kept after the last one was added."""
 
@@ -33,13 +43,57 @@ def compiler_fingerprint() -> str:
 
     digest = sha256(" ".join(f"{name}={version(name)}" for name in _TOOLS).encode())
     here = Path(__file__).parent
-    sources = [here / "kernel_compiler.py", here / "stages.py"]
+    sources = [here / name for name in _SOURCES]
     for package in (webdnn.codegen, webdnn.dialects, webdnn.lowering):
         sources += sorted(Path(package.__path__[0]).rglob("*.py"))
     for path in sources:
         digest.update("/".join(path.parts[-3:]).encode())
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """What is kept under a key. Of one that is found, only this form is known: who reads it checks what is in it.
+
+    Args:
+        fields: what can be said in JSON.
+        parts: what cannot.
+    """
+
+    fields: Mapping[str, Any]
+    parts: tuple[bytes, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """The content of a file."""
+        head = {"fields": self.fields, "parts": [len(part) for part in self.parts]}
+        said = json.dumps(head, separators=(",", ":")).encode()
+        content = b"".join((len(said).to_bytes(_SIZE_BYTES, "little"), said, *self.parts))
+        return sha256(content).digest() + content
+
+    @staticmethod
+    def from_bytes(stored: bytes) -> CacheEntry | None:
+        """The entry in a file; None if it is damaged or not of this form."""
+        content = memoryview(stored)[_SUM_BYTES:]
+        if sha256(content).digest() != stored[:_SUM_BYTES]:
+            return None
+        end = _SIZE_BYTES + int.from_bytes(content[:_SIZE_BYTES], "little")
+        try:
+            head = json.loads(bytes(content[_SIZE_BYTES:end]))
+        except (ValueError, RecursionError):
+            return None
+        match head:
+            case {"fields": dict(fields), "parts": list(sizes)}:
+                pass
+            case _:
+                return None
+        if not all(type(size) is int and size >= 0 for size in sizes):
+            return None
+        parts: list[bytes] = []
+        for size in sizes:
+            parts.append(bytes(content[end : end + size]))
+            end += size
+        return CacheEntry(fields, tuple(parts)) if end == len(content) else None
 
 
 class KernelCache:
@@ -66,7 +120,7 @@ class KernelCache:
             digest.update(part.encode())
         return digest.hexdigest()
 
-    def get(self, key: str) -> Any | None:
+    def get(self, key: str) -> CacheEntry | None:
         """The entry of this key, or None; a damaged entry is as good as none."""
         if self._folder is None:
             return None
@@ -74,16 +128,13 @@ class KernelCache:
             stored = (self._folder / key).read_bytes()
         except OSError:
             return None
-        content = memoryview(stored)[_SUM_BYTES:]
-        if sha256(content).digest() != stored[:_SUM_BYTES]:
-            return None
-        return pickle.loads(content)
+        return CacheEntry.from_bytes(stored)
 
-    def put(self, key: str, value: object) -> None:
+    def put(self, key: str, entry: CacheEntry) -> None:
         """Keep an entry. A full or read-only disk is no error."""
         if self._folder is None:
             return
-        content = pickle.dumps(value)
+        content = entry.to_bytes()
         with suppress(OSError):
             if not self._folder.is_dir():
                 self._remove_old()
@@ -91,7 +142,6 @@ class KernelCache:
             file = NamedTemporaryFile(dir=self._folder, delete=False)  # noqa: SIM115
             try:
                 with file:
-                    file.write(sha256(content).digest())
                     file.write(content)
                 Path(file.name).replace(self._folder / key)
             except BaseException:

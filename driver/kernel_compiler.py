@@ -8,7 +8,6 @@ import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 from io import StringIO
 
 from xdsl.context import Context
@@ -19,7 +18,14 @@ from xdsl.passes import ModulePass
 from xdsl.printer import Printer
 
 from webdnn.codegen.wasm.compile import compile_object
-from webdnn.codegen.wgsl.module import Shader, print_shaders
+from webdnn.codegen.wgsl.module import print_shaders
+from webdnn.compiled_kernel import (
+    WASM_VARIANTS,
+    CompiledKernel,
+    WasmKernel,
+    from_entry,
+    to_entry,
+)
 from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.wasm_memory import PAGE, check_pages
@@ -31,25 +37,6 @@ from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.lowering.target_wasm.launch_calls import KernelWork
 from webdnn.lowering.target_wasm.layout import kernel_stack_bytes
 from webdnn.stages import Target, context, passes_between
-
-WASM_VARIANTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("relaxed-simd", ("simd128", "relaxed-simd")),
-    ("simd128", ("simd128",)),
-)
-"""The wasm modules of a package, best first: name and WebAssembly features."""
-
-
-@dataclass(frozen=True)
-class WasmKernel:
-    """An object file for each of WASM_VARIANTS, the bytes of stack that the kernel's own arrays take, and how its work
-    can be shared."""
-
-    objects: tuple[bytes, ...]
-    stack_bytes: int
-    work: KernelWork | None
-
-
-CompiledKernel = WasmKernel | Shader
 
 
 def kernel_text(func: kernel.FuncOp) -> str:
@@ -145,8 +132,9 @@ def compile_kernels(
     keys = [cache.key(target, text) for text in texts]
     results: dict[int, CompiledKernel] = {}
     for index, key in enumerate(keys):
-        found = cache.get(key)
-        if isinstance(found, WasmKernel | Shader):
+        entry = cache.get(key)
+        found = None if entry is None else from_entry(entry, kernels[index], target)
+        if found is not None:
             results[index] = found
             on_done()
     for func in kernels:
@@ -158,7 +146,7 @@ def compile_kernels(
         for index in missing:
             with _errors_at(kernels[index], nodes):
                 results[index] = compile_kernel(texts[index], target, extra)
-            cache.put(keys[index], results[index])
+            cache.put(keys[index], to_entry(results[index]))
             on_done()
         return [results[i] for i in range(len(texts))]
     start = multiprocessing.get_context(_start_method())
@@ -170,7 +158,7 @@ def compile_kernels(
             for index, future in futures.items():
                 with _errors_at(kernels[index], nodes):
                     results[index] = future.result()
-                cache.put(keys[index], results[index])
+                cache.put(keys[index], to_entry(results[index]))
                 on_done()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)

@@ -7,6 +7,7 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from xxhash import xxh32_hexdigest
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
+from webdnn.manifest import MANIFEST, check_file_names, file_entries, read_file, read_manifest
 
 Engine = Literal["wasmtime", "wgpu"]
 ENGINES: dict[Engine, str] = {"wasmtime": "wasm", "wgpu": "webgpu"}
@@ -23,9 +25,6 @@ ENGINES: dict[Engine, str] = {"wasmtime": "wasm", "wgpu": "webgpu"}
 KernelEngine = Literal["wasmtime", "node", "chromium"]
 """Engines in which single kernels of the wasm back end are timed."""
 
-MANIFEST = "model.json"
-FORMAT = "webdnn-package"
-FORMAT_VERSION = 3
 SHARD_BYTES = 32 * 2**20
 """Weights are cut into files of at most this many bytes, so that they load in parallel and can be cached. Each file
 costs a browser a pipe between two of its processes, in fresh memory: with files of 8 MiB VGG16 starts a fifth later."""
@@ -43,7 +42,8 @@ def check_output(folder: Path) -> None:
     Raises:
         WebDNNError: there is something else, or the folder cannot be written.
     """
-    check_writable(folder.absolute().parent)
+    folder = resolved_output(folder)
+    check_writable(folder.parent)
     if folder.exists() and not folder.is_dir():
         raise WebDNNError("the output is a file", where=str(folder), hint="name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
@@ -52,6 +52,21 @@ def check_output(folder: Path) -> None:
             where=str(folder),
             hint="name a folder that is empty, or does not exist yet",
         )
+
+
+def resolved_output(folder: Path) -> Path:
+    """Where an output comes: the end of the links, if its folder is one.
+
+    Raises:
+        WebDNNError: they have no end.
+    """
+    with suppress(OSError, RuntimeError):
+        end = folder.resolve()
+        if not end.is_symlink():
+            return end
+    raise WebDNNError(
+        "the output cannot be written", where=str(folder), why="links lead in a circle"
+    )
 
 
 def check_writable(folder: Path) -> None:
@@ -81,7 +96,7 @@ class Package:
     """A compiled model in memory.
 
     Args:
-        manifest: the content of `model.json` (see `docs/package.schema.json`).
+        manifest: the content of `model.json` (see `package.schema.json`).
         files: the content of the other files, by their names in the manifest.
     """
 
@@ -92,7 +107,7 @@ class Package:
     @property
     def backends(self) -> Sequence[str]:
         """The back ends that the package can run on."""
-        return list(self.manifest["backends"])
+        return [name for name in self.manifest["backends"] if name in ENGINES.values()]
 
     def section(self, backend: str) -> dict[str, Any]:
         """What the manifest says of a back end.
@@ -118,65 +133,56 @@ class Package:
     def save(self, folder: str | Path) -> Path:
         """Write the package to `folder`, in whose place it comes whole or not at all.
 
-        A package that is there already is replaced; any other folder that holds something is left alone.
+        A package that is there already is replaced; any other folder that holds something is left alone. Where `folder`
+        is a link, it stays, and the package comes to where it leads.
 
         Raises:
-            WebDNNError: the folder holds something else, or cannot be written.
+            WebDNNError: the folder holds something else, or cannot be written, or a file has a name that none may have.
         """
-        target = Path(folder)
-        check_output(target)
+        check_output(Path(folder))
+        target = resolved_output(Path(folder))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as work:
-                aside = Path(work) / "package"
+            with tempfile.TemporaryDirectory(dir=target.parent, prefix=".webdnn-") as work:
+                aside, previous = Path(work) / "package", Path(work) / "previous"
                 self._write(aside)
                 if target.is_dir():
-                    target.rename(Path(work) / "previous")
-                aside.rename(target)
+                    target.rename(previous)
+                try:
+                    aside.rename(target)
+                except OSError:
+                    if previous.is_dir():
+                        previous.rename(target)
+                    raise
         except OSError as error:
             raise WebDNNError(
                 "the package cannot be written", where=str(target), why=str(error)
             ) from error
-        return target
+        return Path(folder)
 
     def _write(self, folder: Path) -> None:
+        check_file_names(self.files)
         folder.mkdir()
         for name in self.files:
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
         with ThreadPoolExecutor() as pool:  # weights are large, and to copy them takes no lock
             paths = [folder / name for name in self.files]
             list(pool.map(Path.write_bytes, paths, self.files.values()))
-        (folder / MANIFEST).write_text(json.dumps(self.manifest, indent=1) + "\n")
+        text = json.dumps(self.manifest, indent=1) + "\n"
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
 
     @staticmethod
     def load(folder: str | Path) -> Package:
         """Read a package from a folder.
 
         Raises:
-            WebDNNError: there is none, or a file is missing or damaged.
+            WebDNNError: there is none, its manifest is not valid, or a file is missing, damaged or not in the folder.
         """
         root = Path(folder)
-        try:
-            manifest = json.loads((root / MANIFEST).read_text())
-            entries = _file_entries(manifest)
-        except (OSError, ValueError) as error:
-            raise WebDNNError(
-                "this is not a package",
-                where=str(root),
-                why=str(error),
-                hint="webdnn compile makes one",
-            ) from error
-        files: dict[str, bytes | memoryview] = {}
-        for entry in entries:
-            try:
-                content = (root / entry["file"]).read_bytes()
-            except OSError as error:
-                raise WebDNNError(
-                    "a file of the package is missing", where=entry["file"]
-                ) from error
-            if xxh32_hexdigest(content) != entry["xxh32"]:
-                raise WebDNNError("a file of the package is damaged", where=entry["file"])
-            files[entry["file"]] = content
+        manifest = read_manifest(root)
+        files: dict[str, bytes | memoryview] = {
+            entry["file"]: read_file(root, entry) for entry in file_entries(manifest)
+        }
         return Package(manifest, files)
 
     def folder(self) -> Path:
@@ -231,27 +237,3 @@ class Package:
                 )
             checked[name] = array
         return checked
-
-
-def _file_entries(manifest: Any) -> list[dict[str, Any]]:
-    """What a manifest says of each file.
-
-    Raises:
-        ValueError: it is not the manifest of a package, or of one that another version of WebDNN made.
-    """
-    known: dict[str, Any] = manifest if isinstance(manifest, dict) else {}
-    if known.get("format") != FORMAT:
-        raise ValueError(f"{MANIFEST} is something else")
-    if known.get("version") != FORMAT_VERSION:
-        raise ValueError(f"{MANIFEST} is not of version {FORMAT_VERSION} of the format")
-    if missing := {"name", "inputs", "outputs", "backends"} - known.keys():
-        raise ValueError(f"{MANIFEST} has no {', '.join(sorted(missing))}")
-    entries: list[dict[str, Any]] = []
-    try:
-        for section in known["backends"].values():
-            entries.extend(section.get("modules", []))
-            entries.extend(section.get("shaders", []))
-            entries.extend(section["weights"]["shards"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{MANIFEST} does not describe its back ends: {error}") from error
-    return entries

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import DenseArrayBase, ModuleOp
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
+from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import PANELS, FuncOp, ScheduleAttr
-from webdnn.kernel_cache import KernelCache
+from webdnn.kernel_cache import CacheEntry, KernelCache
+from webdnn.lowering.kernels.apply_schedules import check_entry, write_entry
 from webdnn.lowering.kernels.digest import kernel_digest
 from webdnn.lowering.kernels.pack_weights import launches_of, weight_operands
-
-_Choice = tuple[ScheduleAttr, DenseArrayBase | None]
-"""The schedule and the panels of a kernel."""
+from webdnn.lowering.kernels.schedule_table import ScheduleEntry
+from webdnn.lowering.loops_cpu.pack import given_panels
 
 
 @dataclass
@@ -44,25 +46,53 @@ class ScheduleMemory:
                 continue
             name = func.sym_name.data
             weights = weight_operands(launches.get(name, ()))
-            key = self.cache.key("schedule", self.target, kernel_digest(func), repr(weights))
-            choice: _Choice | None = self.cache.get(key)
-            if choice is None:
+            digest = kernel_digest(func)
+            key = self.cache.key("schedule", self.target, digest, repr(weights))
+            choice = _from_entry(self.cache.get(key), digest, self.target)
+            if choice is None or not _fits(func, choice, weights):
                 self._open[name] = key
-                continue
-            func.properties["schedule"], panels = choice
-            if panels is not None:
-                func.attributes[PANELS] = panels
+            else:
+                write_entry(func, choice)
 
     def keep(self, module: ModuleOp) -> None:
         """Keep what has been chosen for the kernels that `recall` did not know."""
         for func in _kernels(module):
             key = self._open.pop(func.sym_name.data, None)
-            if key is None or func.schedule is None:
-                continue
-            panels = func.attributes.get(PANELS)
-            assert panels is None or isinstance(panels, DenseArrayBase)
-            choice: _Choice = (func.schedule, panels)
-            self.cache.put(key, choice)
+            if key is not None and func.schedule is not None:
+                panels = given_panels(func)
+                fields = {"schedule": func.schedule.to_dict(), "panels": panels}
+                self.cache.put(key, CacheEntry(fields))
+
+
+def _from_entry(entry: CacheEntry | None, digest: str, target: str) -> ScheduleEntry | None:
+    """The choice that an entry of the cache says; None if it says none."""
+    match entry:
+        case CacheEntry(fields={"schedule": dict(values), "panels": panels}):
+            pass
+        case _:
+            return None
+    if not all(isinstance(v, str) or _is_integer(v) or _are_integers(v) for v in values.values()):
+        return None
+    if panels is not None and not _are_integers(panels):
+        return None
+    schedule = ScheduleAttr.of(values)
+    return ScheduleEntry(digest, target, schedule, None if panels is None else tuple(panels))
+
+
+def _is_integer(value: Any) -> bool:
+    return type(value) is int and value.bit_length() < 64
+
+
+def _are_integers(value: Any) -> bool:
+    return isinstance(value, list) and all(_is_integer(v) for v in value)
+
+
+def _fits(func: FuncOp, choice: ScheduleEntry, weights: list[int]) -> bool:
+    try:
+        check_entry(func, choice, weights)
+    except WebDNNError:
+        return False
+    return True
 
 
 def _kernels(module: ModuleOp) -> list[FuncOp]:

@@ -35,7 +35,11 @@ from webdnn.tuning.tune import describe as describe_tuning
 from webdnn.tuning.tune import tune as tune_model
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-console = Console(width=None if sys.stdout.isatty() else 140)  # wide enough for a log
+console = Console(
+    width=None if sys.stdout.isatty() else 140,  # wide enough for a log
+    markup=False,  # names of models and folders may have brackets
+    emoji=False,
+)
 
 EngineName = Literal["wasmtime", "wgpu"]
 Shapes = Annotated[
@@ -189,7 +193,7 @@ def demo(
         "demo-output"
     ),
     serve: Annotated[bool, typer.Option("--serve", help="open the page for browsers")] = False,
-    port: Annotated[int, typer.Option(help="of the page")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="of the page")] = 8000,
 ) -> None:
     """Compile a style-transfer network, run it on a photo on both back ends, and show it in a page."""
     check_output(output / "package")

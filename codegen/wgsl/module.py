@@ -77,16 +77,27 @@ def _uses_f16(op: FuncOp | func.FuncOp) -> bool:
 
 
 _MOST_LABELS = 12
+_COMMENT_WIDTH = 96
+_UNSHOWN = "\ufffd"
+
+
+def _printable(label: str) -> str:
+    """A name as it may stand in a comment. Compilers refuse sources with a null character, or end a comment at any of
+    several kinds of line breaks; other characters that cannot be seen make a source look like what it is not."""
+    line = " ".join(label[: _COMMENT_WIDTH + 1].split())
+    if len(label) > _COMMENT_WIDTH:
+        line = line[: _COMMENT_WIDTH - 3] + "..."
+    return "".join(c if c.isprintable() else _UNSHOWN for c in line)
 
 
 def label_comment(labels: Sequence[str]) -> str:
-    """A comment that names the nodes of the model that a kernel computes; a long list is cut short."""
-    names = [" ".join(label.split()) for label in dict.fromkeys(labels)]
+    """A comment that names the nodes of the model that a kernel computes; a long list is cut short, and a long name."""
+    names = [name for label in dict.fromkeys(labels) if (name := _printable(label))]
     if not names:
         return ""
     more = len(names) - _MOST_LABELS
     text = ", ".join(names[:_MOST_LABELS]) + (f" and {more} more" if more > 0 else "")
-    lines = textwrap.wrap(text, 96, break_long_words=False, break_on_hyphens=False)
+    lines = textwrap.wrap(text, _COMMENT_WIDTH, break_long_words=False, break_on_hyphens=False)
     return "".join(f"// {line}\n" for line in lines)
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache, lru_cache
 from hashlib import sha256
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ class WasmModel:
     """The wasm back end of a package, loaded into wasmtime.
 
     Args:
-        folder: the package.
+        folder: one that a `Package` has written: what is in it is not checked again.
 
     Raises:
         WebDNNError: the package has no wasm back end, or wasmtime can run none of its modules.
@@ -144,8 +145,11 @@ class WasmModel:
         self._section = section
         self._store = wasmtime.Store(_engine())
         pages = section["memory"]["pages"]
-        limits = wasmtime.Limits(pages, pages)
-        self._memory = wasmtime.Memory(self._store, wasmtime.MemoryType(limits))
+        type = wasmtime.MemoryType(wasmtime.Limits(pages, pages))
+        try:
+            self._memory = wasmtime.Memory(self._store, type)
+        except wasmtime.WasmtimeError as error:
+            raise WebDNNError(f"{pages} pages of memory cannot be had", why=str(error)) from error
         self._exports = self._instantiate(folder)
         offset = section["weights"]["offset"]
         for shard in section["weights"]["shards"]:
@@ -153,7 +157,7 @@ class WasmModel:
             self._memory.write(self._store, data, offset)
             offset += len(data)
         if section.get("prepare"):
-            self._exports["prepare"](self._store)
+            self._call("prepare")
 
     def _instantiate(self, folder: Path) -> Any:
         failures: list[str] = []
@@ -162,11 +166,24 @@ class WasmModel:
                 continue  # they want shared memory and other threads
             try:
                 module = wasmtime.Module(_engine(), (folder / entry["file"]).read_bytes())
-            except wasmtime.WasmtimeError as error:
+                return wasmtime.Instance(self._store, module, [self._memory]).exports(self._store)
+            except (wasmtime.WasmtimeError, wasmtime.Trap) as error:
                 failures.append(f"{entry['file']}: {error}")
-                continue
-            return wasmtime.Instance(self._store, module, [self._memory]).exports(self._store)
         raise WebDNNError("wasmtime can run none of the wasm modules", why="; ".join(failures))
+
+    def _call(self, name: str, *arguments: int) -> None:
+        """Call an export.
+
+        Raises:
+            WebDNNError: there is none, or it fails.
+        """
+        function = self._exports.get(name)
+        try:
+            if not isinstance(function, wasmtime.Func):
+                raise TypeError(f"it does not export the function {name}")
+            function(self._store, *arguments)
+        except (wasmtime.WasmtimeError, wasmtime.Trap, TypeError) as error:
+            raise WebDNNError("the wasm module of the package fails", why=str(error)) from error
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Runs the model once; arrays are converted to the dtype of the manifest where they differ."""
@@ -174,23 +191,22 @@ class WasmModel:
         for tensor, place in zip(self._manifest["inputs"], section["inputs"], strict=True):
             array = np.ascontiguousarray(inputs[tensor["name"]], dtype=_dtype(tensor["dtype"]))
             self._memory.write(self._store, array.tobytes(), place["offset"])
-        self._exports["run"](self._store)
+        self._call("run")
         return self._outputs()
 
     def time_launches(self, inputs: Mapping[str, Array], rounds: int) -> list[list[float]]:
         """The milliseconds of each launch of a run, in rounds; the last entry of each round is that of a whole run."""
         self.run(inputs)
-        run, run_range = self._exports["run"], self._exports["run_range"]
         first, count = self._section.get("prepare", 0), len(self._section["launches"])
         times: list[list[float]] = []
         for _ in range(rounds):
             row: list[float] = []
             for i in range(first, count):
                 start = time.perf_counter()
-                run_range(self._store, i, i + 1)
+                self._call("run_range", i, i + 1)
                 row.append((time.perf_counter() - start) * 1000)
             start = time.perf_counter()
-            run(self._store)
+            self._call("run")
             times.append([*row, (time.perf_counter() - start) * 1000])
         return times
 
@@ -198,9 +214,9 @@ class WasmModel:
         section = self._section
         results: dict[str, Array] = {}
         for tensor, place in zip(self._manifest["outputs"], section["outputs"], strict=True):
-            start = place["offset"]
-            data = bytes(self._memory.read(self._store, start, start + place["bytes"]))
-            array = np.frombuffer(data, _dtype(tensor["dtype"]))
+            start, dtype = place["offset"], _dtype(tensor["dtype"])
+            end = start + prod(tensor["shape"]) * dtype.itemsize
+            array = np.frombuffer(bytes(self._memory.read(self._store, start, end)), dtype)
             results[tensor["name"]] = array.reshape(tensor["shape"]).copy()
         return results
 

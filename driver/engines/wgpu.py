@@ -10,7 +10,8 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, cast
@@ -168,7 +169,7 @@ def _upload(array: Array) -> Any:
 def _buffer(size: int) -> Any:
     usage = _wgpu().BufferUsage
     return device().create_buffer(
-        size=max(math.ceil(size / 4) * 4, 4),
+        size=max(-(-size // 4) * 4, 4),
         usage=usage.STORAGE | usage.COPY_DST | usage.COPY_SRC,
     )
 
@@ -268,9 +269,27 @@ def _check_requirements(section: Mapping[str, Any]) -> None:
             )
 
 
-class WebGPUProgram:
-    """A package's WebGPU back end, loaded: buffers filled, pipelines made, all launches bound."""
+@contextmanager
+def _said_of_device() -> Generator[None, None, None]:
+    """What the device says against a package is an error of the package's."""
+    try:
+        yield
+    except (_wgpu().GPUError, ValueError, OverflowError) as error:  # what it and its bindings say
+        raise WebDNNError("the WebGPU device cannot run the package", why=str(error)) from error
 
+
+class WebGPUProgram:
+    """A package's WebGPU back end, loaded: buffers filled, pipelines made, all launches bound.
+
+    Args:
+        package_dir: a folder that a `Package` has written: what is in it is not checked again.
+        manifest: that of the package.
+
+    Raises:
+        WebDNNError: the device cannot run it.
+    """
+
+    @_said_of_device()
     def __init__(self, package_dir: Path, manifest: dict[str, Any]) -> None:
         section: dict[str, Any] = manifest["backends"]["webgpu"]
         self._manifest = manifest
@@ -316,6 +335,7 @@ class WebGPUProgram:
         compute_pass.end()
         device().queue.submit([encoder.finish()])
 
+    @_said_of_device()
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """One inference: all launches in one command buffer."""
         gpu = device()
@@ -335,10 +355,8 @@ class WebGPUProgram:
         outputs: dict[str, Array] = {}
         for tensor, place in zip(self._manifest["outputs"], self._section["outputs"], strict=True):
             words = np.zeros(0, _STORAGE[place["storage"]])
-            if place["bytes"]:
-                data = gpu.queue.read_buffer(
-                    self._buffers[place["buffer"]], place["offset"], place["bytes"]
-                )
+            if size := math.prod(tensor["shape"]) * words.itemsize:
+                data = gpu.queue.read_buffer(self._buffers[place["buffer"]], place["offset"], size)
                 words = np.frombuffer(data, words.dtype)
             array = from_storage(words, tensor["dtype"])
             outputs[tensor["name"]] = array.reshape(tensor["shape"])

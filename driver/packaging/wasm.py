@@ -10,8 +10,8 @@ from typing import Any
 from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wasm.link import link
 from webdnn.codegen.wasm.module_reader import code_bytes
+from webdnn.compiled_kernel import WASM_VARIANTS, CompiledKernel, WasmKernel
 from webdnn.dialects import plan
-from webdnn.kernel_compiler import WASM_VARIANTS, CompiledKernel, WasmKernel
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_for
 from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module
 from webdnn.package import describe_file

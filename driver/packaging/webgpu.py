@@ -8,6 +8,7 @@ from typing import Any
 from xdsl.dialects.func import FuncOp
 
 from webdnn.codegen.wgsl.module import Shader, label_comment
+from webdnn.compiled_kernel import CompiledKernel
 from webdnn.dialects import plan
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import (
@@ -18,7 +19,6 @@ from webdnn.dialects.onnx import (
     strings_of,
 )
 from webdnn.dialects.webgpu_limits import WebGPULimits
-from webdnn.kernel_compiler import CompiledKernel
 from webdnn.package import describe_file
 from webdnn.packaging.program import (
     Array,
@@ -137,7 +137,7 @@ def _kernels(
     entries: list[dict[str, Any]] = []
     for name, shader in compiled.items():
         (info,) = shader.kernels
-        comment = f"// {name}\n{label_comment(labels.get(name, []))}"
+        comment = label_comment([name]) + label_comment(labels.get(name, []))
         text = f"{comment}{shader.source}\n".encode()
         entries.append(
             {

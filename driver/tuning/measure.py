@@ -11,11 +11,12 @@ from xdsl.dialects.builtin import Float32Type, StringAttr, TensorType
 from xdsl.ir import Attribute
 
 from webdnn.codegen.wasm.link import link
+from webdnn.compiled_kernel import WASM_VARIANTS, WasmKernel
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.wasm_memory import PAGE
 from webdnn.engines.scripted import ScriptedEngine
-from webdnn.kernel_compiler import WASM_VARIANTS, WasmKernel, compile_kernel, kernel_text
+from webdnn.kernel_compiler import compile_kernel, kernel_text
 from webdnn.lowering.kernels.apply_schedules import write_entry
 from webdnn.lowering.kernels.plan_memory import element_bytes
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS

@@ -124,7 +124,10 @@ class ScheduleTable:
             raise WebDNNError(
                 "the schedules cannot be read", where=str(path), why=error.strerror or ""
             ) from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        except (
+            ValueError,
+            RecursionError,
+        ) as error:  # bad TOML, bad UTF-8, numbers of too many digits
             raise _bad(path, str(error)) from error
         if content.get("format") != FORMAT or content.get("version") != VERSION:
             raise _bad(path, f'the file must begin with format = "{FORMAT}", version = {VERSION}')
@@ -137,7 +140,10 @@ class ScheduleTable:
             if (entry.target, entry.digest) in seen:
                 raise _bad(path, f"two entries are of kernel {entry.digest} for {entry.target}")
             seen.add((entry.target, entry.digest))
-        measured = {str(k): str(v) for k, v in dict(content.get("measured", {})).items()}
+        measured = content.get("measured", {})
+        if not isinstance(measured, dict):
+            raise _bad(path, "what was measured begins with [measured]")
+        measured = {str(k): str(v) for k, v in measured.items()}
         return ScheduleTable(entries, strict, measured)
 
 
@@ -232,6 +238,10 @@ def _entry(fields: Mapping[str, Any], number: int, path: str | Path) -> Schedule
 
 
 def _schedule(text: str, where: str, path: str | Path) -> ScheduleAttr:
+    if not text.startswith(
+        f"#{ScheduleAttr.name}<"
+    ):  # other attributes need not be parsed to be refused
+        raise _bad(path, f"{where}: the schedule is not of the form #{ScheduleAttr.name}<...>")
     try:
         parser = Parser(_context(), text)
         attr = parser.parse_attribute()
@@ -239,7 +249,7 @@ def _schedule(text: str, where: str, path: str | Path) -> ScheduleAttr:
     except ParseError as error:
         raise _bad(path, f"{where}: the schedule does not parse: {error}") from error
     if not isinstance(attr, ScheduleAttr) or not at_end:
-        raise _bad(path, f"{where}: the schedule is not of the form #kernel.schedule<...>")
+        raise _bad(path, f"{where}: the schedule is not of the form #{ScheduleAttr.name}<...>")
     return attr
 
 

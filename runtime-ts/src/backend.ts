@@ -5,6 +5,11 @@ import type { BackendName, Manifest } from "./manifest.js";
 /** Arrays by the name of the input or output. */
 export type Tensors = Record<string, TypedArray>;
 
+/** Outputs to be filled in. Without a prototype, so that all names are alike: `__proto__` is one too. */
+export function noTensors(): Tensors {
+  return Object.create(null) as Tensors;
+}
+
 /** The time of one launch. */
 export interface LaunchProfile {
   /** The name of the kernel. */

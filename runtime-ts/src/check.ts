@@ -3,8 +3,11 @@ import { ManifestError } from "./errors.js";
 /** A function that throws a `ManifestError` unless the value at a path of the manifest is a `T`. */
 export type Rule<T> = { readonly of?: T; (value: unknown, path: string): void };
 
+/** What is in arrays and objects is left out: there may be any amount of it, nested to any depth. */
 function show(value: unknown): string {
-  return (JSON.stringify(value) ?? String(value)).slice(0, 60);
+  if (Array.isArray(value)) return value.length === 0 ? "[]" : `an array of ${value.length}`;
+  if (typeof value === "object" && value !== null) return "an object";
+  return (typeof value === "string" ? JSON.stringify(value) : String(value)).slice(0, 60);
 }
 
 /** A string, of a form if one is given. */

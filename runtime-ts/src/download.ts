@@ -2,6 +2,7 @@ import { Checksum } from "./checksum.js";
 import { ChecksumError, DownloadError, messageOf } from "./errors.js";
 import { isLocalFile, isNode } from "./location.js";
 import type { FileRef } from "./manifest.js";
+import { allocate } from "./memory.js";
 import { Reader } from "./reader.js";
 import { type Fetch, readLocal, request, wrongSize } from "./request.js";
 
@@ -80,7 +81,7 @@ export class Downloader {
     signal: AbortSignal,
     onBytes: (count: number) => void,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    const target = new Uint8Array(file.bytes);
+    const target = allocate(file.bytes, () => new Uint8Array(file.bytes));
     await this.#drain(file, await this.open(file, signal), target, onBytes);
     return target;
   }
@@ -95,10 +96,10 @@ export class Downloader {
     signal: AbortSignal,
     onBytes: (count: number) => void,
   ): Promise<{ response: Response; bytes: Promise<Uint8Array<ArrayBuffer>> }> {
+    const target = allocate(file.bytes, () => new Uint8Array(file.bytes));
     const response = await this.open(file, signal);
     const copy = response.clone();
     const read = async (): Promise<Uint8Array<ArrayBuffer>> => {
-      const target = new Uint8Array(file.bytes);
       await this.#drain(file, copy, target, onBytes);
       return target;
     };

@@ -1,5 +1,5 @@
 /** The name of the manifest in a package. */
-const MANIFEST = "model.json";
+export const MANIFEST = "model.json";
 
 /** Whether this is Node (or Bun or Deno), where a location may be a path. */
 export const isNode = typeof process !== "undefined" && typeof process.versions?.node === "string";

@@ -1,5 +1,5 @@
 /**
- * The types of `model.json`. docs/package.schema.json says the same as a JSON Schema, docs/architecture.md in prose.
+ * The types of `model.json`. driver/package.schema.json says the same as a JSON Schema, docs/architecture.md in prose.
  */
 
 /** The element types of inputs and outputs, named as ONNX names them. */

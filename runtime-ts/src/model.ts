@@ -51,7 +51,7 @@ export class Model {
    * Run the model. Runs that overlap wait for each other; leave the arrays of the inputs alone until theirs has ended.
    *
    * @param inputs an array for each of `inputs`, of its type and number of elements, in row-major order
-   * @returns an array for each of `outputs`, which are the caller's to keep
+   * @returns an array for each of `outputs`, which are the caller's to keep, in an object without a prototype
    * @throws InputError if the arrays do not fit `inputs`
    * @throws DownloadError, ChecksumError, AbortedError if the weights do not arrive
    * @throws DeviceLostError, ExecutionError, DisposedError
@@ -95,7 +95,7 @@ export class Model {
   #check(inputs: Tensors): void {
     this.#ensureAlive();
     for (const tensor of this.inputs) checkInput(tensor, inputs);
-    for (const name of Object.keys(inputs)) {
+    for (const name of Object.keys(inputs ?? {})) {
       if (!this.inputs.some((t) => t.name === name)) {
         const known = this.inputs.map((t) => `"${t.name}"`).join(", ");
         const problem = `there is no input "${name}"; the inputs are ${known || "none"}`;

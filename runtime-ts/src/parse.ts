@@ -1,6 +1,7 @@
 import { integer, list, object, oneOf, type Rule, record, text } from "./check.js";
 import { DTYPES, elementBytes, elementCount } from "./dtypes.js";
 import { ManifestError } from "./errors.js";
+import { MANIFEST } from "./location.js";
 import type {
   BufferRange,
   ByteRange,
@@ -20,8 +21,9 @@ import type {
 } from "./manifest.js";
 import { storageBytes, storageFits } from "./webgpu/storage.js";
 
-/** Relative, with forward slashes, and never out of the package's folder. */
-const FILE = /^(?!\.\.?(\/|$))[\w.-]+(\/(?!\.\.?(\/|$))[\w.-]+)*$/;
+/** The rule of the schema: one path on every system and in a URL, which never leads out of the package's folder. */
+const FILE =
+  /^(?=.{1,240}$)(?!(.*\/)?(con|prn|aux|nul|(com|lpt)\d)(\.|\/|$))[\w.-]*[\w-](\/[\w.-]*[\w-])*$/i;
 const XXH32 = /^[0-9a-f]{8}$/;
 /** Linear memory of wasm32 is at most 4 GiB. */
 const MAX_PAGES = 65536;
@@ -39,7 +41,7 @@ const range = object<ByteRange>(rangeFields);
 const bufferRangeFields = { buffer: integer(0), ...rangeFields };
 const label = list(text());
 const tensor = object<TensorInfo>({
-  name: text(/./, "a string that is not empty"),
+  name: text(/[\s\S]/, "a string that is not empty"),
   dtype: oneOf(...DTYPES),
   shape: list(size),
 });
@@ -136,7 +138,7 @@ const manifestForm = object<Manifest>({
   }),
 });
 
-/** Check that a parsed `model.json` has the form that docs/package.schema.json describes. */
+/** Check that a parsed `model.json` has the form that driver/package.schema.json describes. */
 export function checkForm(value: unknown): asserts value is Manifest {
   manifestForm(value, "");
 }
@@ -150,6 +152,7 @@ export function parseManifest(value: unknown): Manifest {
   checkForm(value);
   unique(value.inputs, "inputs");
   unique(value.outputs, "outputs");
+  checkFiles(value.backends);
   if (value.backends.wasm) checkWasm(value, value.backends.wasm);
   if (value.backends.webgpu) checkWebGpu(value, value.backends.webgpu);
   return value;
@@ -162,6 +165,21 @@ function ensure(condition: boolean, path: string, problem: string): asserts cond
 function unique(tensors: readonly TensorInfo[], path: string): void {
   const names = new Set(tensors.map((t) => t.name));
   ensure(names.size === tensors.length, path, "has two tensors of one name");
+}
+
+/** No two files have one path, also where case is not told apart, and none is the manifest. */
+function checkFiles({ wasm, webgpu }: Manifest["backends"]): void {
+  const taken = new Set([MANIFEST]);
+  for (const { file } of [
+    ...(wasm?.modules ?? []),
+    ...(wasm?.weights.shards ?? []),
+    ...(webgpu?.shaders ?? []),
+    ...(webgpu?.weights.shards ?? []),
+  ]) {
+    const path = file.toLowerCase();
+    ensure(!taken.has(path), "backends", `has two files "${file}"`);
+    taken.add(path);
+  }
 }
 
 function sumsUp(shards: readonly FileRef[], bytes: number, path: string): void {

@@ -16,6 +16,7 @@ import {
   NoBackendError,
   type Progress,
   UnsupportedError,
+  type WebDNNError,
 } from "../src/index.js";
 import { missingFeatures } from "../src/wasm/features.js";
 import {
@@ -210,6 +211,34 @@ describe("the wasm module", () => {
     });
   });
 
+  test.each(["start", "warm_up"])("fails in %s", async (name) => {
+    const failing = `(module (import "env" "memory" (memory 1 1))
+      (func (export "run_range") (param i32 i32)) (func (export "${name}") unreachable))`;
+    expect(await loadWithModule(await assembleWat(failing))).toMatchObject({
+      failures: [{ code: "execution-failed", reason: expect.stringMatching(/unreachable/) }],
+    });
+    const other = `(module (import "env" "memory" (memory 1 1))
+      (func (export "run_range") (param i32 i32)) (global (export "${name}") i32 (i32.const 1)))`;
+    expect(await loadWithModule(await assembleWat(other))).toMatchObject({
+      failures: [{ code: "execution-failed" }],
+    });
+  });
+
+  test.each([2 ** 33, 2 ** 40, Number.MAX_SAFE_INTEGER])(
+    "is said to have %d bytes",
+    async (bytes) => {
+      const made = await makePackage({ webgpu: false });
+      for (const module of made.manifest.backends.wasm.modules) module.bytes = bytes;
+      const error = await rejection(load(BASE, { ...wasm, fetch: packageFetch(made) }));
+      // Where so much memory can be had, the file is too short.
+      if (error instanceof NoBackendError) {
+        expect(error).toMatchObject({
+          failures: [{ code: "out-of-memory", reason: expect.stringMatching(`^${bytes} bytes`) }],
+        });
+      } else expect(error).toBeInstanceOf(ChecksumError);
+    },
+  );
+
   test("compiles where there is no streaming, and from a server with other content types", async () => {
     const { made, fetch } = await served();
     const untyped: Fetch = async (url, init) => new Response((await fetch(url, init)).body);
@@ -368,6 +397,20 @@ describe("downloads", () => {
       code: "download-failed",
       message: expect.stringMatching(/is not JSON/),
     });
+  });
+
+  test("answered with JSON that is nested too deeply", async () => {
+    const { made } = await served();
+    const deep = "[".repeat(200_000) + "]".repeat(200_000);
+    const manifest = { ...made.manifest, name: "name" };
+    for (const json of [
+      deep,
+      deep.slice(0, 200_000),
+      JSON.stringify(manifest).replace('"name":"name"', `"name":${deep}`),
+    ]) {
+      const error = await rejection(load(BASE, { fetch: async () => new Response(json) }));
+      expect((error as WebDNNError).code).toMatch(/download-failed|manifest-invalid/);
+    }
   });
 });
 

@@ -8,7 +8,16 @@ import {
   type Tensors,
   type TypedArray,
 } from "../src/index.js";
-import { ALL_DTYPES, BASE, expected, rejection, sampleInput, served } from "./helpers.js";
+import { fakeGpu } from "./fake_gpu.js";
+import {
+  ALL_DTYPES,
+  BASE,
+  expected,
+  packageFetch,
+  rejection,
+  sampleInput,
+  served,
+} from "./helpers.js";
 
 const open = async (options?: Parameters<typeof served>[0]): Promise<Model> =>
   load(BASE, { backends: ["wasm"], fetch: (await served(options)).fetch });
@@ -125,6 +134,21 @@ describe("inputs that do not fit", () => {
     expect(await model.run({ x: sampleInput() })).toHaveProperty("y");
   });
 
+  test("of a model without inputs", async () => {
+    const { made } = await served({ webgpu: false });
+    made.manifest.inputs = [];
+    made.manifest.backends.wasm.inputs = [];
+    const model = await load(BASE, { backends: ["wasm"], fetch: packageFetch(made) });
+    // biome-ignore lint/suspicious/noExplicitAny: wrong on purpose
+    for (const nothing of [{}, null, undefined] as any[]) {
+      expect(await model.run(nothing)).toHaveProperty("y");
+    }
+    expect(await rejection(model.run({ x: sampleInput() }))).toMatchObject({
+      code: "unknown-input",
+      message: 'there is no input "x"; the inputs are none',
+    });
+  });
+
   test("each type takes its own arrays alone", async () => {
     const model = await open({ dtypes: ALL_DTYPES, webgpu: false });
     for (const dtype of ALL_DTYPES) {
@@ -138,6 +162,34 @@ describe("inputs that do not fit", () => {
       }
     }
   });
+});
+
+/** What objects have from their prototype, and what means something to one. */
+const ODD_NAMES = ["__proto__", "constructor", "hasOwnProperty", "toString", "then", "0", "a\0b"];
+
+test.each(["wasm", "webgpu"] as const)("names may be anything, on %s", async (backend) => {
+  const { made } = await served();
+  for (const name of ODD_NAMES) {
+    for (const tensors of [made.manifest.inputs, made.manifest.outputs]) tensors[0].name = name;
+    const fetch = packageFetch(made);
+    const model = await load(BASE, { backends: [backend], fetch, gpu: fakeGpu().gpu });
+    expect(await rejection(model.run({}))).toMatchObject({ code: "missing-input", input: name });
+    const x = sampleInput();
+    for (const inputs of [{ [name]: x }, Object.assign(Object.create(null), { [name]: x })]) {
+      const outputs = await model.run(inputs);
+      const profiled = await model.profile(inputs);
+      for (const found of [outputs, profiled.outputs]) {
+        expect(Object.keys(found)).toEqual([name]);
+        expect(Object.getPrototypeOf(found)).toBe(null);
+        expect(found[name]?.[1]).toBeCloseTo(expected(x)[1] as number, 5);
+      }
+    }
+    expect(await rejection(model.run({ [name]: x, valueOf: x }))).toMatchObject({
+      code: "unknown-input",
+      input: "valueOf",
+    });
+  }
+  expect({}).not.toHaveProperty("length");
 });
 
 test("a profile has a time for each launch, and the outputs", async () => {

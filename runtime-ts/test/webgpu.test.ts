@@ -113,6 +113,14 @@ describe("a device that will not do", () => {
     expect(requests).toEqual(["model.json"]);
   });
 
+  test("limits that are none", async () => {
+    for (const name of ["__proto__", "constructor", "toString"]) {
+      const limits = Object.fromEntries([[name, 1]]);
+      const { reason } = await refusal({}, (webgpu) => Object.assign(webgpu, { limits }));
+      expect(reason).toMatch(`limit ${name} is not known`);
+    }
+  });
+
   test("what the package needs is asked for, and time stamps where there are any", async () => {
     const { devices } = await open({ features: ["timestamp-query", "shader-f16"] });
     expect(devices[0]?.descriptor).toEqual({
@@ -150,6 +158,22 @@ describe("what goes wrong while loading", () => {
       code: "execution-failed",
       reason: "making the model: too big",
     });
+  });
+
+  test("shaders and weights of more bytes than there are", async () => {
+    for (const part of ["shaders", "weights"]) {
+      const { code, reason, requests } = await refusal({}, (webgpu) => {
+        // biome-ignore lint/suspicious/noExplicitAny: a manifest that is wrong on purpose
+        const { shaders, weights } = webgpu as any;
+        const file = part === "shaders" ? shaders[0] : weights.shards[1];
+        const more = 2 ** 52;
+        file.bytes += more;
+        if (part === "weights") weights.bytes += more;
+      });
+      expect(code).toBe("out-of-memory");
+      expect(reason).toMatch(/bytes of memory cannot be had/);
+      expect(requests.length).toBeLessThan(4);
+    }
   });
 
   test("a file that is missing is no reason to try another back end; the device is given back", async () => {

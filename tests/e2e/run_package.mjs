@@ -55,7 +55,7 @@ async function runPackage({ backend, inputsGiven, repeat, profile, threads }) {
   const start = performance.now();
   const model = await load("/package/", { backends: [backend], ...(threads ? { threads } : {}) });
   const loadMs = performance.now() - start;
-  const inputs = {};
+  const inputs = Object.create(null);
   for (const [i, info] of model.inputs.entries()) inputs[info.name] = await readInput(info, i, inputsGiven);
   const timed = async () => {
     const begin = performance.now();

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-from pathlib import Path
 
 import jsonschema
 import onnx
@@ -13,9 +11,9 @@ from onnx import TensorProto, helper
 
 import webdnn
 from webdnn.dialects.errors import WebDNNError
+from webdnn.manifest import SCHEMA
 from webdnn.stages import Target
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/package.schema.json").read_text())
 IN_PACKAGES: set[str] = set(SCHEMA["$defs"]["tensor"]["properties"]["dtype"]["enum"])
 NOT_ON_WEBGPU = {"bfloat16", "float64"}
 

@@ -1,11 +1,14 @@
-"""The cache of compiled kernels: damaged entries, old ones, full disks, passes whose code changes."""
+"""The cache of compiled kernels: damaged and wrong entries, old ones, full disks, passes whose code changes."""
 
 from __future__ import annotations
 
 import os
+import pickle
+from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -17,7 +20,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 import webdnn
-from webdnn.kernel_cache import KernelCache
+from webdnn.kernel_cache import CacheEntry, KernelCache
 
 MODEL = onnx.parser.parse_model(
     """
@@ -56,6 +59,120 @@ def test_changed_entries_are_computed_again(tmp_path: Path) -> None:
         assert compiled(tmp_path).files == expected
 
 
+class Bomb:
+    """Runs code when it is unpickled."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.touch, (self.proof,))
+
+    def __init__(self, proof: Path) -> None:
+        self.proof = proof
+
+
+def test_what_is_found_is_never_run(tmp_path: Path) -> None:
+    expected = compiled(tmp_path / "cache").files
+    proof = tmp_path / "was here"
+    content = pickle.dumps(Bomb(proof))
+    pickle.loads(content)
+    assert proof.exists()
+    proof.unlink()
+    for path in entries(tmp_path / "cache"):
+        path.write_bytes(sha256(content).digest() + content)
+    assert compiled(tmp_path / "cache").files == expected
+    assert not proof.exists()
+
+
+WRONG_ENTRIES = [
+    CacheEntry({}),
+    CacheEntry({"objects": [0, 0], "stack": 0, "work": None}),
+    CacheEntry({"objects": [0, 0], "stack": 0, "work": None}, (b"no object",)),
+    CacheEntry({"objects": [0], "stack": 0, "work": None}, (b"\0asm",)),
+    CacheEntry({"objects": [0, -1], "stack": 0, "work": None}, (b"\0asm",)),
+    CacheEntry({"objects": [0, True], "stack": 0, "work": None}, (b"\0asm", b"\0asm")),
+    CacheEntry({"objects": [[], {}], "stack": 0, "work": None}, (b"\0asm",)),
+    CacheEntry({"objects": [0, 0], "stack": -1, "work": None}, (b"\0asm",)),
+    CacheEntry({"objects": [0, 0], "stack": 0, "work": [1]}, (b"\0asm",)),
+    CacheEntry({"objects": [0, 0], "stack": 0, "work": [1, "1"]}, (b"\0asm",)),
+    CacheEntry({"schedule": {}, "panels": None}),
+    CacheEntry({"schedule": {"strategy": "none such"}, "panels": None}),
+    CacheEntry({"schedule": {"strategy": {}}, "panels": None}),
+    CacheEntry({"schedule": {"strategy": "tile", "unroll": 2**80}, "panels": None}),
+    CacheEntry({"schedule": {"strategy": "tile"}, "panels": [8, 8, 8, 8, 8]}),
+    CacheEntry({"schedule": [], "panels": 3}),
+    CacheEntry({"kernel": {"name": "add_0"}}, (b"",)),
+    CacheEntry({"kernel": None}, (b"",)),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG_ENTRIES, ids=lambda e: f"{e.fields} {e.parts}")
+def test_entries_of_another_kind_are_computed_again(tmp_path: Path, wrong: CacheEntry) -> None:
+    expected = compiled(tmp_path).files
+    for path in entries(tmp_path):
+        path.write_bytes(wrong.to_bytes())
+    assert compiled(tmp_path).files == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bindings": ["read"]},
+        {"bindings": ["write", "read"]},
+        {"bindings": "read"},
+        {"name": "other"},
+        {"entry_point": 3},
+        {"workgroups": [1, 1]},
+        {"workgroups": [1, 1, -1]},
+        {"workgroups": [1, 1, 1.5]},
+        {"workgroup_size": [0, 1, 1]},
+        {"features": [None]},
+        None,
+    ],
+)
+def test_shaders_of_another_kind_are_computed_again(
+    tmp_path: Path, change: dict[str, Any] | None
+) -> None:
+    def compiled() -> Mapping[str, bytes | memoryview]:
+        return webdnn.compile(MODEL, target="webgpu", cache=KernelCache(tmp_path), jobs=1).files
+
+    expected = compiled()
+    assert entries(tmp_path)
+    for path in entries(tmp_path):
+        entry = CacheEntry.from_bytes(path.read_bytes())
+        assert entry is not None
+        (source,) = entry.parts
+        kernel = entry.fields["kernel"]
+        wrong = (
+            CacheEntry(entry.fields, (b"\xff" + source,))
+            if change is None
+            else CacheEntry({"kernel": {**kernel, **change}}, (source + b"// changed",))
+        )
+        path.write_bytes(wrong.to_bytes())
+    assert compiled() == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\0\0",
+        b"\xff\xff\xff\xff",
+        b"\2\0\0\0{}",
+        b"\1\0\0\0\xff",
+        b'\x1c\0\0\0{"fields":{},"parts":[2,-1]}',
+        (400_000).to_bytes(4, "little") + b"[" * 400_000,
+    ],
+    ids=lambda c: repr(c[:20]),
+)
+def test_files_of_another_form_hold_no_entry(content: bytes) -> None:
+    assert CacheEntry.from_bytes(sha256(content).digest() + content) is None
+
+
+def test_entries_come_back() -> None:
+    entry = CacheEntry({"a": [1, None, "é"]}, (b"", b"\0\xff", b"x"))
+    assert CacheEntry.from_bytes(entry.to_bytes()) == entry
+    assert CacheEntry.from_bytes(entry.to_bytes() + b"x") is None
+
+
 def test_a_folder_that_cannot_be_written_is_no_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert np.array_equal(compiled(tmp_path / "file").run({"x": X})["y"], X + X)
@@ -68,7 +185,7 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", full)
-    cache.put(cache.key("a"), b"kernel")
+    cache.put(cache.key("a"), CacheEntry({}, (b"kernel",)))
     assert entries(tmp_path) == []
 
 

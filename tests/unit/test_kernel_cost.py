@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import jsonschema
 import numpy as np
 import onnx
@@ -17,8 +14,7 @@ from webdnn.lowering.kernels.cost import KernelCost, kernel_cost
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
 from webdnn.lowering.loops_cpu.pack import choose_packings
 from webdnn.lowering.loops_cpu.packing import pack_operand
-
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/package.schema.json").read_text())
+from webdnn.manifest import SCHEMA
 
 
 @pytest.mark.parametrize(

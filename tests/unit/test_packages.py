@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import jsonschema
@@ -12,6 +11,7 @@ import pytest
 import webdnn
 from tests.models import all_models, model_case, reference
 from tests.tolerances import assert_close
+from webdnn.manifest import SCHEMA
 from webdnn.package import ENGINES, Package
 from webdnn.report import gzipped_code_bytes
 
@@ -19,7 +19,6 @@ NIGHTLY = ("vgg16", "bert", "light_vgg19", "inception_v3", "resnet50", "light_in
 """Models that take minutes in an engine without a GPU."""
 MAX_CODE_BYTES = 140_000
 """Gzipped, without the runtime: together they must stay under 150 KB."""
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs/package.schema.json").read_text())
 
 CASES = [
     pytest.param(name, marks=[pytest.mark.nightly] if name in NIGHTLY else [])

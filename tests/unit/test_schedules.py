@@ -168,6 +168,9 @@ BAD_FILES = {
     HEAD + "kernel = 3": r"\[\[kernel\]\]",
     HEAD + '[[kernel]]\ntarget = "wasm"\npanels = [8]': "no digest",
     HEAD + '[[kernel]]\ntarget = "cuda"\ndigest = "a"\npanels = [8]': "'cuda'",
+    HEAD + "x = " + "[" * 100_000: "this is not a table of schedules",
+    HEAD + "x = " + "9" * 5000: "this is not a table of schedules",
+    HEAD + "measured = 3": r"\[measured\]",
     KERNEL: "neither",
     KERNEL + "panels = [-8]": "not negative",
     KERNEL + "panels = 8": "wrong type",
@@ -179,7 +182,7 @@ BAD_FILES = {
 }
 
 
-@pytest.mark.parametrize("content", BAD_FILES)
+@pytest.mark.parametrize("content", BAD_FILES, ids=lambda content: content[-40:])
 def test_bad_file(tmp_path: Path, content: str) -> None:
     (tmp_path / "bad.toml").write_text(content)
     with pytest.raises(WebDNNError, match=BAD_FILES[content]) as caught:

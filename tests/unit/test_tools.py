@@ -107,6 +107,13 @@ def test_bad_call(folder: Path, call: str) -> None:
     assert sorted(folder.rglob("*")) == before
 
 
+def test_names_that_look_like_markup(folder: Path) -> None:
+    call = ("compile", "model.onnx", "-o", "a[/b]", "--shape", "x=1,4", "--target", "wasm")
+    done = tool(folder, "webdnn", *call)
+    assert done.returncode == 0, done.stderr
+    assert "a[/b]" in done.stdout
+
+
 INTERRUPTED = """
 import os, signal
 from contextlib import contextmanager

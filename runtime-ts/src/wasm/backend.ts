@@ -1,4 +1,11 @@
-import type { Backend, BackendContext, LaunchProfile, Profile, Tensors } from "../backend.js";
+import {
+  type Backend,
+  type BackendContext,
+  type LaunchProfile,
+  noTensors,
+  type Profile,
+  type Tensors,
+} from "../backend.js";
 import { arrayClass, elementCount, type TypedArray } from "../dtypes.js";
 import {
   CompileError,
@@ -8,6 +15,7 @@ import {
   UnsupportedError,
 } from "../errors.js";
 import type { ByteRange, Manifest, TensorInfo, WasmModule, WasmSection } from "../manifest.js";
+import { allocate } from "../memory.js";
 import { Arrivals } from "./arrivals.js";
 import { type Executor, onThisThread } from "./executor.js";
 import { missingFeatures } from "./features.js";
@@ -222,8 +230,8 @@ class WasmBackend implements Backend {
 }
 
 function read(slots: readonly Slot[]): Tensors {
-  const outputs: Tensors = {};
-  for (const { name, view } of slots) outputs[name] = view.slice();
+  const outputs = noTensors();
+  for (const { name, view } of slots) outputs[name] = allocate(view.byteLength, () => view.slice());
   return outputs;
 }
 

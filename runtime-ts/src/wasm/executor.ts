@@ -1,4 +1,5 @@
 import { CompileError, DisposedError, ExecutionError, messageOf } from "../errors.js";
+import type { ThreadedExports } from "./messages.js";
 
 /** Runs the launches of a module over its memory. */
 export interface Executor {
@@ -24,10 +25,19 @@ export function runEach(run: RunRange, begin: number, end: number): number[] {
   });
 }
 
+/** @throws ExecutionError in place of what a module throws */
+function guard(call: () => void): void {
+  try {
+    call();
+  } catch (error) {
+    throw new ExecutionError(`the wasm module failed: ${messageOf(error)}`, { cause: error });
+  }
+}
+
 /**
  * Run a module on the thread of the caller, who is blocked as long as a run takes.
  *
- * @throws CompileError
+ * @throws CompileError, ExecutionError
  */
 export async function onThisThread(
   module: WebAssembly.Module,
@@ -44,20 +54,18 @@ export async function onThisThread(
   if (typeof found.run_range !== "function") {
     throw new CompileError(file, ['the module does not export "run_range"']);
   }
+  const { start, warm_up } = found as Partial<ThreadedExports>;
   // A module for several threads.
-  (found.start as ((threads: number) => void) | undefined)?.(1);
+  guard(() => start?.(1));
   // A worker is told what to read by way of this thread.
   await begun;
   // While the first weights are on their way.
-  (found.warm_up as (() => void) | undefined)?.();
+  guard(() => warm_up?.());
   let range: RunRange | undefined = found.run_range as RunRange;
   const run: RunRange = (begin, end) => {
     if (!range) throw new DisposedError();
-    try {
-      range(begin, end);
-    } catch (error) {
-      throw new ExecutionError(`the wasm module failed: ${messageOf(error)}`, { cause: error });
-    }
+    const known = range;
+    guard(() => known(begin, end));
   };
   return {
     isAside: false,

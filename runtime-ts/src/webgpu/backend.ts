@@ -1,6 +1,7 @@
 import {
   type Backend,
   type BackendContext,
+  noTensors,
   PARALLEL_DOWNLOADS,
   type Profile,
   type Tensors,
@@ -9,6 +10,7 @@ import { parallel } from "../cancel.js";
 import { elementCount, type TypedArray } from "../dtypes.js";
 import { UnsupportedError } from "../errors.js";
 import type { GpuTensor, Manifest, TensorInfo, WebGpuSection } from "../manifest.js";
+import { allocate } from "../memory.js";
 import { openDevice } from "./device.js";
 import { MAP_READ, USAGE } from "./flags.js";
 import { GuardedDevice } from "./guard.js";
@@ -96,7 +98,7 @@ class WebGpuBackend implements Backend {
       const count = elementCount(tensor.shape);
       const words = isStoredAsIs(tensor.dtype, place.storage)
         ? undefined
-        : wordsOver(place.storage, new ArrayBuffer(count * 4), 0, count);
+        : allocate(count * 4, () => wordsOver(place.storage, new ArrayBuffer(count * 4), 0, count));
       return { tensor, place, words };
     });
     let size = 0;
@@ -170,9 +172,10 @@ class WebGpuBackend implements Backend {
     await staging.mapAsync(MAP_READ);
     try {
       const mapped = staging.getMappedRange();
-      const outputs: Tensors = {};
+      const outputs = noTensors();
       for (const { tensor, place, offset, count } of this.#readbacks) {
-        outputs[tensor.name] = narrow(tensor, wordsOver(place.storage, mapped, offset, count));
+        const words = wordsOver(place.storage, mapped, offset, count);
+        outputs[tensor.name] = allocate(words.byteLength, () => narrow(tensor, words));
       }
       return outputs;
     } finally {

@@ -43,8 +43,8 @@ function missing(
     .filter((name) => !adapter.features.has(name))
     .map((name) => `feature "${name}" is missing`);
   for (const [name, needed] of Object.entries(section.limits)) {
-    const offered = (adapter.limits as unknown as Record<string, number | undefined>)[name];
-    if (offered === undefined) lacks.push(`limit ${name} is not known`);
+    const offered = (adapter.limits as unknown as Record<string, unknown>)[name];
+    if (typeof offered !== "number") lacks.push(`limit ${name} is not known`);
     // Alignments are the limits that are better when they are lower.
     else if (name.endsWith("Alignment") ? offered > needed : offered < needed) {
       lacks.push(`${name} is ${offered}, ${needed} is needed`);

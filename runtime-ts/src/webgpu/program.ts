@@ -1,5 +1,6 @@
 import type { BackendContext } from "../backend.js";
 import type { GpuBuffer, WebGpuSection } from "../manifest.js";
+import { allocate } from "../memory.js";
 import { USAGE } from "./flags.js";
 import type { Kernel } from "./kernels.js";
 
@@ -41,7 +42,7 @@ export function weightTasks(
     const begin = end;
     end += shard.bytes;
     return async () => {
-      const bytes = new Uint8Array(shard.bytes);
+      const bytes = allocate(shard.bytes, () => new Uint8Array(shard.bytes));
       await downloader.into(shard, bytes, signal, onBytes);
       for (const [i, buffer] of section.buffers.entries()) {
         if (buffer.kind === "weights")

@@ -1,0 +1,167 @@
+"""What the schema of a manifest cannot say: numbers in range, places inside their buffers, names that differ.
+
+`runtime-ts/src/parse.ts` checks the same for browsers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from webdnn.dialects.wasm_memory import PAGE
+
+_Fields = Mapping[str, Any]
+
+_HELD: Mapping[str, tuple[str, ...]] = {
+    "f32": ("float16", "float32"),
+    "i32": ("int8", "int16", "int32", "int64", "uint8", "uint16", "bool"),
+    "u32": ("uint8", "uint16", "uint32", "uint64", "bool"),
+    "i64": ("int64", "uint64"),
+}
+"""The element types that each storage type of WebGPU holds."""
+_MOST_DIMENSIONS = 64
+_MOST_BYTES = 2**63 - 1
+"""What numpy can describe."""
+
+
+def check_manifest(manifest: _Fields) -> None:
+    """Check a manifest that is as the schema says.
+
+    Raises:
+        ValueError: what it says cannot be.
+    """
+    for role in ("inputs", "outputs"):
+        names = [tensor["name"] for tensor in manifest[role]]
+        _ensure(len({*names}) == len(names), role, "has two tensors of one name")
+        for number, tensor in enumerate(manifest[role]):
+            bytes = prod(n or 1 for n in tensor["shape"]) * _element_bytes(tensor)
+            fits = len(tensor["shape"]) <= _MOST_DIMENSIONS and bytes <= _MOST_BYTES
+            _ensure(fits, f"{role}[{number}].shape", "is too large")
+    if (section := manifest["backends"].get("wasm")) is not None:
+        _check_wasm(manifest, section, "backends.wasm")
+    if (section := manifest["backends"].get("webgpu")) is not None:
+        _check_webgpu(manifest, section, "backends.webgpu")
+
+
+def _ensure(condition: bool, path: str, problem: str) -> None:
+    if not condition:
+        raise ValueError(f"model.json: {path} {problem}")
+
+
+def _element_bytes(tensor: _Fields) -> int:
+    return np.dtype(tensor["dtype"]).itemsize
+
+
+def _end(range: _Fields) -> int:
+    return range["offset"] + range["bytes"]
+
+
+def _tensors(
+    manifest: _Fields, section: _Fields, at: str
+) -> Iterator[tuple[_Fields, _Fields, str]]:
+    """Each input and output, where it lies, and where the manifest says that."""
+    for role in ("inputs", "outputs"):
+        tensors, places = manifest[role], section[role]
+        _ensure(len(places) == len(tensors), f"{at}.{role}", f"must have {len(tensors)} entries")
+        for number, (tensor, place) in enumerate(zip(tensors, places, strict=True)):
+            yield tensor, place, f"{at}.{role}[{number}]"
+
+
+def _check_room(tensor: _Fields, place: _Fields, element: int, path: str) -> None:
+    needed = prod(tensor["shape"]) * element
+    found = place["bytes"]
+    name = tensor["name"]
+    _ensure(found >= needed, path, f"has {found} bytes, but {name!r} needs {needed}")
+
+
+def _check_sections(section: _Fields, at: str) -> None:
+    """What all back ends have in common."""
+    weights, shards = section["weights"]["bytes"], section["weights"]["shards"]
+    found = sum(shard["bytes"] for shard in shards)
+    _ensure(found == weights, f"{at}.weights", f"has {weights} bytes, but its shards have {found}")
+    prepare, count = section.get("prepare", 0), len(section["launches"])
+    _ensure(prepare <= count, f"{at}.prepare", f"is {prepare}, but there are {count} launches")
+
+
+def _check_wasm(manifest: _Fields, section: _Fields, at: str) -> None:
+    memory = section["memory"]["pages"] * PAGE
+    if (threads := section.get("threads")) is not None:
+        room = threads["maxPages"] * PAGE - memory
+        stack = threads["stackBytes"]
+        fits = stack % 16 == 0 and room >= (threads["max"] - 1) * stack
+        _ensure(fits, f"{at}.threads", "has no room for the stacks")
+    for name in ("weights", "arena", "prepared"):
+        if name in section:
+            _ensure(_end(section[name]) <= memory, f"{at}.{name}", "reaches beyond the memory")
+    _check_sections(section, at)
+    _check_first_run(section, at)
+    for tensor, place, path in _tensors(manifest, section, at):
+        _ensure(_end(place) <= memory, path, "reaches beyond the memory")
+        element = _element_bytes(tensor)
+        _check_room(tensor, place, element, path)
+        _ensure(place["offset"] % element == 0, path, f"is not aligned to {element} bytes")
+
+
+def _check_first_run(section: _Fields, at: str) -> None:
+    """Launches that are left for later have others in their place."""
+    if (first_run := section.get("firstRun")) is None:
+        return
+    launches, prepare = section["launches"], section.get("prepare", 0)
+    of_a_run = len(launches) - prepare
+    numbers = [launch.get("instead", of_a_run) for launch in first_run["launches"]]
+    last = 0
+    for i, number in enumerate(numbers):
+        path = f"{at}.firstRun.launches[{i}].instead"
+        _ensure(last <= number < of_a_run, path, "is not that of a run's next launch")
+        last = number
+    for i, launch in enumerate(launches[:prepare]):
+        known = launch.get("before", 0) in numbers
+        _ensure(known, f"{at}.launches[{i}].before", "is of none in firstRun")
+
+
+def _check_webgpu(manifest: _Fields, section: _Fields, at: str) -> None:
+    buffers: Sequence[_Fields] = section["buffers"]
+    kernels, shaders = section["kernels"], section["shaders"]
+    weights = section["weights"]
+
+    def check_place(place: _Fields, path: str) -> None:
+        number = place["buffer"]
+        _ensure(number < len(buffers), f"{path}.buffer", "is not the number of a buffer")
+        inside = _end(place) <= buffers[number]["bytes"]
+        _ensure(inside, path, f"reaches beyond buffer {number}")
+
+    _check_sections(section, at)
+    for i, shard in enumerate(weights["shards"][:-1]):
+        path = f"{at}.weights.shards[{i}].bytes"
+        whole = shard["bytes"] % 4 == 0
+        _ensure(whole, path, "is not a multiple of 4, and the shard is not the last")
+    for i, buffer in enumerate(buffers):
+        if buffer["kind"] == "weights":
+            path = f"{at}.buffers[{i}]"
+            _ensure(buffer["offset"] % 4 == 0, f"{path}.offset", "is not a multiple of 4")
+            _ensure(_end(buffer) <= weights["bytes"], path, "reaches beyond the weights")
+    for i, kernel in enumerate(kernels):
+        path = f"{at}.kernels[{i}]"
+        number = kernel["shader"]
+        _ensure(number < len(shaders), f"{path}.shader", "is not the number of a shader")
+        inside = "range" not in kernel or _end(kernel["range"]) <= shaders[number]["bytes"]
+        _ensure(inside, f"{path}.range", "reaches beyond the shader")
+    for i, launch in enumerate(section["launches"]):
+        path = f"{at}.launches[{i}]"
+        number = launch["kernel"]
+        _ensure(number < len(kernels), f"{path}.kernel", "is not the number of a kernel")
+        count = len(kernels[number]["bindings"])
+        found = launch["bindings"]
+        _ensure(len(found) == count, f"{path}.bindings", f"must have {count} entries")
+        for j, place in enumerate(found):
+            check_place(place, f"{path}.bindings[{j}]")
+    for tensor, place, path in _tensors(manifest, section, at):
+        check_place(place, path)
+        storage, dtype = place["storage"], tensor["dtype"]
+        _check_room(tensor, place, 8 if storage == "i64" else 4, path)
+        _ensure(place["offset"] % 4 == 0, path, "is not aligned to 4 bytes")
+        held = dtype in _HELD[storage]
+        _ensure(held, f"{path}.storage", f"{storage!r} cannot hold each {dtype}")
