@@ -24,12 +24,14 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     IntegerType,
     LocationAttr,
+    ModuleOp,
     NoneAttr,
     RankedStructure,
 )
 from xdsl.ir import Attribute, Operation, TypeAttribute
 from xdsl.irdl import IRDLOperation
 from xdsl.parser import AttrParser, Parser, ParserState
+from xdsl.utils.exceptions import ParseError, VerifyException
 from xdsl.utils.lexer import Input, Position
 from xdsl.utils.mlir_lexer import MLIRLexer, MLIRToken, MLIRTokenKind, StringLiteral
 
@@ -42,7 +44,7 @@ MAX_VECTOR_ELEMENTS = 4096
 MAX_ELEMENTS = 2**63 - 1
 """Elements of the largest tensor or memref: sizes are 64-bit integers."""
 
-MAX_REPEATED_ELEMENTS = 1 << 24
+MAX_REPEATED_ELEMENTS = 1 << 20
 """Elements that all attributes of a file like `dense<0> : tensor<1000xi8>` may have together, beyond one for each
 character of the file. xDSL stores each element where upstream stores one for all."""
 
@@ -110,6 +112,20 @@ class IRParser(Parser):
         self._repeated_elements = MAX_REPEATED_ELEMENTS + len(text)
         self._expansions: dict[str, int] = {}
         self._expansion = 0
+
+    def parse_module(self, allow_implicit_module: bool = True) -> ModuleOp:
+        try:
+            return super().parse_module(allow_implicit_module)
+        except ParseError:
+            raise
+        except RecursionError:
+            why = "it is nested too deeply"
+        except VerifyException as error:
+            why = str(error)
+        except Exception as error:
+            # the parsers of many ops and attributes take for granted what a file need not hold
+            why = f"it cannot be parsed ({type(error).__name__}: {error})"
+        raise ParseError(self._current_token.span, why)
 
     # --- limits --------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
-from xdsl.utils.exceptions import ParseError
+from xdsl.utils.exceptions import ParseError, VerifyException
 
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.errors import WebDNNError
@@ -65,7 +65,10 @@ def write_weights(weights: WeightStore, path: Path) -> None:
 EXCERPT = 80
 """Characters of a line that a message shows: a line of IR may hold megabytes."""
 
-_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1f\x7f]")
+MAX_MESSAGE = 400
+"""Characters of a message of xDSL's that are shown: some hold the attribute that they complain about."""
+
+_BINARY = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
 """Characters that are in no text."""
 
 
@@ -89,35 +92,45 @@ def parse_ir(
         WebDNNError: it is no text, or no IR. The module is yet to be verified.
     """
 
-    def invalid(why: str, where: str = name, hint: str = "") -> WebDNNError:
-        return WebDNNError("the IR is not valid", where=where, why=why, hint=hint)
-
-    encoding = "IR is text in UTF-8"
-    if (found := _BINARY.search(content)) is not None:
-        what = f"the file is binary: byte {found.start()} is 0x{found[0].hex().upper()}"
-        raise invalid(what, hint=encoding)
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        at = f"byte {error.start} is 0x{content[error.start]:02X}"
-        raise invalid(f"the file is not in UTF-8: {at}", hint=encoding) from None
+        raise _no_text(name, f"not in UTF-8: byte {error.start}", content[error.start]) from None
+    if (found := _BINARY.search(text)) is not None:
+        raise _no_text(name, f"binary: character {found.start()}", ord(found[0]))
     if not text.strip():
-        raise invalid("the file is empty")
+        raise WebDNNError("the IR is not valid", where=name, why="the file is empty")
     try:
         return IRParser(ctx, text, name).parse_module(implicit_module)
     except ParseError as error:
         _, line, column = error.span.get_location()
-        shown = text.split("\n")[line - 1].strip()
-        if len(shown) > EXCERPT:
-            start = max(column - EXCERPT // 2, 0)
-            shown = f"... {text.split(chr(10))[line - 1][start : start + EXCERPT].strip()} ..."
+        why = error.msg[:MAX_MESSAGE].rstrip(".!")
+        if error.span.start >= len(text.rstrip()):
+            why += ", where the file ends"
+        else:
+            why += f", in `{_excerpt(text, error.span.start)}`"
         where = f"{name}:{line + lines_before}:{column}"
-        raise invalid(f"{error.msg[: 4 * EXCERPT]}, in `{shown}`", where) from error
-    except RecursionError:
-        raise invalid("it is nested too deeply") from None
-    except Exception as error:
-        # the parsers of the ops are xDSL's for the most part, and meet with what they do not expect
-        raise invalid(f"{type(error).__name__}: {str(error)[: 4 * EXCERPT]}") from error
+        raise WebDNNError("the IR is not valid", where=where, why=why) from error
+
+
+def _no_text(name: str, what: str, value: int) -> WebDNNError:
+    return WebDNNError(
+        "the IR is not valid",
+        where=name,
+        why=f"the file is {what} is 0x{value:02X}",
+        hint="IR is text in UTF-8",
+    )
+
+
+def _excerpt(text: str, position: int) -> str:
+    """What stands around a position, in its line."""
+    start = text.rfind("\n", 0, position) + 1
+    end = text.find("\n", position)
+    line = text[start : len(text) if end < 0 else end]
+    if len(line) <= EXCERPT:
+        return line.strip()
+    first = max(min(position - start - EXCERPT // 2, len(line) - EXCERPT), 0)
+    return ("..." if first else "") + line[first : first + EXCERPT] + "..."
 
 
 def verify_ir(module: ModuleOp, name: str) -> None:
@@ -135,8 +148,12 @@ def verify_ir(module: ModuleOp, name: str) -> None:
     except Exception as error:
         op = _invalid_op(module)
         nodes = () if op is None else tuple(location_names(op.location))
-        why = str(error) if op is None else f"{op.name}: {error}"
-        raise WebDNNError("the IR is not valid", where=(name, *nodes), why=why) from error
+        why = str(error) if isinstance(error, VerifyException) else repr(error)
+        if op is not None:
+            why = f"{op.name}: {why}"
+        raise WebDNNError(
+            "the IR is not valid", where=(name, *nodes), why=why[:MAX_MESSAGE]
+        ) from error
 
 
 def _invalid_op(module: ModuleOp) -> Operation | None:
