@@ -7,14 +7,61 @@ from __future__ import annotations
 
 from io import StringIO
 
-from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, UnknownLoc
+from xdsl.dialects import arith, func, llvm, memref, scf, tensor
+from xdsl.dialects.builtin import UNKNOWN_LOC, DenseIntOrFPElementsAttr
+from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import Attribute, Operation, Region
 from xdsl.printer import Printer
 from xdsl.traits import IsTerminator
 
+DROPS_ATTRIBUTES = (
+    arith.CmpfOp,
+    arith.CmpiOp,
+    llvm.ConstantOp,
+    memref.AllocaOp,
+    memref.AllocOp,
+    scf.ReduceOp,
+    tensor.EmptyOp,
+)
+"""Ops whose own print leaves out, or mixes up, attributes that are no part of what they are."""
+
+HIDES_ARGUMENTS = (scf.ForOp, scf.ParallelOp, scf.WhileOp, linalg.FillOp)
+"""Ops whose own print names the arguments of their bodies without where they come from, or not at all."""
+
 
 class IRPrinter(Printer):
-    """Writes a module, or an attribute, so that `IRParser` reads the same again."""
+    """Writes a module, or an attribute, so that `IRParser` reads the same again.
+
+    An op whose own print would lose something is written in generic form, with all that is in it.
+    """
+
+    def print_op(self, op: Operation) -> None:
+        if self.print_generic_format or not self._loses(op):
+            super().print_op(op)
+            return
+        self.print_generic_format = True
+        super().print_op(op)
+        self.print_generic_format = False
+
+    def _loses(self, op: Operation) -> bool:
+        match op:
+            case func.FuncOp() | llvm.FuncOp() if not op.body.blocks:
+                return op.arg_attrs is not None or op.res_attrs is not None
+            case llvm.FCmpOp():
+                return bool(op.fastmathFlags.data)
+            case llvm.GEPOp():
+                return op.noWrapFlags.value.data != 0
+            case _ if isinstance(op, DROPS_ATTRIBUTES):
+                return bool(op.attributes)
+            case _ if isinstance(op, HIDES_ARGUMENTS):
+                if isinstance(op, linalg.FillOp) and any(
+                    map(self._says_something, op.body.block.ops)
+                ):
+                    return True
+                arguments = (a for region in op.regions for a in region.block.args)
+                return self.print_debuginfo and any(a.location != UNKNOWN_LOC for a in arguments)
+            case _:
+                return False
 
     def print_attribute(self, attribute: Attribute) -> None:
         if isinstance(attribute, DenseIntOrFPElementsAttr) and _is_almost_splat(attribute):
@@ -23,6 +70,13 @@ class IRPrinter(Printer):
             self.print_attribute(attribute.get_type())
             return
         super().print_attribute(attribute)
+
+    def print_operation_type(self, op: Operation) -> None:
+        if self.print_generic_format or type(op).print is Operation.print:
+            super().print_operation_type(op)
+        else:
+            # `scf.while` ends its own print with its types; its location comes after its regions
+            self.print_function_type(op.operand_types, op.result_types)
 
     def print_region(
         self,
@@ -40,7 +94,7 @@ class IRPrinter(Printer):
         )
 
     def _says_something(self, op: Operation) -> bool:
-        located = self.print_debuginfo and not isinstance(op.location, UnknownLoc)
+        located = self.print_debuginfo and op.location != UNKNOWN_LOC
         return op.has_trait(IsTerminator) and (located or bool(op.attributes or op.properties))
 
 
