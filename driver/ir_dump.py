@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from io import StringIO
 from pathlib import Path
 
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.printer import Printer
 
+from webdnn.dialects.ir_printer import ir_text
 from webdnn.dialects.weight_store import weights_of
 from webdnn.ir_files import write_weights
 from webdnn.stages import Target, stage_index
-
-
-def ir_text(module: ModuleOp) -> str:
-    """A module as text, with locations."""
-    stream = StringIO()
-    Printer(stream, print_debuginfo=True).print_op(module)
-    return stream.getvalue() + "\n"
 
 
 class IRDump:
@@ -38,12 +30,14 @@ class IRDump:
     def __call__(self, stage: str, target: Target | None, module: ModuleOp) -> None:
         if self.folder is None and stage not in self.printed:
             return
-        text = ir_text(module)
+        text = ir_text(module) + "\n"
         if stage in self.printed:
             print(text)
         if self.folder is not None:
             self.folder.mkdir(parents=True, exist_ok=True)
             suffix = "" if target is None else f".{target}"
-            (self.folder / f"{stage_index(stage)}-{stage}{suffix}.mlir").write_text(text)
+            (self.folder / f"{stage_index(stage)}-{stage}{suffix}.mlir").write_text(
+                text, encoding="utf-8"
+            )
             if stage == "linalg":
                 write_weights(weights_of(module), self.folder / "weights.npz")

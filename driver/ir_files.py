@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
@@ -9,11 +10,13 @@ from zipfile import BadZipFile
 import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.parser import Parser
+from xdsl.ir import Operation
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.ir_parser import IRParser
+from webdnn.dialects.locations import location_names
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
@@ -59,6 +62,111 @@ def write_weights(weights: WeightStore, path: Path) -> None:
     np.savez(path, **{key: weights[key] for key in weights})  # pyright: ignore[reportArgumentType]
 
 
+EXCERPT = 80
+"""Characters of a line that a message shows: a line of IR may hold megabytes."""
+
+MAX_MESSAGE = 400
+"""Characters of a message of xDSL's that are shown: some hold the attribute that they complain about."""
+
+_BINARY = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+"""Characters that are in no text."""
+
+
+def parse_ir(
+    ctx: Context,
+    content: bytes,
+    name: str,
+    *,
+    lines_before: int = 0,
+    implicit_module: bool = True,
+) -> ModuleOp:
+    """The module that a file holds as text.
+
+    Args:
+        ctx: knows the dialects.
+        name: what messages call the file.
+        lines_before: lines of the file that come before `content`.
+        implicit_module: whether the text may leave out `builtin.module`.
+
+    Raises:
+        WebDNNError: it is no text, or no IR. The module is yet to be verified.
+    """
+
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _no_text(name, f"not in UTF-8: byte {error.start}", content[error.start]) from None
+    if (found := _BINARY.search(text)) is not None:
+        raise _no_text(name, f"binary: character {found.start()}", ord(found[0]))
+    if not text.strip():
+        raise WebDNNError("the IR is not valid", where=name, why="the file is empty")
+    try:
+        return IRParser(ctx, text, name).parse_module(implicit_module)
+    except ParseError as error:
+        _, line, column = error.span.get_location()
+        why = error.msg[:MAX_MESSAGE].rstrip(".!")
+        if error.span.start >= len(text.rstrip()):
+            why += ", where the file ends"
+        else:
+            why += f", in `{_excerpt(text, error.span.start)}`"
+        where = f"{name}:{line + lines_before}:{column}"
+        raise WebDNNError("the IR is not valid", where=where, why=why) from error
+
+
+def _no_text(name: str, what: str, value: int) -> WebDNNError:
+    return WebDNNError(
+        "the IR is not valid",
+        where=name,
+        why=f"the file is {what} is 0x{value:02X}",
+        hint="IR is text in UTF-8",
+    )
+
+
+def _excerpt(text: str, position: int) -> str:
+    """What stands around a position, in its line."""
+    start = text.rfind("\n", 0, position) + 1
+    end = text.find("\n", position)
+    line = text[start : len(text) if end < 0 else end]
+    if len(line) <= EXCERPT:
+        return line.strip()
+    first = max(min(position - start - EXCERPT // 2, len(line) - EXCERPT), 0)
+    return ("..." if first else "") + line[first : first + EXCERPT] + "..."
+
+
+def verify_ir(module: ModuleOp, name: str) -> None:
+    """Check the invariants of all ops in a module that was read.
+
+    Raises:
+        WebDNNError: one of them is broken. It says which op is to blame.
+    """
+    try:
+        module.verify()
+    except RecursionError:
+        raise WebDNNError(
+            "the IR is not valid", where=name, why="it is nested too deeply"
+        ) from None
+    except Exception as error:
+        op = _invalid_op(module)
+        nodes = () if op is None else tuple(location_names(op.location))
+        why = str(error) if isinstance(error, VerifyException) else repr(error)
+        if op is not None:
+            why = f"{op.name}: {why}"
+        raise WebDNNError(
+            "the IR is not valid", where=(name, *nodes), why=why[:MAX_MESSAGE]
+        ) from error
+
+
+def _invalid_op(module: ModuleOp) -> Operation | None:
+    """The innermost op that does not verify."""
+    found: Operation | None = None
+    for op in module.walk():
+        try:
+            op.verify(verify_nested_ops=False)
+        except Exception:
+            found = op
+    return found
+
+
 def read_module(
     path: str | Path,
     ctx: Context,
@@ -83,15 +191,13 @@ def read_module(
         module, store = imported.module, imported.weights
     else:
         try:
-            text = path.read_text()
-            module = Parser(ctx, text, str(path)).parse_module()
-            module.verify()
+            content = path.read_bytes()
         except OSError as error:
             raise WebDNNError(
                 "the IR cannot be read", where=str(path), why=error.strerror or ""
             ) from error
-        except (ParseError, VerifyException) as error:
-            raise WebDNNError("the IR is not valid", where=str(path), why=str(error)) from error
+        module = parse_ir(ctx, content, str(path))
+        verify_ir(module, str(path))
         store = read_weights(weights) if weights is not None else WeightStore()
     attach_weights(module, store)
     return module, store

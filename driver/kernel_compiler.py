@@ -8,14 +8,11 @@ import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
-from io import StringIO
 
 from xdsl.context import Context
 from xdsl.dialects import vector
 from xdsl.dialects.builtin import ModuleOp
-from xdsl.parser import Parser
 from xdsl.passes import ModulePass
-from xdsl.printer import Printer
 
 from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wgsl.module import print_shaders
@@ -28,6 +25,8 @@ from webdnn.compiled_kernel import (
 )
 from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.ir_parser import IRParser
+from webdnn.dialects.ir_printer import ir_text
 from webdnn.dialects.wasm_memory import PAGE, check_pages
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.kernels.plan_memory import tensor_bytes
@@ -40,14 +39,8 @@ from webdnn.stages import Target, context, passes_between
 
 
 def kernel_text(func: kernel.FuncOp) -> str:
-    """A module of the kernel alone. In generic form: upstream cannot parse its print of a generic with two results."""
-    stream = StringIO()
-    Printer(stream, print_generic_format=True).print_op(ModuleOp([func.clone()]))
-    return stream.getvalue()
-
-
-def _parse(ctx: Context, text: str) -> ModuleOp:
-    return Parser(ctx, text).parse_module()
+    """A module of the kernel alone."""
+    return ir_text(ModuleOp([func.clone()]), locations=False)
 
 
 def compile_kernel(
@@ -63,7 +56,7 @@ def compile_kernel(
         wasm_variants: what of WASM_VARIANTS to make.
     """
     ctx = context()
-    module = _parse(ctx, text)
+    module = IRParser(ctx, text).parse_module()
     _lower(ctx, module, "kernels", "loops", target, extra)
     if target == "webgpu":
         _lower(ctx, module, "loops", "target", target, extra)

@@ -11,16 +11,38 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
+from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.targets.mlir import MLIRTarget
 from xdsl.xdsl_opt_main import xDSLOptMain
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.ir_parser import IRParser
+from webdnn.dialects.ir_printer import IRPrinter
 from webdnn.dialects.weight_store import attach_weights, weights_of
 from webdnn.frontends.onnx import load
-from webdnn.ir_files import read_weights, stage_of, write_weights
+from webdnn.ir_files import parse_ir, read_weights, stage_of, verify_ir, write_weights
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.stages import STAGES, TARGETS, run_stages
 from webdnn.tools.arguments import parse_shapes, run_tool
+
+
+class _IRTarget(MLIRTarget):
+    """IR as text, by our printer."""
+
+    def emit(self, ctx: Context, module: ModuleOp, output: IO[str]) -> None:
+        if self.syntax_highlight:
+            super().emit(ctx, module, output)
+            return
+        printer = IRPrinter(
+            output,
+            print_generic_format=self.print_generic_format,
+            print_properties_as_attributes=self.print_properties_as_attributes,
+            print_debuginfo=self.print_debuginfo,
+        )
+        printer.print_op(module)
+        printer.print_metadata(ctx.loaded_dialects)
+        print("\n", file=output)
 
 
 class WebDNNOpt(xDSLOptMain):
@@ -30,10 +52,18 @@ class WebDNNOpt(xDSLOptMain):
 
     def register_all_frontends(self) -> None:
         super().register_all_frontends()
-        read_mlir = self.available_frontends["mlir"]
 
         def mlir(stream: IO[bytes]) -> ModuleOp:
-            return self._prepared(read_mlir(stream))
+            content, name = stream.read(), self.get_input_name()
+            implicit = not self.args.no_implicit_module
+            if self.args.parsing_diagnostics:  # expects xDSL's error
+                return self._prepared(IRParser(self.ctx, content, name).parse_module(implicit))
+            module = parse_ir(
+                self.ctx, content, name, lines_before=self._lines_before, implicit_module=implicit
+            )
+            if not (self.args.disable_verify or self.args.verify_diagnostics):
+                verify_ir(module, name)
+            return self._prepared(module)
 
         def onnx(stream: IO[bytes]) -> ModuleOp:
             path = self.args.input_file
@@ -45,6 +75,16 @@ class WebDNNOpt(xDSLOptMain):
 
         self.available_frontends["mlir"] = mlir
         self.available_frontends["onnx"] = onnx
+
+    def register_all_targets(self) -> None:
+        super().register_all_targets()
+        self.available_targets["mlir"] = lambda: _IRTarget
+
+    def parse_chunk(
+        self, chunk: IO[bytes], file_extension: str, start_offset: int = 0
+    ) -> ModuleOp | None:
+        self._lines_before = start_offset
+        return super().parse_chunk(chunk, file_extension, start_offset)
 
     def register_all_arguments(self, arg_parser: argparse.ArgumentParser) -> None:
         super().register_all_arguments(arg_parser)

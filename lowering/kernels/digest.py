@@ -7,6 +7,7 @@ from hashlib import sha256
 from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Region
 
+from webdnn.dialects.ir_printer import ir_text
 from webdnn.dialects.kernel import DIGEST, FuncOp
 
 LENGTH = 16
@@ -33,7 +34,7 @@ def structural_hash(func: FuncOp) -> str:
     """A digest of what a kernel does and how it is scheduled, whatever it is called."""
     named = func.sym_name
     func.sym_name = StringAttr("kernel")
-    text = str(func)
+    text = ir_text(func, locations=False)
     func.sym_name = named
     return sha256(text.encode()).hexdigest()
 

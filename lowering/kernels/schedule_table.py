@@ -30,10 +30,10 @@ from typing import Any
 import tomlkit
 from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin
-from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.kernel import Kernel, ScheduleAttr
 
 FORMAT = "webdnn-schedules"
@@ -243,7 +243,7 @@ def _schedule(text: str, where: str, path: str | Path) -> ScheduleAttr:
     ):  # other attributes need not be parsed to be refused
         raise _bad(path, f"{where}: the schedule is not of the form #{ScheduleAttr.name}<...>")
     try:
-        parser = Parser(_context(), text)
+        parser = IRParser(_context(), text)
         attr = parser.parse_attribute()
         at_end = parser.pos == len(text.rstrip())
     except ParseError as error:
