@@ -13,6 +13,7 @@ from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from webdnn.dialects import kernel, plan
+from webdnn.dialects.dominance import verify_dominance
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
@@ -86,6 +87,7 @@ def read_module(
             text = path.read_text()
             module = Parser(ctx, text, str(path)).parse_module()
             module.verify()
+            verify_dominance(module)
         except OSError as error:
             raise WebDNNError(
                 "the IR cannot be read", where=str(path), why=error.strerror or ""
