@@ -37,7 +37,15 @@ from webdnn.packaging.webgpu import check_element_types, webgpu_section
 from webdnn.progress import Progress, no_progress
 from webdnn.schedule_memory import ScheduleMemory
 from webdnn.schedules import find_schedules, warn_of_unused
-from webdnn.stages import TARGETS, Target, check_optional, context, passes_between, stage_index
+from webdnn.stages import (
+    TARGETS,
+    Target,
+    apply_pass,
+    check_optional,
+    context,
+    passes_between,
+    stage_index,
+)
 
 Model = str | Path | bytes | ModelProto
 TargetChoice = Literal["wasm", "webgpu", "both"]
@@ -217,7 +225,7 @@ def lower(
     for stage in dict.fromkeys(stage for stage, _ in steps):
         for reached, step in steps:
             if reached == stage and step.name not in options.without:
-                step.apply(ctx, module)
+                apply_pass(step, ctx, module)
         _reached(stage, target, module, options)
 
 
@@ -239,7 +247,7 @@ def _with_memory(
 def _reached(stage: str, target: Target | None, module: ModuleOp, options: CompileOptions) -> None:
     ctx = context()
     for step in options.passes.get(stage, ()):
-        step.apply(ctx, module)
+        apply_pass(step, ctx, module)
         module.verify()
     options.hook(stage, target, module)
 

@@ -14,6 +14,7 @@ from xdsl.ir import Operation
 from xdsl.utils.exceptions import ParseError, VerifyException
 
 from webdnn.dialects import kernel, plan
+from webdnn.dialects.dominance import verify_dominance
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.locations import location_names
@@ -141,6 +142,7 @@ def verify_ir(module: ModuleOp, name: str) -> None:
     """
     try:
         module.verify()
+        verify_dominance(module)
     except RecursionError:
         raise WebDNNError(
             "the IR is not valid", where=name, why="it is nested too deeply"

@@ -35,7 +35,7 @@ from webdnn.lowering.target_wasm.expand_math import ExpandMath
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.lowering.target_wasm.launch_calls import KernelWork
 from webdnn.lowering.target_wasm.layout import kernel_stack_bytes
-from webdnn.stages import Target, context, passes_between
+from webdnn.stages import Target, apply_pass, context, passes_between
 
 
 def kernel_text(func: kernel.FuncOp) -> str:
@@ -63,8 +63,8 @@ def compile_kernel(
         (shader,) = print_shaders(module)
         return shader
     (func,) = [op for op in module.ops if isinstance(op, kernel.FuncOp)]
-    ExpandHalf().apply(ctx, module)
-    ExpandMath().apply(ctx, module)
+    apply_pass(ExpandHalf(), ctx, module)
+    apply_pass(ExpandMath(), ctx, module)
     stack = kernel_stack_bytes(func)
     # The variants differ in how vectors are multiplied and added; without that they are one.
     differ = bool(extra) or any(isinstance(op, vector.FMAOp) for op in func.walk())
@@ -72,10 +72,10 @@ def compile_kernel(
     objects: list[bytes] = []
     for _, features in variants:
         variant = module.clone()
-        LowerKernelsToLLVM(relaxed="relaxed-simd" in features).apply(ctx, variant)
+        apply_pass(LowerKernelsToLLVM(relaxed="relaxed-simd" in features), ctx, variant)
         for stage, step in extra:
             if stage == "target":
-                step.apply(ctx, variant)
+                apply_pass(step, ctx, variant)
         objects.append(compile_object(variant, features))
     if not differ:
         objects *= len(wasm_variants)
@@ -91,10 +91,10 @@ def _lower(
     extra: Sequence[tuple[str, ModulePass]],
 ) -> None:
     for _, step in passes_between(start, stop, target):
-        step.apply(ctx, module)
+        apply_pass(step, ctx, module)
     for stage, step in extra:
         if stage == stop:
-            step.apply(ctx, module)
+            apply_pass(step, ctx, module)
 
 
 def compile_kernels(

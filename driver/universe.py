@@ -13,6 +13,7 @@ from xdsl.utils.target import Target
 
 _DIALECTS: dict[str, str] = {
     "onnx": "webdnn.dialects.onnx:Onnx",
+    "arith_ext": "webdnn.dialects.arith_ext:ArithExt",
     "llvm_ext": "webdnn.dialects.llvm_ext:LLVMExt",
     "vector_ext": "webdnn.dialects.vector_ext:VectorExt",
     "nn": "webdnn.dialects.nn:NN",

@@ -182,6 +182,9 @@ class Value(Generic[E]):
     def divide_unsigned(self, other: Self | int) -> Self:
         return self._binary(other, None, arith.DivUIOp)
 
+    def remainder_unsigned(self, other: Self | int) -> Self:
+        return self._binary(other, None, arith.RemUIOp)
+
     def __neg__(self) -> Self:
         return self._emit(arith.NegfOp(self.ssa)) if self.is_float else self.constant(0) - self
 

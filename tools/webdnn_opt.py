@@ -13,9 +13,11 @@ from typing import IO
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
+from xdsl.passes import ModulePass, PassPipeline, PassPipelineCallbackType
 from xdsl.targets.mlir import MLIRTarget
 from xdsl.xdsl_opt_main import xDSLOptMain
 
+from webdnn.dialects.dominance import verify_dominance
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.ir_printer import IRPrinter
@@ -110,6 +112,10 @@ class WebDNNOpt(xDSLOptMain):
         except ValueError as error:  # how xDSL says that a pass or an option is not known
             hint = "webdnn-opt --help lists all passes, docs/architecture.md says what they are for"
             raise WebDNNError(str(error), where=str(self.args.passes), hint=hint) from error
+        if not self.args.disable_verify:
+            self.pipeline = PassPipeline(
+                self.pipeline.passes, _with_dominance(self.pipeline.callback)
+            )
 
     def _prepared(self, module: ModuleOp) -> ModuleOp:
         if self.args.weights is not None:
@@ -119,6 +125,17 @@ class WebDNNOpt(xDSLOptMain):
         if self.args.save_weights is not None:
             write_weights(weights_of(module), self.args.save_weights)
         return module
+
+
+def _with_dominance(callback: PassPipelineCallbackType | None) -> PassPipelineCallbackType:
+    """What is called before, between and behind passes, which then verifies dominance too."""
+
+    def called(before: ModulePass | None, module: ModuleOp, after: ModulePass | None) -> None:
+        verify_dominance(module)
+        if callback is not None:
+            callback(before, module, after)
+
+    return called
 
 
 def main(args: Sequence[str] | None = None) -> None:

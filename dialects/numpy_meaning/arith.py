@@ -18,7 +18,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Operation
 
-from webdnn.dialects import vector_ext
+from webdnn.dialects import arith_ext, vector_ext
 from webdnn.dialects.dtypes import numpy_dtype
 
 Meaning = Callable[..., Any]
@@ -240,6 +240,7 @@ _ARITH: dict[type[Operation], Meaning] = {
     arith.SubfOp: _binary(np.subtract),
     arith.MulfOp: _binary(np.multiply),
     arith.DivfOp: _binary(np.divide),
+    arith_ext.RemFOp: _binary(np.fmod),
     arith.NegfOp: _negate,
     arith.MaximumfOp: _binary(np.maximum),
     arith.MinimumfOp: _binary(np.minimum),

@@ -118,7 +118,7 @@ def _table(op: arith.MulfOp, generic: GenericOp) -> npt.NDArray[Any] | None:
 
 
 def _counts(op: Operation) -> bool:
-    if op.name.partition(".")[0] not in ("arith", "math") or isinstance(op, _FREE):
+    if op.name.partition(".")[0] not in ("arith", "arith_ext", "math") or isinstance(op, _FREE):
         return False
     (result,) = op.results
     type = result.type

@@ -11,6 +11,7 @@ from xdsl.dialects.linalg.ops import GenericOp
 from xdsl.ir import OpResult, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr
 
+from webdnn.dialects import arith_ext
 from webdnn.lowering.loops_common.elements import ElementReader, Exprs, Host, NeedsPlace
 from webdnn.lowering.loops_common.kernel_ops import (
     element_type_of,
@@ -30,6 +31,7 @@ _COSTLY = (
     math.CosOp,
     math.SqrtOp,
     arith.DivfOp,
+    arith_ext.RemFOp,
 )
 
 

@@ -53,7 +53,7 @@ def instructions(op: Operation) -> int:
         return 1 + max(sides, default=0)
     if isinstance(op, arith.ConstantOp | memref.AllocaOp | scf.YieldOp | scf.ReduceOp):
         return 0
-    each = _ELEMENTARY if op.name.startswith("math.") else 1
+    each = _ELEMENTARY if op.name.startswith(("math.", "arith_ext.")) else 1
     types = [v.type for v in (*op.results, *op.operands) if isinstance(v.type, VectorType)]
     lanes = max((prod(t.get_shape()) for t in types), default=1)
     return each * -(-lanes // VECTOR_WIDTH)

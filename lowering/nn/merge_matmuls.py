@@ -43,7 +43,7 @@ class MergeMatmuls(ModulePass):
                 groups.setdefault(found.key, []).append(found)
         for members in groups.values():
             if len(members) > 1 and _can_merge(members, order):
-                _merge(members)
+                _merge(members, before=min((m.heads for m in members), key=order.__getitem__))
 
 
 @dataclass
@@ -93,10 +93,9 @@ def _can_merge(members: Sequence[_Projection], order: dict[Operation, int]) -> b
     return made < min(order[m.heads] for m in members)
 
 
-def _merge(members: Sequence[_Projection]) -> None:
+def _merge(members: Sequence[_Projection], before: Operation) -> None:
     first = members[0]
-    place = first.heads
-    builder = Builder(InsertPoint.before(place))
+    builder = Builder(InsertPoint.before(before))
 
     def insert(op: Operation, location: Operation) -> SSAValue:
         op.location = location.location

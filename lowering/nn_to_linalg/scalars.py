@@ -7,10 +7,11 @@ from typing import TypeAlias
 
 from xdsl.builder import Builder
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import AnyFloat, Float32Type, IndexType, IntegerType, Signedness, f32, i1
+from xdsl.dialects.builtin import AnyFloat, IndexType, IntegerType, Signedness, f32, i1
 from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Attribute, Operation, SSAValue
 
+from webdnn.dialects import arith_ext
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import element_of
 from webdnn.lowering.nn_to_linalg.region_builder import scalar_constant, signless
@@ -129,56 +130,15 @@ def _trunc_mod(b: Builder, element: Attribute, args: Sequence[SSAValue]) -> SSAV
     if element.bitwidth < 32:
         wide = [_insert(b, arith.ExtFOp(v, f32)) for v in args]
         return _insert(b, arith.TruncFOp(_trunc_mod(b, f32, wide), element))
-    zero = scalar_constant(b, 0, element)
-    quotient = _insert(b, math.TruncOp(_insert(b, arith.DivfOp(x, y))))
-    product = _insert(b, arith.MulfOp(quotient, y))
-    remainder = _insert(b, arith.SubfOp(x, product))
-    remainder = _insert(b, arith.SubfOp(remainder, _rounding_of(b, product, quotient, y)))
-    # x / y may have been rounded to the next whole number: then the remainder has the other sign, or is y or more
-    negative = compare(b, "lt", x, zero, False)
-    size = _insert(b, math.AbsFOp(y))
-    step = select(b, negative, _insert(b, arith.NegfOp(size)), size)
-    other_sign = _insert(b, arith.XOrIOp(compare(b, "lt", remainder, zero, False), negative))
-    nonzero = compare(b, "ne", remainder, zero, False)
-    over = _insert(b, arith.AndIOp(nonzero, other_sign))
-    remainder = select(b, over, _insert(b, arith.AddfOp(remainder, step)), remainder)
-    under = compare(b, "ge", _insert(b, math.AbsFOp(remainder)), size, False)
-    remainder = select(b, under, _insert(b, arith.SubfOp(remainder, step)), remainder)
-    # quotient * y is 0 * inf there, but the remainder of a finite number by infinity is that number
-    inf = scalar_constant(b, float("inf"), x.type)
-    by_inf = compare(b, "eq", size, inf, False)
-    finite = compare(b, "lt", _insert(b, math.AbsFOp(x)), inf, False)
-    return select(b, _insert(b, arith.AndIOp(by_inf, finite)), x, remainder)
-
-
-def _rounding_of(b: Builder, product: SSAValue, x: SSAValue, y: SSAValue) -> SSAValue:
-    """x * y - product, exactly, where product is x * y rounded and x a whole number (Dekker 1971); 0 where x is not
-    exact itself, or where the parts of y might overflow."""
-    is_single = isinstance(x.type, Float32Type)
-    factor, whole, large = (
-        (2.0**12 + 1, 2.0**24, 2.0**100) if is_single else (2.0**27 + 1, 2.0**53, 2.0**900)
-    )
-
-    def halves(value: SSAValue) -> tuple[SSAValue, SSAValue]:
-        """Two numbers of half as many bits, whose sum is the value."""
-        far = _insert(b, arith.MulfOp(value, scalar_constant(b, factor, value.type)))
-        high = _insert(b, arith.SubfOp(far, _insert(b, arith.SubfOp(far, value))))
-        return high, _insert(b, arith.SubfOp(value, high))
-
-    (x_high, x_low), (y_high, y_low) = halves(x), halves(y)
-    total = _insert(b, arith.SubfOp(_insert(b, arith.MulfOp(x_high, y_high)), product))
-    for part in ((x_high, y_low), (x_low, y_high), (x_low, y_low)):
-        total = _insert(b, arith.AddfOp(total, _insert(b, arith.MulfOp(*part))))
-    exact = [
-        compare(b, "lt", _insert(b, math.AbsFOp(v)), scalar_constant(b, most, v.type), False)
-        for v, most in ((x, whole), (y, large))
-    ]
-    return select(
-        b, _insert(b, arith.AndIOp(exact[0], exact[1])), total, scalar_constant(b, 0, x.type)
-    )
+    return _insert(b, arith_ext.RemFOp(x, y))
 
 
 def _floor_mod(b: Builder, element: Attribute, args: Sequence[SSAValue]) -> SSAValue:
+    """The remainder that truncation leaves, and the divisor where the signs differ; 0 has the divisor's sign."""
+    is_float = isinstance(element, AnyFloat)
+    if is_float and element.bitwidth < 32:
+        wide = [_insert(b, arith.ExtFOp(v, f32)) for v in args]
+        return _insert(b, arith.TruncFOp(_floor_mod(b, f32, wide), element))
     y = args[1]
     remainder = _trunc_mod(b, element, args)
     if is_unsigned(element):
@@ -189,9 +149,12 @@ def _floor_mod(b: Builder, element: Attribute, args: Sequence[SSAValue]) -> SSAV
         b,
         arith.XOrIOp(compare(b, "lt", remainder, zero, False), compare(b, "lt", y, zero, False)),
     )
-    is_float = isinstance(element, AnyFloat)
     fixed = _insert(b, arith.AddfOp(remainder, y) if is_float else arith.AddiOp(remainder, y))
-    return select(b, _insert(b, arith.AndIOp(nonzero, signs_differ)), fixed, remainder)
+    result = select(b, _insert(b, arith.AndIOp(nonzero, signs_differ)), fixed, remainder)
+    if not is_float:
+        return result
+    signed_zero = _insert(b, math.CopySignOp(zero, y))
+    return select(b, compare(b, "eq", remainder, zero, False), signed_zero, result)
 
 
 def _pow(b: Builder, element: Attribute, args: Sequence[SSAValue]) -> SSAValue:

@@ -201,12 +201,10 @@ class NNBuilder:
         return self.filled(neutral(kind, numpy_dtype(element)), shape, element)
 
     def mean(self, x: SSAValue, axes: Sequence[int], keep_dims: bool = True) -> SSAValue:
-        """The mean over `axes`: a sum and a multiplication (a division for integers)."""
+        """The mean of floats over `axes`: a sum and a multiplication. Of no elements it is NaN."""
         shape = shape_of(x)
         count = prod(shape[a] for a in axes)
         total = self.reduce("sum", x, axes, keep_dims)
-        if numpy_dtype(element_of(x)).kind in "iu":
-            return self(ew.DivOp, total, count)
         return self(ew.MulOp, total, 1.0 / count if count else float("nan"))
 
     def matmul(self, lhs: SSAValue, rhs: SSAValue) -> SSAValue:

@@ -12,6 +12,13 @@ from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid
+from webdnn.lowering.onnx_to_nn.integer_reduction import (
+    integer_log_sum,
+    integer_log_sum_exp,
+    integer_mean,
+    integer_norm,
+    is_of_integers,
+)
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
@@ -49,17 +56,29 @@ def _log_sum_exp(x: SSAValue, axes: list[int], keep: bool, b: NNBuilder) -> SSAV
     return b(ew.AddOp, b(ew.LogOp, total), back)
 
 
+def _by_type(of_integers: Reduction, others: Reduction) -> Reduction:
+    def reduce(x: SSAValue, axes: list[int], keep: bool, b: NNBuilder) -> SSAValue:
+        return (of_integers if is_of_integers(x) else others)(x, axes, keep, b)
+
+    return reduce
+
+
 REDUCTIONS: dict[str, Reduction] = {
     "ReduceSum": _sum,
     "ReduceProd": lambda x, axes, keep, b: b.reduce("prod", x, axes, keep),
     "ReduceMax": _extreme("max"),
     "ReduceMin": _extreme("min"),
-    "ReduceMean": lambda x, axes, keep, b: b.mean(x, axes, keep),
+    "ReduceMean": _by_type(integer_mean, lambda x, axes, keep, b: b.mean(x, axes, keep)),
     "ReduceL1": lambda x, axes, keep, b: _sum(b(ew.AbsOp, x), axes, keep, b),
     "ReduceSumSquare": lambda x, axes, keep, b: _sum(b(ew.MulOp, x, x), axes, keep, b),
-    "ReduceL2": lambda x, axes, keep, b: b(ew.SqrtOp, _sum(b(ew.MulOp, x, x), axes, keep, b)),
-    "ReduceLogSum": lambda x, axes, keep, b: b(ew.LogOp, _sum(x, axes, keep, b)),
-    "ReduceLogSumExp": _log_sum_exp,
+    "ReduceL2": _by_type(
+        integer_norm,
+        lambda x, axes, keep, b: b(ew.SqrtOp, _sum(b(ew.MulOp, x, x), axes, keep, b)),
+    ),
+    "ReduceLogSum": _by_type(
+        integer_log_sum, lambda x, axes, keep, b: b(ew.LogOp, _sum(x, axes, keep, b))
+    ),
+    "ReduceLogSumExp": _by_type(integer_log_sum_exp, _log_sum_exp),
 }
 
 

@@ -13,12 +13,13 @@ from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
-from webdnn.dialects import kernel
+from webdnn.dialects import arith_ext, kernel
 from webdnn.lowering.target_wasm.elementary import (
     error_function,
     exponential,
     logarithm,
     power,
+    remainder,
     rounding,
     trigonometric,
 )
@@ -58,6 +59,7 @@ APPROXIMATE: dict[type[Operation], Callable[[Num], Num]] = {
 """What some of them are expanded to where less is asked of them: by the flag `afn`, or because 1 is added."""
 
 BINARY: dict[type[Operation], Callable[[Num, Num], Num]] = {
+    arith_ext.RemFOp: remainder.remainder,
     math.Atan2Op: trigonometric.atan2,
     math.FPowIOp: power.float_to_integer_power,
     math.IPowIOp: power.integer_power,

@@ -7,14 +7,22 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import Float16Type, ModuleOp, f32, i1, i32
+from xdsl.dialects.builtin import (
+    Float16Type,
+    IntegerAttr,
+    IntegerType,
+    ModuleOp,
+    f32,
+    i1,
+    i32,
+)
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import vector_ext
 from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.target_wgsl.helper_functions import HelperFunctions
-from webdnn.lowering.target_wgsl.integer_functions import CALLED, INLINE
+from webdnn.lowering.target_wgsl.integer_functions import CALLED, DIVISIONS, INLINE
 from webdnn.lowering.target_wgsl.math_functions import FUNCTIONS, is_nan, powf
 from webdnn.lowering.target_wgsl.values import Emitter, Value
 from webdnn.lowering.value_notation import element_type, with_element
@@ -50,6 +58,9 @@ def _expand(op: Operation, helpers: HelperFunctions) -> None:
     elif kind in CALLED:
         call = helpers.call(op.name.partition(".")[2], CALLED[kind], list(op.operands))
         _replace(op, _emitter_before(op).add(call))
+    elif kind in DIVISIONS and _may_divide_by_zero(op):
+        emitter = _emitter_before(op)
+        _replace(op, DIVISIONS[kind](*[emitter.value(o) for o in op.operands]).ssa)
     elif kind in INLINE:
         emitter = _emitter_before(op)
         _replace(op, INLINE[kind](*[emitter.value(o) for o in op.operands]).ssa)
@@ -80,6 +91,19 @@ def _order_truth_values(op: arith.CmpiOp) -> None:
     extend = arith.ExtSIOp if signed else arith.ExtUIOp
     lhs, rhs = (emitter.add(extend(o, i32)) for o in op.operands)
     _replace(op, emitter.add(arith.CmpiOp(lhs, rhs, op.predicate.value.data)))
+
+
+def _may_divide_by_zero(op: Operation) -> bool:
+    """Whether numbers of the model are divided by others of the model: the compiler's own indices never by 0."""
+    divisor = op.operands[1]
+    if not isinstance(element_type(divisor.type), IntegerType):
+        return False
+    source = divisor.owner
+    return not (
+        isinstance(source, arith.ConstantOp)
+        and isinstance(source.value, IntegerAttr)
+        and source.value.value.data != 0
+    )
 
 
 def _emitter_before(op: Operation) -> Emitter:

@@ -44,6 +44,34 @@ def integer_power(x: Value, y: Value) -> Value:
     return (y < 0).select(unit, result)
 
 
+def divide(x: Value, y: Value) -> Value:
+    """Signed division; 0 where the divisor is 0."""
+    return y.equals(0).select(x.constant(0), x // y)
+
+
+def divide_unsigned(x: Value, y: Value) -> Value:
+    """Unsigned division; 0 where the divisor is 0."""
+    return y.equals(0).select(x.constant(0), x.divide_unsigned(y))
+
+
+def remainder(x: Value, y: Value) -> Value:
+    """The remainder with the sign of the dividend; 0 where the divisor is 0."""
+    return y.equals(0).select(x.constant(0), x % y)
+
+
+def remainder_unsigned(x: Value, y: Value) -> Value:
+    """The remainder of unsigned division; 0 where the divisor is 0."""
+    return y.equals(0).select(x.constant(0), x.remainder_unsigned(y))
+
+
+DIVISIONS: dict[type[Operation], Callable[[Value, Value], Value]] = {
+    arith.DivSIOp: divide,
+    arith.DivUIOp: divide_unsigned,
+    arith.RemSIOp: remainder,
+    arith.RemUIOp: remainder_unsigned,
+}
+"""Operations that WGSL has, but in which the dividend divided by 0 is itself."""
+
 INLINE: dict[type[Operation], Callable[..., Value]] = {
     arith.FloorDivSIOp: floor_divide,
     arith.CeilDivSIOp: ceil_divide,

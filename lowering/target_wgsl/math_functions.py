@@ -18,6 +18,8 @@ from collections.abc import Callable
 from xdsl.dialects import math
 from xdsl.ir import Operation
 
+from webdnn.dialects import arith_ext
+from webdnn.lowering.target_wgsl.remainder import remainder
 from webdnn.lowering.target_wgsl.values import Value
 
 _HALF_PI = (1.5703125, 4.837512969970703e-4, 7.549790126404332e-8)
@@ -359,6 +361,7 @@ def round_to_bf16(x: Value) -> Value:
 
 
 FUNCTIONS: dict[type[Operation], Callable[..., Value]] = {
+    arith_ext.RemFOp: remainder,
     math.AcosOp: acos,
     math.AcoshOp: acosh,
     math.AsinOp: asin,

@@ -116,7 +116,7 @@ def absolute(x: Wide) -> Wide:
 
 
 def divide_unsigned(x: Wide, y: Wide) -> tuple[Wide, Wide]:
-    """Quotient and remainder by long division, a bit at a time (a quotient by 0 has all bits set)."""
+    """Quotient and remainder by long division, a bit at a time; both are 0 where the divisor is 0."""
     emitter = x.low.emitter
     zero = x.low.constant(0)
     index = IndexType()
@@ -143,7 +143,8 @@ def divide_unsigned(x: Wide, y: Wide) -> tuple[Wide, Wide]:
     inits = [x.low.ssa, x.high.ssa, zero.ssa, zero.ssa]
     loop = scf.ForOp(start, end, step, inits, body)
     emitter.insert(loop)
-    a, b, c, d = (emitter.value(r) for r in loop.res)
+    by_zero = (y.low | y.high).equals(0)
+    a, b, c, d = (by_zero.select(zero, emitter.value(r)) for r in loop.res)
     return Wide(a, b), Wide(c, d)
 
 

@@ -106,6 +106,14 @@ MODELS = {
         (float[6] x) => (float[6] y) <float[1] none = {0}, float[6] w = {-3.3, 7000000, 100000, -12345.678, 5, 0.1},
         float[6] by = {1.1, 0.7, 0.3, 0.1, -3, 7}>
         { v = Mul(x, none) u = Add(v, w) y = Mod <fmod = 1> (u, by) }""",
+    # as paraphrase-MiniLM-L3-v2 is exported: the keys' heads are read before those of the queries
+    "keys before queries": """
+        (float[1, 3, 4] x) => (float[1, 2, 3, 3] y)
+        <float[4, 4] wq = {1, 2, 0, -1, 3, 1, -2, 0, 1, 1, 2, -3, 0, 1, 0, 2},
+        float[4, 4] wk = {0, 1, -1, 2, 1, 0, 3, 1, -2, 1, 1, 0, 2, 0, 1, -1}, int64[4] heads = {0, 0, 2, 2}> {
+            q = MatMul(x, wq) k = MatMul(x, wk)
+            kh = Reshape(k, heads) kt = Transpose <perm = [0, 2, 3, 1]> (kh)
+            qh = Reshape(q, heads) qt = Transpose <perm = [0, 2, 1, 3]> (qh) y = MatMul(qt, kt) }""",
     # both the weight and the part of the concatenation are copied by a kernel
     "a weight is a result beside a concatenation": """
         (float[2, 4] x) => (float[2, 8] y, int64[6] z) <int64[6] w = {0, 2, -5, 7, 8, 9}>

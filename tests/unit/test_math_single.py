@@ -81,6 +81,19 @@ def test_integer_exponents(type: str) -> None:
 @pytest.mark.parametrize("type", ["f32", "f64"])
 @pytest.mark.parametrize("lanes", [None, 4])
 @np.errstate(invalid="ignore")
+def test_remainder(type: str, lanes: int | None) -> None:
+    x, y = np.meshgrid(*[edges(type)[::3]] * 2)
+    x, y = padded(x, dtype=DTYPES[type]), padded(y, dtype=DTYPES[type])
+    got = apply("%r = arith_ext.remf %a, %b : {T}", [x, y], [type, type], type, lanes)
+    want = np.fmod(x, y)
+    np.testing.assert_array_equal(got, want)
+    known = ~np.isnan(want)
+    np.testing.assert_array_equal(np.signbit(got[known]), np.signbit(want[known]))
+
+
+@pytest.mark.parametrize("type", ["f32", "f64"])
+@pytest.mark.parametrize("lanes", [None, 4])
+@np.errstate(invalid="ignore")
 def test_rounding(type: str, lanes: int | None) -> None:
     ties = [np.arange(-20, 20) / 4, [2**22 + 0.5, 2**23 - 0.5, 2**23 + 1]]
     x = padded(edges(type), *ties, dtype=DTYPES[type])

@@ -10,7 +10,7 @@ from tests.tolerances import assert_close
 from webdnn.dialects.numpy_meaning.program import run_module
 from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
-from webdnn.stages import TARGETS, Target, context, passes_between
+from webdnn.stages import TARGETS, Target, apply_pass, context, passes_between
 
 LOOPS = ("magika", "rapidocr_cls", "light_squeezenet")
 """Models whose loops are run here too; those of the others take minutes and are run nightly."""
@@ -43,7 +43,7 @@ def test_stages(name: str, target: Target, last: str) -> None:
     before = "onnx"
     for stage in STAGES[: STAGES.index(last) + 1]:
         for _, step in passes_between(before, stage, target):
-            step.apply(ctx, imported.module)
+            apply_pass(step, ctx, imported.module)
         imported.module.verify()
         before = stage
         if stage in ("nn", last):

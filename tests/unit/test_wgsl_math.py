@@ -143,6 +143,26 @@ def test_copysign() -> None:
     np.testing.assert_array_equal(actual, np.copysign(x, y))
 
 
+def test_remainder_of_vectors() -> None:
+    """Each lane takes steps of its own."""
+    order = {"v": "abcd", "w": "bcda"}
+    vectors = ""
+    for name, (first, *others) in order.items():
+        vectors += f"%{name}0 = vector.broadcast %{first} : f32 to vector<4xf32>\n"
+        for lane, other in enumerate(others):
+            inserted = f"vector.insert %{other}, %{name}{lane} [{lane + 1}]"
+            vectors += f"%{name}{lane + 1} = {inserted} : f32 into vector<4xf32>\n"
+    vectors += "%u = arith_ext.remf %v3, %w3 : vector<4xf32>\n"
+    numbers = [0.75, -0.75, 3e38, 1e10, 7.0, -0.0, 1e-40, np.inf]
+    lanes = [m.ravel().astype(np.float32) for m in np.meshgrid(*[numbers] * 4)]
+    with np.errstate(invalid="ignore"):
+        for lane in range(4):
+            body = vectors + f"%r = vector.extract %u[{lane}] : f32 from vector<4xf32>"
+            actual = run_elementwise(body, lanes, "f32")
+            expected = np.fmod(lanes[lane], lanes[(lane + 1) % 4])
+            np.testing.assert_array_equal(actual, expected)
+
+
 def test_integer_power() -> None:
     base, exponent = np.meshgrid(np.arange(-5, 6, dtype=np.int32), np.arange(0, 12, dtype=np.int32))
     actual = run_elementwise(

@@ -13,12 +13,14 @@ from wgsl_kernels import context, elementwise, parse
 from xdsl.dialects import math
 
 from webdnn.codegen.wgsl import print_wgsl
+from webdnn.dialects import arith_ext
 from webdnn.engines.wgpu import compile_source
 from webdnn.lowering.target_wgsl.math_functions import FUNCTIONS
 from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass
 
 CHECK = Path(__file__).parent.parent / "e2e" / "check_wgsl.mjs"
 
+BINARY = (arith_ext.RemFOp, math.Atan2Op, math.CopySignOp, math.PowFOp)
 BUILT_IN = [
     math.AbsFOp, math.CeilOp, math.ExpOp, math.Exp2Op, math.FloorOp, math.RoundEvenOp, math.RsqrtOp,
     math.SqrtOp, math.TruncOp,
@@ -32,7 +34,7 @@ BINARY_INTEGERS = [
 def _texts() -> Iterator[tuple[str, str]]:
     """Names and kernels of level `loops`."""
     for op in [*FUNCTIONS, *BUILT_IN]:
-        operands = "%a, %b" if op in (math.PowFOp, math.Atan2Op, math.CopySignOp) else "%a"
+        operands = "%a, %b" if op in BINARY else "%a"
         body = f"%r = {op.name} {operands} : f32"
         yield op.name, elementwise(body, ["f32", "f32"], "f32", 100)
         yield f"{op.name}_f16", elementwise(body.replace("f32", "f16"), ["f16", "f16"], "f16", 100)

@@ -45,3 +45,25 @@ func.func @main(%x: tensor<6x8xf32>, %z: tensor<6x8xf32>) -> (tensor<2x6x4xf32>,
 }
 // CHECK-NOT: nn.concat
 // CHECK: func.return
+
+// -----
+
+// The heads of the second product are read first: the merged one comes before them.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<6x8xf32>) -> (tensor<2x6x4xf32>, tensor<2x4x6xf32>) {
+  %wq = nn.weight "wq" : tensor<8x8xf32>
+  %wk = nn.weight "wk" : tensor<8x8xf32>
+  %q0 = nn.matmul %x, %wq : tensor<6x8xf32>, tensor<8x8xf32> -> tensor<6x8xf32>
+  %k0 = nn.matmul %x, %wk : tensor<6x8xf32>, tensor<8x8xf32> -> tensor<6x8xf32>
+  %k1 = nn.reshape %k0 : tensor<6x8xf32> -> tensor<6x2x4xf32>
+  %k = nn.transpose %k1 [1 : i64, 2 : i64, 0 : i64] : tensor<6x2x4xf32> -> tensor<2x4x6xf32>
+  %q1 = nn.reshape %q0 : tensor<6x8xf32> -> tensor<6x2x4xf32>
+  %q = nn.transpose %q1 [1 : i64, 0 : i64, 2 : i64] : tensor<6x2x4xf32> -> tensor<2x6x4xf32>
+  func.return %q, %k : tensor<2x6x4xf32>, tensor<2x4x6xf32>
+}
+// CHECK: nn.concat 1 : i64, %wq, %wk
+// CHECK: %[[H:.*]] = nn.reshape
+// CHECK-NEXT: %[[Q:.*]] = nn.slice %[[H]] starts [0 : i64, 0 : i64, 0 : i64]
+// CHECK-NEXT: %[[K:.*]] = nn.slice %[[H]] starts [0 : i64, 2 : i64, 0 : i64]
+// CHECK-NEXT: nn.transpose %[[K]]
+// CHECK-NEXT: nn.transpose %[[Q]]

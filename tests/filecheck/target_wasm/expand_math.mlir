@@ -45,3 +45,27 @@ kernel.func @tensors(%x: tensor<4xf32>) -> tensor<4xf32> {
 }
 
 // CHECK: kernel.func @tensors
+
+// A remainder is taken in double precision where the quotient is small, else by long division of integers, 40 bits at a
+// time.
+kernel.func @remainder(%x: memref<2xf32>, %out: memref<1xf32>) attributes {num_outputs = 1 : i64} {
+  %c0 = arith.constant 0 : index
+  %c1 = arith.constant 1 : index
+  %a = memref.load %x[%c0] : memref<2xf32>
+  %b = memref.load %x[%c1] : memref<2xf32>
+  %r = arith_ext.remf %a, %b : f32
+  memref.store %r, %out[%c0] : memref<1xf32>
+  kernel.return
+}
+
+// CHECK:      kernel.func @remainder
+// CHECK:        arith.divf %{{.*}}, %{{.*}} : f64
+// CHECK:        scf.if
+// CHECK:        %[[FIRST:.*]] = arith.remui %{{.*}}, %[[DIVISOR:.*]] : i64
+// CHECK:        %[[REST:.*]] = scf.for %{{.*}} iter_args(%[[SO_FAR:.*]] = %[[FIRST]]) -> (i64) {
+// CHECK-NEXT:     %[[SHIFTED:.*]] = arith.shli %[[SO_FAR]], %{{.*}} : i64
+// CHECK-NEXT:     %[[NEXT:.*]] = arith.remui %[[SHIFTED]], %[[DIVISOR]] : i64
+// CHECK-NEXT:     scf.yield %[[NEXT]] : i64
+// CHECK:        math.ctlz %[[REST]] : i64
+// CHECK-NOT:    arith_ext.remf
+// CHECK:        memref.store
