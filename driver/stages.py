@@ -25,6 +25,8 @@ from webdnn.lowering.linalg.absorb_transposes import AbsorbTransposes
 from webdnn.lowering.linalg.fuse_attention import FuseAttention
 from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
+from webdnn.lowering.linalg.merge_sort import MergeSort
+from webdnn.lowering.linalg.radix_sort import RadixSort
 from webdnn.lowering.linalg.separate_nans import SeparateNans
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
 from webdnn.lowering.loops_cpu.distribute import DistributeParallelLoops
@@ -72,6 +74,7 @@ class Stage:
 def _kernels(target: Target) -> Sequence[ModulePass]:
     if target == "wasm":
         return (
+            RadixSort(),
             WinogradConvolutions(),
             FuseAttention(),
             AbsorbTransposes(),
@@ -83,7 +86,13 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
             OverwriteOperands(),
             AssignCPUSchedulesPass(),
         )
-    return (FusePads(), OutlineKernels(), ApplySchedules(target=target), AssignGPUSchedulesPass())
+    return (
+        MergeSort(),
+        FusePads(),
+        OutlineKernels(),
+        ApplySchedules(target=target),
+        AssignGPUSchedulesPass(),
+    )
 
 
 def _loops(target: Target) -> Sequence[ModulePass]:

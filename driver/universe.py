@@ -14,6 +14,7 @@ from xdsl.utils.target import Target
 _DIALECTS: dict[str, str] = {
     "onnx": "webdnn.dialects.onnx:Onnx",
     "llvm_ext": "webdnn.dialects.llvm_ext:LLVMExt",
+    "linalg_ext": "webdnn.dialects.linalg_ext:LinalgExt",
     "vector_ext": "webdnn.dialects.vector_ext:VectorExt",
     "nn": "webdnn.dialects.nn:NN",
     "kernel": "webdnn.dialects.kernel:Kernel",
@@ -39,6 +40,8 @@ _PASSES: dict[str, str] = {
     "hoist-weights": "webdnn.lowering.nn.hoist_weights:HoistWeights",
     "convert-nn-to-linalg": "webdnn.lowering.nn_to_linalg.convert:ConvertNNToLinalg",
     "fuse-kernel-regions": "webdnn.lowering.linalg.fuse_regions:FuseKernelRegions",
+    "radix-sort": "webdnn.lowering.linalg.radix_sort:RadixSort",
+    "merge-sort": "webdnn.lowering.linalg.merge_sort:MergeSort",
     "fuse-attention": "webdnn.lowering.linalg.fuse_attention:FuseAttention",
     "absorb-transposes": "webdnn.lowering.linalg.absorb_transposes:AbsorbTransposes",
     "separate-nans": "webdnn.lowering.linalg.separate_nans:SeparateNans",
