@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC
 
 from xdsl.dialects.builtin import IntegerAttr, IntegerType, TensorType, i32, i64
-from xdsl.ir import Attribute, Block, Dialect, SSAValue
+from xdsl.ir import Block, Dialect, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_op_definition,
@@ -34,17 +34,17 @@ class OrderingOp(IRDLOperation, ABC):
     traits = traits_def(Pure())
 
     @property
-    def key_type(self) -> Attribute:
+    def key_type(self) -> IntegerType:
         """The type of a key."""
         assert isinstance(self.keys.type, TensorType)
-        return self.keys.type.element_type
+        element = self.keys.type.element_type
+        assert isinstance(element, IntegerType)
+        return element
 
     @property
     def bits(self) -> int:
         """The width of a key."""
-        element = self.key_type
-        assert isinstance(element, IntegerType)
-        return element.width.data
+        return self.key_type.width.data
 
     @property
     def sizes(self) -> tuple[int, int, int]:

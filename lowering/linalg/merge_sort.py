@@ -2,8 +2,8 @@
 
 Blocks of keys are sorted by counting, for each key, those that come before it. Then blocks are merged in pairs, and no
 more than the first K keys of a merged block are kept. Each of its elements finds by itself where it comes from: how many
-of those before it are from the left block is a binary search, along a diagonal of the table that compares all keys of
-both ("merge path"). So a step is a generic of independent elements, and there are log2(N) steps.
+of those before it are from the left block is a binary search along a diagonal of the table in which all keys of both are
+compared ("merge path"). So a step is a generic of independent elements, and there are log2(N) steps.
 
 A row is filled up to whole blocks with the greatest key. What it is filled up with stands behind all keys of the row,
 and so never comes before an equal key.

@@ -11,7 +11,7 @@ from math import prod
 from typing import TypeAlias
 
 from xdsl.dialects import arith, memref, scf
-from xdsl.dialects.builtin import IndexType, MemRefType, TensorType, i32
+from xdsl.dialects.builtin import IndexType, IntegerType, MemRefType, TensorType, i32
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from webdnn.dialects.errors import WebDNNError
@@ -71,6 +71,10 @@ class _Code:
             return x
         make = arith.IndexCastOp if x.type == INDEX else arith.TruncIOp
         return self.value(self.add(make(x.ssa, i32)))
+
+    def widened(self, x: Number, type: IntegerType) -> Number:
+        """An i32 that is not negative, as a type of at least its width."""
+        return x if type == i32 else self.value(self.add(arith.ExtUIOp(x.ssa, type)))
 
     def _nested(
         self, block: Block, body: Callable[[], Sequence[Number]], end: type[Operation]
@@ -173,7 +177,7 @@ def _select(code: _Code, op: SelectOp, row: Number, keys: SSAValue, out: SSAValu
         """Among the keys that begin with `prefix`, the `rank`-th is looked for."""
         prefix, mask, rank = carried
         shift = code.number(op.bits - DIGIT) - code.as_i32(number) * DIGIT
-        wide = shift if type == i32 else code.value(code.add(arith.ExtUIOp(shift.ssa, type)))
+        wide = code.widened(shift, type)
         _clear(code, counts)
 
         def count_key(i: Number, _: Sequence[Number]) -> Sequence[Number]:
@@ -196,7 +200,7 @@ def _select(code: _Code, op: SelectOp, row: Number, keys: SSAValue, out: SSAValu
             return total, digit + _as_number(is_before), is_before.select(total, below)
 
         _, digit, below = code.loop(BINS, [zero, zero, zero], find)
-        wide_digit = digit if type == i32 else code.value(code.add(arith.ExtUIOp(digit.ssa, type)))
+        wide_digit = code.widened(digit, type)
         ones = code.number(BINS - 1, type)
         return prefix | wide_digit << wide, mask | ones << wide, rank - below
 
