@@ -28,6 +28,7 @@ from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
 from webdnn.lowering.linalg.merge_sort import MergeSort
 from webdnn.lowering.linalg.radix_sort import RadixSort
 from webdnn.lowering.linalg.separate_nans import SeparateNans
+from webdnn.lowering.linalg.split_reductions import SplitReductions
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
 from webdnn.lowering.loops_cpu.distribute import DistributeParallelLoops
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass, LowerKernelsToCPULoopsPass
@@ -78,6 +79,7 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
             WinogradConvolutions(),
             FuseAttention(),
             AbsorbTransposes(),
+            SplitReductions(parts=16, least=1 << 15, worth=4),
             SeparateNans(),
             OutlineKernels(),
             ApplySchedules(),
@@ -88,6 +90,7 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
         )
     return (
         MergeSort(),
+        SplitReductions(),
         FusePads(),
         OutlineKernels(),
         ApplySchedules(target=target),
@@ -154,6 +157,7 @@ OPTIONAL_PASSES: tuple[str, ...] = (
     "winograd-convolutions",
     "fuse-attention",
     "absorb-transposes",
+    "split-reductions",
     "separate-nans",
     "fuse-pads",
     "apply-schedules",

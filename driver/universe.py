@@ -44,6 +44,7 @@ _PASSES: dict[str, str] = {
     "merge-sort": "webdnn.lowering.linalg.merge_sort:MergeSort",
     "fuse-attention": "webdnn.lowering.linalg.fuse_attention:FuseAttention",
     "absorb-transposes": "webdnn.lowering.linalg.absorb_transposes:AbsorbTransposes",
+    "split-reductions": "webdnn.lowering.linalg.split_reductions:SplitReductions",
     "separate-nans": "webdnn.lowering.linalg.separate_nans:SeparateNans",
     "fuse-pads": "webdnn.lowering.linalg.fuse_pads:FusePads",
     "winograd-convolutions": "webdnn.lowering.linalg.winograd:WinogradConvolutions",

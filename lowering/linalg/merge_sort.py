@@ -1,8 +1,8 @@
 """`merge-sort`: `linalg_ext.top_k` for a machine with thousands of threads.
 
-Blocks of keys are sorted by counting, for each key, those that come before it. Then blocks are merged in pairs, and no
-more than the first K keys of a merged block are kept. Each of its elements finds by itself where it comes from: how many
-of those before it are from the left block is a binary search along a diagonal of the table in which all keys of both are
+Blocks of keys are sorted by counting, for each key, those that come before it. Then blocks are merged in pairs, and at
+most the first K keys of a merged block are kept. Each of its elements finds by itself where it comes from: how many of
+those before it are from the left block is a binary search along a diagonal of the table in which all keys of both are
 compared ("merge path"). So a step is a generic of independent elements, and there are log2(N) steps.
 
 A row is filled up to whole blocks with the greatest key. What it is filled up with stands behind all keys of the row,

@@ -25,7 +25,10 @@ class RegionChain:
         make: Callable[[RegionBuilder], kernel.RegionOp],
     ) -> Sequence[SSAValue]:
         """The results of a new region, which `make` builds; `hint` is for its kernel's name."""
-        new = make(RegionBuilder(operands))
+        return self.insert(hint, make(RegionBuilder(operands)))
+
+    def insert(self, hint: str, new: kernel.RegionOp) -> Sequence[SSAValue]:
+        """The results of a new region; `hint` is for its kernel's name."""
         new.location = self.region.location
         new.attributes[kernel.HINT] = StringAttr(hint)
         Rewriter.insert_op(new, InsertPoint.before(self.region))
