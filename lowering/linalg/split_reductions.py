@@ -85,11 +85,10 @@ class SplitReductions(ModulePass):
             return None
         long = [d for d in reduced if sizes[d] >= parts]
         dim = long[0] if long else max(reduced, key=lambda d: sizes[d])
-        size = -(-sizes[dim] // parts)
-        if dim == reduced[-1]:
-            size = -(-size // _ALIGNED) * _ALIGNED
-        count = sizes[dim] // size
-        return _Cut(op, dim, size, count, sizes[dim] - size * count) if count > 1 else None
+        size = sizes[dim] // min(parts, sizes[dim])
+        if dim == reduced[-1] and size > _ALIGNED:
+            size -= size % _ALIGNED
+        return _Cut(op, dim, size, *divmod(sizes[dim], size))
 
 
 @dataclass
