@@ -79,7 +79,7 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
             WinogradConvolutions(),
             FuseAttention(),
             AbsorbTransposes(),
-            SplitReductions(parts=16, least=1 << 15, worth=4),
+            SplitReductions(parts=16, least=1 << 15, least_wide=1 << 15, worth=4),
             SeparateNans(),
             OutlineKernels(),
             ApplySchedules(),

@@ -54,6 +54,7 @@ class SplitReductions(ModulePass):
     Attributes:
         parts: into how many parts all rows of a reduction together are cut at most.
         least: how many elements a part has at the least.
+        least_wide: the same where results have 64 bits: one invocation of a GPU combines all elements of such a part.
         worth: what would be less than so many parts a row stays whole.
     """
 
@@ -61,6 +62,7 @@ class SplitReductions(ModulePass):
 
     parts: int = 256
     least: int = 1024
+    least_wide: int = 64
     worth: int = 16
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
@@ -78,8 +80,7 @@ class SplitReductions(ModulePass):
             return None
         total = prod(sizes[d] for d in reduced)
         rows = prod(sizes) // total
-        # what is as many steps as parts takes the least time where each row of parts is walked by one invocation
-        least = self.least if all(_is_word(v) for v in op.results) else 64
+        least = self.least if all(_is_word(v) for v in op.results) else self.least_wide
         parts = min(self.parts // rows, total // least)
         if parts < self.worth:
             return None
