@@ -1,7 +1,8 @@
-"""Kernels of one `linalg_ext` op as loops: each row by itself, one key after the other, in time linear in the row.
+"""Kernels of one `linalg_ext` op as loops: each row by itself, one key after the other.
 
-A key is read as an unsigned number, its sign bit turned over, in digits of 8 bits. Scratch memory counts how often each
-digit occurs.
+`select` and `counting_sort` take a time that is linear in the row. They read a key as an unsigned number, its sign bit
+turned over, in digits of 8 bits; scratch memory counts how often each digit occurs. `top_k` keeps the first K keys so
+far in order, which is less for few of few.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, ReturnOp
-from webdnn.dialects.linalg_ext import DIGIT, CountingSortOp, OrderingOp, SelectOp
+from webdnn.dialects.linalg_ext import DIGIT, CountingSortOp, OrderingOp, SelectOp, TopKOp
 from webdnn.lowering.value_notation import Value, constant_attribute
 
 INDEX = IndexType()
@@ -59,8 +60,8 @@ class _Code:
     def store(self, value: Number, memory: SSAValue, at: Number) -> None:
         self._block.add_op(memref.StoreOp.get(value.ssa, memory, [at.ssa]))
 
-    def scratch(self, count: int) -> SSAValue:
-        return self.add(memref.AllocaOp.get(i32, shape=[count]))
+    def scratch(self, count: int, type: Attribute = i32) -> SSAValue:
+        return self.add(memref.AllocaOp.get(type, shape=[count]))
 
     def as_index(self, x: Number) -> Number:
         return self.value(self.add(arith.IndexCastOp(x.ssa, INDEX)))
@@ -147,6 +148,8 @@ def lower_ordering(func: FuncOp, op: OrderingOp) -> FuncOp:
                 _select(code, op, number, keys, out)
             case CountingSortOp():
                 _counting_sort(code, op, number, keys, order, out)
+            case TopKOp():
+                _insertion_sort(code, op, number, keys, out)
             case _:
                 raise WebDNNError(f"{op.name} has no loops", where=func.sym_name.data)
 
@@ -271,6 +274,53 @@ def _counting_sort(
     code.loop(k, [], count_key)
     code.loop(BINS, [code.number(0)], begin)
     code.loop(k, [], move)
+
+
+def _insertion_sort(code: _Code, op: TopKOp, row: Number, keys: SSAValue, out: SSAValue) -> None:
+    """Each key that comes before the last one that is kept moves those after it by one place."""
+    _, count, k = op.sizes
+    first, to, kept = row * count, row * k, code.scratch(k, op.key_type)
+
+    def free(i: Number, _: Sequence[Number]) -> Sequence[Number]:
+        code.store(code.number(-1), out, to + i)  # a place without a position is behind all
+        return ()
+
+    def insert(i: Number, _: Sequence[Number]) -> Sequence[Number]:
+        key, position = code.load(keys, first + i), code.as_i32(i)
+
+        def entry(place: Number) -> tuple[Number, Number, Number]:
+            """The key and the position at a place, and whether the new key comes before them."""
+            old, at = code.load(kept, place), code.load(out, to + place)
+            return old, at, (at < 0) | (key < old)
+
+        def put(place: Number, key: Number, position: Number) -> None:
+            code.store(key, kept, place)
+            code.store(position, out, to + place)
+
+        def move(step: Number, _: Sequence[Number]) -> Sequence[Number]:
+            place = code.number(k - 1, INDEX) - step
+            mine, at, is_behind = entry(place)
+            other, other_at, moves = entry(place - 1)
+            put(
+                place,
+                moves.select(other, is_behind.select(key, mine)),
+                moves.select(other_at, is_behind.select(position, at)),
+            )
+            return ()
+
+        def put_in() -> Sequence[Number]:
+            code.loop(k - 1, [], move)
+            begin = code.number(0, INDEX)
+            mine, at, is_behind = entry(begin)
+            put(begin, is_behind.select(key, mine), is_behind.select(position, at))
+            return ()
+
+        _, _, is_among = entry(code.number(k - 1, INDEX))
+        code.when(is_among, put_in)
+        return ()
+
+    code.loop(k, [], free)
+    code.loop(count, [], insert)
 
 
 def _clear(code: _Code, counts: SSAValue) -> None:

@@ -30,11 +30,11 @@ MODELS = {
             w = Cast <to = 7> (x) z = ReduceMin (w) at = ArgMax <axis = 0> (w)
             size = Abs (x) b = Cast <to = 2> (size) most = ReduceMax (b) }}""",
     "pictures": """
-        (float[1, 2, 300, 257] x) => (float[1, 2, 1, 1] y, float[1, 2, 300, 257] z)
+        (float[1, 2, 500, 277] x) => (float[1, 2, 1, 1] y, float[1, 2, 500, 277] z)
         <float[2] s = {1, 2}, float[2] b = {0, 1}>
         { y = GlobalAveragePool (x) z = InstanceNormalization (x, s, b) }""",
     "rows that lie apart": """
-        (float[70000, 2] x) => (float[2] y, int64[1, 2] at) <int64[1] first = {0}>
+        (float[140000, 2] x) => (float[2] y, int64[1, 2] at) <int64[1] first = {0}>
         { y = ReduceMax <keepdims = 0> (x, first) at = ArgMin <axis = 0> (x) }""",
 }
 

@@ -1,4 +1,4 @@
-// RUN: webdnn-opt %s -p radix-sort --split-input-file | filecheck %s
+// RUN: webdnn-opt %s -p 'radix-sort{insertions=100}' --split-input-file | filecheck %s
 
 // Three of a hundred keys are selected, then sorted by one byte after the other.
 // CHECK-LABEL: func.func @main
@@ -38,3 +38,18 @@ func.func @main(%keys: tensor<2x100xi64>) -> tensor<2x100xi32> {
 // CHECK: linalg_ext.counting_sort %{{.*}} shift 0 : i64 : tensor<2x100xi64> -> tensor<2x100xi32>
 // CHECK: linalg_ext.counting_sort %{{.*}} order %{{.*}} shift 8 : i64
 // CHECK: shift 56 : i64
+
+// -----
+
+// Few of few keys stay together.
+// CHECK-LABEL: func.func @main
+func.func @main(%keys: tensor<2x10xi32>) -> tensor<2x10xi32> {
+  %r = kernel.region ins(%keys : tensor<2x10xi32>) -> tensor<2x10xi32> attributes {hint = "top_k"} {
+  ^bb0(%k: tensor<2x10xi32>):
+    %i = linalg_ext.top_k %k : tensor<2x10xi32> -> tensor<2x10xi32>
+    kernel.yield %i : tensor<2x10xi32>
+  }
+  func.return %r : tensor<2x10xi32>
+}
+// CHECK: linalg_ext.top_k
+// CHECK-NOT: linalg_ext.counting_sort

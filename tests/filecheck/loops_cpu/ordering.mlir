@@ -38,3 +38,19 @@ kernel.func @counting_sort(%keys: tensor<2x100xi64>, %order: tensor<2x3xi32>) ->
 // CHECK: scf.for {{.*}} -> (i32)
 // CHECK: memref.store %{{.*}}, %[[OUT]]
 // CHECK: memref.store %{{.*}}, %[[PLACES]]
+
+// The first three keys so far, in order: a key that comes before the last of them moves those after it.
+kernel.func @top_k(%keys: tensor<2x100xi32>) -> tensor<2x3xi32> {
+  %r = linalg_ext.top_k %keys : tensor<2x100xi32> -> tensor<2x3xi32>
+  kernel.return %r : tensor<2x3xi32>
+}
+// CHECK-LABEL: kernel.func @top_k
+// CHECK-SAME: (%[[KEYS:.*]]: memref<200xi32>, %[[OUT:.*]]: memref<6xi32>)
+// CHECK: %[[KEPT:.*]] = memref.alloca() : memref<3xi32>
+// CHECK: %[[KEY:.*]] = memref.load %[[KEYS]]
+// CHECK: %[[OLD:.*]] = memref.load %[[KEPT]]
+// CHECK: arith.cmpi slt, %[[KEY]], %[[OLD]] : i32
+// CHECK: scf.if
+// CHECK: scf.for
+// CHECK: memref.store %{{.*}}, %[[KEPT]]
+// CHECK: memref.store %{{.*}}, %[[OUT]]
