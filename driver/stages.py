@@ -27,7 +27,10 @@ from webdnn.lowering.linalg.absorb_transposes import AbsorbTransposes
 from webdnn.lowering.linalg.fuse_attention import FuseAttention
 from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
+from webdnn.lowering.linalg.merge_sort import MergeSort
+from webdnn.lowering.linalg.radix_sort import RadixSort
 from webdnn.lowering.linalg.separate_nans import SeparateNans
+from webdnn.lowering.linalg.split_reductions import SplitReductions
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
 from webdnn.lowering.loops_cpu.distribute import DistributeParallelLoops
 from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass, LowerKernelsToCPULoopsPass
@@ -74,9 +77,11 @@ class Stage:
 def _kernels(target: Target) -> Sequence[ModulePass]:
     if target == "wasm":
         return (
+            RadixSort(),
             WinogradConvolutions(),
             FuseAttention(),
             AbsorbTransposes(),
+            SplitReductions(parts=16, least=1 << 15, least_wide=1 << 15, worth=4),
             SeparateNans(),
             OutlineKernels(),
             ApplySchedules(),
@@ -85,7 +90,14 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
             OverwriteOperands(),
             AssignCPUSchedulesPass(),
         )
-    return (FusePads(), OutlineKernels(), ApplySchedules(target=target), AssignGPUSchedulesPass())
+    return (
+        MergeSort(),
+        SplitReductions(),
+        FusePads(),
+        OutlineKernels(),
+        ApplySchedules(target=target),
+        AssignGPUSchedulesPass(),
+    )
 
 
 def _loops(target: Target) -> Sequence[ModulePass]:
@@ -147,6 +159,7 @@ OPTIONAL_PASSES: tuple[str, ...] = (
     "winograd-convolutions",
     "fuse-attention",
     "absorb-transposes",
+    "split-reductions",
     "separate-nans",
     "fuse-pads",
     "apply-schedules",

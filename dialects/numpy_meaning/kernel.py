@@ -22,8 +22,10 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp, RegionOp, ReturnOp, YieldOp
+from webdnn.dialects.linalg_ext import LinalgExt, OrderingOp
 from webdnn.dialects.numpy_meaning.arith import ARITH_MEANING, dtype_of
 from webdnn.dialects.numpy_meaning.linalg import run_fill, run_generic, values_from_outside
+from webdnn.dialects.numpy_meaning.linalg_ext import run_ordering
 from webdnn.dialects.numpy_meaning.loops import run_loops
 from webdnn.dialects.numpy_meaning.math import MATH_MEANING
 from webdnn.dialects.numpy_meaning.table import TableFunctions
@@ -44,6 +46,8 @@ def _run_op(op: Operation, values: dict[SSAValue, Any]) -> Sequence[Any]:
             return [run_concat(op, operands)]
         case tensor.ExtractOp():
             return [run_extract(op, *operands)]
+        case OrderingOp():
+            return [run_ordering(op, operands)]
         case _:
             meaning = ARITH_MEANING.get(type(op)) or MATH_MEANING.get(type(op))
             if meaning is None:
@@ -118,6 +122,7 @@ class TensorFunctions(TableFunctions):
             tensor.EmptyOp,
             tensor.ConcatOp,
             tensor.ExtractOp,
+            *LinalgExt.operations,
             *ARITH_MEANING,
             *MATH_MEANING,
         ]

@@ -14,6 +14,7 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.numpy_meaning.nn_data_movement import DATA_MOVEMENT_MEANING
 from webdnn.dialects.numpy_meaning.nn_elementwise import ELEMENTWISE_MEANING
+from webdnn.dialects.numpy_meaning.nn_ordering import ORDERING_MEANING
 from webdnn.dialects.numpy_meaning.nn_reduction import REDUCTION_MEANING
 from webdnn.dialects.numpy_meaning.table import TableFunctions
 
@@ -21,6 +22,7 @@ NN_MEANING: dict[type[Operation], Callable[..., Array]] = {
     **ELEMENTWISE_MEANING,
     **DATA_MOVEMENT_MEANING,
     **REDUCTION_MEANING,
+    **ORDERING_MEANING,
 }
 """What each `nn` op computes from the arrays of its operands; `nn.weight` needs a store (see `run_nn_op`)."""
 

@@ -13,6 +13,7 @@ from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel, plan
+from webdnn.dialects.linalg_ext import ordering_op
 from webdnn.dialects.plan import storage_of, whole_of
 from webdnn.lowering.kernels.layouts import layout_of, row_major, shape_of
 from webdnn.lowering.kernels.lifetimes import Lifetime, tensor_lifetimes
@@ -94,6 +95,8 @@ def _can_take(
 
 def overwritable(func: kernel.FuncOp) -> list[int]:
     """The operands of a kernel of one result that are read, each element, only where the result's element is made."""
+    if ordering_op(func.body.block) is not None:
+        return []
     groups = read_groups(func, scratch_elements=SCRATCH_ELEMENTS)
     inputs = len(func.function_type.inputs)
     return [number for number in range(inputs) if _reads_own_element(groups, number, inputs)]

@@ -16,6 +16,7 @@ from xdsl.ir.affine import (
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.linalg_ext import ordering_op
 from webdnn.lowering.loops_common.affine import used_dims
 from webdnn.lowering.loops_common.reader import KernelReader
 from webdnn.lowering.loops_common.stages import (
@@ -80,7 +81,7 @@ class _Classes:
 
 
 def read_groups(func: FuncOp, *, scratch_elements: int) -> list[Group]:
-    """Read a kernel as groups of stages.
+    """Read a kernel as groups of stages; a kernel of a `linalg_ext` op has none, as its loops are the op's own.
 
     Args:
         func: a kernel on level `kernels`.
@@ -89,6 +90,8 @@ def read_groups(func: FuncOp, *, scratch_elements: int) -> list[Group]:
     Raises:
         WebDNNError: the kernel holds an op that no kernel may hold, or needs more scratch memory.
     """
+    if ordering_op(func.body.block) is not None:
+        return []
     reader = KernelReader(func)
     costly = reader.place_costly()
     groups = _groups(reader.stages())

@@ -10,10 +10,12 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.linalg_ext import ordering_op
 from webdnn.lowering.loops_common.function import begin_function, end_function
 from webdnn.lowering.loops_common.groups import read_groups
 from webdnn.lowering.loops_cpu.heuristics import choose
 from webdnn.lowering.loops_cpu.loops import emit_group
+from webdnn.lowering.loops_cpu.ordering import lower_ordering
 from webdnn.lowering.loops_cpu.schedule import from_attr, to_attr
 
 SCRATCH_ELEMENTS = 1 << 15
@@ -22,7 +24,7 @@ SCRATCH_ELEMENTS = 1 << 15
 
 def assign_schedule(func: FuncOp) -> None:
     """Give a kernel a schedule, unless it has one."""
-    if func.schedule is None:
+    if func.schedule is None and ordering_op(func.body.block) is None:
         groups = read_groups(func, scratch_elements=SCRATCH_ELEMENTS)
         func.properties["schedule"] = to_attr(choose(groups))
 
@@ -44,6 +46,8 @@ def lower_kernel(func: FuncOp) -> FuncOp:
     Raises:
         WebDNNError: the kernel cannot be lowered, or its schedule does not fit it.
     """
+    if (op := ordering_op(func.body.block)) is not None:
+        return lower_ordering(func, op)
     groups = read_groups(func, scratch_elements=SCRATCH_ELEMENTS)
     given = func.schedule
     schedules = from_attr(given, groups, func.sym_name.data) if given else choose(groups)

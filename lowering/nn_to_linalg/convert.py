@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from xdsl.builder import Builder
@@ -25,7 +26,8 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import reduction as red
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.nn.elementwise import ElementwiseOp
-from webdnn.lowering.nn_to_linalg import data_movement, reduction
+from webdnn.dialects.nn.ordering import TopKOp
+from webdnn.lowering.nn_to_linalg import data_movement, ordering, reduction
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, scalar_constant, signless
 from webdnn.lowering.nn_to_linalg.scalars import emit_elementwise
 from webdnn.lowering.weights_function import WeightsFunction, entry_function
@@ -100,6 +102,8 @@ class _Converter:
                 self.define(op, plan.ViewOp(self.values[op.x], signless(op.res.type)))
             case red.ConvOp() if op.groups.value.data > 1:
                 self.convert_grouped(op)
+            case TopKOp():
+                self.convert_top_k(op)
             case dm.ResizeOp():
                 tables = [self.table(t) for t in data_movement.resize_tables(op)]
                 self.lower(op, [self.values[op.x], *tables])
@@ -153,6 +157,24 @@ class _Converter:
         region = self.insert(reduction.lower_conv(op, RegionBuilder(operands)))
         region.attributes[kernel.HINT] = StringAttr("conv")
         self.define(op, plan.ViewOp(region.results[0], op.res.type))
+
+    def convert_top_k(self, op: TopKOp) -> None:
+        """On the rows of a matrix, which is a view: keys, the positions of the first ones, indices."""
+        shape, element = shape_of(op.x), element_of(op.x)
+        rows = self.view(self.values[op.x], [prod(shape[:-1]), shape[-1]])
+        if op.k.value.data == 1:
+            regions = [lambda r: ordering.first_region(op, element, r)]
+        else:
+            regions = [
+                lambda r: ordering.keys_region(op, element, r),
+                lambda r: ordering.top_k_region(op, r),
+                ordering.indices_region,
+            ]
+        for make in regions:
+            region = self.insert(make(RegionBuilder([rows])))
+            region.attributes[kernel.HINT] = StringAttr("top_k")
+            (rows,) = region.results
+        self.define(op, plan.ViewOp(rows, op.res.type))
 
     def convert_elementwise(self, op: ElementwiseOp) -> None:
         arrays = list(dict.fromkeys(v for v in op.operands if not _is_number(v)))

@@ -226,10 +226,35 @@ def lower_arg_reduce(op: red.ArgReduceOp, r: RegionBuilder) -> RegionOp:
     """The extreme value, then the least (or greatest) index at which it stands: two reductions of one value each."""
     (x,) = r.args
     element = element_of(op.x)
-    axis, last = op.axis.value.data, bool(op.last.value.data)
+    axis = op.axis.value.data
+    extreme = reduce_value(r, op.kind.data, x, [axis], element)
+
+    def is_extreme(b: Builder, value: SSAValue, best: SSAValue) -> SSAValue:
+        here = compare(b, "eq", value, best, is_unsigned(element))
+        if not isinstance(element, AnyFloat):
+            return here
+        # the extreme of values with a NaN among them is NaN, which equals nothing
+        nan = b.insert(arith.CmpfOp(value, value, "uno")).result
+        all_nan = b.insert(arith.CmpfOp(best, best, "uno")).result
+        both = b.insert(arith.AndIOp(nan, all_nan)).result
+        return b.insert(arith.OrIOp(here, both)).result
+
+    return r.finish(first_index(r, x, extreme, axis, is_extreme, last=bool(op.last.value.data)))
+
+
+def first_index(
+    r: RegionBuilder,
+    x: SSAValue,
+    best: SSAValue,
+    axis: int,
+    is_best: Callable[[Builder, SSAValue, SSAValue], SSAValue],
+    *,
+    last: bool = False,
+) -> SSAValue:
+    """The first (or `last`) index (i64) along `axis` of an element of `x` of which `is_best` holds, beside that of
+    `best`, which lacks this dimension; the result has it with size 1."""
     shape = shape_of(x)
     rank = len(shape)
-    extreme = reduce_value(r, op.kind.data, x, [axis], element)
     operand, result, iterators = _reduction_exprs(rank, [axis], keep=False)
     kept = [n for d, n in enumerate(shape) if d != axis]
     none = -1 if last else 2**31 - 1
@@ -238,18 +263,11 @@ def lower_arg_reduce(op: red.ArgReduceOp, r: RegionBuilder) -> RegionOp:
     def body(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
         value, best, found = args
         index = b.insert(arith.IndexCastOp(b.insert(linalg.IndexOp(rank - 1)).result, i32)).result
-        here = compare(b, "eq", value, best, is_unsigned(element))
-        if isinstance(element, AnyFloat):
-            # the extreme of values with a NaN among them is NaN, which equals nothing
-            nan = b.insert(arith.CmpfOp(value, value, "uno")).result
-            all_nan = b.insert(arith.CmpfOp(best, best, "uno")).result
-            both = b.insert(arith.AndIOp(nan, all_nan)).result
-            here = b.insert(arith.OrIOp(here, both)).result
-        candidate = select(b, here, index, scalar_constant(b, none, i32))
+        candidate = select(b, is_best(b, value, best), index, scalar_constant(b, none, i32))
         pick = arith.MaxSIOp if last else arith.MinSIOp
         return b.insert(pick(candidate, found)).result
 
-    (index,) = r.generic([(x, operand), (extreme, result)], [(init, result)], iterators, body)
+    (index,) = r.generic([(x, operand), (best, result)], [(init, result)], iterators, body)
     out = r.empty([1 if d == axis else n for d, n in enumerate(shape)], i64)
     (wide,) = r.generic(
         [(index, [AffineExpr.dimension(d) for d in range(rank) if d != axis])],
@@ -257,7 +275,7 @@ def lower_arg_reduce(op: red.ArgReduceOp, r: RegionBuilder) -> RegionOp:
         "p" * rank,
         lambda b, args: b.insert(arith.ExtSIOp(args[0], i64)).result,
     )
-    return r.finish(wide)
+    return wide
 
 
 def lower_reduce_window(op: red.ReduceWindowOp, r: RegionBuilder) -> RegionOp:
