@@ -16,6 +16,7 @@ from webdnn.dialects.weight_store import WeightStore
 from webdnn.frontends.onnx.binding import bind_shapes
 from webdnn.frontends.onnx.build import build
 from webdnn.frontends.onnx.inference import contradiction, infer
+from webdnn.frontends.onnx.old_opsets import to_opset_7
 from webdnn.frontends.onnx.opset import upgrade
 from webdnn.frontends.onnx.source import read
 from webdnn.frontends.onnx.tensors import detach_weights
@@ -50,8 +51,9 @@ def load(
 ) -> ImportedModel:
     """Import an ONNX model.
 
-    Model-local functions are inlined. The model is converted to the newest opset of the `onnx` package where its
-    converter can do it for all nodes; else it keeps its opset, and its ops are of the versions of that opset.
+    Model-local functions are inlined. A model of the opsets 1 to 6 becomes one of opset 7. Then it is converted to the
+    newest opset of the `onnx` package where its converter can do it for all nodes; else it keeps its opset, and its ops
+    are of the versions of that opset.
 
     Args:
         model: a path (external data is looked for beside it), the bytes of a file, or a ModelProto, which is not
@@ -79,6 +81,7 @@ def load(
     if proto.functions:
         proto = _inline_functions(proto)
         arrays |= detach_weights(proto.graph, source.reader)
+    proto = to_opset_7(proto)
     if shapes:
         proto = _bound(proto, inputs, shapes)
     proto = upgrade(proto)
