@@ -14,8 +14,10 @@ from xdsl.dialects.builtin import ModuleOp
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.frontends.onnx.binding import bind_shapes
+from webdnn.frontends.onnx.bodies import check_bodies
 from webdnn.frontends.onnx.build import build
-from webdnn.frontends.onnx.inference import contradiction, infer
+from webdnn.frontends.onnx.declared import check_declared
+from webdnn.frontends.onnx.inference import contradiction, infer, infer_alone
 from webdnn.frontends.onnx.old_opsets import to_opset_7
 from webdnn.frontends.onnx.opset import upgrade
 from webdnn.frontends.onnx.source import read
@@ -82,6 +84,9 @@ def load(
         proto = _inline_functions(proto)
         arrays |= detach_weights(proto.graph, source.reader)
     proto = to_opset_7(proto)
+    inferred = infer_alone(proto)
+    check_bodies(inferred or proto)
+    check_declared(proto, inferred, arrays)
     if shapes:
         proto = _bound(proto, inputs, shapes)
     proto = upgrade(proto)

@@ -19,14 +19,23 @@ def infer(model: ModelProto) -> ModelProto:
     Intermediate and output shapes that the file states are not trusted, because they are often those of other sizes
     than the ones that were bound: they only fill what inference leaves open.
     """
-    try:
-        inferred = onnx.shape_inference.infer_shapes(_without_stated(model), data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError):
-        # Inference gives up on the whole model where one node contradicts itself; what the file states is left.
-        return model
+    inferred = infer_alone(model)
+    if inferred is None:
+        return model  # What the file states is left.
     for stated, found in zip(all_graphs(model.graph), all_graphs(inferred.graph), strict=True):
         _fill(stated, found)
     return inferred
+
+
+def infer_alone(model: ModelProto) -> ModelProto | None:
+    """The model with the types that follow from those of its inputs, and none that it states of anything else.
+
+    None where inference gives up on the whole model, because a node contradicts itself.
+    """
+    try:
+        return onnx.shape_inference.infer_shapes(_without_stated(model), data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError):
+        return None
 
 
 def contradiction(model: ModelProto) -> str:
@@ -40,14 +49,15 @@ def contradiction(model: ModelProto) -> str:
 
 
 def _without_stated(model: ModelProto) -> ModelProto:
-    """A copy without the shapes of intermediate values and outputs that the file states."""
+    """A copy without the types of intermediate values and outputs that the file states."""
     bare = ModelProto()
     bare.CopyFrom(model)
     for graph in all_graphs(bare.graph):
         del graph.value_info[:]
-    for output in bare.graph.output:
-        if output.type.WhichOneof("value") == "tensor_type":
-            output.type.tensor_type.ClearField("shape")
+        inputs = {value.name for value in graph.input}
+        for output in graph.output:
+            if output.name not in inputs:
+                output.ClearField("type")
     return bare
 
 
