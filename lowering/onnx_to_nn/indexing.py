@@ -10,6 +10,8 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.errors import Invalid
+from webdnn.lowering.onnx_to_nn.indices import check_corner, check_index_tuples, check_indices
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
@@ -19,6 +21,7 @@ def gather(node: Node, b: NNBuilder) -> SSAValue:
     """One known index is a slice, which costs nothing when it is fused."""
     axis, indices = node.axis(), node.constant(1)
     shape = node.shape()
+    check_indices(node, 1, axis)
     if indices is not None and indices.size == 1:
         at = int(indices.item())
         at += shape[axis] if at < 0 else 0
@@ -29,12 +32,18 @@ def gather(node: Node, b: NNBuilder) -> SSAValue:
 
 @onnx_lowering("GatherElements")
 def gather_elements(node: Node, b: NNBuilder) -> SSAValue:
+    check_corner(node, node.axis())
+    check_indices(node, 1, node.axis())
     return b.insert(dm.GatherElementsOp(node[0], node[1], node.axis()))
 
 
 @onnx_lowering("GatherND")
 def gather_nd(node: Node, b: NNBuilder) -> SSAValue:
-    return b.insert(dm.GatherNDOp(node[0], node[1], node.int("batch_dims")))
+    batch, depth = node.int("batch_dims"), node.shape(1)[-1]
+    if batch + depth > node.rank():
+        raise Invalid(f"it takes {depth} indices for an operand of rank {node.rank()}")
+    check_index_tuples(node, 1, range(batch, batch + depth))
+    return b.insert(dm.GatherNDOp(node[0], node[1], batch))
 
 
 @onnx_lowering("OneHot", static=[1])
