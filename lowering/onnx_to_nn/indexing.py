@@ -50,6 +50,12 @@ def gather_nd(node: Node, b: NNBuilder) -> SSAValue:
 def one_hot(node: Node, b: NNBuilder) -> SSAValue:
     """`depth` classes; an index outside -depth to depth - 1 has none of them on."""
     depth = int(node.known(1).item())
+    if depth < 1:
+        raise Invalid(f"its depth is {depth}, and must be positive")
+    if node.shape(2) != (2,):
+        raise Invalid(
+            f"its values have the shape {list(node.shape(2))}, and are two numbers: off and on"
+        )
     indices, values = node[0], node[2]
     axis = node.axis(default=-1, rank=node.rank() + 1)
     shape = list(shape_of(indices))
@@ -70,6 +76,15 @@ def reverse_sequence(node: Node, b: NNBuilder) -> SSAValue:
     """The first `length` elements of each sequence in reverse; lengths may be known at run time only."""
     time, batch = node.int("time_axis"), node.int("batch_axis", 1)
     shape, rank = node.shape(), node.rank()
+    if {time, batch} != {0, 1}:
+        raise Invalid(
+            f"its time_axis is {time} and its batch_axis {batch}, and they must be 0 and 1"
+        )
+    lengths = node.constant(1)
+    if lengths is not None and not np.all((lengths >= 0) & (lengths <= shape[time])):
+        raise Invalid(
+            f"its sequences have the lengths {lengths.tolist()}, of {shape[time]} elements"
+        )
     along, across = [1] * rank, [1] * rank
     along[time], across[batch] = shape[time], shape[batch]
     at = b.iota(along, time, i64)
@@ -87,4 +102,6 @@ def compress(node: Node, b: NNBuilder) -> SSAValue:
         x, axis = b.reshape(x, [-1]), 0
     else:
         axis = node.axis()
+    if len(chosen) and chosen[-1] >= shape_of(x)[axis]:
+        raise Invalid(f"its condition chooses element {chosen[-1]} of {shape_of(x)[axis]}")
     return b.insert(dm.GatherOp(x, b.constant(chosen), axis))

@@ -22,6 +22,14 @@ def check_indices(node: Node, operand: int, axis: int) -> None:
         _check(node, operand, indices, [axis])
 
 
+def check_range(node: Node, operand: int, size: int) -> None:
+    """Refuse known indices that are not those of one of `size` elements."""
+    indices = node.constant(operand)
+    if indices is not None and not np.all((indices >= 0) & (indices < size)):
+        name = node.op.input_names[operand]
+        raise Invalid(f"its input '{name}' holds indices that are not from 0 to {size - 1}")
+
+
 def check_corner(node: Node, axis: int) -> None:
     """Refuse indices (operand 1) that reach beyond operand 0 in a dimension that they do not index.
 
@@ -61,4 +69,4 @@ def _check(node: Node, operand: int, indices: Array, axes: Sequence[int]) -> Non
     )
 
 
-__all__ = ["check_corner", "check_index_tuples", "check_indices"]
+__all__ = ["check_corner", "check_index_tuples", "check_indices", "check_range"]

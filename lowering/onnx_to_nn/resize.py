@@ -196,6 +196,8 @@ def _dimensions(
 ) -> list[Dimension]:
     """The dimensions that change, by the scales or by the sizes that the node gives."""
     shape = node.shape()
+    if scales is not None and sizes is not None:
+        raise Invalid("it has scales and sizes, and only one of them may be there")
     for name, values in (("scales", scales), ("sizes", sizes)):
         if values is not None and len(values) != len(axes):
             raise Invalid(f"it has {len(values)} {name} for {len(axes)} dimensions")
