@@ -9,7 +9,7 @@ from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TypeProto, V
 from onnx.helper import get_attribute_value
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.frontends.onnx.declared import may_be, type_text
+from webdnn.frontends.onnx.declared import element_only, may_be, type_text
 from webdnn.frontends.onnx.graphs import describe, subgraphs
 from webdnn.frontends.onnx.inference import types_of
 from webdnn.frontends.onnx.validate import opsets_of
@@ -56,15 +56,6 @@ def _tensor(enum: int, dims: Sequence[int]) -> TypeProto:
     return type
 
 
-def _element(type: TypeProto) -> TypeProto:
-    """A type without its shape: what branches, and states of a Loop, must share."""
-    bare = TypeProto()
-    bare.CopyFrom(type)
-    if bare.WhichOneof("value") == "tensor_type":
-        bare.tensor_type.ClearField("shape")
-    return bare
-
-
 def _content(type: TypeProto) -> TypeProto:
     """What an optional value holds: a state may be optional before the first iteration only."""
     return type.optional_type.elem_type if type.WhichOneof("value") == "optional_type" else type
@@ -72,7 +63,7 @@ def _content(type: TypeProto) -> TypeProto:
 
 def _without_axis(type: TypeProto, axis: int) -> TypeProto:
     """The type of a slice of a tensor."""
-    bare = _element(type)
+    bare = element_only(type)
     if type.tensor_type.HasField("shape"):
         dims = list(type.tensor_type.shape.dim)
         axis += len(dims) * (axis < 0)
@@ -114,7 +105,7 @@ def _if(node: NodeProto, then: GraphProto, other: GraphProto) -> None:
                 f"its {name} has {len(branch.output)} outputs, and it has {len(node.output)} itself",
             )
     for one, two in zip(then.output, other.output, strict=True):
-        if not may_be(_element(one.type), _element(two.type)):
+        if not may_be(element_only(one.type), element_only(two.type)):
             raise _invalid(
                 node,
                 f"its branches give '{one.name}' of {type_text(one.type)} and '{two.name}' of {type_text(two.type)}",
@@ -139,7 +130,7 @@ def _states(
                 f"and '{name}' is {type_text(first)}",
             )
         one, two = _content(before.type), _content(after.type)
-        if not may_be(*((one, two) if keep_shapes else (_element(one), _element(two)))):
+        if not may_be(*((one, two) if keep_shapes else (element_only(one), element_only(two)))):
             raise _invalid(
                 node,
                 f"its body takes a state '{before.name}' of {type_text(one)} and gives it back "

@@ -10,7 +10,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx.binding import describe_shape
-from webdnn.frontends.onnx.graphs import all_graphs, describe, names_read
+from webdnn.frontends.onnx.graphs import all_graphs, describe
 from webdnn.frontends.onnx.inference import types_of
 
 SHOWN = 5
@@ -20,14 +20,14 @@ SHOWN = 5
 def check_declared(
     model: ModelProto, inferred: ModelProto | None, arrays: Mapping[str, Array]
 ) -> None:
-    """Compare what a model declares in all of its graphs: of initializers, results, outputs, and inputs of bodies.
+    """Compare what a model declares in all of its graphs: of initializers, results and outputs.
 
     Sizes must not be bound yet: what a file states of intermediate values may be of other sizes than those of a user.
     Dimensions with a symbol, or without a size, contradict nothing.
 
     Args:
         model: the model, without its weights.
-        inferred: the same with the types that inference finds by itself, None where it finds none.
+        inferred: the same with the types that `infer_certain` finds.
         arrays: the weights.
 
     Raises:
@@ -35,10 +35,9 @@ def check_declared(
     """
     contradictions = [*_initializers(model.graph, arrays)]
     if inferred is not None:
-        unsure: set[str] = set()
         graphs = zip(all_graphs(model.graph), all_graphs(inferred.graph), strict=True)
         for stated, found in graphs:
-            contradictions += _results(stated, found, unsure)
+            contradictions += _results(stated, found)
     if contradictions:
         more = len(contradictions) - SHOWN
         shown = [*contradictions[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
@@ -63,42 +62,29 @@ def _initializers(graph: GraphProto, arrays: Mapping[str, Array]) -> Iterator[st
                 yield _text(value.name, value.type, actual[value.name], "the initializer is")
 
 
-def _results(stated: GraphProto, found: GraphProto, unsure: set[str]) -> Iterator[str]:
-    """What a graph declares of the results of its nodes, and of inputs that are outputs.
-
-    Args:
-        stated: the graph as the file has it.
-        found: the same with inferred types.
-        unsure: values of outer graphs whose sizes inference may get wrong; those of this graph are added.
-    """
+def _results(stated: GraphProto, found: GraphProto) -> Iterator[str]:
+    """What a graph declares of the results of its nodes, and of inputs that are outputs."""
     known = types_of(found)
     gives = {value.name: "the input is" for value in stated.input}
     known |= {value.name: value.type for value in stated.input}
     for node in stated.node:
         gives |= {name: f"{_node(node)} gives" for name in node.output if name}
-        if _is_misjudged(node) or not unsure.isdisjoint(names_read(node)):
-            unsure.update(node.output)
     seen: set[str] = set()
     for value in [*stated.output, *stated.value_info]:
         actual = known.get(value.name)
         if actual is None or value.name not in gives or value.name in seen:
             continue
-        if not may_be(value.type, without_sizes(actual) if value.name in unsure else actual):
+        if not may_be(value.type, actual):
             seen.add(value.name)
             yield _text(value.name, value.type, actual, gives[value.name])
 
 
-def _is_misjudged(node: NodeProto) -> bool:
-    """Whether inference counts the windows of a pool that begin in the padding at the end, which ONNX leaves out."""
-    return any(attribute.name == "ceil_mode" and attribute.i for attribute in node.attribute)
-
-
-def without_sizes(type: TypeProto) -> TypeProto:
-    """A type of the same rank that says nothing of sizes."""
+def element_only(type: TypeProto) -> TypeProto:
+    """A type without its shape."""
     bare = TypeProto()
     bare.CopyFrom(type)
-    for dim in bare.tensor_type.shape.dim if type.WhichOneof("value") == "tensor_type" else ():
-        dim.Clear()
+    if bare.WhichOneof("value") == "tensor_type":
+        bare.tensor_type.ClearField("shape")
     return bare
 
 
@@ -152,4 +138,4 @@ def _tensor_type(enum: int, shape: Iterable[int]) -> TypeProto:
     return onnx.helper.make_tensor_type_proto(enum, list(shape))
 
 
-__all__ = ["check_declared", "may_be", "type_text"]
+__all__ = ["check_declared", "element_only", "may_be", "type_text"]

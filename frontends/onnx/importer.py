@@ -18,7 +18,7 @@ from webdnn.frontends.onnx.bodies import check_bodies
 from webdnn.frontends.onnx.build import build
 from webdnn.frontends.onnx.declared import check_declared
 from webdnn.frontends.onnx.enumerations import check_enumerations
-from webdnn.frontends.onnx.inference import contradiction, infer, infer_alone
+from webdnn.frontends.onnx.inference import contradiction, infer, infer_certain
 from webdnn.frontends.onnx.old_opsets import to_opset_7
 from webdnn.frontends.onnx.opset import upgrade
 from webdnn.frontends.onnx.source import read
@@ -86,9 +86,9 @@ def load(
         arrays |= detach_weights(proto.graph, source.reader)
     proto = to_opset_7(proto)
     check_enumerations(proto)
-    inferred = infer_alone(proto)
-    check_bodies(inferred or proto)
-    check_declared(proto, inferred, arrays)
+    certain = infer_certain(proto)
+    check_bodies(certain or proto)
+    check_declared(proto, certain, arrays)
     if shapes:
         proto = _bound(proto, inputs, shapes)
     proto = upgrade(proto)

@@ -6,9 +6,9 @@ import re
 from typing import TypeAlias
 
 import onnx
-from onnx import GraphProto, ModelProto, TypeProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto
 
-from webdnn.frontends.onnx.graphs import all_graphs
+from webdnn.frontends.onnx.graphs import all_graphs, names_read
 
 Types: TypeAlias = dict[str, TypeProto]
 
@@ -19,7 +19,7 @@ def infer(model: ModelProto) -> ModelProto:
     Intermediate and output shapes that the file states are not trusted, because they are often those of other sizes
     than the ones that were bound: they only fill what inference leaves open.
     """
-    inferred = infer_alone(model)
+    inferred = _infer_alone(model)
     if inferred is None:
         return model  # What the file states is left.
     for stated, found in zip(all_graphs(model.graph), all_graphs(inferred.graph), strict=True):
@@ -27,7 +27,7 @@ def infer(model: ModelProto) -> ModelProto:
     return inferred
 
 
-def infer_alone(model: ModelProto) -> ModelProto | None:
+def _infer_alone(model: ModelProto) -> ModelProto | None:
     """The model with the types that follow from those of its inputs, and none that it states of anything else.
 
     None where inference gives up on the whole model, because a node contradicts itself.
@@ -36,6 +36,35 @@ def infer_alone(model: ModelProto) -> ModelProto | None:
         return onnx.shape_inference.infer_shapes(_without_stated(model), data_prop=True)
     except (onnx.shape_inference.InferenceError, RuntimeError):
         return None
+
+
+def infer_certain(model: ModelProto) -> ModelProto | None:
+    """The model with the types that follow from those of its inputs, without shapes that inference may get wrong.
+
+    None where inference gives up on the whole model.
+    """
+    inferred = _infer_alone(model)
+    unsure: set[str] = set()
+    for graph in all_graphs(inferred.graph) if inferred is not None else ():
+        for node in graph.node:
+            if _is_misjudged(node) or not unsure.isdisjoint(names_read(node)):
+                unsure.update(node.output)
+        for value in [*graph.value_info, *graph.output]:
+            if value.name in unsure and value.type.WhichOneof("value") == "tensor_type":
+                value.type.tensor_type.ClearField("shape")
+    return inferred
+
+
+def _is_misjudged(node: NodeProto) -> bool:
+    """Whether inference may give a wrong shape.
+
+    It counts the windows of a pool that begin in the padding at the end, which ONNX leaves out, and takes the sizes
+    that a transposed convolution states for all of its dimensions.
+    """
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    return "output_shape" in attributes or (
+        "ceil_mode" in attributes and attributes["ceil_mode"].i != 0
+    )
 
 
 def contradiction(model: ModelProto) -> str:
