@@ -18,6 +18,7 @@ from webdnn.frontends.onnx.bodies import check_bodies
 from webdnn.frontends.onnx.build import build
 from webdnn.frontends.onnx.declared import check_declared
 from webdnn.frontends.onnx.enumerations import check_enumerations
+from webdnn.frontends.onnx.experimental import LAST_OPSET, expand_experimental
 from webdnn.frontends.onnx.inference import contradiction, infer, infer_certain
 from webdnn.frontends.onnx.old_opsets import to_opset_7
 from webdnn.frontends.onnx.opset import upgrade
@@ -73,6 +74,7 @@ def load(
     opsets = check_opsets(proto)
     if not proto.opset_import:
         proto.opset_import.append(onnx.helper.make_opsetid("", opsets[""]))
+    expand_experimental(proto, opsets.get("", LAST_OPSET + 1))
     check_operators(proto, opsets)
     check_names(proto.graph)
     sort_nodes(proto.graph)

@@ -264,6 +264,52 @@ def test_statistics_of_each_activation(opset: int, target: TargetChoice) -> None
     check(model, parse(SPATIAL.replace("{is_test}", ""), 7), target, "spatial=0")
 
 
+LOOP = """(float[{n},3,2] x, float[3] w) => (float[{n},3,2] y) <int64 trips = {{2}}, bool go = {{1}}> {{
+    y = Loop (trips, go, x) <body = b (int64 i, bool c, float{s} s) => (bool d, float{s} t)
+        {{ d = Identity(c) v = Add <broadcast=1, axis=1> (s, w) t = PRelu(v, w) }}> }}"""
+
+
+@pytest.mark.parametrize("shape", ["[n,3,2]", "[]"])
+def test_symbols_and_loops(shape: str) -> None:
+    """The rank of a state is that of its first value, where the body does not say it."""
+    old = parse(LOOP.format(n="n", s="[n,3,2]"), 6)
+    if shape == "[]":
+        for value in [
+            *old.graph.node[0].attribute[0].g.input,
+            *old.graph.node[0].attribute[0].g.output,
+        ]:
+            if value.name in ("s", "t"):
+                value.type.tensor_type.ClearField("shape")
+    old.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n"
+    new = parse(
+        """(float[4,3,2] x, float[3] w) => (float[4,3,2] y) <int64[1] at = {1}>
+        { v = Unsqueeze(w, at) a = Add(x, v) b = PRelu(a, v) c = Add(b, v) y = PRelu(c, v) }""",
+        21,
+    )
+    feeds = feeds_of(new)
+    result = webdnn.compile(old, target="wasm", jobs=1, shapes={"x": (4, 3, 2)}).run(feeds)["y"]
+    assert_close(result, run_session(new, feeds)[0], "a loop", "y")
+
+
+EXPERIMENTAL = [
+    "Affine <alpha = 2.0, beta = 3.0>", "ImageScaler <scale = 2.0, bias = [1.0, 2.0, 3.0]>",
+    "Crop <border = [1, 0, 2, 1]>",
+    "Crop <border = [1, 1, 0, 0], scale = [2, 3]>", "Scale <scale = 3.0>", "ScaledTanh <alpha = 2.0, beta = 0.5>",
+    "ParametricSoftplus <alpha = 2.0, beta = 0.5>", "ThresholdedRelu <alpha = -0.5>", "ThresholdedRelu",
+    "MeanVarianceNormalization", "MeanVarianceNormalization <across_channels = 1>",
+    "MeanVarianceNormalization <normalize_variance = 0>",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("opset", [1, 8])
+@pytest.mark.parametrize("node", EXPERIMENTAL)
+def test_experimental_operators(node: str, opset: int) -> None:
+    """They are part of no specification any more; ONNX Runtime still has them."""
+    graph = f"(float[2,3,4,6] x) => (float[a,b,c,d] y) {{ y = {node} (x) }}"
+    expected = parse(graph, 8)
+    check(parse(graph, opset), expected, "wasm", node)
+
+
 WRITTEN_DOWN_LATER = {("Clip", "min"), ("Clip", "max")}
 """Defaults that the text of an old version states and its schema does not."""
 
@@ -330,6 +376,11 @@ WRONG = {
         1,
         "(float[2,3] x) => (float[2,3] y) { [N] y = Cast <to=\"float33\"> (x) }",
         ["node 'N' (Cast)", "'float33' is not the name of a type"],
+    ),
+    "an experimental operator": (
+        1,
+        "(float[2,3,4,4] x) => (float[2,3,4,4] y) { [N] y = Crop <border=[1, 2]> (x) }",
+        ["node 'N' (Crop, an experimental operator) is invalid", "4 numbers border"],
     ),
     "no axis": (
         1,
