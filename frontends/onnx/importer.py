@@ -14,8 +14,13 @@ from xdsl.dialects.builtin import ModuleOp
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.frontends.onnx.binding import bind_shapes
+from webdnn.frontends.onnx.bodies import check_bodies
 from webdnn.frontends.onnx.build import build
-from webdnn.frontends.onnx.inference import contradiction, infer
+from webdnn.frontends.onnx.declared import check_declared
+from webdnn.frontends.onnx.enumerations import check_enumerations
+from webdnn.frontends.onnx.experimental import LAST_OPSET, expand_experimental
+from webdnn.frontends.onnx.inference import contradiction, infer, infer_certain
+from webdnn.frontends.onnx.old_opsets import to_opset_7
 from webdnn.frontends.onnx.opset import upgrade
 from webdnn.frontends.onnx.source import read
 from webdnn.frontends.onnx.tensors import detach_weights
@@ -50,8 +55,9 @@ def load(
 ) -> ImportedModel:
     """Import an ONNX model.
 
-    Model-local functions are inlined. The model is converted to the newest opset of the `onnx` package where its
-    converter can do it for all nodes; else it keeps its opset, and its ops are of the versions of that opset.
+    Model-local functions are inlined. A model of the opsets 1 to 6 becomes one of opset 7. Then it is converted to the
+    newest opset of the `onnx` package where its converter can do it for all nodes; else it keeps its opset, and its ops
+    are of the versions of that opset.
 
     Args:
         model: a path (external data is looked for beside it), the bytes of a file, or a ModelProto, which is not
@@ -68,6 +74,7 @@ def load(
     opsets = check_opsets(proto)
     if not proto.opset_import:
         proto.opset_import.append(onnx.helper.make_opsetid("", opsets[""]))
+    expand_experimental(proto, opsets.get("", LAST_OPSET + 1))
     check_operators(proto, opsets)
     check_names(proto.graph)
     sort_nodes(proto.graph)
@@ -79,6 +86,11 @@ def load(
     if proto.functions:
         proto = _inline_functions(proto)
         arrays |= detach_weights(proto.graph, source.reader)
+    proto = to_opset_7(proto)
+    check_enumerations(proto)
+    certain = infer_certain(proto)
+    check_bodies(certain or proto)
+    check_declared(proto, certain, arrays)
     if shapes:
         proto = _bound(proto, inputs, shapes)
     proto = upgrade(proto)

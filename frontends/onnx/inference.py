@@ -6,9 +6,9 @@ import re
 from typing import TypeAlias
 
 import onnx
-from onnx import GraphProto, ModelProto, TypeProto, ValueInfoProto
+from onnx import GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto
 
-from webdnn.frontends.onnx.graphs import all_graphs
+from webdnn.frontends.onnx.graphs import all_graphs, names_read
 
 Types: TypeAlias = dict[str, TypeProto]
 
@@ -19,14 +19,52 @@ def infer(model: ModelProto) -> ModelProto:
     Intermediate and output shapes that the file states are not trusted, because they are often those of other sizes
     than the ones that were bound: they only fill what inference leaves open.
     """
-    try:
-        inferred = onnx.shape_inference.infer_shapes(_without_stated(model), data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError):
-        # Inference gives up on the whole model where one node contradicts itself; what the file states is left.
-        return model
+    inferred = _infer_alone(model)
+    if inferred is None:
+        return model  # What the file states is left.
     for stated, found in zip(all_graphs(model.graph), all_graphs(inferred.graph), strict=True):
         _fill(stated, found)
     return inferred
+
+
+def _infer_alone(model: ModelProto) -> ModelProto | None:
+    """The model with the types that follow from those of its inputs, and none that it states of anything else.
+
+    None where inference gives up on the whole model, because a node contradicts itself.
+    """
+    try:
+        return onnx.shape_inference.infer_shapes(_without_stated(model), data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError):
+        return None
+
+
+def infer_certain(model: ModelProto) -> ModelProto | None:
+    """The model with the types that follow from those of its inputs, without shapes that inference may get wrong.
+
+    None where inference gives up on the whole model.
+    """
+    inferred = _infer_alone(model)
+    unsure: set[str] = set()
+    for graph in all_graphs(inferred.graph) if inferred is not None else ():
+        for node in graph.node:
+            if _is_misjudged(node) or not unsure.isdisjoint(names_read(node)):
+                unsure.update(node.output)
+        for value in [*graph.value_info, *graph.output]:
+            if value.name in unsure and value.type.WhichOneof("value") == "tensor_type":
+                value.type.tensor_type.ClearField("shape")
+    return inferred
+
+
+def _is_misjudged(node: NodeProto) -> bool:
+    """Whether inference may give a wrong shape.
+
+    It counts the windows of a pool that begin in the padding at the end, which ONNX leaves out, and takes the sizes
+    that a transposed convolution states for all of its dimensions.
+    """
+    attributes = {attribute.name: attribute for attribute in node.attribute}
+    return "output_shape" in attributes or (
+        "ceil_mode" in attributes and attributes["ceil_mode"].i != 0
+    )
 
 
 def contradiction(model: ModelProto) -> str:
@@ -40,14 +78,15 @@ def contradiction(model: ModelProto) -> str:
 
 
 def _without_stated(model: ModelProto) -> ModelProto:
-    """A copy without the shapes of intermediate values and outputs that the file states."""
+    """A copy without the types of intermediate values and outputs that the file states."""
     bare = ModelProto()
     bare.CopyFrom(model)
     for graph in all_graphs(bare.graph):
         del graph.value_info[:]
-    for output in bare.graph.output:
-        if output.type.WhichOneof("value") == "tensor_type":
-            output.type.tensor_type.ClearField("shape")
+        inputs = {value.name for value in graph.input}
+        for output in graph.output:
+            if output.name not in inputs:
+                output.ClearField("type")
     return bare
 
 

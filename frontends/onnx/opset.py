@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto
+from onnx import GraphProto, ModelProto
 from onnx.defs import OpSchema
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import op_class
-from webdnn.frontends.onnx.graphs import all_graphs, describe, subgraphs
+from webdnn.frontends.onnx.graphs import all_graphs, subgraphs
 from webdnn.frontends.onnx.validate import check_model, opsets_of
-
-OLDEST_OPSET = 7
-"""Models older than this are accepted only where the converter can convert them."""
-
 
 _ASYMMETRIC = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
 """How Resize finds its samples before opset 11."""
@@ -22,61 +18,49 @@ _ASYMMETRIC = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "
 def upgrade(model: ModelProto) -> ModelProto:
     """The same model in the newest opset, or `model` itself where the converter cannot convert all of its nodes.
 
-    Raises:
-        WebDNNError: the opset is older than `OLDEST_OPSET` and cannot be converted.
+    Args:
+        model: a model of opset 7 or newer; `old_opsets` makes it one.
     """
     opset = opsets_of(model).get("")
     newest = onnx.defs.onnx_opset_version()
     if opset is None or opset == newest:
         return model
-    converted, why = _convert(model, opset, newest)
-    if converted is not None:
-        return converted
-    if opset < OLDEST_OPSET:
-        raise WebDNNError(
-            f"the model is of opset {opset}, which is too old, and cannot be converted",
-            why=why,
-            hint=f"export the model with opset {OLDEST_OPSET} or newer",
-        )
-    return model
+    return _convert(model, opset, newest) or model
 
 
-def _convert(model: ModelProto, opset: int, newest: int) -> tuple[ModelProto | None, str]:
-    """The converted model, or None and the reason."""
+def _convert(model: ModelProto, opset: int, newest: int) -> ModelProto | None:
+    """The converted model, or None where the converter cannot convert it or would change what it computes."""
     if not _subgraphs_are_the_same(model.graph, opset, newest):
-        return None, "a subgraph holds an operator that has changed"
-    if (changed := _silently_changed(model.graph, opset)) is not None:
-        return None, f"the converter would change what node {describe(changed)} computes"
+        return None
+    if _silently_changed(model.graph, opset):
+        return None
     try:
         converted = onnx.version_converter.convert_version(model, newest)
         check_model(converted)
-    except WebDNNError as error:
-        return None, error.why
-    except (onnx.version_converter.ConvertError, RuntimeError) as error:
-        return None, str(error).splitlines()[0]
+    except (WebDNNError, onnx.version_converter.ConvertError, RuntimeError):
+        return None
     if not _same_interface(model.graph, converted.graph):
-        return None, "the converter changed the inputs or outputs"
-    if not _keep_asymmetric(model.graph, converted.graph, opset):
-        return None, "the converter changed the names of values"
-    return converted, ""
+        return None
+    # The converter changes the names of some values.
+    return converted if _keep_asymmetric(model.graph, converted.graph, opset) else None
 
 
-def _silently_changed(graph: GraphProto, opset: int) -> NodeProto | None:
-    """A node that the converter passes through although a newer opset reads it in another way, or None."""
+def _silently_changed(graph: GraphProto, opset: int) -> bool:
+    """Whether the converter passes a node through although a newer opset reads it in another way."""
     for node in graph.node:
         if node.domain not in ("", "ai.onnx") or opset >= 13:
             continue
         # Before 13, Hardmax was over all axes from `axis` on; the converter knows this of Softmax only.
         if node.op_type == "Hardmax":
-            return node
+            return True
         # Before 9, all that Scan takes has a batch axis.
         if node.op_type == "Scan" and opset < 9:
-            return node
+            return True
         # This mode of Resize was removed in 13.
         modes = [a.s for a in node.attribute if a.name == "coordinate_transformation_mode"]
         if node.op_type == "Resize" and modes == [b"tf_half_pixel_for_nn"]:
-            return node
-    return None
+            return True
+    return False
 
 
 def _keep_asymmetric(before: GraphProto, after: GraphProto, opset: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import onnx
@@ -95,7 +96,14 @@ def _with_inner(node: NodeProto) -> Iterable[NodeProto]:
 
 
 def check_names(graph: GraphProto) -> None:
-    """Raises a WebDNNError where a value is defined twice or is never defined."""
+    """Raises a WebDNNError where a value is defined twice or is never defined, or is two outputs of the model."""
+    outputs = Counter(value.name for value in graph.output)
+    if twice := [f"'{name}'" for name, count in outputs.items() if count > 1]:
+        raise WebDNNError(
+            "the model has more than one output of the same name",
+            where=twice,
+            why="results are known by their names",
+        )
     _check_names(graph, frozenset(), graph.name or "the graph")
 
 

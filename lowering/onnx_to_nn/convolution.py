@@ -13,7 +13,7 @@ from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
-from webdnn.lowering.onnx_to_nn.window import same_padding, window_of
+from webdnn.lowering.onnx_to_nn.window import check_kernel, same_padding, window_of
 
 
 def filter_last(weight: SSAValue, b: NNBuilder) -> SSAValue:
@@ -68,6 +68,7 @@ def conv_transpose(node: Node, b: NNBuilder) -> SSAValue:
     """A convolution of the input spread out by the strides, with the filter turned around."""
     x, weight = node[0], node[1]
     sizes, kernel = shape_of(x)[2:], shape_of(weight)[2:]
+    check_kernel(node, kernel)
     count = len(sizes)
     strides = node.ints("strides", [1] * count) or [1] * count
     dilations = node.ints("dilations", [1] * count) or [1] * count

@@ -10,6 +10,8 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.errors import Invalid
+from webdnn.lowering.onnx_to_nn.indices import check_corner, check_index_tuples, check_indices
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
@@ -19,6 +21,7 @@ def gather(node: Node, b: NNBuilder) -> SSAValue:
     """One known index is a slice, which costs nothing when it is fused."""
     axis, indices = node.axis(), node.constant(1)
     shape = node.shape()
+    check_indices(node, 1, axis)
     if indices is not None and indices.size == 1:
         at = int(indices.item())
         at += shape[axis] if at < 0 else 0
@@ -29,18 +32,30 @@ def gather(node: Node, b: NNBuilder) -> SSAValue:
 
 @onnx_lowering("GatherElements")
 def gather_elements(node: Node, b: NNBuilder) -> SSAValue:
+    check_corner(node, node.axis())
+    check_indices(node, 1, node.axis())
     return b.insert(dm.GatherElementsOp(node[0], node[1], node.axis()))
 
 
 @onnx_lowering("GatherND")
 def gather_nd(node: Node, b: NNBuilder) -> SSAValue:
-    return b.insert(dm.GatherNDOp(node[0], node[1], node.int("batch_dims")))
+    batch, depth = node.int("batch_dims"), node.shape(1)[-1]
+    if batch + depth > node.rank():
+        raise Invalid(f"it takes {depth} indices for an operand of rank {node.rank()}")
+    check_index_tuples(node, 1, range(batch, batch + depth))
+    return b.insert(dm.GatherNDOp(node[0], node[1], batch))
 
 
 @onnx_lowering("OneHot", static=[1])
 def one_hot(node: Node, b: NNBuilder) -> SSAValue:
     """`depth` classes; an index outside -depth to depth - 1 has none of them on."""
     depth = int(node.known(1).item())
+    if depth < 1:
+        raise Invalid(f"its depth is {depth}, and must be positive")
+    if node.shape(2) != (2,):
+        raise Invalid(
+            f"its values have the shape {list(node.shape(2))}, and are two numbers: off and on"
+        )
     indices, values = node[0], node[2]
     axis = node.axis(default=-1, rank=node.rank() + 1)
     shape = list(shape_of(indices))
@@ -61,6 +76,15 @@ def reverse_sequence(node: Node, b: NNBuilder) -> SSAValue:
     """The first `length` elements of each sequence in reverse; lengths may be known at run time only."""
     time, batch = node.int("time_axis"), node.int("batch_axis", 1)
     shape, rank = node.shape(), node.rank()
+    if {time, batch} != {0, 1}:
+        raise Invalid(
+            f"its time_axis is {time} and its batch_axis {batch}, and they must be 0 and 1"
+        )
+    lengths = node.constant(1)
+    if lengths is not None and not np.all((lengths >= 0) & (lengths <= shape[time])):
+        raise Invalid(
+            f"its sequences have the lengths {lengths.tolist()}, of {shape[time]} elements"
+        )
     along, across = [1] * rank, [1] * rank
     along[time], across[batch] = shape[time], shape[batch]
     at = b.iota(along, time, i64)
@@ -78,4 +102,6 @@ def compress(node: Node, b: NNBuilder) -> SSAValue:
         x, axis = b.reshape(x, [-1]), 0
     else:
         axis = node.axis()
+    if len(chosen) and chosen[-1] >= shape_of(x)[axis]:
+        raise Invalid(f"its condition chooses element {chosen[-1]} of {shape_of(x)[axis]}")
     return b.insert(dm.GatherOp(x, b.constant(chosen), axis))

@@ -14,6 +14,7 @@ from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import element_of
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
+from webdnn.lowering.onnx_to_nn.indices import check_range
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 from webdnn.lowering.onnx_to_nn.window import Window, window_of
@@ -175,6 +176,7 @@ def max_unpool(node: Node, b: NNBuilder) -> SSAValue:
     outputs = node.known_ints(2)[2:] if node.has(2) else inferred
     planes, count = int(np.prod(node.shape()[:2])), int(np.prod(sizes))
     per_plane = int(np.prod(inferred))
+    check_range(node, 1, planes * per_plane)
     values = b.reshape(x, [planes, 1, count])
     first = b.constant((np.arange(planes, dtype=np.int64) * per_plane).reshape(-1, 1))
     at = b(ew.SubOp, b.reshape(indices, [planes, count]), first)

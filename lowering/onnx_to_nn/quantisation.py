@@ -14,7 +14,7 @@ from webdnn.dialects.nn.base import element_of, shape_of, size_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.convolution import convolve, filter_last
 from webdnn.lowering.onnx_to_nn.elementwise import cast_to
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.matmul import numpy_matmul
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
@@ -56,6 +56,9 @@ def quantize_linear(node: Node, b: NNBuilder) -> SSAValue:
     x, axis, block = node[0], node.axis(default=1), node.int("block_size")
     given = node.int("output_dtype")
     element = element_of(node[2]) if node.has(2) else element_of_onnx(given) if given else UINT8
+    known = node.constant(1)
+    if known is not None and not np.all(np.abs(known.astype(np.float64)) > 0):
+        raise Invalid("its scale is 0 or NaN, by which nothing can be divided")
     scale = along(node[1], x, axis, block, b)
     zero_point = along(node[2], x, axis, block, b) if node.has(2) else None
     wide = f32 if not isinstance(node.element(), Float64Type) else node.element()

@@ -196,6 +196,15 @@ def _dimensions(
 ) -> list[Dimension]:
     """The dimensions that change, by the scales or by the sizes that the node gives."""
     shape = node.shape()
+    if scales is not None and sizes is not None:
+        raise Invalid("it has scales and sizes, and only one of them may be there")
+    for name, values in (("scales", scales), ("sizes", sizes)):
+        if values is not None and len(values) != len(axes):
+            raise Invalid(f"it has {len(values)} {name} for {len(axes)} dimensions")
+    if scales is not None and not all(0 < scale < math.inf for scale in scales):
+        raise Invalid(f"its scales are {[float(s) for s in scales]}, and each must be positive")
+    if sizes is not None and min(sizes, default=0) < 0:
+        raise Invalid(f"its sizes are {sizes}, and none may be negative")
     dims: list[Dimension] = []
     policy = node.str("keep_aspect_ratio_policy", "stretch")
     if sizes is not None and policy != "stretch":

@@ -15,6 +15,7 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.indices import check_indices
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 from webdnn.lowering.onnx_to_nn.window import Window, window_of
@@ -174,6 +175,7 @@ def roi_align(node: Node, b: NNBuilder) -> SSAValue:
     """Regions that are known at compile time: how many points each is sampled at depends on its size."""
     # in f32, as ONNX Runtime computes it: how many points a bin has depends on its rounding
     x, rois, batches = node[0], node.known(1).astype(np.float32), node.known_ints(2)
+    check_indices(node, 2, 0)
     _, channels, height, width = node.shape()
     rows, columns = node.int("output_height", 1), node.int("output_width", 1)
     ratio, scale = node.int("sampling_ratio"), node.float("spatial_scale", 1.0)

@@ -12,7 +12,8 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
+from webdnn.lowering.onnx_to_nn.indices import check_corner, check_index_tuples, check_indices
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
@@ -63,6 +64,12 @@ def scatter_along(
 def scatter_elements(node: Node, b: NNBuilder) -> SSAValue:
     data, axis = node[0], node.axis()
     shape, inner = node.shape(), list(node.shape(1))
+    if node.shape(2) != node.shape(1):
+        raise Invalid(
+            f"its indices have the shape {inner} and its updates {list(node.shape(2))}, which must be the same"
+        )
+    check_corner(node, axis)
+    check_indices(node, 1, axis)
     inner[axis] = shape[axis]
     indices = from_front(node[1], shape[axis], b)
     reduction = node.str("reduction", "none")
@@ -83,6 +90,12 @@ def scatter_nd(node: Node, b: NNBuilder) -> SSAValue:
     """The dimensions that are indexed become one, and so do those that are not."""
     data, indices, updates = node[0], node[1], node[2]
     shape, depth = node.shape(), node.shape(1)[-1]
+    if depth > len(shape) or node.shape(2) != (*node.shape(1)[:-1], *shape[depth:]):
+        raise Invalid(
+            f"its updates have the shape {list(node.shape(2))}, which does not fit indices of "
+            f"{list(node.shape(1))} into {list(shape)}"
+        )
+    check_index_tuples(node, 1, range(depth))
     count = int(np.prod(node.shape(1)[:-1], dtype=np.int64))
     places = int(np.prod(shape[:depth], dtype=np.int64))
     width = int(np.prod(shape[depth:], dtype=np.int64))

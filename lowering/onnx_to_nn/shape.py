@@ -45,6 +45,10 @@ def squeeze(node: Node, b: NNBuilder) -> SSAValue:
 def unsqueeze(node: Node, b: NNBuilder) -> SSAValue:
     axes, shape = node.ints_or_input("axes", 1) or [], list(node.shape())
     rank = len(shape) + len(axes)
+    if any(not -rank <= a < rank for a in axes) or len({a % rank for a in axes}) < len(axes):
+        raise Invalid(
+            f"its axes are {axes}, which do not name dimensions of a result of rank {rank}"
+        )
     for axis in sorted(a % rank for a in axes):
         shape.insert(axis, 1)
     return b.reshape(node[0], shape)
@@ -69,6 +73,8 @@ def split(node: Node, b: NNBuilder) -> list[SSAValue]:
     if sizes is None:
         each = -(-size // count)
         sizes = [max(0, min(each, size - i * each)) for i in range(count)]
+    if min(sizes, default=0) < 0 or sum(sizes) != size or len(sizes) != count:
+        raise Invalid(f"its {count} parts have the sizes {sizes}, and dimension {axis} has {size}")
     return split_into(node[0], axis, sizes, b)
 
 
@@ -180,6 +186,8 @@ def expand(node: Node, b: NNBuilder) -> SSAValue:
 def tile(node: Node, b: NNBuilder) -> SSAValue:
     """Each dimension becomes (repeats, size) by a broadcast, and the two are merged."""
     repeats, shape = node.known_ints(1), node.shape()
+    if len(repeats) != len(shape) or min(repeats, default=0) < 0:
+        raise Invalid(f"its repeats are {repeats}, for an operand of {list(shape)}")
     if all(r == 1 for r in repeats):
         return node[0]
     apart = [size for n in shape for size in (1, n)]

@@ -30,9 +30,17 @@ def same_padding(total: int, upper: bool) -> tuple[int, int]:
     return (small, total - small) if upper else (total - small, small)
 
 
+def check_kernel(node: Node, kernel: Sequence[int]) -> None:
+    """Refuse a `kernel_shape` that is not that of the filter."""
+    given = node.ints("kernel_shape")
+    if given and given != list(kernel):
+        raise Invalid(f"its kernel_shape is {given}, and its filter has {list(kernel)}")
+
+
 def window_of(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> Window:
     """The window of a convolution or a pool over spatial dimensions of these sizes."""
     count = len(sizes)
+    check_kernel(node, kernel)
     strides = node.ints("strides", [1] * count) or [1] * count
     dilations = node.ints("dilations", [1] * count) or [1] * count
     pads = node.ints("pads", [0] * 2 * count) or [0] * 2 * count

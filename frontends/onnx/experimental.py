@@ -1,0 +1,180 @@
+"""Spells out the experimental operators that ONNX had until opset 9 and never defined since.
+
+Files of CNTK, Caffe2 and Core ML's first converters have them. What they mean is what ONNX's documentation of 2018
+says, and where that is silent what ONNX Runtime computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+from onnx import GraphProto, ModelProto, NodeProto
+from onnx.helper import get_attribute_value, make_node
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.onnx.graphs import all_graphs, describe
+from webdnn.frontends.onnx.old_graph import names_of
+
+LAST_OPSET = 9
+"""The last opset of the time of these operators; in newer models they are no part of ONNX."""
+
+
+class _Expansion:
+    """The nodes that an experimental one becomes."""
+
+    def __init__(self, node: NodeProto, opset: int, taken: set[str]) -> None:
+        self.node = node
+        self.attributes: dict[str, Any] = {a.name: get_attribute_value(a) for a in node.attribute}
+        self.nodes: list[NodeProto] = []
+        self._opset = opset
+        self._taken = taken
+
+    def number(self, name: str, default: float | None = None) -> float:
+        value = self.attributes.get(name, default)
+        if not isinstance(value, int | float):
+            raise self.invalid(f"it has no number {name}")
+        return float(value)
+
+    def numbers(self, name: str, count: int) -> list[int]:
+        values: Sequence[int] = self.attributes.get(name, [])
+        if len(values) != count:
+            raise self.invalid(f"it needs {count} numbers {name}")
+        return [int(value) for value in values]
+
+    def invalid(self, why: str) -> WebDNNError:
+        return WebDNNError(
+            f"node '{describe(self.node)}' ({self.node.op_type}, an experimental operator) is invalid",
+            where=describe(self.node),
+            why=why,
+        )
+
+    def add(self, op_type: str, *inputs: str, **attributes: Any) -> str:
+        """Append a node; gives the name of its result."""
+        output = f"{self.node.output[0]}_{op_type}"
+        while output in self._taken:
+            output += "_"
+        self._taken.add(output)
+        self.nodes.append(make_node(op_type, inputs, [output], describe(self.node), **attributes))
+        return output
+
+    def cast_to_float(self, x: str) -> str:
+        """A truth value as 0 or 1; before opset 6 types have names."""
+        to: Any = onnx.TensorProto.FLOAT if self._opset >= 6 else "FLOAT"
+        return self.add("Cast", x, to=to)
+
+    def of(self, op_type: str, a: str, b: str | float | np.ndarray[Any, Any]) -> str:
+        """An elementwise operator of two values, the second of which is broadcast."""
+        if not isinstance(b, str):
+            tensor = onnx.numpy_helper.from_array(np.asarray(b, np.float32))
+            b = self.add("Constant", value=tensor)
+        return self.add(op_type, a, b, **({"broadcast": 1} if self._opset < 7 else {}))
+
+
+_Expand: TypeAlias = Callable[[_Expansion, str], str]
+"""Appends the nodes that compute the result from the input of this name, and gives the name of the result."""
+
+
+def _affine(e: _Expansion, x: str) -> str:
+    return e.of("Add", e.of("Mul", x, e.number("alpha", 1.0)), e.number("beta", 0.0))
+
+
+def _scale(e: _Expansion, x: str) -> str:
+    return e.of("Mul", x, e.number("scale", 1.0))
+
+
+def _image_scaler(e: _Expansion, x: str) -> str:
+    bias = np.array(e.attributes.get("bias", []), np.float32)
+    if not bias.size:
+        raise e.invalid("it has no bias")
+    return e.of("Add", _scale(e, x), bias.reshape(-1, 1, 1))
+
+
+def _scaled_tanh(e: _Expansion, x: str) -> str:
+    return e.of("Mul", e.add("Tanh", e.of("Mul", x, e.number("beta"))), e.number("alpha"))
+
+
+def _parametric_softplus(e: _Expansion, x: str) -> str:
+    return e.of("Mul", e.add("Softplus", e.of("Mul", x, e.number("beta"))), e.number("alpha"))
+
+
+def _thresholded_relu(e: _Expansion, x: str) -> str:
+    """The clip keeps minus infinity from a product with zero."""
+    alpha = e.number("alpha", 1.0)
+    clipped = e.add("Clip", x, min=alpha, max=float("inf"))
+    is_above = e.of("Greater", x, alpha)
+    return e.of("Mul", clipped, e.cast_to_float(is_above))
+
+
+def _crop(e: _Expansion, x: str) -> str:
+    left, top, right, bottom = e.numbers("border", 4)
+    if "scale" in e.attributes:
+        height, width = e.numbers("scale", 2)
+        ends = [top + height, left + width]
+    else:
+        far = np.iinfo(np.int32).max
+        ends = [-bottom if bottom else far, -right if right else far]
+    return e.add("Slice", x, axes=[2, 3], starts=[top, left], ends=ends)
+
+
+def _mean_variance_normalization(e: _Expansion, x: str) -> str:
+    """Over all pictures of a batch, as in ONNX Runtime, and in version 9, which has `axes`."""
+    axes = [0, 1, 2, 3] if e.number("across_channels", 0) else [0, 2, 3]
+    centered = e.of("Sub", x, e.add("ReduceMean", x, axes=axes, keepdims=1))
+    if not e.number("normalize_variance", 1):
+        return centered
+    variance = e.add("ReduceMean", e.of("Mul", centered, centered), axes=axes, keepdims=1)
+    return e.of("Div", centered, e.add("Sqrt", e.of("Add", variance, 1e-9)))
+
+
+_EXPANSIONS: Mapping[str, tuple[int, _Expand]] = {
+    "Affine": (LAST_OPSET, _affine),
+    "Crop": (LAST_OPSET, _crop),
+    "ImageScaler": (LAST_OPSET, _image_scaler),
+    "MeanVarianceNormalization": (8, _mean_variance_normalization),
+    "ParametricSoftplus": (LAST_OPSET, _parametric_softplus),
+    "Scale": (LAST_OPSET, _scale),
+    "ScaledTanh": (LAST_OPSET, _scaled_tanh),
+    "ThresholdedRelu": (LAST_OPSET, _thresholded_relu),
+}
+"""By operator: the last opset in which it was experimental, and what it is."""
+
+
+def expand_experimental(model: ModelProto, opset: int) -> None:
+    """Replace the experimental operators of a model, which is changed, by those that its opset defines.
+
+    Raises:
+        WebDNNError: one lacks an attribute that it needs.
+    """
+    taken: set[str] | None = None
+    for graph in list(all_graphs(model.graph)):
+        if any(_expansion_of(node, opset) for node in graph.node):
+            taken = names_of(all_graphs(model.graph)) if taken is None else taken
+            _expand_graph(graph, opset, taken)
+
+
+def _expansion_of(node: NodeProto, opset: int) -> _Expand | None:
+    last, expand = _EXPANSIONS.get(node.op_type, (0, None))
+    is_one = node.domain in ("", "ai.onnx") and opset <= last and node.input and node.output
+    return expand if is_one else None
+
+
+def _expand_graph(graph: GraphProto, opset: int, taken: set[str]) -> None:
+    nodes: list[NodeProto] = []
+    for node in graph.node:
+        expand = _expansion_of(node, opset)
+        if expand is None:
+            nodes.append(NodeProto.FromString(node.SerializeToString()))
+            continue
+        expansion = _Expansion(node, opset, taken)
+        result = expand(expansion, node.input[0])
+        assert expansion.nodes[-1].output[0] == result
+        expansion.nodes[-1].output[0] = node.output[0]
+        nodes += expansion.nodes
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+__all__ = ["LAST_OPSET", "expand_experimental"]

@@ -1,0 +1,139 @@
+"""Models that mean nothing in ONNX, each of which is one error that names the node or the value."""
+
+from __future__ import annotations
+
+import onnx
+import pytest
+from onnx.defs import OpSchema
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.onnx import load
+from webdnn.frontends.onnx.enumerations import CASE_DOES_NOT_MATTER, WORDS
+from webdnn.lowering.onnx_to_nn.convert import convert_onnx_to_nn
+
+X = "(float[2,3] x) => (float[a,b] y)"
+IMAGE = "(float[1,2,4,4] x) => (float[a,b,c,d] y)"
+RECURRENT = "(float[1,3,2] x, float[1,8,2] w, float[1,8,2] r) => (float[a,b,c,d] y)"
+
+INVALID = {
+    # indices
+    f"{X} <int64[1] i = {{3}}> {{ [N] y = Gather <axis = 1> (x, i) }}": "holds the index 3, and dimension 1 of [2, 3]",
+    f"{X} <int64[2] i = {{0, -4}}> {{ [N] y = Gather <axis = 1> (x, i) }}": "holds the index -4",
+    f"{X} <int64[1,2] i = {{1, 2}}> {{ [N] y = GatherElements (x, i) }}": "holds the index 2, and dimension 0",
+    f"{X} <int64[1,9] i = {{0, 0, 0, 0, 0, 0, 0, 0, 0}}> {{ [N] y = GatherElements (x, i) }}": (
+        "does not fit into [2, 3]"
+    ),
+    f"{X} <int64[1,1,2] i = {{1, 3}}> {{ [N] y = GatherND (x, i) }}": "holds the index 3, and dimension 1",
+    f"{X} <int64[1,3] i = {{1, 1, 1}}> {{ [N] y = GatherND (x, i) }}": "takes 3 indices for an operand of rank 2",
+    f"{X} <int64[1,1] i = {{-3}}, float[1,1] u = {{1}}> {{ [N] y = ScatterElements (x, i, u) }}": "holds the index -3",
+    f"{X} <int64[1,1] i = {{0}}, float[1] u = {{1}}> {{ [N] y = ScatterElements (x, i, u) }}": "its updates [1], which",
+    f"{X} <int64[1,2] i = {{1, 3}}, float[1] u = {{1}}> {{ [N] y = ScatterND (x, i, u) }}": "holds the index 3",
+    f"{X} <int64[1,1] i = {{1}}, float[1] u = {{1}}> {{ [N] y = ScatterND (x, i, u) }}": (
+        "its updates have the shape [1]"
+    ),
+    f"{X} <bool[5] c = {{0, 0, 0, 0, 1}}> {{ [N] y = Compress <axis = 1> (x, c) }}": "chooses element 4 of 3",
+    f"{IMAGE} <float[1,4] r = {{0, 0, 1, 1}}, int64[1] i = {{3}}> {{ [N] y = RoiAlign (x, r, i) }}": "the index 3",
+    f"{IMAGE} <float[1,1,1,1] v = {{2}}, int64[1,1,1,1] i = {{9}}> {{ z = Relu(x) "
+    f"[N] y = MaxUnpool <kernel_shape = [2, 2]> (v, i) }}": (
+        "indices that are not from 0 to 3"
+    ),
+    f"{X} <int64[2] l = {{1, 4}}> {{ [N] y = ReverseSequence <time_axis = 1, batch_axis = 0> (x, l) }}": (
+        "the lengths [1, 4]"
+    ),
+    f"{X} <int64[2] l = {{1, 1}}> {{ [N] y = ReverseSequence <time_axis = 1, batch_axis = 1> (x, l) }}": (
+        "must be 0 and 1"
+    ),
+    # sizes and scales
+    f"{X} <float[2] s = {{1, 0}}> {{ [N] y = Resize (x, , s) }}": "its scales are [1.0, 0.0]",
+    f"{X} <float[1] s = {{2}}> {{ [N] y = Resize (x, , s) }}": "it has 1 scales for 2 dimensions",
+    f"{X} <int64[2] s = {{1, -2}}> {{ [N] y = Resize (x, , , s) }}": "its sizes are [1, -2]",
+    f"{X} <float[2] s = {{1, 2}}, int64[2] n = {{2, 6}}> {{ [N] y = Resize (x, , s, n) }}": "only one of them",
+    "(float[2] x) => (uint8[2] y) <float s = {0}> { [N] y = QuantizeLinear (x, s) }": "its scale is 0 or NaN",
+    f"{X} <int64[2] r = {{1, -2}}> {{ [N] y = Tile (x, r) }}": "its repeats are [1, -2]",
+    f"{X} <int64[2] r = {{1, 1}}> {{ [N] y, z = Split <axis = 1> (x, r) }}": "the sizes [1, 1], and dimension 1 has 3",
+    f"{X} <int64[2] r = {{4, -1}}> {{ [N] y, z = Split <axis = 1> (x, r) }}": "the sizes [4, -1]",
+    f"{X} <int64[1] r = {{5}}> {{ [N] y = Unsqueeze (x, r) }}": "its axes are [5]",
+    f"{X} <int64[2] r = {{0, 0}}> {{ [N] y = Unsqueeze (x, r) }}": "its axes are [0, 0]",
+    "(int64[2] x) => (float[a,b] y) <int64 d = {0}, float[2] v = {0, 1}> { [N] y = OneHot (x, d, v) }": (
+        "its depth is 0"
+    ),
+    "(int64[2] x) => (float[a,b] y) <int64 d = {3}, float[3] v = {0, 1, 2}> { [N] y = OneHot (x, d, v) }": (
+        "its values have the shape [3]"
+    ),
+    "(float[1,2,3,3] x, float[4,2,1,1] w) => (float[a,b,c,d] y) { [N] y = Conv <kernel_shape = [3, 3]> (x, w) }": (
+        "its kernel_shape is [3, 3], and its filter has [1, 1]"
+    ),
+    # words
+    f"{IMAGE} {{ [N] y = MaxPool <kernel_shape = [2, 2], auto_pad = \"SAME\"> (x) }}": "auto_pad='SAME'",
+    f"{X} <int64[4] p = {{0, 0, 0, 0}}> {{ [N] y = Pad <mode = \"mirror\"> (x, p) }}": "mode='mirror'",
+    f"{X} <float[2] s = {{1, 2}}> {{ [N] y = Resize <nearest_mode = \"round\"> (x, , s) }}": "nearest_mode='round'",
+    f"{X} <float[2] s = {{1, 2}}> {{ [N] y = Resize <coordinate_transformation_mode = \"half\"> (x, , s) }}": "='half'",
+    f"{X} <int64[1,1] i = {{0}}, float[1,1] u = {{1}}> {{ "
+    f"[N] y = ScatterElements <reduction = \"mean\"> (x, i, u) }}": (
+        "reduction='mean'"
+    ),
+    f"{RECURRENT} {{ [N] y = LSTM <hidden_size = 2, direction = \"backward\"> (x, w, r) }}": "direction='backward'",
+    f"{RECURRENT} {{ [N] y = LSTM <hidden_size = 2, activations = [\"Tanh\", \"Gelu\", \"Tanh\"]> (x, w, r) }}": (
+        "'Gelu'"
+    ),
+    f"{RECURRENT} {{ [N] y = LSTM <hidden_size = 2, activations = [\"Tanh\"]> (x, w, r) }}": (
+        "1 activations and needs 3"
+    ),
+}  # fmt: skip
+
+
+def message(graph: str, opset: int = 21) -> str:
+    text = f'<ir_version: 10, opset_import: ["" : {opset}]> test {graph}'
+    with pytest.raises(WebDNNError) as error:
+        imported = load(onnx.parser.parse_model(text))
+        convert_onnx_to_nn(imported.module, imported.weights)
+    return str(error.value)
+
+
+@pytest.mark.parametrize("graph", INVALID)
+def test_invalid_nodes(graph: str) -> None:
+    text = message(graph)
+    assert INVALID[graph] in text
+    assert "'N'" in text
+
+
+def test_words_that_another_opset_knows() -> None:
+    assert "mode='wrap'" in message(
+        '(float[2] x) => (float[2] y) { y = Pad <pads = [0, 0], mode = "wrap"> (x) }', 10
+    )
+
+
+def test_two_outputs_of_one_name() -> None:
+    text = message("(float[2] x) => (float[2] y, float[2] y) { y = Neg(x) }")
+    assert text.startswith("the model has more than one output of the same name\n  where: 'y'")
+
+
+FREE = {
+    "delimiter",
+    "equation",
+    "locale",
+    "pattern",
+    "pool_strings",
+    "stopwords",
+    "to",
+    "value_string",
+    "value_strings",
+}
+"""Attributes that are any text."""
+
+
+def test_every_word_is_in_the_table() -> None:
+    for schema in onnx.defs.get_all_schemas_with_history():
+        for name, attribute in schema.attributes.items():
+            if schema.domain or name in FREE:
+                continue
+            if attribute.type in (OpSchema.AttrType.STRING, OpSchema.AttrType.STRINGS):
+                words = WORDS[schema.name, name]
+                default = attribute.default_value
+                texts = [*default.strings, *([default.s] if default.s else [])]
+                known = words[
+                    max((v for v in words if v <= schema.since_version), default=min(words))
+                ]
+                for text in (t.decode() for t in texts):
+                    word = text.lower() if name in CASE_DOES_NOT_MATTER else text
+                    assert word in known or word == "foward", (schema.name, name)
