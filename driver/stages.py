@@ -25,6 +25,7 @@ from webdnn.lowering.linalg.absorb_transposes import AbsorbTransposes
 from webdnn.lowering.linalg.fuse_attention import FuseAttention
 from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
+from webdnn.lowering.linalg.pack_tables import PackTables
 from webdnn.lowering.linalg.separate_nans import SeparateNans
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
 from webdnn.lowering.loops_cpu.distribute import DistributeParallelLoops
@@ -83,7 +84,13 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
             OverwriteOperands(),
             AssignCPUSchedulesPass(),
         )
-    return (FusePads(), OutlineKernels(), ApplySchedules(target=target), AssignGPUSchedulesPass())
+    return (
+        FusePads(),
+        PackTables(),
+        OutlineKernels(),
+        ApplySchedules(target=target),
+        AssignGPUSchedulesPass(),
+    )
 
 
 def _loops(target: Target) -> Sequence[ModulePass]:
