@@ -34,6 +34,9 @@ from webdnn.dialects.kernel import FuncOp
 BINDINGS = "wgsl.bindings"
 """The attribute of a `kernel.func` that says, for each operand, how it is bound: an array of `#wgsl.access`."""
 
+PART_BYTES = "wgsl.part_bytes"
+"""The attribute of a `kernel.func` that says how much of an operand is bound at once, where one has more bytes."""
+
 WORKGROUP_SPACE = "workgroup"
 """The memory space of a `memref.alloca` that all invocations of a workgroup share."""
 

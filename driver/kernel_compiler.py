@@ -29,7 +29,7 @@ from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.ir_printer import ir_text
 from webdnn.dialects.wasm_memory import PAGE, check_pages
 from webdnn.kernel_cache import KernelCache
-from webdnn.lowering.kernels.plan_memory import tensor_bytes
+from webdnn.lowering.storage_size import tensor_bytes
 from webdnn.lowering.target_wasm.expand_half import ExpandHalf
 from webdnn.lowering.target_wasm.expand_math import ExpandMath
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM

@@ -28,6 +28,7 @@ from webdnn.lowering.linalg.fuse_attention import FuseAttention
 from webdnn.lowering.linalg.fuse_pads import FusePads
 from webdnn.lowering.linalg.fuse_regions import FuseKernelRegions
 from webdnn.lowering.linalg.merge_sort import MergeSort
+from webdnn.lowering.linalg.pack_tables import PackTables
 from webdnn.lowering.linalg.radix_sort import RadixSort
 from webdnn.lowering.linalg.separate_nans import SeparateNans
 from webdnn.lowering.linalg.split_reductions import SplitReductions
@@ -94,6 +95,7 @@ def _kernels(target: Target) -> Sequence[ModulePass]:
         MergeSort(),
         SplitReductions(),
         FusePads(),
+        PackTables(),
         OutlineKernels(),
         ApplySchedules(target=target),
         AssignGPUSchedulesPass(),

@@ -47,6 +47,7 @@ _PASSES: dict[str, str] = {
     "absorb-transposes": "webdnn.lowering.linalg.absorb_transposes:AbsorbTransposes",
     "split-reductions": "webdnn.lowering.linalg.split_reductions:SplitReductions",
     "separate-nans": "webdnn.lowering.linalg.separate_nans:SeparateNans",
+    "pack-tables": "webdnn.lowering.linalg.pack_tables:PackTables",
     "fuse-pads": "webdnn.lowering.linalg.fuse_pads:FusePads",
     "winograd-convolutions": "webdnn.lowering.linalg.winograd:WinogradConvolutions",
     "outline-kernels": "webdnn.lowering.kernels.outline:OutlineKernels",
@@ -77,6 +78,7 @@ _PASSES: dict[str, str] = {
     "wgsl-compose-vectors": "webdnn.lowering.target_wgsl.compose_vectors:WGSLComposeVectorsPass",
     "wgsl-fold-grid": "webdnn.lowering.target_wgsl.fold_grid:WGSLFoldGridPass",
     "wgsl-erase-unused": "webdnn.lowering.target_wgsl.erase_unused:WGSLEraseUnusedPass",
+    "wgsl-split-bindings": "webdnn.lowering.target_wgsl.split_bindings:WGSLSplitBindingsPass",
     "wgsl-bind-operands": "webdnn.lowering.target_wgsl.bind_operands:WGSLBindOperandsPass",
     "verify-wgsl-limits": "webdnn.lowering.target_wgsl.verify_limits:VerifyWGSLLimitsPass",
 }

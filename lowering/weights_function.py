@@ -81,7 +81,10 @@ class WeightsFunction:
 
 
 def drop_unused_weights(module: ModuleOp) -> None:
-    """Drop the results of `@weights` that no `plan.weight` names any more, and what they alone needed."""
+    """Drop handles that nobody reads, results of `@weights` that no handle names, and what they alone needed."""
+    for op in reversed(list(entry_function(module).body.block.ops)):
+        if isinstance(op, plan.WeightOp | plan.ViewOp) and not op.res.uses:
+            Rewriter.erase_op(op)
     weights = WeightsFunction(module)
     used: dict[int, list[plan.WeightOp]] = {}
     for op in entry_function(module).body.walk():

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects import func
-from xdsl.dialects.builtin import Float16Type, MemRefType, ModuleOp
+from xdsl.dialects.builtin import Float16Type, IntegerAttr, MemRefType, ModuleOp
 from xdsl.ir import Attribute
 
 from webdnn.codegen.wgsl.functions import print_entry_point, print_function
@@ -16,7 +16,7 @@ from webdnn.codegen.wgsl.printer import ModuleScope
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.locations import location_names
-from webdnn.dialects.wgsl import bindings_of
+from webdnn.dialects.wgsl import PART_BYTES, bindings_of
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,11 @@ class KernelInfo:
     Args:
         name: the kernel's symbol.
         entry_point: the name of its entry point in the WGSL source.
-        bindings: `read` or `read_write` for `@group(0) @binding(i)`, in the order of the operands.
+        bindings: `read` or `read_write` for `@group(0) @binding(i)`, in the order of the operands, of each its parts.
         workgroups: how many workgroups to dispatch, in x, y and z.
         workgroup_size: the invocations of a workgroup, in x, y and z.
         features: WebGPU features that the device must have.
+        part_bytes: how much of an operand a binding holds, where an operand is bound in parts.
     """
 
     name: str
@@ -38,6 +39,12 @@ class KernelInfo:
     workgroups: tuple[int, int, int]
     workgroup_size: tuple[int, int, int]
     features: tuple[str, ...] = ()
+    part_bytes: int | None = None
+
+    def parts(self, size: int) -> list[tuple[int, int]]:
+        """The offset and the bytes of each binding of an operand of `size` bytes."""
+        step = self.part_bytes or max(size, 1)
+        return [(start, min(step, size - start)) for start in range(0, max(size, 1), step)]
 
 
 @dataclass(frozen=True)
@@ -61,7 +68,9 @@ def kernel_info(kernel: FuncOp, entry_point: str | None = None) -> KernelInfo:
         )
     bindings = tuple(b.value for b in bindings_of(kernel))
     features = ("shader-f16",) if _uses_f16(kernel) else ()
-    return KernelInfo(name, entry_point or name, bindings, grid, size, features)
+    part = kernel.attributes.get(PART_BYTES)
+    part_bytes = part.value.data if isinstance(part, IntegerAttr) else None
+    return KernelInfo(name, entry_point or name, bindings, grid, size, features, part_bytes)
 
 
 def _uses_f16(op: FuncOp | func.FuncOp) -> bool:

@@ -27,6 +27,7 @@ from xdsl.dialects.builtin import (
     ModuleOp,
 )
 from xdsl.ir import Attribute
+from xdsl.passes import ModulePass
 
 from webdnn.codegen.wgsl import KernelInfo, Shader, print_shaders
 from webdnn.dialects.dtypes import Array
@@ -188,13 +189,16 @@ def _element_dtype(type: Attribute) -> np.dtype[Any]:
             raise WebDNNError(f"WebGPU has no storage for {type}")
 
 
-def run_kernel(module: ModuleOp, name: str, arrays: Sequence[Array]) -> list[Array]:
+def run_kernel(
+    module: ModuleOp, name: str, arrays: Sequence[Array], lowering: ModulePass | None = None
+) -> list[Array]:
     """Lower one GPU kernel of level `loops` to WGSL and run it.
 
     Args:
         module: holds the kernel; it is not changed.
         name: the kernel's symbol.
         arrays: its inputs; each is flattened, and widened to the 32 bits that WGSL stores.
+        lowering: what lowers it to level `target`; by default `lower-to-wgsl`.
 
     Returns:
         The outputs, flat, with the element types of the kernel's operands (signed where signless).
@@ -209,7 +213,7 @@ def run_kernel(module: ModuleOp, name: str, arrays: Sequence[Array]) -> list[Arr
     if len(arrays) != num_inputs:
         raise WebDNNError(f"the kernel {name} takes {num_inputs} inputs, not {len(arrays)}")
     lowered = ModuleOp([kernel.clone()])
-    LowerToWGSLPass().apply(Context(), lowered)
+    (lowering or LowerToWGSLPass()).apply(Context(), lowered)
     (shader,) = print_shaders(lowered)
     compiled = compile_shader(shader)[name]
     buffers = [_upload(a.ravel().astype(storage_dtype(a.dtype))) for a in arrays]
@@ -219,7 +223,9 @@ def run_kernel(module: ModuleOp, name: str, arrays: Sequence[Array]) -> list[Arr
         for t, d in zip(types, dtypes, strict=True)
     ]
     buffers += [_buffer(size) for size in sizes[num_inputs:]]
-    group = compiled.bind([(b, 0, b.size) for b in buffers])
+    group = compiled.bind(
+        [(b, start, size) for b in buffers for start, size in compiled.info.parts(b.size)]
+    )
     encoder = device().create_command_encoder()
     compute_pass = encoder.begin_compute_pass()
     compiled.encode(compute_pass, group, compiled.info.workgroups)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from xdsl.dialects.func import FuncOp
 
-from webdnn.codegen.wgsl.module import Shader, label_comment
+from webdnn.codegen.wgsl.module import KernelInfo, Shader, label_comment
 from webdnn.compiled_kernel import CompiledKernel
 from webdnn.dialects import plan
 from webdnn.dialects.errors import WebDNNError
@@ -85,45 +86,106 @@ def _weight_buffers(program: Program) -> Iterator[tuple[int, int]]:
         yield start, end - start
 
 
-class _Buffers:
-    """The GPU's buffers, numbered: weights, then arena, then what is prepared at load."""
+_Launched = tuple[plan.LaunchIntoOp, KernelInfo]
 
-    def __init__(self, program: Program) -> None:
+_Memory = tuple[str, int]
+"""What becomes a buffer: a space of the program, and a number in it (of weights, the offset)."""
+
+
+class _Buffers:
+    """The GPU's buffers, numbered: weights, then arena, then what is prepared at load.
+
+    Memory that is larger than the buffers of every device becomes several, cut where kernels' bindings are. It stays
+    whole where an input or an output of the model in it is larger than a piece, because that is copied as one.
+    """
+
+    def __init__(self, program: Program, launches: Sequence[_Launched]) -> None:
         self.cuts = list(_weight_buffers(program))
-        self.entries: list[dict[str, Any]] = [
-            {"kind": "weights", "bytes": size, "offset": offset} for offset, size in self.cuts
+        self.entries: list[dict[str, Any]] = []
+        self._first: dict[_Memory, int] = {}
+        """The number of the first buffer of a memory."""
+        self._piece = max(
+            [WebGPULimits.binding_bytes, *(info.part_bytes or 0 for _, info in launches)]
+        )
+        copied = [
+            plan.slice_of(op.slice)
+            for op in (*program.bindings("input"), *program.bindings("output"))
         ]
-        self.first: dict[str, int] = {}
-        """The number of the first buffer of a kind."""
+        whole = {self._memory(s)[0] for s in copied if s.bytes.value.data > self._piece}
+
+        def add(memory: _Memory, size: int, offset: int | None = None) -> None:
+            self._first[memory] = len(self.entries)
+            is_cut = size > WebGPULimits.buffer_bytes and memory not in whole
+            step = self._piece if is_cut else max(size, 1)
+            for start in range(0, max(size, 1), step):
+                entry = {"kind": memory[0], "bytes": min(step, size - start)}
+                self.entries.append(
+                    entry if offset is None else {**entry, "offset": offset + start}
+                )
+
+        for offset, size in self.cuts:
+            add(("weights", offset), size, offset)
         for kind, sizes in (
             ("arena", program.arena_buffers),
             ("prepared", program.prepared_buffers),
         ):
-            self.first[kind] = len(self.entries)
-            self.entries.extend({"kind": kind, "bytes": size} for size in sizes)
+            for number, size in enumerate(sizes):
+                add((kind, number), size)
 
-    def place(self, slice: plan.SliceOp) -> dict[str, int]:
-        """Where a slice is bound: the number of a buffer, and the bytes in it."""
-        offset, size = slice.offset.value.data, slice.bytes.value.data
+    def _memory(self, slice: plan.SliceOp) -> tuple[_Memory, int]:
+        """The memory in which a slice lies, and where in it."""
+        offset = slice.offset.value.data
         if slice.space.data != "weights":
-            number = self.first[slice.space.data] + slice.buffer.value.data
-            return {"buffer": number, "offset": offset, "bytes": size}
-        number = next(
-            i for i, (start, length) in enumerate(self.cuts) if start <= offset < start + length
-        )
-        return {"buffer": number, "offset": offset - self.cuts[number][0], "bytes": size}
+            return (slice.space.data, slice.buffer.value.data), offset
+        start = next(start for start, size in self.cuts if start <= offset < start + size)
+        return ("weights", start), offset - start
 
-    def limits(self, program: Program) -> dict[str, int]:
-        """The limits of WebGPU that must be above their defaults."""
-        limits: dict[str, int] = {}
-        slices = [plan.slice_of(v) for op in program.launches for v in op.arguments]
-        binding = max((s.bytes.value.data for s in slices), default=0)
-        if binding > WebGPULimits.binding_bytes:
-            limits["maxStorageBufferBindingSize"] = binding
-        largest = max((b["bytes"] for b in self.entries), default=0)
-        if largest > WebGPULimits.buffer_bytes:
-            limits["maxBufferSize"] = largest
-        return limits
+    def place(self, slice: plan.SliceOp, start: int = 0, size: int | None = None) -> dict[str, int]:
+        """Where `size` bytes of a slice (by default all) lie: the number of a buffer, and the bytes in it."""
+        memory, offset = self._memory(slice)
+        number, offset = self._first[memory], offset + start
+        while offset >= self.entries[number]["bytes"] > 0:
+            offset -= self.entries[number]["bytes"]
+            number += 1
+        return {
+            "buffer": number,
+            "offset": offset,
+            "bytes": slice.bytes.value.data if size is None else size,
+        }
+
+    def bound(self, op: plan.LaunchIntoOp, info: KernelInfo) -> list[dict[str, int]]:
+        """The bindings of a launch."""
+        return [
+            self.place(slice, start, size)
+            for slice in map(plan.slice_of, op.arguments)
+            for start, size in info.parts(slice.bytes.value.data)
+        ]
+
+
+def _limits(
+    buffers: Sequence[dict[str, Any]], launches: Sequence[dict[str, Any]]
+) -> dict[str, int]:
+    """The limits of WebGPU that must be above their defaults."""
+    limits: dict[str, int] = {}
+    binding = max((b["bytes"] for launch in launches for b in launch["bindings"]), default=0)
+    if binding > WebGPULimits.binding_bytes:
+        limits["maxStorageBufferBindingSize"] = binding
+        nodes = [
+            node
+            for launch in launches
+            for node in launch["label"]
+            if any(b["bytes"] > WebGPULimits.binding_bytes for b in launch["bindings"])
+        ]
+        shown = ", ".join(list(dict.fromkeys(nodes))[:5])
+        warnings.warn(
+            f"not every WebGPU device runs this package: it binds {binding} bytes at once, of which each device "
+            f"guarantees {WebGPULimits.binding_bytes}; a smaller input or batch needs less ({shown})",
+            stacklevel=2,
+        )
+    largest = max((b["bytes"] for b in buffers), default=0)
+    if largest > WebGPULimits.buffer_bytes:
+        limits["maxBufferSize"] = largest
+    return limits
 
 
 def _kernels(
@@ -163,7 +225,12 @@ def webgpu_section(
         files[SHADERS] = source
     infos = {name: shader.kernels[0] for name, shader in shaders.items()}
     numbers = {name: number for number, name in enumerate(infos)}
-    buffers = _Buffers(program)
+    launches = [
+        (op, info)
+        for op in program.launches
+        if 0 not in (info := infos[op.kernel.string_value()]).workgroups
+    ]
+    buffers = _Buffers(program, launches)
 
     def bound(role: str) -> list[dict[str, Any]]:
         return [
@@ -176,29 +243,27 @@ def webgpu_section(
         ]
 
     launched = [
-        op for op in program.launches if 0 not in infos[op.kernel.string_value()].workgroups
+        {
+            "kernel": numbers[op.kernel.string_value()],
+            "workgroups": list(info.workgroups),
+            "bindings": buffers.bound(op, info),
+            "label": launched_nodes([op]),
+        }
+        for op, info in launches
     ]
     image = weights_image(program, arrays, "webgpu")
     section: dict[str, Any] = {
         "features": sorted({feature for info in infos.values() for feature in info.features}),
-        "limits": buffers.limits(program),
+        "limits": _limits(buffers.entries, launched),
         "weights": {"bytes": len(image), "shards": write_shards(image, "webgpu", files)},
         "arenaLowerBound": program.arena_bound,
         "buffers": buffers.entries,
         "shaders": [describe_file(SHADERS, source)] if source else [],
         "kernels": kernels,
-        "launches": [
-            {
-                "kernel": numbers[op.kernel.string_value()],
-                "workgroups": list(infos[op.kernel.string_value()].workgroups),
-                "bindings": [buffers.place(plan.slice_of(v)) for v in op.arguments],
-                "label": launched_nodes([op]),
-            }
-            for op in launched
-        ],
+        "launches": launched,
         "inputs": bound("input"),
         "outputs": bound("output"),
     }
-    if at_load := plan.count_at_load(launched):
+    if at_load := plan.count_at_load([op for op, _ in launches]):
         section["prepare"] = at_load
     return section, files

@@ -18,10 +18,10 @@ from webdnn.dialects.wasm_memory import PAGE
 from webdnn.engines.scripted import ScriptedEngine
 from webdnn.kernel_compiler import compile_kernel, kernel_text
 from webdnn.lowering.kernels.apply_schedules import write_entry
-from webdnn.lowering.kernels.plan_memory import element_bytes
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
 from webdnn.lowering.loops_cpu.pack import choose_packings
 from webdnn.lowering.loops_cpu.packing import pack_operand
+from webdnn.lowering.storage_size import element_bytes
 from webdnn.tuning.candidates import Candidate
 
 _BASE = 2**20

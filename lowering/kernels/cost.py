@@ -17,9 +17,9 @@ from xdsl.ir.affine import AffineMap
 
 from webdnn.dialects.dtypes import array_of_dense
 from webdnn.dialects.kernel import FuncOp
-from webdnn.lowering.kernels.plan_memory import element_bytes
 from webdnn.lowering.loops_common.affine import used_dims
 from webdnn.lowering.loops_common.reader import loop_sizes
+from webdnn.lowering.storage_size import element_bytes
 
 _FREE: tuple[type[Operation], ...] = (
     arith.ConstantOp,

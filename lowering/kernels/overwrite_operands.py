@@ -17,10 +17,10 @@ from webdnn.dialects.linalg_ext import ordering_op
 from webdnn.dialects.plan import storage_of, whole_of
 from webdnn.lowering.kernels.layouts import layout_of, row_major, shape_of
 from webdnn.lowering.kernels.lifetimes import Lifetime, tensor_lifetimes
-from webdnn.lowering.kernels.plan_memory import tensor_bytes
 from webdnn.lowering.loops_common.groups import read_groups
 from webdnn.lowering.loops_common.stages import Gather, Group, Read, walk
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
+from webdnn.lowering.storage_size import tensor_bytes
 from webdnn.lowering.weights_function import find_function
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp, TensorType, UnitAttr
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
@@ -52,7 +52,6 @@ class PackWeights(ModulePass):
                     user.operands[packing.operand] = packer.packed(
                         user.arguments[packing.operand], packing, user
                     )
-        _erase_unused_handles(entry_function(op).body.block)
         drop_unused_weights(op)
 
 
@@ -79,12 +78,6 @@ def weight_operands(users: Sequence[plan.LaunchOp]) -> list[int]:
 def is_weight(value: SSAValue) -> bool:
     """Whether a value of the host program is a weight, or a view of one."""
     return isinstance(storage_of(value).owner, plan.WeightOp)
-
-
-def _erase_unused_handles(block: Block) -> None:
-    for op in reversed(list(block.ops)):
-        if isinstance(op, plan.WeightOp | plan.ViewOp) and not op.res.uses:
-            Rewriter.erase_op(op)
 
 
 class _Packer:

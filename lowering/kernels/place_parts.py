@@ -27,8 +27,8 @@ from webdnn.lowering.kernels.layouts import (
     shape_of,
 )
 from webdnn.lowering.kernels.lifetimes import tensor_lifetimes
-from webdnn.lowering.kernels.plan_memory import element_bytes, tensor_bytes
 from webdnn.lowering.loops_cpu.lower import check_schedule
+from webdnn.lowering.storage_size import element_bytes, tensor_bytes
 from webdnn.lowering.weights_function import find_function
 
 LEAST_RUN = 16

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 from xdsl.context import Context
 from xdsl.dialects import func
 from xdsl.dialects.builtin import (
-    AnyFloat,
     ArrayAttr,
     IntegerAttr,
-    IntegerType,
     MemRefType,
     ModuleOp,
     TensorType,
@@ -37,26 +34,11 @@ from webdnn.lowering.kernels.memory_planner import (
     plan_offsets,
     side_by_side,
 )
+from webdnn.lowering.storage_size import element_bytes, tensor_bytes
 from webdnn.lowering.weights_function import WeightsFunction, find_function
 
 WASM_ALIGNMENT = 64
 """A cache line: vectors never straddle two of them at the start of a tensor."""
-
-
-def element_bytes(element: Attribute, target: str) -> int:
-    """Bytes of one element in memory: in wasm a truth value is a byte; WebGPU stores at least 32-bit words."""
-    if isinstance(element, IntegerType):
-        size = max(element.width.data // 8, 1)
-    else:
-        assert isinstance(element, AnyFloat)
-        size = element.bitwidth // 8
-    return size if target == "wasm" else max(size, 4)
-
-
-def tensor_bytes(type: Attribute, target: str) -> int:
-    """Bytes of a tensor in memory; an empty one takes an element's, because WebGPU has no empty binding."""
-    assert isinstance(type, TensorType)
-    return max(prod(type.get_shape()), 1) * element_bytes(type.element_type, target)
 
 
 @dataclass(frozen=True)

@@ -44,6 +44,7 @@ from webdnn.lowering.linalg.structure import (
     reads_elements,
 )
 from webdnn.lowering.linalg.view_propagation import sink_views
+from webdnn.lowering.storage_size import binding_count
 from webdnn.lowering.weights_function import entry_function
 
 
@@ -52,7 +53,7 @@ class FuseKernelRegions(ModulePass):
     """See the module's docstring.
 
     `max_buffers` limits operands and results of a region together (WebGPU's default limit of storage buffers of a
-    shader).
+    shader); one that is larger than a binding counts for as many as it needs.
     """
 
     name = "fuse-kernel-regions"
@@ -86,7 +87,7 @@ class FuseKernelRegions(ModulePass):
         if len(producer.outs) != 1 or only_user(value) is not consumer:
             return False
         buffers = {*producer.ins, *consumer.ins} - {value}
-        if len(buffers) + len(consumer.outs) > self.max_buffers:
+        if sum(map(binding_count, [*buffers, *consumer.outs])) > self.max_buffers:
             return False
         if has_concat(producer.body.block) or has_concat(consumer.body.block):
             return False

@@ -1,7 +1,8 @@
 """`split-large-weights`: products with a matrix that does not fit one WebGPU binding become several products.
 
 By default a binding holds 128 MiB (`maxStorageBufferBindingSize`); VGG16's first dense matrix has 411 MB. The matrix
-is cut by columns, and the results are joined. An adapter with a greater limit then need not be asked for it.
+is cut by columns, and the results are joined. All else that is large is bound in parts (`wgsl-split-bindings`), among
+which each access has to choose: too much for the innermost loop of a product.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from webdnn.dialects.dtypes import numpy_dtype
-from webdnn.dialects.nn.base import shape_of, size_of
+from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.nn.data_movement import ConcatOp, SliceOp
 from webdnn.dialects.nn.reduction import MatmulOp
 from webdnn.dialects.webgpu_limits import WebGPULimits
+from webdnn.lowering.storage_size import tensor_bytes
 from webdnn.lowering.weights_function import entry_function
 
 
@@ -41,12 +42,11 @@ class SplitLargeWeights(ModulePass):
                 self._split(inner)
 
     def _too_large(self, value: SSAValue) -> bool:
-        bytes = size_of(value) * numpy_dtype(value.type).itemsize
-        return len(shape_of(value)) == 2 and bytes > self.max_bytes
+        return len(shape_of(value)) == 2 and tensor_bytes(value.type, "webgpu") > self.max_bytes
 
     def _split(self, op: MatmulOp) -> None:
         rows, columns = shape_of(op.rhs)
-        row_bytes = rows * numpy_dtype(op.rhs.type).itemsize
+        row_bytes = tensor_bytes(op.rhs.type, "webgpu") // columns
         width = max(self.max_bytes // row_bytes // self.multiple * self.multiple, 1)
         builder = Builder(InsertPoint.before(op))
 

@@ -16,7 +16,8 @@ from webdnn.lowering.kernels.arena import choose_offsets, lower_bound
 from webdnn.lowering.kernels.lifetimes import Lifetime, tensor_lifetimes
 from webdnn.lowering.kernels.memory_planner import align_up
 from webdnn.lowering.kernels.outline import OutlineKernels
-from webdnn.lowering.kernels.plan_memory import WASM_ALIGNMENT, tensor_bytes
+from webdnn.lowering.kernels.plan_memory import WASM_ALIGNMENT
+from webdnn.lowering.storage_size import tensor_bytes
 from webdnn.lowering.weights_function import entry_function
 from webdnn.stages import context, run_stages
 
