@@ -5,6 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+MOST_LISTED = 5
+"""Of more things of one kind a message shows so many, and says how many there are."""
+
+
+def listed(items: Sequence[str]) -> str:
+    """Things of one kind in a message: `a, b, c, d, e, ... (211 in all)`."""
+    shown = ", ".join(items[:MOST_LISTED])
+    return shown if len(items) <= MOST_LISTED else f"{shown}, ... ({len(items)} in all)"
+
 
 class WebDNNError(Exception):
     """Bad input, or a model that cannot be compiled: one clear message and no traceback.

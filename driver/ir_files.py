@@ -16,6 +16,7 @@ from webdnn.dialects import kernel, plan
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
+from webdnn.frontends.onnx.values import InputValue
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 
 
@@ -64,6 +65,7 @@ def read_module(
     ctx: Context,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, InputValue] | None = None,
     weights: Path | None = None,
 ) -> tuple[ModuleOp, WeightStore]:
     """A module at whatever stage the file holds: an ONNX model, or IR as text.
@@ -72,6 +74,7 @@ def read_module(
         path: `.onnx`, or `.mlir` of any stage.
         ctx: knows the dialects.
         shapes: sizes of a model's inputs.
+        values: values of a model's inputs, which become constants.
         weights: where the arrays are that the handles of an `.mlir` name.
 
     Raises:
@@ -79,7 +82,7 @@ def read_module(
     """
     path = Path(path)
     if path.suffix != ".mlir":
-        imported = load(path, shapes, inline=inlined_operators())
+        imported = load(path, shapes, values=values, inline=inlined_operators())
         module, store = imported.module, imported.weights
     else:
         try:
