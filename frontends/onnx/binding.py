@@ -16,7 +16,7 @@ from webdnn.frontends.onnx.graphs import all_graphs
 from webdnn.frontends.onnx.tensors import KEPT_ELEMENTS
 from webdnn.frontends.onnx.values import InputValue, typed_array
 
-_ANONYMOUS = ("", "?", "-1", "None", "unk")
+ANONYMOUS = ("", "?", "-1", "None", "unk")
 """Names of dimensions that say nothing: two dimensions of one of these names need not be equal."""
 
 _SHOWN_ELEMENTS = 16
@@ -171,7 +171,7 @@ def _bind_sizes(
                 )
             continue
         symbol = dim.dim_param
-        if symbol not in _ANONYMOUS:
+        if symbol not in ANONYMOUS:
             known, owner = symbols.setdefault(symbol, (size, name))
             if known != size:
                 raise WebDNNError(

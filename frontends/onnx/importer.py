@@ -12,7 +12,7 @@ from onnx import GraphProto, ModelProto
 from xdsl.dialects.builtin import ModuleOp
 
 from webdnn.dialects.dtypes import Array
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.errors import WebDNNError, shortened
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.frontends.onnx.binding import Bindings, bind, bindings_of
 from webdnn.frontends.onnx.build import build
@@ -137,6 +137,6 @@ def _inline_functions(model: ModelProto) -> ModelProto:
     except (RuntimeError, onnx.version_converter.ConvertError) as error:
         raise WebDNNError(
             "the model's functions cannot be inlined",
-            where=[f"{f.domain}.{f.name}" for f in model.functions],
+            where=shortened([f"{f.domain}.{f.name}" for f in model.functions]),
             why=str(error).splitlines()[0],
         ) from None

@@ -37,12 +37,14 @@ def typed_array(name: str, value: InputValue, element_type: int) -> Array:
             raise _wrong(name, array, type_name, "it is no text")
         return array.astype(object)
     dtype = np.dtype(onnx.helper.tensor_dtype_to_np_dtype(element_type))
+    if array.dtype.kind == "V" and not _is_number(array.dtype) and array.itemsize == dtype.itemsize:
+        array = array.view(dtype)  # from an .npy file, which has no name for bfloat16 and its like
     if array.size == 0 or array.dtype == dtype:
         return array.astype(dtype)
-    if array.dtype.kind not in "biuf" and not _is_number(array.dtype):
+    if dtype.kind == "b":
+        raise _wrong(name, array, type_name, f"{_first(array)!r} is not true or false")
+    if array.dtype.kind not in "iuf" and not _is_number(array.dtype):
         raise _wrong(name, array, type_name, f"{_first(array)!r} is no number")
-    if (array.dtype.kind == "b") != (dtype.kind == "b"):
-        raise _wrong(name, array, type_name, "truth values and numbers are not the same")
     return _converted(name, array, dtype, type_name)
 
 
@@ -84,7 +86,7 @@ def _is_number(dtype: np.dtype[Any]) -> bool:
         onnx.helper.np_dtype_to_tensor_dtype(dtype)
     except (ValueError, KeyError):
         return False
-    return dtype.kind not in "OUSc"
+    return dtype.kind not in "bOUSc"
 
 
 def _converted(name: str, array: Array, dtype: np.dtype[Any], type_name: str) -> Array:

@@ -60,7 +60,7 @@ def tool(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 BAD_CALLS = {
     "webdnn compile missing.onnx -o out": "there is no such model file",
     "webdnn compile truncated.onnx -o out": "truncated.onnx",
-    "webdnn compile model.onnx -o out": "--shape x=rows,4",
+    "webdnn compile model.onnx -o out": "--shape x=1,4",
     "webdnn compile model.onnx -o out --shape x=1": "1 sizes were given",
     "webdnn compile model.onnx -o out --shape x=1,5": "x",
     "webdnn compile model.onnx -o out --shape y=1,4": "its inputs are 'x'",
