@@ -1,11 +1,18 @@
-"""Arrays in NumPy's files: one in an `.npy`, and a folder of them under names that no two arrays share."""
+"""Arrays in NumPy's files: one in an `.npy`, many in a folder of these or in an `.npz`. Each array has a file, or a
+member of the archive, of its own, whatever the names are."""
 
 from __future__ import annotations
 
+import re
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import numpy as np
+from numpy.lib.format import read_array as read_npy
+from numpy.lib.format import write_array as write_npy
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
@@ -43,6 +50,47 @@ def write_arrays(arrays: Mapping[str, Array], folder: Path) -> dict[str, Path]:
     for name, array in arrays.items():
         np.save(paths[name], array)
     return paths
+
+
+_UNFIT = re.compile(r"[%\\\x00-\x1f\x7f\ud800-\udfff]")
+"""What the name of an archive's member does not carry on every system, and the mark of what stands for it."""
+
+
+def write_archive(arrays: Mapping[str, Array], path: Path) -> None:
+    """Write arrays to an `.npz` by their names. (`numpy.savez` takes some names for its own arguments.)"""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        for name, array in arrays.items():
+            member = _UNFIT.sub(lambda found: quote(found[0], errors="surrogatepass"), name)
+            plain = array.astype(str) if array.dtype == object else array
+            with archive.open(f"{member}.npy", "w", force_zip64=True) as file:
+                write_npy(file, plain, allow_pickle=False)
+
+
+def read_archive(path: Path) -> dict[str, Array]:
+    """The arrays of an `.npz` by their names.
+
+    Raises:
+        WebDNNError: there is no such file, or it is none of NumPy's.
+    """
+    arrays: dict[str, Array] = {}
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for member in archive.namelist():
+                name = unquote(member.removesuffix(".npy"), errors="surrogatepass")
+                with archive.open(member) as file:
+                    array = read_npy(file, allow_pickle=False)
+                arrays[name] = array.astype(object) if array.dtype.kind == "U" else array
+    except (
+        OSError,
+        ValueError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        zipfile.BadZipFile,
+        zlib.error,
+    ) as error:
+        raise WebDNNError("the arrays cannot be read", where=str(path), why=str(error)) from error
+    return arrays
 
 
 def file_stems(names: Iterable[str]) -> dict[str, str]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
-import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError, VerifyException
 
+from webdnn.array_files import read_archive, write_archive
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.weight_store import WeightStore, attach_weights
@@ -48,16 +47,12 @@ def read_weights(path: Path) -> WeightStore:
     """
     if path.suffix == ".onnx":
         return load(path, inline=inlined_operators()).weights
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return WeightStore({key: arrays[key] for key in arrays.files})
-    except (OSError, ValueError, BadZipFile) as error:
-        raise WebDNNError("the weights cannot be read", where=str(path), why=str(error)) from error
+    return WeightStore(read_archive(path))
 
 
 def write_weights(weights: WeightStore, path: Path) -> None:
     """Write the arrays as `.npz`."""
-    np.savez(path, **{key: weights[key] for key in weights})  # pyright: ignore[reportArgumentType]
+    write_archive(weights, path)
 
 
 def read_module(

@@ -112,7 +112,8 @@ def _is_float(dtype: np.dtype[Any]) -> bool:
 
 
 def _first(array: Array) -> object:
-    return array.ravel()[0]
+    first = array.ravel()[0]
+    return first.item() if isinstance(first, np.generic) else first
 
 
 def _wrong(name: str, array: Array, type_name: str, why: str) -> WebDNNError:
