@@ -42,7 +42,7 @@ def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
 
 
 VALUE_HELP = (
-    "NAME=16000, NAME=[1,2,3] or NAME=FILE.npy: a constant instead of this input (may be repeated)"
+    "NAME=16000, NAME=1,2,3 or NAME=FILE.npy: a constant in place of this input (may be repeated)"
 )
 
 _WORDS = {
@@ -69,7 +69,7 @@ def parse_values(values: Sequence[str]) -> dict[str, InputValue]:
         if not (separator and name and text):
             raise WebDNNError(
                 f"--value {value} is not a value",
-                hint="write --value NAME=16000, NAME=[1,2,3] or NAME=FILE.npy",
+                hint="write --value NAME=16000, NAME=1,2,3 or NAME=FILE.npy",
             )
         if name in parsed:
             raise WebDNNError(f"the input '{name}' is given two values")

@@ -159,7 +159,7 @@ def _bind_sizes(
             f"input '{name}' has {len(dims)} dimension{'s' * (len(dims) != 1)}, and {what}",
             where=given,
             why=why,
-            hint=f"write {name}=[{given.partition('=')[2]}]" if is_bare else "",
+            hint=f"write '{name}=[{given.partition('=')[2]}]'" if is_bare else "",
         )
     for axis, (dim, size) in enumerate(zip(dims, sizes, strict=True)):
         if dim.HasField("dim_value") and dim.dim_value >= 0:

@@ -12,6 +12,13 @@ from webdnn.dialects.errors import WebDNNError, listed, shortened
 from webdnn.dialects.onnx import op_class
 from webdnn.frontends.onnx.graphs import all_nodes, describe, names_read, subgraphs
 
+_QUANTISED = ("com.microsoft.QLinear", "com.microsoft.QGemm")
+"""What ONNX Runtime's quantiser writes in its format QOperator."""
+
+_QDQ_HINT = (
+    "quantise the model in ONNX's operators: quantize_static(..., quant_format=QuantFormat.QDQ)"
+)
+
 
 def opsets_of(model: ModelProto) -> dict[str, int]:
     """The versions of the domains that a model imports; the default domain is `""`."""
@@ -80,7 +87,9 @@ def check_operators(model: ModelProto, opsets: Mapping[str, int]) -> None:
         f"{count} node{'s use operators' if count > 1 else ' uses an operator'} that ONNX does not define",
         where=[f"{operator}: {listed(nodes)}" for operator, nodes in unknown.items()],
         why="operators of custom domains have no meaning outside the runtime they were made for",
-        hint="export the model with standard operators, or with these as model-local functions",
+        hint=_QDQ_HINT
+        if any(operator.startswith(_QUANTISED) for operator in unknown)
+        else "export the model with standard operators, or with these as model-local functions",
     )
 
 

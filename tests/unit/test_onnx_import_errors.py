@@ -80,6 +80,19 @@ def test_all_unknown_operators_are_listed() -> None:
     ]
 
 
+def test_quantised_operators_of_onnx_runtime() -> None:
+    """As the README says, these are not supported, and another format is."""
+    node = make_node("QLinearAdd", [*"xsz"] * 2 + ["s", "z"], ["y"], domain="com.microsoft")
+    imports = [make_opsetid("", 21), make_opsetid("com.microsoft", 1)]
+    inputs = [
+        tensor("x", [2], TensorProto.UINT8),
+        tensor("s", []),
+        tensor("z", [], TensorProto.UINT8),
+    ]
+    text = message(model_of([node], inputs, [tensor("y", [2])], opset_imports=imports))
+    assert "com.microsoft.QLinearAdd: y" in text and "QuantFormat.QDQ" in text
+
+
 def test_many_nodes_of_one_kind_are_five_and_a_count() -> None:
     nodes = [make_node("Fancy", ["x"], [f"y{i}"], name=f"F{i}", domain="acme") for i in range(211)]
     imports = [make_opsetid("", 21), make_opsetid("acme", 1)]
