@@ -5,6 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+MOST_LISTED = 5
+"""Of more things of one kind a message shows so many, and says how many there are."""
+
+
+def shortened(items: Sequence[str]) -> list[str]:
+    """Things of one kind in a message: the first few, and how many there are where that is not all."""
+    shown = list(items[:MOST_LISTED])
+    return shown if len(items) <= MOST_LISTED else [*shown, f"... ({len(items)} in all)"]
+
+
+def listed(items: Sequence[str]) -> str:
+    """Things of one kind in a sentence: `a, b, c, d, e, ... (211 in all)`."""
+    return ", ".join(shortened(items))
+
 
 class WebDNNError(Exception):
     """Bad input, or a model that cannot be compiled: one clear message and no traceback.

@@ -19,6 +19,7 @@ from webdnn.dialects.numpy_meaning.nn import run_nn_block
 from webdnn.dialects.onnx import MODEL_NAME
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
+from webdnn.frontends.onnx.values import InputValue
 from webdnn.kernel_cache import KernelCache
 from webdnn.kernel_compiler import compile_kernels
 from webdnn.lowering.kernels.apply_schedules import ApplySchedules
@@ -93,6 +94,7 @@ def compile(
     *,
     target: TargetChoice = "both",
     shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, InputValue] | None = None,
     passes: Mapping[str, Sequence[ModulePass]] | None = None,
     without: Sequence[str] = (),
     hook: StageHook | None = None,
@@ -108,6 +110,7 @@ def compile(
         model: a path, the bytes of a file, or a ModelProto.
         target: `wasm`, `webgpu` or `both`.
         shapes: sizes of inputs by name; they bind the model's symbolic dimensions.
+        values: values of inputs by name (`{"sr": 16000}`): these become constants, and are no inputs of the package.
         passes: xDSL passes to run when a stage is reached, by its name (`{"linalg": [MyPass()]}`).
         without: names of passes to leave out (`["winograd-convolutions"]`): those of `OPTIONAL_PASSES`.
         hook: called with (stage, target or None, module) at each stage from `onnx` to `loops`.
@@ -137,7 +140,7 @@ def compile(
         stage_index(stage)
     check_optional(without)
     with options.progress("import", None):
-        imported = load(model, shapes, inline=inlined_operators())
+        imported = load(model, shapes, values=values, inline=inlined_operators())
     module, weights = imported.module, imported.weights
     attach_weights(module, weights)
     _reached("onnx", None, module, options)

@@ -16,6 +16,7 @@ from webdnn.codegen.wgsl.module import print_wgsl
 from webdnn.compiled_kernel import WASM_VARIANTS
 from webdnn.compiler import CompileOptions, lower, package_from
 from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.onnx.values import InputValue
 from webdnn.ir_files import read_module, stage_of
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.lowering.target_wasm.launch_calls import PREPARE, RUN, RUN_RANGE
@@ -40,6 +41,7 @@ def emit(
     output: Path | None,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, InputValue] | None = None,
     weights: Path | None = None,
     relaxed: bool = False,
 ) -> None:
@@ -49,7 +51,7 @@ def emit(
         WebDNNError: the file is bad, or its stage is behind what the output is made from.
     """
     ctx = context()
-    module, store = read_module(source, ctx, shapes=shapes, weights=weights)
+    module, store = read_module(source, ctx, shapes=shapes, values=values, weights=weights)
     stage = stage_of(module)
     if kind == "package":
         if output is None:

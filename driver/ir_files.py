@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from zipfile import BadZipFile
 
-import numpy as np
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.utils.exceptions import ParseError, VerifyException
 
+from webdnn.array_files import read_archive, write_archive
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.dominance import verify_dominance
 from webdnn.dialects.errors import WebDNNError
@@ -20,6 +19,7 @@ from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.locations import location_names
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
+from webdnn.frontends.onnx.values import InputValue
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 
 
@@ -51,16 +51,12 @@ def read_weights(path: Path) -> WeightStore:
     """
     if path.suffix == ".onnx":
         return load(path, inline=inlined_operators()).weights
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return WeightStore({key: arrays[key] for key in arrays.files})
-    except (OSError, ValueError, BadZipFile) as error:
-        raise WebDNNError("the weights cannot be read", where=str(path), why=str(error)) from error
+    return WeightStore(read_archive(path))
 
 
 def write_weights(weights: WeightStore, path: Path) -> None:
     """Write the arrays as `.npz`."""
-    np.savez(path, **{key: weights[key] for key in weights})  # pyright: ignore[reportArgumentType]
+    write_archive(weights, path)
 
 
 EXCERPT = 80
@@ -174,6 +170,7 @@ def read_module(
     ctx: Context,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, InputValue] | None = None,
     weights: Path | None = None,
 ) -> tuple[ModuleOp, WeightStore]:
     """A module at whatever stage the file holds: an ONNX model, or IR as text.
@@ -182,6 +179,7 @@ def read_module(
         path: `.onnx`, or `.mlir` of any stage.
         ctx: knows the dialects.
         shapes: sizes of a model's inputs.
+        values: values of a model's inputs, which become constants.
         weights: where the arrays are that the handles of an `.mlir` name.
 
     Raises:
@@ -189,7 +187,7 @@ def read_module(
     """
     path = Path(path)
     if path.suffix != ".mlir":
-        imported = load(path, shapes, inline=inlined_operators())
+        imported = load(path, shapes, values=values, inline=inlined_operators())
         module, store = imported.module, imported.weights
     else:
         try:

@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from rich.table import Table
 
+from webdnn.array_files import read_array, write_arrays
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.engines.scripted import ScriptedEngineName
@@ -22,8 +23,8 @@ from webdnn.progress import Progress, no_progress
 
 def run_files(
     package: Package, inputs: Sequence[str], output: Path, engine: Engine | None
-) -> list[Path]:
-    """Run a package on `NAME=FILE.npy`s; writes `NAME.npy` of each output to a folder and gives their paths.
+) -> dict[str, Path]:
+    """Run a package on `NAME=FILE.npy`s; writes `NAME.npy` of each output to a folder and gives the path of each.
 
     Raises:
         WebDNNError: an input is not of this form, missing, or wrong.
@@ -36,31 +37,10 @@ def run_files(
             raise WebDNNError(f"--input {value} names no file", hint="write --input NAME=FILE.npy")
         if name in arrays:
             raise WebDNNError(f"the input '{name}' is given twice")
-        arrays[name] = _read_array(path)
+        arrays[name] = read_array(path)
         if dtypes.get(name) == "bfloat16" and arrays[name].dtype == "V2":
             arrays[name] = arrays[name].view(np.dtype("bfloat16"))  # .npy has no name for it
-    results = package.run(arrays, engine)
-    output.mkdir(parents=True, exist_ok=True)
-    written: list[Path] = []
-    for name, array in results.items():
-        safe = "".join(c if c.isalnum() or c in "._-" else "_" for c in name)
-        written.append(output / f"{safe}.npy")
-        np.save(written[-1], array)
-    return written
-
-
-def _read_array(path: str) -> Array:
-    try:
-        with Path(path).open("rb") as file:
-            if file.read(6) != b"\x93NUMPY":
-                raise ValueError("it is not a file in NumPy's .npy format, which holds one array")
-            file.seek(0)
-            return np.load(file, allow_pickle=False)
-    except OSError as error:
-        why = error.strerror or str(error)
-        raise WebDNNError("an input cannot be read", where=path, why=why) from error
-    except ValueError as error:
-        raise WebDNNError("an input cannot be read", where=path, why=str(error)) from error
+    return write_arrays(package.run(arrays, engine), output)
 
 
 def random_inputs(package: Package, seed: int = 0) -> dict[str, Array]:

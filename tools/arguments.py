@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import gc
+import json
+import re
 import sys
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TextIO
 
 from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
 
+from webdnn.array_files import read_array
 from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.onnx.values import InputValue
 from webdnn.peaks import Peaks
 
 
@@ -34,6 +39,54 @@ def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
                 f"--shape {value} is not a shape", hint="write --shape NAME=1,3,224,224"
             ) from None
     return shapes
+
+
+VALUE_HELP = (
+    "NAME=16000, NAME=1,2,3 or NAME=FILE.npy: a constant in place of this input (may be repeated)"
+)
+
+_WORDS = {
+    **dict.fromkeys(("nan", "+nan", "-nan"), "NaN"),
+    **dict.fromkeys(("inf", "+inf", "infinity", "+infinity"), "Infinity"),
+    **dict.fromkeys(("-inf", "-infinity"), "-Infinity"),
+    "true": "true",
+    "false": "false",
+}
+"""Words that stand for numbers and truth values, in any case, as JSON (in Python's reading) spells them."""
+
+
+def parse_values(values: Sequence[str]) -> dict[str, InputValue]:
+    """`["sr=16000", "sizes=[1,2]"]` as `{"sr": 16000, "sizes": [1, 2]}`; arrays from `NAME=FILE.npy`.
+
+    Numbers between commas are a list, with brackets or without. What is no number and no truth value is a text.
+
+    Raises:
+        WebDNNError: a value is not of this form, an input is named twice, or a file cannot be read.
+    """
+    parsed: dict[str, InputValue] = {}
+    for value in values:
+        name, separator, text = value.partition("=")
+        if not (separator and name and text):
+            raise WebDNNError(
+                f"--value {value} is not a value",
+                hint="write --value NAME=16000, NAME=1,2,3 or NAME=FILE.npy",
+            )
+        if name in parsed:
+            raise WebDNNError(f"the input '{name}' is given two values")
+        parsed[name] = read_array(text) if text.endswith(".npy") else _parse_value(text)
+    return parsed
+
+
+def _parse_value(text: str) -> InputValue:
+    words = re.sub(r"[^\s\[\],]+", lambda word: _WORDS.get(word[0].lower(), word[0]), text)
+    for spelling in (words, f"[{words}]") if "," in words else (words,):
+        with suppress(ValueError, RecursionError):
+            return json.loads(spelling)
+    if text.startswith("["):
+        raise WebDNNError(
+            f"'{text}' is not a list of numbers", hint="write --value NAME=[1,2,3] or NAME=1,2,3"
+        )
+    return text
 
 
 def parse_peaks(value: str) -> Peaks:

@@ -30,7 +30,7 @@ from webdnn.report import describe_package
 from webdnn.runner import run_files, time_kernels, time_package
 from webdnn.schedules import ScheduleDump, all_hooks
 from webdnn.stages import OPTIONAL_PASSES, STAGES
-from webdnn.tools.arguments import parse_peaks, parse_shapes, run_tool
+from webdnn.tools.arguments import VALUE_HELP, parse_peaks, parse_shapes, parse_values, run_tool
 from webdnn.tuning.tune import describe as describe_tuning
 from webdnn.tuning.tune import tune as tune_model
 
@@ -45,6 +45,7 @@ EngineName = Literal["wasmtime", "wgpu"]
 Shapes = Annotated[
     list[str] | None, typer.Option("--shape", help="NAME=1,3,224,224 (may be repeated)")
 ]
+Values = Annotated[list[str] | None, typer.Option("--value", help=VALUE_HELP)]
 
 
 @app.command()
@@ -53,6 +54,7 @@ def compile(
     output: Annotated[Path, typer.Option("-o", "--output", help="the package's folder")],
     target: Annotated[Literal["wasm", "webgpu", "both"], typer.Option(help="back ends")] = "both",
     shape: Shapes = None,
+    value: Values = None,
     dump_ir: Annotated[
         Path | None,
         typer.Option(help="write the IR of each stage, and the weights, to this folder"),
@@ -92,6 +94,7 @@ def compile(
             model,
             target=target,
             shapes=parse_shapes(shape or []),
+            values=parse_values(value or []),
             without=without or (),
             hook=all_hooks(dump_ir_hook, dump_schedule_hook),
             cache=KernelCache(enabled=cache),
@@ -116,8 +119,8 @@ def run(
 ) -> None:
     """Run a package on arrays from files."""
     check_writable(output)
-    for path in run_files(Package.load(package), input, output, engine):
-        console.print(str(path))
+    for name, path in run_files(Package.load(package), input, output, engine).items():
+        console.print(str(path) if path.stem == name else f"{path} ({name})", markup=False)
 
 
 @app.command()
@@ -162,6 +165,7 @@ def tune(
         Literal["chromium", "node"], typer.Option(help="where kernels are timed")
     ] = "chromium",
     shape: Shapes = None,
+    value: Values = None,
     time: Annotated[float, typer.Option(min=0, help="about how many seconds to spend")] = 300.0,
     kernels: Annotated[
         int | None, typer.Option(min=1, help="search only the slowest so many")
@@ -174,6 +178,7 @@ def tune(
             model,
             engine=engine,
             shapes=parse_shapes(shape or []),
+            values=parse_values(value or []),
             seconds=time,
             kernels=kernels,
             progress=progress,

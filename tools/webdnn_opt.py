@@ -26,7 +26,7 @@ from webdnn.frontends.onnx import load
 from webdnn.ir_files import parse_ir, read_weights, stage_of, verify_ir, write_weights
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.stages import STAGES, TARGETS, run_stages
-from webdnn.tools.arguments import parse_shapes, run_tool
+from webdnn.tools.arguments import VALUE_HELP, parse_shapes, parse_values, run_tool
 
 
 class _IRTarget(MLIRTarget):
@@ -71,7 +71,12 @@ class WebDNNOpt(xDSLOptMain):
             path = self.args.input_file
             # external data is looked for beside the file, so its path matters
             source = Path(path) if path else BytesIO(stream.read()).getvalue()
-            imported = load(source, parse_shapes(self.args.shape), inline=inlined_operators())
+            imported = load(
+                source,
+                parse_shapes(self.args.shape),
+                values=parse_values(self.args.value),
+                inline=inlined_operators(),
+            )
             attach_weights(imported.module, imported.weights)
             return self._prepared(imported.module)
 
@@ -95,6 +100,9 @@ class WebDNNOpt(xDSLOptMain):
             "--shape", action="append", default=[], metavar="NAME=1,3,224,224",
             help="sizes of an input of an ONNX model (may be repeated)",
         )  # fmt: skip
+        group.add_argument(
+            "--value", action="append", default=[], metavar="NAME=VALUE", help=VALUE_HELP
+        )
         group.add_argument(
             "--to-stage", choices=[s.name for s in STAGES[:-1]], help="lower to this stage first"
         )

@@ -9,7 +9,7 @@ import typer
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.emission import EMISSIONS, emit
-from webdnn.tools.arguments import parse_shapes, run_tool
+from webdnn.tools.arguments import VALUE_HELP, parse_shapes, parse_values, run_tool
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -22,6 +22,7 @@ def translate(
         Path | None, typer.Option("-o", help="a file (for package: a folder)")
     ] = None,
     shape: Annotated[list[str] | None, typer.Option(help="NAME=1,3,224,224")] = None,
+    value: Annotated[list[str] | None, typer.Option(help=VALUE_HELP)] = None,
     weights: Annotated[
         Path | None, typer.Option(help="the .npz or .onnx that handles name")
     ] = None,
@@ -30,7 +31,15 @@ def translate(
     """Emit WGSL, LLVM IR, wasm objects, linked wasm or a package."""
     if to not in EMISSIONS:
         raise WebDNNError(f"there is no output {to!r}", hint="one of " + ", ".join(EMISSIONS))
-    emit(input, to, output, shapes=parse_shapes(shape or []), weights=weights, relaxed=relaxed)
+    emit(
+        input,
+        to,
+        output,
+        shapes=parse_shapes(shape or []),
+        values=parse_values(value or []),
+        weights=weights,
+        relaxed=relaxed,
+    )
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ from webdnn.compiler import Model
 from webdnn.compiler import compile as compile_model
 from webdnn.dialects.kernel import FuncOp
 from webdnn.engines.scripted import ScriptedEngine, ScriptedEngineName, scripted_engine
+from webdnn.frontends.onnx.values import InputValue
 from webdnn.kernel_profile import profile_package
 from webdnn.lowering.kernels.apply_schedules import ApplyScheduleTable
 from webdnn.lowering.kernels.digest import kernel_digest
@@ -63,6 +64,7 @@ def tune(
     *,
     engine: ScriptedEngineName | ScriptedEngine = "chromium",
     shapes: Mapping[str, Sequence[int]] | None = None,
+    values: Mapping[str, InputValue] | None = None,
     seconds: float = 300.0,
     kernels: int | None = None,
     budget: Budget | None = None,
@@ -78,6 +80,7 @@ def tune(
         model: a path, the bytes of a file, or a ModelProto.
         engine: `chromium` or `node`.
         shapes: sizes of inputs by name.
+        values: values of inputs by name, which become constants.
         seconds: about how long the search may take; that for one kernel is ended properly.
         kernels: how many kernels are searched at most; by default all for which there is time.
         budget: how much is tried for each kernel.
@@ -96,7 +99,7 @@ def tune(
     measured = _measured(runs_in)
     outcome = Tuned(ScheduleTable(measured=measured))
     with runs_in:
-        found = _kernels(model, shapes, runs_in, default_schedules, show)[:kernels]
+        found = _kernels(model, shapes, values, runs_in, default_schedules, show)[:kernels]
         whole = sum(k.milliseconds for k in found) or 1.0
         start = time.monotonic()
         with show(f"tune in {runs_in.name}", len(found)) as advance:
@@ -134,6 +137,7 @@ def tune(
 def _kernels(
     model: Model,
     shapes: Mapping[str, Sequence[int]] | None,
+    values: Mapping[str, InputValue] | None,
     engine: ScriptedEngine,
     default_schedules: bool,
     show: Progress,
@@ -151,6 +155,7 @@ def _kernels(
         model,
         target="wasm",
         shapes=shapes,
+        values=values,
         hook=hook,
         without=() if default_schedules else ("apply-schedules",),
         progress=show,

@@ -47,6 +47,7 @@ from webdnn.dialects.onnx import (
 from webdnn.dialects.onnx.attributes import attribute_from_proto
 from webdnn.dialects.onnx.types import dtype_name, type_from_proto, type_of_array
 from webdnn.dialects.weight_store import WeightStore
+from webdnn.frontends.onnx.binding import ANONYMOUS
 from webdnn.frontends.onnx.graphs import all_graphs, describe
 from webdnn.frontends.onnx.inference import Types, types_of
 from webdnn.frontends.onnx.tensor_data import TensorReader
@@ -292,11 +293,13 @@ def _dtype(type: Attribute) -> str:
 
 
 def _symbols(type: TypeProto) -> ArrayAttr[StringAttr]:
-    """The symbols of the dimensions of a tensor, `""` where a dimension has none or is known."""
+    """The symbols of the dimensions of a tensor, `""` where a dimension has none that says something, or is known."""
     if type.WhichOneof("value") != "tensor_type":
         return ArrayAttr([])
     dims = type.tensor_type.shape.dim
-    return _strings("" if d.HasField("dim_value") else d.dim_param for d in dims)
+    return _strings(
+        "" if d.HasField("dim_value") or d.dim_param in ANONYMOUS else d.dim_param for d in dims
+    )
 
 
 __all__ = ["build", "location", "name_hint"]

@@ -11,9 +11,10 @@ import onnx.inliner
 from onnx import GraphProto, ModelProto
 from xdsl.dialects.builtin import ModuleOp
 
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.dtypes import Array
+from webdnn.dialects.errors import WebDNNError, shortened
 from webdnn.dialects.weight_store import WeightStore
-from webdnn.frontends.onnx.binding import bind_shapes
+from webdnn.frontends.onnx.binding import Bindings, bind, bindings_of
 from webdnn.frontends.onnx.bodies import check_bodies
 from webdnn.frontends.onnx.build import build
 from webdnn.frontends.onnx.declared import check_declared
@@ -31,6 +32,7 @@ from webdnn.frontends.onnx.validate import (
     check_opsets,
     sort_nodes,
 )
+from webdnn.frontends.onnx.values import InputValue
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ def load(
     model: str | Path | bytes | ModelProto,
     shapes: Mapping[str, Sequence[int]] | None = None,
     *,
+    values: Mapping[str, InputValue] | None = None,
     inline: Sequence[str] = (),
 ) -> ImportedModel:
     """Import an ONNX model.
@@ -63,11 +66,14 @@ def load(
         model: a path (external data is looked for beside it), the bytes of a file, or a ModelProto, which is not
             changed.
         shapes: sizes of inputs, by name; they bind the model's symbolic dimensions, wherever the same symbol stands.
+        values: values of inputs, by name: these become constants, and are no inputs of the module. Numbers, truth
+            values, nested lists of them, or arrays; they are converted to the declared type, and an array's sizes bind
+            symbols as `shapes` does.
         inline: operators that ONNX defines as functions of others (`"LayerNormalization"`) to replace by these.
 
     Raises:
-        WebDNNError: the model is missing, broken, or uses operators that ONNX does not define; or `shapes` do not
-            fit it.
+        WebDNNError: the model is missing, broken, or uses operators that ONNX does not define; or `shapes` or `values`
+            do not fit it.
     """
     source = read(model)
     proto = source.model
@@ -79,6 +85,7 @@ def load(
     check_names(proto.graph)
     sort_nodes(proto.graph)
     inputs = _inputs_of(proto.graph)
+    bindings = bindings_of(proto.graph, inputs, shapes or {}, values or {})
     arrays = detach_weights(proto.graph, source.reader)
     # From IR version 4 on an initializer need not be an input: what was detached may be either.
     proto.ir_version = max(proto.ir_version, 4)
@@ -91,8 +98,9 @@ def load(
     certain = infer_certain(proto)
     check_bodies(certain or proto)
     check_declared(proto, certain, arrays)
-    if shapes:
-        proto = _bound(proto, inputs, shapes)
+    if shapes or values:
+        proto, bound = _bound(proto, bindings)
+        arrays |= bound
     proto = upgrade(proto)
     if inline:
         proto = _inline_operators(proto, inline)
@@ -113,19 +121,19 @@ def _inline_operators(model: ModelProto, names: Sequence[str]) -> ModelProto:
     return onnx.inliner.inline_selected_functions(model, selected, inline_schema_functions=True)
 
 
-def _bound(
-    model: ModelProto, inputs: Sequence[str], shapes: Mapping[str, Sequence[int]]
-) -> ModelProto:
-    """The model with sizes bound; an error where its operators cannot take these sizes."""
+def _bound(model: ModelProto, bindings: Bindings) -> tuple[ModelProto, dict[str, Array]]:
+    """The model with sizes and values bound, and the arrays of big values; an error where its operators cannot take
+    these sizes."""
     bound = ModelProto()
     bound.CopyFrom(model)
-    bind_shapes(bound.graph, inputs, shapes)
+    arrays = bind(bound.graph, bindings)
     why = contradiction(bound)
     # What is wrong before anything is bound is not the fault of the sizes.
     if why and not contradiction(model):
-        given = [f"{name}={','.join(map(str, sizes))}" for name, sizes in shapes.items()]
-        raise WebDNNError("the model cannot take inputs of these sizes", where=given, why=why)
-    return bound
+        raise WebDNNError(
+            "the model cannot take inputs of these sizes", where=bindings.describe(), why=why
+        )
+    return bound, arrays
 
 
 def _inputs_of(graph: GraphProto) -> list[str]:
@@ -141,6 +149,6 @@ def _inline_functions(model: ModelProto) -> ModelProto:
     except (RuntimeError, onnx.version_converter.ConvertError) as error:
         raise WebDNNError(
             "the model's functions cannot be inlined",
-            where=[f"{f.domain}.{f.name}" for f in model.functions],
+            where=shortened([f"{f.domain}.{f.name}" for f in model.functions]),
             why=str(error).splitlines()[0],
         ) from None

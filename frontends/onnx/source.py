@@ -10,6 +10,7 @@ from google.protobuf.message import DecodeError, EncodeError
 from onnx import ModelProto
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.onnx.formats import Format, recognise, recognise_folder
 from webdnn.frontends.onnx.tensor_data import TensorReader
 from webdnn.frontends.onnx.wire import cut
 
@@ -42,17 +43,18 @@ def read(model: str | Path | bytes | ModelProto) -> Source:
                 why="protobuf ends at 2 GiB",
                 hint="save it with external data and give the path",
             ) from None
-        return _parse(memoryview(data), "the given ModelProto", None)
+        return _parse(memoryview(data), "the given ModelProto", ())
     if isinstance(model, bytes):
-        return _parse(memoryview(model), "the given bytes", None)
+        return _parse(memoryview(model), "the given bytes", ())
     path = Path(model)
     if not path.exists():
         raise WebDNNError("there is no such model file", where=str(path))
     if path.is_dir():
+        found = recognise_folder(path) or Format("a folder", "name the .onnx file in it")
         raise WebDNNError(
-            "the model is a folder, not a file", where=str(path), hint="name the .onnx file in it"
+            f"the model is {found.name}, not an ONNX file", where=str(path), hint=found.hint
         )
-    return _parse(_map(path), str(path), path.resolve().parent)
+    return _parse(_map(path), str(path), folders_of(path))
 
 
 def _map(path: Path) -> memoryview:
@@ -67,19 +69,32 @@ def _map(path: Path) -> memoryview:
         ) from None
 
 
-def _parse(data: memoryview, name: str, folder: Path | None) -> Source:
+def folders_of(path: Path) -> tuple[Path, ...]:
+    """Where the external data of a model file is looked for: beside the file as the user named it, then, where that is
+    a link, beside what it leads to.
+
+    In the cache of the Hugging Face Hub `snapshots/.../model.onnx` and its data are links to `blobs/<digest>`, where
+    nothing has the name that the model gives it.
+    """
+    folders = (path.absolute().parent, path.resolve().parent)
+    return tuple(dict.fromkeys(folders)) if path.is_symlink() else folders[:1]
+
+
+def _parse(data: memoryview, name: str, folders: tuple[Path, ...]) -> Source:
     try:
         skeleton, blobs = cut(data)
         model = ModelProto.FromString(skeleton)
     except (DecodeError, ValueError):
-        raise _not_onnx(name) from None
+        raise _not_onnx(name, data) from None
     # Protobuf accepts nearly any short input as a message of unknown fields; a model has these two.
     if model.ir_version == 0 or not model.HasField("graph"):
-        raise _not_onnx(name)
-    return Source(model, TensorReader(folder, blobs))
+        raise _not_onnx(name, data)
+    return Source(model, TensorReader(folders, blobs))
 
 
-def _not_onnx(name: str) -> WebDNNError:
+def _not_onnx(name: str, data: memoryview) -> WebDNNError:
+    if (found := recognise(data)) is not None:
+        return WebDNNError(f"this is {found.name}, not an ONNX model", where=name, hint=found.hint)
     return WebDNNError(
         "this is not an ONNX model, or the file is truncated",
         where=name,

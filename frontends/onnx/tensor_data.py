@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -44,11 +44,11 @@ class TensorReader:
     """Gives the arrays of tensors, as views of memory-mapped files where the bytes allow it.
 
     Attributes:
-        folder: where external data lies; None where the model did not come from a file.
+        folders: where external data is looked for, one after the other; none where the model did not come from a file.
         blobs: the data that was cut out of the model.
     """
 
-    folder: Path | None = None
+    folders: Sequence[Path] = ()
     blobs: Sequence[memoryview] = ()
 
     def array(self, tensor: TensorProto) -> Array:
@@ -82,25 +82,22 @@ class TensorReader:
 
     def _external(self, tensor: TensorProto, entries: dict[str, str]) -> Array:
         location, name = entries.get("location", ""), _name(tensor)
-        if self.folder is None:
+        if not self.folders:
             raise WebDNNError(
                 f"the data of '{name}' is in another file, '{location}', and the model came without a folder",
                 where=name,
                 hint="give the path of the model file, with its data beside it",
             )
-        path = (self.folder / location).resolve()
-        if not location or not path.is_relative_to(self.folder):
-            raise WebDNNError(
-                f"the external data file '{location}' is outside the model's folder",
-                where=name,
-                why="a model may only read files that lie beside it",
-                hint="move the data into the model's folder",
-            )
-        if not path.is_file():
+        if (parts := _parts_inside(location)) is None:
+            raise _outside(location, name)
+        path = next(
+            (p for folder in self.folders if (p := _find(folder, parts, name)) is not None), None
+        )
+        if path is None:
             raise WebDNNError(
                 f"the external data file '{location}' is missing",
                 where=name,
-                hint=f"put it into {self.folder}",
+                hint=f"put it into {self.folders[0]}",
             )
         length = _byte_count(tensor)
         try:
@@ -122,6 +119,41 @@ class TensorReader:
         if length == 0:
             return np.empty(tuple(tensor.dims), _dtype(tensor))
         return _view(tensor, np.memmap(path, np.uint8, "r", offset, (length,)))
+
+
+def _parts_inside(location: str) -> tuple[str, ...] | None:
+    """The steps from the model's folder to a file; None where the path is empty, or absolute or up on any system."""
+    windows = PureWindowsPath(location)
+    parts = PurePosixPath(location).parts
+    if not parts or "\0" in location or windows.drive or windows.root or parts[0] == "/":
+        return None
+    return None if ".." in parts or ".." in windows.parts else parts
+
+
+def _find(folder: Path, parts: Sequence[str], name: str) -> Path | None:
+    """The file of this path in a folder, or None.
+
+    The file may be a link to wherever the user keeps it, as in the cache of the Hugging Face Hub. A folder on the way
+    to it may not lead out: then the model could choose among files that nobody put there for it.
+    """
+    path = folder.joinpath(*parts)
+    try:
+        if not path.is_file():
+            return None
+        if not path.parent.resolve().is_relative_to(folder.resolve()):
+            raise _outside("/".join(parts), name)
+    except (OSError, ValueError):  # a name that no file can have
+        return None
+    return path
+
+
+def _outside(location: str, name: str) -> WebDNNError:
+    return WebDNNError(
+        f"the external data file '{location}' is outside the model's folder",
+        where=name,
+        why="a model may only read files that lie beside it",
+        hint="move the data into the model's folder",
+    )
 
 
 def _inline(tensor: TensorProto) -> Array:

@@ -9,9 +9,16 @@ from collections.abc import Iterable, Mapping
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto
 
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.errors import WebDNNError, listed, shortened
 from webdnn.dialects.onnx import op_class
 from webdnn.frontends.onnx.graphs import all_nodes, describe, names_read, subgraphs
+
+_QUANTISED = ("com.microsoft.QLinear", "com.microsoft.QGemm")
+"""What ONNX Runtime's quantiser writes in its format QOperator."""
+
+_QDQ_HINT = (
+    "quantise the model in ONNX's operators: quantize_static(..., quant_format=QuantFormat.QDQ)"
+)
 
 
 def opsets_of(model: ModelProto) -> dict[str, int]:
@@ -79,9 +86,11 @@ def check_operators(model: ModelProto, opsets: Mapping[str, int]) -> None:
     count = sum(len(nodes) for nodes in unknown.values())
     raise WebDNNError(
         f"{count} node{'s use operators' if count > 1 else ' uses an operator'} that ONNX does not define",
-        where=[f"{operator}: {', '.join(nodes)}" for operator, nodes in unknown.items()],
+        where=[f"{operator}: {listed(nodes)}" for operator, nodes in unknown.items()],
         why="operators of custom domains have no meaning outside the runtime they were made for",
-        hint="export the model with standard operators, or with these as model-local functions",
+        hint=_QDQ_HINT
+        if any(operator.startswith(_QUANTISED) for operator in unknown)
+        else "export the model with standard operators, or with these as model-local functions",
     )
 
 
@@ -133,7 +142,9 @@ def _check_names(graph: GraphProto, outer: frozenset[str], where: str) -> None:
     if duplicates:
         raise WebDNNError(
             f"{where} defines more than one value of the same name",
-            where=[f"'{name}' by {' and by '.join(by)}" for name, by in duplicates.items()],
+            where=shortened(
+                [f"'{name}' by {' and by '.join(by)}" for name, by in duplicates.items()]
+            ),
             why="each value of a graph has one definition",
         )
     visible = outer | owners.keys()
@@ -145,7 +156,7 @@ def _check_names(graph: GraphProto, outer: frozenset[str], where: str) -> None:
     ]
     undefined += [f"output '{v.name}'" for v in graph.output if v.name not in visible]
     if undefined:
-        raise WebDNNError(f"{where} reads values that nothing defines", where=undefined)
+        raise WebDNNError(f"{where} reads values that nothing defines", where=shortened(undefined))
     for node in graph.node:
         for inner in subgraphs(node):
             _check_names(inner, visible, f"the subgraph of node {describe(node)}")
@@ -184,9 +195,9 @@ def sort_nodes(graph: GraphProto) -> None:
     if len(order) < len(nodes):
         raise WebDNNError(
             "the graph has a cycle",
-            where=[
-                describe(nodes[i]) for i in _cycle(reads, {i for i, c in enumerate(missing) if c})
-            ],
+            where=shortened(
+                [describe(nodes[i]) for i in _cycle(reads, {i for i, c in enumerate(missing) if c})]
+            ),
             why="a node's input depends on its own output",
         )
     ordered = [NodeProto.FromString(nodes[i].SerializeToString()) for i in order]

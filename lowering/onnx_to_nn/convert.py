@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import FunctionType, ModuleOp
+from xdsl.dialects.builtin import FunctionType, ModuleOp, TensorType
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
+from webdnn.dialects.dtypes import is_computable
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp, YieldOp
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
+from webdnn.lowering.onnx_to_nn.errors import FailureInside, Invalid, Unsupported
+from webdnn.lowering.onnx_to_nn.failures import Failures, no_lowering
 from webdnn.lowering.onnx_to_nn.folding import fold, fold_lowered, is_foldable, is_run_in_numpy
 from webdnn.lowering.onnx_to_nn.interface import check_inputs, output_tensors
 from webdnn.lowering.onnx_to_nn.node import Node, Value, is_absent, node_name
@@ -50,7 +52,8 @@ class _Conversion:
         self.block = Block(arg_types=function.function_type.inputs.data)
         self.builder = NNBuilder(self.block, weights)
         self.values: dict[SSAValue, Value] = {}
-        self.failures: list[tuple[str, str, Unsupported]] = []
+        self.failures = Failures(self.is_known)
+        self.guessed: set[SSAValue] = set()
 
     def run(self) -> None:
         check_inputs(self.function)
@@ -62,7 +65,7 @@ class _Conversion:
             if not isinstance(op, ReturnOp):
                 self.lower(op)
         if self.failures:
-            raise _failure_error(self.failures)
+            raise self.failures.error()
         last = old.last_op
         assert last is not None
         results = output_tensors(self.function, [self.values[v] for v in last.operands])
@@ -75,7 +78,7 @@ class _Conversion:
         erase_unused(self.block)
 
     def lower(self, op: Operation) -> None:
-        """Lower one op and its regions' ops; a failure is noted, and what reads its results is skipped."""
+        """Lower one op and its regions' ops; a failure is noted."""
         self.builder.location = op.location
         if isinstance(op, NoneOp):
             return
@@ -88,31 +91,56 @@ class _Conversion:
         name = node_name(op)
         self.builder.name = name
         if not all(is_absent(v) or v in self.values for v in op.operands):
-            if find_lowering(op) is None:
-                self.failures.append((name, op.op_type, _no_lowering(op)))
+            self.failures.skip(op)
             return
         operands: list[Value] = [None if is_absent(v) else self.values[v] for v in op.operands]
+        is_guess = any(v in self.guessed for v in op.operands) or bool(self.guessed and op.regions)
         try:
             results = self.lower_node(Node(op, operands, self.builder, self.lower_region))
-        except Unsupported as failure:
-            self.failures.append((name, op.op_type, failure))
+        except FailureInside:
+            self.guess_results(op)
             return
-        except _FailureInside:
+        except Exception as error:
+            self.fail(op, error, is_guess)
             return
-        except WebDNNError as error:
-            self.failures.append((name, op.op_type, Unsupported(error.what, error.hint)))
-            return
-        except VerifyException as error:
-            raise WebDNNError(
-                f"node '{name}' ({op.op_type}) does not fit its operands",
-                where=name,
-                why=str(error),
-                hint="if the model is right, this is a bug of WebDNN",
-            ) from error
         for old, new in zip(op.results, results, strict=False):
             self.values[old] = new
             if isinstance(new, SSAValue) and new.name_hint is None:
                 new.name_hint = old.name_hint
+        if is_guess:
+            self.guessed.update(op.results)
+
+    def fail(self, op: OnnxOp, error: Exception, is_guess: bool) -> None:
+        """Note that `op` cannot be lowered, and go on behind it.
+
+        Where types are a guess, it may be the guess that does not fit; what is not supported at all is certain.
+        """
+        if is_guess and (not isinstance(error, Unsupported) or isinstance(error, Invalid)):
+            self.failures.skip(op)
+        else:
+            self.failures.note(op, _unsupported(error))
+        self.guess_results(op)
+
+    def guess_results(self, op: OnnxOp) -> None:
+        """Values of the types that shape inference found for the results of an op that failed.
+
+        So what reads them is looked at too, and one error names all that cannot be lowered. There are none where the
+        results would have been constants, on whose values much depends.
+        """
+        if all(is_absent(v) or self.is_known(v) for v in op.operands):
+            return
+        for result in op.results:
+            type = result.type
+            if not isinstance(type, TensorType) or not is_computable(type.element_type):
+                continue
+            if all(n >= 0 for n in type.get_shape()):
+                self.values[result] = self.block.insert_arg(type, len(self.block.args))
+                self.guessed.add(result)
+
+    def is_known(self, value: SSAValue) -> bool:
+        """Whether a value of the `onnx` level is computed from constants alone."""
+        lowered = self.values.get(value)
+        return isinstance(lowered, SSAValue) and self.builder.is_constant(lowered)
 
     def lower_region(self, region: Region, arguments: Sequence[Value]) -> list[Value]:
         """Lower a region's ops here; its values are set anew each time, as a loop body runs many times."""
@@ -126,7 +154,7 @@ class _Conversion:
                 self.lower(op)
         self.builder.location, self.builder.name = location, name
         if len(self.failures) > failures or not all(v in self.values for v in last.operands):
-            raise _FailureInside
+            raise FailureInside
         return [self.values[v] for v in last.operands]
 
     def lower_node(self, node: Node) -> list[Value]:
@@ -135,7 +163,7 @@ class _Conversion:
         if is_known and (lowering is None or not is_run_in_numpy(node)):
             return fold(node, self.builder)
         if lowering is None:
-            raise _no_lowering(node.op)
+            raise no_lowering(node.op)
         try:
             results = lowering.function(node, self.builder)
         except Unsupported as error:
@@ -146,31 +174,18 @@ class _Conversion:
         return fold_lowered(values, self.builder) if is_known else values
 
 
-class _FailureInside(Exception):
-    """A node in a region failed, which has been noted."""
-
-
-def _no_lowering(op: OnnxOp) -> Unsupported:
-    domain = f" of domain '{op.domain}'" if op.domain else ""
-    return Unsupported(f"there is no lowering for this operator{domain}")
-
-
-def _failure_error(failures: list[tuple[str, str, Unsupported]]) -> WebDNNError:
-    count = len(failures)
-    groups: dict[tuple[str, str], list[str]] = {}
-    for name, op_type, failure in failures:
-        groups.setdefault((op_type, failure.reason), []).append(name)
-    hints = list(dict.fromkeys(f.hint for _, _, f in failures if f.hint))
-    if not all(isinstance(f, Invalid) for _, _, f in failures):
-        hints.append(("or " if hints else "") + "add a lowering: docs/adding-an-operator.md")
-    return WebDNNError(
-        f"{count} node{'s' if count > 1 else ''} of the model cannot be compiled",
-        where=[
-            f"{op_type} ({reason}): " + ", ".join(f"'{n}'" for n in names)
-            for (op_type, reason), names in groups.items()
-        ],
-        hint="; ".join(hints),
-    )
+def _unsupported(error: Exception) -> Unsupported:
+    """What a lowering raised, as the reason why its node cannot be lowered."""
+    match error:
+        case Unsupported():
+            return error
+        case WebDNNError():
+            return Unsupported(error.what, error.hint)
+        case VerifyException():
+            hint = "if the model is right, this is a bug of WebDNN"
+            return Invalid(f"it does not fit its operands: {error}", hint)
+        case _:
+            raise error
 
 
 def erase_unused(block: Block) -> None:

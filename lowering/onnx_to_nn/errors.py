@@ -20,5 +20,12 @@ class Unsupported(Exception):
 class Invalid(Unsupported):
     """A node that means nothing in ONNX either, for operands of these shapes and values: no lowering would help."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason, "mend the node, or compile for inputs of other sizes (--shape)")
+    def __init__(self, reason: str, hint: str = "") -> None:
+        also = f"; {hint}" if hint else ""
+        super().__init__(
+            reason, f"mend the node, or compile for inputs of other sizes (--shape){also}"
+        )
+
+
+class FailureInside(Exception):
+    """A node in a subgraph failed, which has been noted."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from onnx import TensorProto
@@ -10,7 +11,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.dtypes import is_computable
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.errors import WebDNNError, shortened
 from webdnn.dialects.onnx import (
     INPUT_NAMES,
     INPUT_SYMBOLS,
@@ -41,7 +42,7 @@ def output_tensors(function: FuncOp, values: Sequence[Value]) -> list[SSAValue]:
     if others := [i for i, value in enumerate(values) if not isinstance(value, SSAValue)]:
         raise WebDNNError(
             "an output of the model is a sequence or an optional value",
-            where=[names[i] if i < len(names) else f"#{i}" for i in others],
+            where=shortened([names[i] if i < len(names) else f"#{i}" for i in others]),
             why="the outputs of a package are tensors",
             hint="end the model with the tensors (SequenceAt, ConcatFromSequence or OptionalGetElement)",
         )
@@ -58,7 +59,7 @@ def _check_types(inputs: Sequence[tuple[str, Attribute]]) -> None:
     if wrong:
         raise WebDNNError(
             "the model has inputs of types that a package does not take",
-            where=wrong,
+            where=shortened(wrong),
             why="inputs are tensors of truth values, integers of 8 to 64 bits, or floats of 16 to 64 bits",
             hint="cut the model behind what reads them, and do that part in the application",
         )
@@ -75,26 +76,41 @@ def _described(type: Attribute) -> str:
 
 def _check_sizes(inputs: Sequence[tuple[str, Attribute]], symbols: Sequence[Sequence[str]]) -> None:
     unbound: list[str] = []
-    hints: list[str] = []
+    options: list[str] = []
+    sizes: dict[str, int] = {}
     for index, (name, type) in enumerate(inputs):
         if not isinstance(type, TensorType):
             unbound.append(f"{name}: its rank is unknown")
-            hints.append(f"--shape {name}=...")
+            options.append(_shape_option(name, [_example_size(d, 4) for d in range(4)]))
             continue
         shape = type.get_shape()
         if all(n >= 0 for n in shape):
             continue
         named = symbols[index] if index < len(symbols) else []
-        sizes = [
-            str(n) if n >= 0 else ((named[d] if d < len(named) else "") or "?")
+        names = [named[d] if d < len(named) and n < 0 else "" for d, n in enumerate(shape)]
+        shown = [str(n) if n >= 0 else names[d] or "?" for d, n in enumerate(shape)]
+        unbound.append(f"{name}[{', '.join(shown)}]")
+        if all(n >= 0 or names[d] in sizes for d, n in enumerate(shape)):
+            continue  # the options for the inputs before give its sizes too
+        example = [
+            n if n >= 0 else sizes.get(names[d], _example_size(d, len(shape)))
             for d, n in enumerate(shape)
         ]
-        unbound.append(f"{name}[{', '.join(sizes)}]")
-        hints.append(f"--shape {name}={','.join(sizes)}")
+        sizes.update({symbol: n for symbol, n in zip(names, example, strict=True) if symbol})
+        options.append(_shape_option(name, example))
     if unbound:
         raise WebDNNError(
             "the model's inputs have sizes that are not known",
-            where=unbound,
+            where=shortened(unbound),
             why="every shape is fixed when a model is compiled",
-            hint=f"{' '.join(hints)} (with numbers for the names), or shapes={{...}} in Python",
+            hint=f"for example {' '.join(options)}, with the sizes that you need (in Python shapes={{...}})",
         )
+
+
+def _example_size(axis: int, rank: int) -> int:
+    """A size that a dimension often has: those of one picture, or of one sequence."""
+    return (1, 3, 224, 224)[axis] if rank == 4 else 1 if axis == 0 else 128
+
+
+def _shape_option(name: str, sizes: Sequence[int]) -> str:
+    return "--shape " + shlex.quote(f"{name}={','.join(map(str, sizes))}")

@@ -13,7 +13,8 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.onnx import OnnxOp, WeightAttr
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import FailureInside, Unsupported
+from webdnn.lowering.onnx_to_nn.origins import binding_hint
 
 Value = SSAValue | list[SSAValue] | None
 """What stands for an ONNX value: a tensor, a sequence of tensors (their number is known), or an absent optional."""
@@ -114,7 +115,7 @@ class Node:
             raise Unsupported(
                 f"its input '{names[min(index, len(names) - 1)]}' is computed from the model's "
                 "inputs, and shapes must be known at compile time",
-                "make that value a constant of the model",
+                binding_hint(self.op.operands[index]) or "make that value a constant of the model",
             )
         return value
 
@@ -166,6 +167,19 @@ class Node:
     def run_region(self, name: str, arguments: Sequence[Value]) -> list[Value]:
         """Lower the subgraph `name` here, with values for its inputs; gives its outputs."""
         return self._lower_region(self.op.region_named(name), arguments)
+
+    def run_regions(self, names: Sequence[str]) -> list[list[Value]]:
+        """Lower subgraphs without inputs here. Where one fails, the others are looked at before that goes on."""
+        results: list[list[Value]] = []
+        failure: FailureInside | None = None
+        for name in names:
+            try:
+                results.append(self.run_region(name, []))
+            except FailureInside as error:
+                failure = error
+        if failure is not None:
+            raise failure
+        return results
 
     # Results
 

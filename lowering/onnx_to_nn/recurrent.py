@@ -17,7 +17,7 @@ from webdnn.lowering.onnx_to_nn.activation import (
     where_negative,
 )
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
@@ -98,6 +98,8 @@ class Recurrence:
         self.states = states
         self.batch_first = bool(node.int("layout"))
         x = node[0]
+        if node.rank() != 3:
+            raise Invalid(f"its input has {node.rank()} dimensions, and a sequence has 3")
         self.x = b.transpose(x, [1, 0, 2]) if self.batch_first else x
         self.steps, self.batch, _ = shape_of(self.x)
         if self.steps > MOST_STEPS:

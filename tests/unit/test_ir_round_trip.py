@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,13 +49,12 @@ from xdsl.dialects.test import TestOp
 from xdsl.ir import Attribute
 from xdsl.ir.affine import AffineExpr, AffineMap
 from xdsl.parser import Parser
-from xdsl.printer import Printer
 
 from tests.models import all_models, model_case
 from tests.unit.ir_equality import first_difference
 from tests.unit.random_models import random_model
 from webdnn.dialects.ir_parser import IRParser
-from webdnn.dialects.ir_printer import IRPrinter, ir_text
+from webdnn.dialects.ir_printer import ir_text
 from webdnn.dialects.kernel import ScheduleAttr
 from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
@@ -193,12 +190,16 @@ def _floats(type: Any) -> st.SearchStrategy[float]:
 def _dense(element: Any) -> st.SearchStrategy[Attribute]:
     of_one = _floats(element) if not isinstance(element, IntegerType) else _integer(element)
     return st.lists(st.integers(0, 12), max_size=3).flatmap(
-        lambda shape: st.builds(
-            lambda values: DenseIntOrFPElementsAttr.from_list(TensorType(element, shape), values),
-            st.lists(of_one, min_size=_count(shape), max_size=_count(shape)),
+        lambda shape: (
+            st.builds(
+                lambda values: DenseIntOrFPElementsAttr.from_list(
+                    TensorType(element, shape), values
+                ),
+                st.lists(of_one, min_size=_count(shape), max_size=_count(shape)),
+            )
+            if _count(shape) <= 150
+            else st.just(UnitAttr())
         )
-        if _count(shape) <= 150
-        else st.just(UnitAttr())
     )
 
 

@@ -24,7 +24,7 @@ def message(model: str | Path | bytes | ModelProto, **options: object) -> str:
 def test_missing_file(tmp_path: Path) -> None:
     path = tmp_path / "no.onnx"
     assert message(path) == f"there is no such model file\n  where: {path}"
-    assert "is a folder" in message(tmp_path)
+    assert message(tmp_path).startswith("the model is a folder, not an ONNX file")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model at all", b"\x08\x07", b"PK\x03\x04" * 500])
@@ -78,6 +78,31 @@ def test_all_unknown_operators_are_listed() -> None:
         "4 nodes use operators that ONNX does not define",
         "  where: com.acme.FancyOp: F1, F2, ai.onnx.Gelu (not in opset 17): G, ai.onnx.Nonsense: y",
     ]
+
+
+def test_quantised_operators_of_onnx_runtime() -> None:
+    """As the README says, these are not supported, and another format is."""
+    node = make_node("QLinearAdd", [*"xsz"] * 2 + ["s", "z"], ["y"], domain="com.microsoft")
+    imports = [make_opsetid("", 21), make_opsetid("com.microsoft", 1)]
+    inputs = [
+        tensor("x", [2], TensorProto.UINT8),
+        tensor("s", []),
+        tensor("z", [], TensorProto.UINT8),
+    ]
+    text = message(model_of([node], inputs, [tensor("y", [2])], opset_imports=imports))
+    assert "com.microsoft.QLinearAdd: y" in text and "QuantFormat.QDQ" in text
+
+
+def test_many_nodes_of_one_kind_are_five_and_a_count() -> None:
+    nodes = [make_node("Fancy", ["x"], [f"y{i}"], name=f"F{i}", domain="acme") for i in range(211)]
+    imports = [make_opsetid("", 21), make_opsetid("acme", 1)]
+    outputs = [tensor("y0", [2])]
+    text = message(model_of(nodes, [tensor("x", [2])], outputs, opset_imports=imports))
+    assert text.startswith("211 nodes use operators that ONNX does not define")
+    assert "  where: acme.Fancy: F0, F1, F2, F3, F4, ... (211 in all)\n" in text
+    nodes = [make_node("Relu", [f"x{i}"], [f"y{i}"], name=f"R{i}") for i in range(180)]
+    text = message(model_of(nodes, [], outputs))
+    assert "'x4', read by node R4, ... (180 in all)" in text and "R5" not in text
 
 
 def test_cycle_names_its_nodes_only() -> None:
@@ -155,15 +180,55 @@ def test_missing_external_data(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("location", ["../secret.bin", "/etc/hostname", "link.bin", ""])
+@pytest.mark.parametrize(
+    "location",
+    ["../secret.bin", "/etc/hostname", "out/secret.bin", "sub/../w.bin", "C:\\w.bin", "..\\w", ""],
+)
 def test_external_data_outside_of_the_folder(location: str, tmp_path: Path) -> None:
     folder = tmp_path / "model"
     folder.mkdir()
     (tmp_path / "secret.bin").write_bytes(b"\0" * 432)
-    (folder / "link.bin").symlink_to(tmp_path / "secret.bin")
+    (folder / "out").symlink_to(tmp_path)
     assert message(external(folder, location)).startswith(
         f"the external data file '{location}' is outside the model's folder\n  where: w"
     )
+
+
+def test_external_data_may_be_a_link_of_the_user(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "disk" / "data").write_bytes(np.full(108, 2, np.float32).tobytes())
+    folder = tmp_path / "model"
+    (folder / "sub").mkdir(parents=True)
+    for name in ("w.bin", "sub/w.bin"):
+        (folder / name).symlink_to(tmp_path / "disk" / "data")
+        assert (load(external(folder, name)).weights["w"] == 2).all()
+    (folder / "loop.bin").symlink_to("loop.bin")
+    for name in ("loop.bin", "n" * 5000, "sub", "/".join("d" * 3000), "w.bin/x"):
+        assert "is missing" in message(external(folder, name))
+
+
+def test_cache_of_the_hugging_face_hub(tmp_path: Path) -> None:
+    """The files of a revision are links to blobs, which are called after their content."""
+    blobs, revision = tmp_path / "blobs", tmp_path / "snapshots" / "0123" / "onnx"
+    blobs.mkdir()
+    revision.mkdir(parents=True)
+    external(tmp_path, "model.onnx_data").rename(blobs / "abc")
+    (blobs / "def").write_bytes(np.full(108, 3, np.float32).tobytes())
+    (revision / "model.onnx").symlink_to("../../../blobs/abc")
+    missing = message(revision / "model.onnx")
+    assert missing.endswith(f"put it into {revision}")
+    (revision / "model.onnx_data").symlink_to("../../../blobs/def")
+    assert (load(revision / "model.onnx").weights["w"] == 3).all()
+    (tmp_path / "my.onnx").symlink_to(revision / "model.onnx")
+    assert "model.onnx_data' is missing" in message(tmp_path / "my.onnx"), "which is not in blobs/"
+
+
+def test_a_link_to_a_model_finds_its_data(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    path = external(tmp_path / "models", "w.bin")
+    (tmp_path / "models" / "w.bin").write_bytes(np.full(108, 4, np.float32).tobytes())
+    (tmp_path / "my.onnx").symlink_to(path)
+    assert (load(tmp_path / "my.onnx").weights["w"] == 4).all()
 
 
 def test_short_external_data(tmp_path: Path) -> None:

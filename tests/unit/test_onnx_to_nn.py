@@ -378,7 +378,45 @@ def test_unknown_sizes_are_one_error_with_the_option_to_give() -> None:
     with pytest.raises(WebDNNError) as error:
         lowered(made)
     assert error.value.where == ("a[n, 3]", "b[n, 3]")
-    assert "--shape a=n,3 --shape b=n,3" in error.value.hint
+    assert "--shape a=1,3," in error.value.hint, "which gives b its size too"
+
+
+def test_sizes_to_give_can_be_typed() -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]> g
+        (float[unk, 3, ?, ?] image, float[batch, seq] mask, int64[batch, seq, 4] ids, float s) => (float[n] y)
+        { y = Neg(image) }"""
+    with pytest.raises(WebDNNError) as error:
+        lowered(onnx.parser.parse_model(text))
+    assert error.value.where == ("image[?, 3, ?, ?]", "mask[batch, seq]", "ids[batch, seq, 4]")
+    assert "--shape image=1,3,224,224 --shape mask=1,128, with" in error.value.hint
+
+
+def test_nodes_behind_one_that_cannot_be_compiled_are_looked_at() -> None:
+    nodes = [
+        helper.make_node("RandomNormalLike", ["x"], ["a"], name="first"),
+        helper.make_node("Neg", ["a"], ["b"], name="fine"),
+        helper.make_node("RandomUniformLike", ["b"], ["c"], name="second"),
+        helper.make_node("NonZero", ["c"], ["d"], name="third"),
+        helper.make_node("Neg", ["d"], ["e"], name="unseen"),
+        helper.make_node("Abs", ["e"], ["y"], name="unseen too"),
+    ]
+    with pytest.raises(WebDNNError) as error:
+        lowered(model(nodes, {"x": floats(4)}))
+    text = str(error.value)
+    assert error.value.what == "3 nodes of the model cannot be compiled"
+    assert all(f"'{name}'" in text for name in ("first", "second", "third"))
+    assert "fine" not in text and "unseen" not in text
+    assert error.value.why == "2 more, behind them, could not be checked"
+
+
+def test_many_nodes_of_one_kind_are_five_and_a_count() -> None:
+    nodes = [
+        helper.make_node("RandomNormalLike", ["x"], [f"y{i}"], name=f"n{i}") for i in range(180)
+    ]
+    with pytest.raises(WebDNNError) as error:
+        lowered(model([*nodes, helper.make_node("Neg", ["x"], ["y"])], {"x": floats(4)}))
+    assert error.value.what == "180 nodes of the model cannot be compiled"
+    assert "'n4', ... (180 in all)" in str(error.value) and "'n5'" not in str(error.value)
 
 
 def test_all_nodes_that_cannot_be_compiled_are_named_at_once() -> None:

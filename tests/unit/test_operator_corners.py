@@ -49,6 +49,20 @@ MODELS = {
         <float[1, 3, 1] w = {0.5, -1, 2}, float[1, 3, 1] r = {1, 0.25, -0.5}> {
             y, z = GRU <hidden_size = 1, activations = ["hardsigmoid", "leakyrelu"],
                 activation_alpha = [0.3, 0.4], activation_beta = [0.1]> (x, w, r) }""",
+    "a loop without iterations": """
+        (float[2, 3] x) => (float[2, 3] last, float[n, 2, 3] all, int64[n, 1] numbers, float[1] kept)
+        <int64 none = {0}, bool no = {0}, int64 many = {5}, int64[1] one = {1}, int64[1] one0 = {0}> {
+            last, all, numbers = Loop <body = body (int64 i, bool c, float[2, 3] s)
+                => (bool go, float[2, 3] t, float[2, 3] row, int64[1] number) {
+                    go = Identity(c) t = Add(s, x) row = Neg(t) number = Reshape(i, one)
+                }> (none, , x)
+            other, rows = Loop <body = body2 (int64 j, bool d, float[2, 3] u)
+                => (bool go2, float[2, 3] v, float[3, 2] w) {
+                    go2 = Identity(d) v = Add(u, x) w = Transpose(v)
+                }> (many, no, x)
+            size = Size(rows)
+            sized = Unsqueeze(size, one0)
+            kept = Cast <to = 1> (sized) }""",
     "labels that are a weight": """
         (float[2, 3] x) => (float[2] y) <int64[2] labels = {2, 0}>
         { y = SoftmaxCrossEntropyLoss <reduction = "none"> (x, labels) }""",
@@ -71,6 +85,22 @@ def test_operator(name: str) -> None:
     outputs = [o.name for o in model.graph.output]
     for output, result, wanted in zip(outputs, run_on_nn(model, [x]), expected, strict=True):
         assert_close(result, np.asarray(wanted), name, output, 1e-6)
+
+
+def test_scan_without_steps() -> None:
+    """ONNX Runtime refuses it, and ONNX says: the states stay, and nothing is stacked."""
+    model = _parsed("""
+        (float[2, 3] x) => (float[3] last, float[3, 0] all)
+        <float[0, 3] w = {}, int64[1] axis = {0}> {
+            start = ReduceSum <keepdims = 0> (x, axis)
+            last, all = Scan <num_scan_inputs = 1, scan_output_axes = [-1],
+                body = body (float[3] s, float[3] r) => (float[3] t, float[3] row) {
+                    t = Add(s, r) row = Neg(t)
+                }> (start, w) }""")
+    x = np.array([[1, 2, 3], [4, 5, 6]], np.float32)
+    last, rows = run_on_nn(model, [x])
+    np.testing.assert_array_equal(last, x.sum(0))
+    assert (rows.shape, rows.dtype) == ((3, 0), np.float32)
 
 
 def test_not_a_number_has_a_place() -> None:

@@ -105,8 +105,8 @@ def test_bfloat16_in_files(tmp_path: Path) -> None:
     x = np.array([1, -2, 0.5], np.float32).astype(np.dtype("bfloat16"))
     np.save(tmp_path / "x.npy", x)
     package = webdnn.compile(model, target="wasm", jobs=1)
-    (path,) = run_files(package, [f"x={tmp_path}/x.npy"], tmp_path, None)
-    np.testing.assert_array_equal(np.load(path).view(x.dtype), -x)
+    paths = run_files(package, [f"x={tmp_path}/x.npy"], tmp_path, None)
+    np.testing.assert_array_equal(np.load(paths["y"]).view(x.dtype), -x)
 
 
 def test_damaged_manifest(package: Package, tmp_path: Path) -> None:

@@ -60,11 +60,17 @@ def tool(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 BAD_CALLS = {
     "webdnn compile missing.onnx -o out": "there is no such model file",
     "webdnn compile truncated.onnx -o out": "truncated.onnx",
-    "webdnn compile model.onnx -o out": "--shape x=rows,4",
+    "webdnn compile model.onnx -o out": "--shape x=1,4",
     "webdnn compile model.onnx -o out --shape x=1": "1 sizes were given",
     "webdnn compile model.onnx -o out --shape x=1,5": "x",
     "webdnn compile model.onnx -o out --shape y=1,4": "its inputs are 'x'",
     "webdnn compile model.onnx -o out --shape x=1,b": "--shape NAME=",
+    "webdnn compile model.onnx -o out --value x": "--value x is not a value",
+    "webdnn compile model.onnx -o out --value x=none.npy": "none.npy",
+    "webdnn compile model.onnx -o out --value x=1,2": "its value has 1",
+    "webdnn compile model.onnx -o out --value x=[[1,2,3,a]]": "is not a list of numbers",
+    "webdnn compile model.onnx -o out --value z=1": "its inputs are 'x'",
+    "webdnn-opt model.onnx --value x=a": "'a' is no number",
     "webdnn compile model.onnx -o full --shape x=1,4": "not a package",
     "webdnn compile model.onnx -o model.onnx --shape x=1,4": "the output is a file",
     "webdnn compile model.onnx -o out --shape x=1,4 --print-stage foo": "there is no stage 'foo'",
@@ -112,6 +118,24 @@ def test_names_that_look_like_markup(folder: Path) -> None:
     done = tool(folder, "webdnn", *call)
     assert done.returncode == 0, done.stderr
     assert "a[/b]" in done.stdout
+
+
+def test_a_value_makes_a_constant_of_an_input(folder: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]> clip (float[4] x, int64[k] n) => (float[2, 2] y)
+        { y = Reshape(x, n) }"""
+    onnx.save(onnx.parser.parse_model(text), folder / "reshape.onnx")
+    np.save(folder / "x.npy", np.arange(4, dtype=np.float32))
+    for call in (
+        "webdnn compile reshape.onnx -o out --target wasm --value n=2,2",
+        "webdnn run out --input x=x.npy -o results",
+        "webdnn-opt reshape.onnx --value n=[2,-1] --to-stage nn -o nn.mlir",
+        "webdnn-translate reshape.onnx --value n=2,2 --to package -o translated",
+    ):
+        done = tool(folder, *call.split())
+        assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(folder / "results" / "y.npy"), [[0, 1], [2, 3]])
+    assert "tensor<2x2xf32>" in (folder / "nn.mlir").read_text()
+    assert (folder / "translated" / "model.json").exists()
 
 
 INTERRUPTED = """

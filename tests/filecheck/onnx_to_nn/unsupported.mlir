@@ -1,15 +1,20 @@
 // RUN: not webdnn-opt %s -p convert-onnx-to-nn 2>&1 | filecheck %s
 
-// One error names all nodes that cannot be compiled, and why; a node that reads their results is not blamed.
+// One error names all nodes that cannot be compiled, and why: also those that read the result of another one, where its
+// type is known. A node that could be compiled is not blamed, and what cannot be looked at is counted.
 func.func @main(%x: tensor<4xf32>, %n: tensor<1xi64>) -> tensor<?xf32> {
   %i = onnx.NonZero(%x) : (tensor<4xf32>) -> tensor<1x?xi64>
+  %j = onnx.Neg(%i) : (tensor<1x?xi64>) -> tensor<1x?xi64>
   %r = onnx.RandomNormalLike(%x) : (tensor<4xf32>) -> tensor<4xf32>
-  %t = onnx.Tile(%r, %n) : (tensor<4xf32>, tensor<1xi64>) -> tensor<?xf32>
+  %s = onnx.Neg(%r) : (tensor<4xf32>) -> tensor<4xf32>
+  %t = onnx.Tile(%s, %n) : (tensor<4xf32>, tensor<1xi64>) -> tensor<?xf32>
   %y = onnx.Reshape(%x, %n) : (tensor<4xf32>, tensor<1xi64>) -> tensor<?xf32>
   func.return %y : tensor<?xf32>
 }
 
-// CHECK: 3 nodes of the model cannot be compiled
+// CHECK: 4 nodes of the model cannot be compiled
 // CHECK: NonZero (its input 'X' is computed from the model's inputs
 // CHECK: RandomNormalLike (it draws random numbers
+// CHECK: Tile (its input 'repeats' is computed from the model's inputs
 // CHECK: Reshape (its input 'shape' is computed from the model's inputs
+// CHECK: why: 1 more, behind them, could not be checked
