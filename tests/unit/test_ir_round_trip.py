@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ def _at_every_stage(source: Path | ModelProto, shapes: Any, target: Target) -> N
     attach_weights(module, imported.weights)
     stages = [stage.name for stage in STAGES[:-1]]
     _round_trip(module, stages[0])
-    for start, stop in zip(stages, stages[1:], strict=False):
+    for start, stop in pairwise(stages):
         run_stages(module, start, stop, target)
         _round_trip(module, stop)
 
