@@ -204,11 +204,12 @@ def test_fields_of_later_versions_are_ignored(package: Package, folder: Path) ->
     manifest = copy.deepcopy(package.manifest)
     for owner in (manifest, manifest["inputs"][0], manifest["backends"]["wasm"], *shards(manifest)):
         owner["later"] = 1
-    manifest["backends"]["later"] = {"weights": {"shards": []}}
-    rewrite(folder, manifest)
-    loaded = Package.load(folder)
-    assert list(loaded.backends) == ["wasm", "webgpu"]
-    assert loaded.run(INPUTS)["m"] == -5
+    for later in (3, [], {}, {"weights": {"shards": [{"file": "../x"}]}}):
+        manifest["backends"]["later"] = later
+        rewrite(folder, manifest)
+        loaded = Package.load(folder)
+        assert list(loaded.backends) == ["wasm", "webgpu"]
+        assert loaded.run(INPUTS)["m"] == -5
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
