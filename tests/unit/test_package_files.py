@@ -20,6 +20,7 @@ from xxhash import xxh32_hexdigest
 
 import webdnn
 from webdnn.dialects.errors import WebDNNError
+from webdnn.kernel_profile import profile_package
 from webdnn.manifest import MANIFEST, SCHEMA, is_file_name
 from webdnn.package import Package
 
@@ -363,3 +364,11 @@ def test_the_package_before_stays_where_the_next_fails(
         package.save(folder)
     assert Package.load(folder).files == package.files
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
+def test_profiles_of_kernels_that_nothing_is_said_of(package: Package) -> None:
+    manifest = copy.deepcopy(package.manifest)
+    del manifest["backends"]["wasm"]["kernels"]
+    with pytest.raises(WebDNNError, match="does not say what each kernel does"):
+        profile_package(Package(manifest, package.files), "wasmtime", 1)
+    assert profile_package(package, "wasmtime", 1).kernels
