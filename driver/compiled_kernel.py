@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from webdnn.codegen.wgsl.module import KernelInfo, Shader
 from webdnn.dialects import kernel
-from webdnn.kernel_cache import CacheEntry
+from webdnn.kernel_cache import CacheEntry, are_integers
 from webdnn.lowering.target_wasm.launch_calls import KernelWork
 from webdnn.stages import Target
 
@@ -57,10 +56,12 @@ def _wasm_kernel(entry: CacheEntry) -> WasmKernel | None:
     match entry.fields:
         case {"objects": list(numbers), "stack": int(stack), "work": found}:
             work = _work(found)
-            in_range = all(type(n) is int and 0 <= n < len(entry.parts) for n in numbers)
-            if not in_range or len(numbers) != len(WASM_VARIANTS) or stack < 0:
-                return None
-            if (work is None) != (found is None):
+            fits = (
+                are_integers(numbers, count=len(WASM_VARIANTS), least=0, below=len(entry.parts))
+                and are_integers([stack], least=0)
+                and (work is None) == (found is None)
+            )
+            if not fits:
                 return None
             objects = tuple(entry.parts[n] for n in numbers)
             if not all(content.startswith(_WASM_MAGIC) for content in objects):
@@ -71,7 +72,7 @@ def _wasm_kernel(entry: CacheEntry) -> WasmKernel | None:
 
 
 def _work(found: Any) -> KernelWork | None:
-    if not _are_integers(found, count=2, least=1):
+    if not are_integers(found, count=2, least=1):
         return None
     work, grain = found
     return KernelWork(work, grain)
@@ -97,8 +98,8 @@ def _shader(entry: CacheEntry, func: kernel.FuncOp) -> Shader | None:
                 name == func.sym_name.data
                 and len(bindings) == len(type.inputs) + len(type.outputs)
                 and all(b in ("read", "read_write") for b in bindings)
-                and _are_integers(grid, count=3, least=0)
-                and _are_integers(size, count=3, least=1)
+                and are_integers(grid, count=3, least=0)
+                and are_integers(size, count=3, least=1)
                 and all(isinstance(f, str) for f in features)
             )
             if not fits:
@@ -114,11 +115,3 @@ def _shader(entry: CacheEntry, func: kernel.FuncOp) -> Shader | None:
             return Shader(text, (info,))
         case _:
             return None
-
-
-def _are_integers(found: Any, *, count: int, least: int) -> bool:
-    return (
-        isinstance(found, Sequence)
-        and len(found) == count
-        and all(type(n) is int and n >= least for n in found)
-    )

@@ -87,13 +87,22 @@ class CacheEntry:
                 pass
             case _:
                 return None
-        if not all(type(size) is int and size >= 0 for size in sizes):
+        if not are_integers(sizes, least=0):
             return None
         parts: list[bytes] = []
         for size in sizes:
             parts.append(bytes(content[end : end + size]))
             end += size
         return CacheEntry(fields, tuple(parts)) if end == len(content) else None
+
+
+def are_integers(
+    found: Any, *, count: int | None = None, least: int = -(2**63), below: int = 2**63
+) -> bool:
+    """Whether a field of an entry is a list of integers (`count` of them, where it is given) in a range."""
+    if not isinstance(found, list) or (count is not None and len(found) != count):
+        return False
+    return all(type(n) is int and least <= n < below for n in found)
 
 
 class KernelCache:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from webdnn.dialects.errors import WebDNNError
 from webdnn.engines.scripted import ScriptedEngine, ScriptedEngineName, scripted_engine
 from webdnn.package import KernelEngine, Package
 from webdnn.peaks import Peaks
@@ -96,9 +97,17 @@ def profile_package(
         warmup: milliseconds of runs before.
 
     Raises:
-        WebDNNError: the package has no wasm back end, or the engine is missing.
+        WebDNNError: the package has no wasm back end or does not say what its kernels do, or the engine is missing.
     """
     section = package.section("wasm")
+    work = {kernel["name"]: kernel for kernel in section.get("kernels", ())}
+    launches = section["launches"][section.get("prepare", 0) :]
+    if unknown := {launch["kernel"] for launch in launches} - work.keys():
+        raise WebDNNError(
+            "the package does not say what each kernel does",
+            where=min(unknown),
+            hint="compile the model again",
+        )
     if engine == "wasmtime":
         version, whole, times = _in_wasmtime(package, rounds)
     else:
@@ -110,8 +119,6 @@ def profile_package(
         whole = result["whole"]["fast"]
         times = [launch["fast"] for launch in result["launches"]]
     name = package.manifest["name"]
-    work = {kernel["name"]: kernel for kernel in section["kernels"]}
-    launches = section["launches"][section.get("prepare", 0) :]
     return KernelProfile(name, version, whole, by_kernel(launches, times, work))
 
 

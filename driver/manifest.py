@@ -30,6 +30,8 @@ SCHEMA: dict[str, Any] = json.loads(
 """The definition of the format."""
 FORMAT: str = SCHEMA["properties"]["format"]["const"]
 FORMAT_VERSION: int = SCHEMA["properties"]["version"]["const"]
+BACKENDS: tuple[str, ...] = tuple(SCHEMA["properties"]["backends"]["properties"])
+"""Those that this version of WebDNN knows; a later one may write others."""
 _FILE = SCHEMA["$defs"]["file"]["properties"]["file"]
 _FILE_NAME = re.compile(_FILE["pattern"])
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -67,8 +69,8 @@ def check_file_names(names: Iterable[str]) -> None:
 
 
 def file_entries(manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """What a manifest says of each file."""
-    for section in manifest["backends"].values():
+    """What a manifest says of each file of the back ends that are known."""
+    for section in (manifest["backends"][b] for b in BACKENDS if b in manifest["backends"]):
         yield from section.get("modules", ())
         yield from section.get("shaders", ())
         yield from section["weights"]["shards"]

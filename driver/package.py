@@ -17,7 +17,14 @@ from xxhash import xxh32_hexdigest
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
-from webdnn.manifest import MANIFEST, check_file_names, file_entries, read_file, read_manifest
+from webdnn.manifest import (
+    BACKENDS,
+    MANIFEST,
+    check_file_names,
+    file_entries,
+    read_file,
+    read_manifest,
+)
 
 Engine = Literal["wasmtime", "wgpu"]
 ENGINES: dict[Engine, str] = {"wasmtime": "wasm", "wgpu": "webgpu"}
@@ -107,7 +114,7 @@ class Package:
     @property
     def backends(self) -> Sequence[str]:
         """The back ends that the package can run on."""
-        return [name for name in self.manifest["backends"] if name in ENGINES.values()]
+        return [name for name in self.manifest["backends"] if name in BACKENDS]
 
     def section(self, backend: str) -> dict[str, Any]:
         """What the manifest says of a back end.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -11,7 +10,7 @@ from xdsl.passes import ModulePass
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import PANELS, FuncOp, ScheduleAttr
-from webdnn.kernel_cache import CacheEntry, KernelCache
+from webdnn.kernel_cache import CacheEntry, KernelCache, are_integers
 from webdnn.lowering.kernels.apply_schedules import check_entry, write_entry
 from webdnn.lowering.kernels.digest import kernel_digest
 from webdnn.lowering.kernels.pack_weights import launches_of, weight_operands
@@ -71,20 +70,11 @@ def _from_entry(entry: CacheEntry | None, digest: str, target: str) -> ScheduleE
             pass
         case _:
             return None
-    if not all(isinstance(v, str) or _is_integer(v) or _are_integers(v) for v in values.values()):
-        return None
-    if panels is not None and not _are_integers(panels):
+    known = (isinstance(v, str) or are_integers([v]) or are_integers(v) for v in values.values())
+    if not all(known) or not (panels is None or are_integers(panels)):
         return None
     schedule = ScheduleAttr.of(values)
     return ScheduleEntry(digest, target, schedule, None if panels is None else tuple(panels))
-
-
-def _is_integer(value: Any) -> bool:
-    return type(value) is int and value.bit_length() < 64
-
-
-def _are_integers(value: Any) -> bool:
-    return isinstance(value, list) and all(_is_integer(v) for v in value)
 
 
 def _fits(func: FuncOp, choice: ScheduleEntry, weights: list[int]) -> bool:

@@ -20,6 +20,7 @@ from xxhash import xxh32_hexdigest
 
 import webdnn
 from webdnn.dialects.errors import WebDNNError
+from webdnn.kernel_profile import profile_package
 from webdnn.manifest import MANIFEST, SCHEMA, is_file_name
 from webdnn.package import Package
 
@@ -204,11 +205,12 @@ def test_fields_of_later_versions_are_ignored(package: Package, folder: Path) ->
     manifest = copy.deepcopy(package.manifest)
     for owner in (manifest, manifest["inputs"][0], manifest["backends"]["wasm"], *shards(manifest)):
         owner["later"] = 1
-    manifest["backends"]["later"] = {"weights": {"shards": []}}
-    rewrite(folder, manifest)
-    loaded = Package.load(folder)
-    assert list(loaded.backends) == ["wasm", "webgpu"]
-    assert loaded.run(INPUTS)["m"] == -5
+    for later in (3, [], {}, {"weights": {"shards": [{"file": "../x"}]}}):
+        manifest["backends"]["later"] = later
+        rewrite(folder, manifest)
+        loaded = Package.load(folder)
+        assert list(loaded.backends) == ["wasm", "webgpu"]
+        assert loaded.run(INPUTS)["m"] == -5
 
 
 def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
@@ -362,3 +364,11 @@ def test_the_package_before_stays_where_the_next_fails(
         package.save(folder)
     assert Package.load(folder).files == package.files
     assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
+def test_profiles_of_kernels_that_nothing_is_said_of(package: Package) -> None:
+    manifest = copy.deepcopy(package.manifest)
+    del manifest["backends"]["wasm"]["kernels"]
+    with pytest.raises(WebDNNError, match="does not say what each kernel does"):
+        profile_package(Package(manifest, package.files), "wasmtime", 1)
+    assert profile_package(package, "wasmtime", 1).kernels
