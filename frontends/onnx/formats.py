@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from webdnn.dialects.errors import listed
+
 HEAD = 4096
 """What is looked at of a file, but for the directory of a zip archive, which is at its end."""
 
@@ -107,19 +109,24 @@ def recognise(data: memoryview) -> Format | None:
 
 def recognise_folder(path: Path) -> Format | None:
     """What a folder is that was given as a model."""
-    names = {entry.name for entry in path.iterdir()}
+    try:
+        names = {entry.name for entry in path.iterdir()}
+        found = [*path.glob("*.onnx"), *path.glob("onnx/*.onnx")]
+        manifest = path / "model.json"
+        head = b""
+        if manifest.is_file():
+            with manifest.open("rb") as file:
+                head = file.read(HEAD)
+    except OSError:
+        return None
     if names & {"saved_model.pb", "saved_model.pbtxt"}:
         return Format(_SAVED_MODEL.name, _SAVED_MODEL.hint.replace("FOLDER", str(path)))
-    models = sorted(
-        str(p.relative_to(path)) for p in [*path.glob("*.onnx"), *path.glob("onnx/*.onnx")]
-    )
-    if models:
-        return Format("a folder", f"name the model in it: {', '.join(models[:5])}")
-    if "model.json" in names:
-        return recognise(memoryview((path / "model.json").read_bytes()))
+    if found:
+        models = sorted(file.relative_to(path).as_posix() for file in found)
+        return Format("a folder", f"name the model in it: {listed(models)}")
     if any(name.endswith((".safetensors", ".gguf")) for name in names):
         return Format("a folder of weights without the network", _OPTIMUM_HINT)
-    return None
+    return recognise(memoryview(head))
 
 
 def _starts(*prefixes: bytes) -> Callable[[bytes], bool]:
@@ -198,7 +205,7 @@ _TESTS: tuple[tuple[Callable[[bytes], bool], Format], ...] = (
     (_starts(b"version https://git-lfs.github.com/"), _LFS),
     (_starts(b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"), _COMPRESSED),
     (lambda head: head[257:262] == b"ustar", Format("a tar archive", _UNPACK_HINT)),
-    (_matches(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)*<(!doctype html|html|head|body)\b"), _HTML),
+    (_matches(rb"\s*(<\?xml[^>]*>\s*)?(<!--((?!-->).)*-->\s*)*<(!doctype html|html|head|body)\b"), _HTML),
     (_is_json_of("format", "backends"), _PACKAGE),
     (_is_json_of("modelTopology"), _TFJS),
     (_is_safetensors, _SAFETENSORS),
@@ -251,16 +258,14 @@ def _in_zip(data: memoryview) -> Format | None:
     plain = {name.rpartition("/")[2] for name in names}
     models = [name for name in names if name.endswith(".onnx")]
     if models:
-        return Format(
-            "a zip archive", f"unpack it and give the model in it: {', '.join(models[:5])}"
-        )
+        return Format("a zip archive", f"unpack it and give the model in it: {listed(models)}")
     if {"config.json", "metadata.json"} <= plain and "model.weights.h5" in plain:
         return _KERAS
-    if "data.pkl" in plain:
-        return _TORCHSCRIPT if any("/code/" in name for name in names) else _TORCH
     if "archive_format" in plain or {"serialized_exported_program.json", "version"} <= plain:
         return _EXPORTED_PROGRAM
-    if plain & {"saved_model.pb"}:
+    if "data.pkl" in plain:
+        return _TORCHSCRIPT if any("/code/" in name for name in names) else _TORCH
+    if "saved_model.pb" in plain:
         return Format("a zip archive of a TensorFlow SavedModel", _SAVED_MODEL.hint)
     if names and all(name.endswith(".npy") for name in names):
         return Format("an archive of NumPy arrays (.npz)", "give the .onnx model")

@@ -54,7 +54,7 @@ def read(model: str | Path | bytes | ModelProto) -> Source:
         raise WebDNNError(
             f"the model is {found.name}, not an ONNX file", where=str(path), hint=found.hint
         )
-    return _parse(_map(path), str(path), folders_of(path))
+    return _parse(_map(path), str(path), _folders_of(path))
 
 
 def _map(path: Path) -> memoryview:
@@ -69,17 +69,6 @@ def _map(path: Path) -> memoryview:
         ) from None
 
 
-def folders_of(path: Path) -> tuple[Path, ...]:
-    """Where the external data of a model file is looked for: beside the file as the user named it, then, where that is
-    a link, beside what it leads to.
-
-    In the cache of the Hugging Face Hub `snapshots/.../model.onnx` and its data are links to `blobs/<digest>`, where
-    nothing has the name that the model gives it.
-    """
-    folders = (path.absolute().parent, path.resolve().parent)
-    return tuple(dict.fromkeys(folders)) if path.is_symlink() else folders[:1]
-
-
 def _parse(data: memoryview, name: str, folders: tuple[Path, ...]) -> Source:
     try:
         skeleton, blobs = cut(data)
@@ -90,6 +79,17 @@ def _parse(data: memoryview, name: str, folders: tuple[Path, ...]) -> Source:
     if model.ir_version == 0 or not model.HasField("graph"):
         raise _not_onnx(name, data)
     return Source(model, TensorReader(folders, blobs))
+
+
+def _folders_of(path: Path) -> tuple[Path, ...]:
+    """Where the external data of a model file is looked for: beside the file as the user named it, then, where that is
+    a link, beside what it leads to.
+
+    In the cache of the Hugging Face Hub `snapshots/.../model.onnx` and its data are links to `blobs/<digest>`, where
+    nothing has the name that the model gives it.
+    """
+    folders = (path.absolute().parent, path.resolve().parent)
+    return tuple(dict.fromkeys(folders)) if path.is_symlink() else folders[:1]
 
 
 def _not_onnx(name: str, data: memoryview) -> WebDNNError:

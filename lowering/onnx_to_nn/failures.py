@@ -41,6 +41,7 @@ class Failures:
 
     def note(self, op: OnnxOp, failure: Unsupported) -> None:
         """This op cannot be lowered."""
+        self._skipped.discard(op)
         what, hints = failure.reason, [failure.hint]
         if (found := self._undecided(op)) is not None:
             decision, branch = found

@@ -108,8 +108,12 @@ def _check_sizes(inputs: Sequence[tuple[str, Attribute]], symbols: Sequence[Sequ
 
 
 def _example_size(axis: int, rank: int) -> int:
-    """A size that a dimension often has: those of one picture, or of one sequence."""
-    return (1, 3, 224, 224)[axis] if rank == 4 else 1 if axis == 0 else 128
+    """A size that a dimension often has: those of one picture, of a few, or of one sequence."""
+    if axis == 0:
+        return 1
+    if rank < 4:
+        return 128
+    return 3 if axis == 1 else 224 if rank == 4 else 16
 
 
 def _shape_option(name: str, sizes: Sequence[int]) -> str:

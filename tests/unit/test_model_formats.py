@@ -119,10 +119,10 @@ def test_folders(tmp_path: Path) -> None:
         return str(caught.value)
 
     assert "the model is a folder" in message()
-    (tmp_path / "model.safetensors").write_bytes(safetensors())
-    assert "weights without the network" in message() and "optimum-cli" in message()
     (tmp_path / "model.json").write_text('{"format": "webdnn", "version": 1, "backends": {}}')
     assert "a compiled package" in message()
+    (tmp_path / "model.safetensors").write_bytes(safetensors())
+    assert "weights without the network" in message() and "optimum-cli" in message()
     (tmp_path / "model.onnx").touch()
     assert "model.onnx" in message()
     (tmp_path / "saved_model.pb").write_bytes(SAVED_MODEL)
@@ -135,6 +135,7 @@ def test_what_says_nothing_is_not_recognised() -> None:
     contents = [b"", b"\0", b"{}", b"PK\x03\x04" * 9, zipped("a.onnx")[:-9], model, model[:50]]
     contents += [make_tensor_value_info("x", 1, [2]).SerializeToString()]
     contents += [model.replace(b"test", b"tes\xff"), onnx.TensorProto(name="w").SerializeToString()]
+    contents += [b"<!---->" * 600, b"// x\n" * 900, b"# x\n" * 900, b" \n" * 2048]  # at once, too
     contents += [rng.bytes(n) for n in range(2, 200)]
     assert not any(recognise(memoryview(content)) for content in contents)
 
