@@ -29,7 +29,7 @@ class RadixSort(ModulePass):
 
     name = "radix-sort"
 
-    insertions: int = 512
+    insertions: int = 1024
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for region in list(entry_function(op).body.block.ops):

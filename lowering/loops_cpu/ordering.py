@@ -315,8 +315,7 @@ def _insertion_sort(code: _Code, op: TopKOp, row: Number, keys: SSAValue, out: S
             put(begin, is_behind.select(key, mine), is_behind.select(position, at))
             return ()
 
-        *_, is_among = entry(code.number(k - 1, INDEX))
-        code.when(is_among, put_in)
+        code.when(entry(code.number(k - 1, INDEX))[2], put_in)
         return ()
 
     code.loop(k, [], free)
