@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
 
 from xdsl.dialects.builtin import ArrayAttr, FusedLoc, NameLoc
-from xdsl.ir import Attribute
+from xdsl.ir import Attribute, Operation, SSAValue
 
 
 def location_names(location: Attribute) -> Iterator[str]:
@@ -15,3 +16,15 @@ def location_names(location: Attribute) -> Iterator[str]:
     elif isinstance(location, FusedLoc) and isinstance(location.locations, ArrayAttr):
         for part in location.locations.data:
             yield from location_names(part)
+
+
+def nodes_at(error: BaseException) -> Sequence[str]:
+    """The nodes of the model that code was at when it raised an exception: those of the operation, or of the value, in
+    the innermost frame that holds one with a location."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    for frame in reversed(frames):
+        for held in frame.f_locals.values():
+            op = held.owner if isinstance(held, SSAValue) else held
+            if isinstance(op, Operation) and (names := list(location_names(op.location))):
+                return list(dict.fromkeys(names))
+    return ()

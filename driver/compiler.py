@@ -13,7 +13,8 @@ from xdsl.passes import ModulePass
 
 import webdnn
 from webdnn.dialects import kernel
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.errors import WebDNNError, internal_errors
+from webdnn.dialects.locations import nodes_at
 from webdnn.dialects.numpy_meaning.nn import run_nn_block
 from webdnn.dialects.onnx import MODEL_NAME
 from webdnn.dialects.weight_store import WeightStore, attach_weights
@@ -189,13 +190,15 @@ def _backend(
         for op in kernels:
             op.detach()
         lower(module, "kernels", "loops", target, options)
-        arrays = run_nn_block(WeightsFunction(module).function.body.block, (), weights)
-        program = planned_program(module)
-        if target == "wasm":
-            section, files = wasm_section(program, by_name, arrays, threads=options.threads)
-        else:
-            section, files = webgpu_section(program, by_name, arrays)
-        describe_cost(section, kernel_costs(kernels, target))
+        with internal_errors("compute the weights of the package", nodes_at):
+            arrays = run_nn_block(WeightsFunction(module).function.body.block, (), weights)
+        with internal_errors(f"write the {target} package"):
+            program = planned_program(module)
+            if target == "wasm":
+                section, files = wasm_section(program, by_name, arrays, threads=options.threads)
+            else:
+                section, files = webgpu_section(program, by_name, arrays)
+            describe_cost(section, kernel_costs(kernels, target))
     return section, files, program, kernels
 
 
@@ -215,7 +218,8 @@ def lower(
     for stage in dict.fromkeys(stage for stage, _ in steps):
         for reached, step in steps:
             if reached == stage and step.name not in options.without:
-                step.apply(ctx, module)
+                with internal_errors(f"run the pass {step.name}", nodes_at):
+                    step.apply(ctx, module)
         _reached(stage, target, module, options)
 
 

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from io import StringIO
 
@@ -21,7 +21,7 @@ from xdsl.printer import Printer
 from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wgsl.module import Shader, print_shaders
 from webdnn.dialects import kernel
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.wasm_memory import PAGE, check_pages
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.kernels.plan_memory import tensor_bytes
@@ -150,13 +150,13 @@ def compile_kernels(
             results[index] = found
             on_done()
     for func in kernels:
-        with _errors_at(func, nodes):
+        with _errors_at(func, nodes, extra):
             _check_tensors(func, target)
     missing = [i for i in range(len(texts)) if i not in results]
     jobs = min(jobs or os.cpu_count() or 1, len(missing))
     if jobs <= 1:
         for index in missing:
-            with _errors_at(kernels[index], nodes):
+            with _errors_at(kernels[index], nodes, extra):
                 results[index] = compile_kernel(texts[index], target, extra)
             cache.put(keys[index], results[index])
             on_done()
@@ -168,7 +168,7 @@ def compile_kernels(
         }
         try:
             for index, future in futures.items():
-                with _errors_at(kernels[index], nodes):
+                with _errors_at(kernels[index], nodes, extra):
                     results[index] = future.result()
                 cache.put(keys[index], results[index])
                 on_done()
@@ -189,13 +189,21 @@ def _check_tensors(func: kernel.FuncOp, target: Target) -> None:
 
 @contextmanager
 def _errors_at(
-    func: kernel.FuncOp, nodes: Mapping[str, Sequence[str]] | None
+    func: kernel.FuncOp,
+    nodes: Mapping[str, Sequence[str]] | None,
+    extra: Sequence[tuple[str, ModulePass]],
 ) -> Generator[None, None, None]:
-    """Errors name the nodes that a kernel computes: its own module does not know them."""
+    """Errors name the nodes that a kernel computes: its own module does not know them.
+
+    What a pass of the user's raises stays what it is.
+    """
+    name = func.sym_name.data
+    where = (nodes or {}).get(name, ())
     try:
-        yield
+        with nullcontext() if extra else internal_errors(f"compile the kernel {name}"):
+            yield
     except WebDNNError as error:
-        raise error.at((nodes or {}).get(func.sym_name.data, ())) from error
+        raise error.at(where) from (error.__cause__ or error)
 
 
 def _leave_interrupts() -> None:

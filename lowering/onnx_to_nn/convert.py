@@ -12,7 +12,7 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.errors import InternalError, WebDNNError, internal_errors
 from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp, YieldOp
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
@@ -21,6 +21,7 @@ from webdnn.lowering.onnx_to_nn.folding import fold, fold_lowered, is_foldable, 
 from webdnn.lowering.onnx_to_nn.interface import check_inputs, output_tensors
 from webdnn.lowering.onnx_to_nn.node import Node, Value, is_absent, node_name
 from webdnn.lowering.onnx_to_nn.registry import find_lowering
+from webdnn.lowering.onnx_to_nn.signature import check_node
 
 
 def convert_onnx_to_nn(module: ModuleOp, weights: WeightStore) -> None:
@@ -93,26 +94,37 @@ class _Conversion:
             return
         operands: list[Value] = [None if is_absent(v) else self.values[v] for v in op.operands]
         try:
-            results = self.lower_node(Node(op, operands, self.builder, self.lower_region))
-        except Unsupported as failure:
-            self.failures.append((name, op.op_type, failure))
-            return
-        except _FailureInside:
-            return
+            with internal_errors(f"lower node '{name}' ({op.op_type})", lambda _: [name]):
+                results = self.lowered(Node(op, operands, self.builder, self.lower_region))
+        except InternalError:
+            raise
         except WebDNNError as error:
             self.failures.append((name, op.op_type, Unsupported(error.what, error.hint)))
             return
-        except VerifyException as error:
-            raise WebDNNError(
-                f"node '{name}' ({op.op_type}) does not fit its operands",
-                where=name,
-                why=str(error),
-                hint="if the model is right, this is a bug of WebDNN",
-            ) from error
+        if isinstance(results, Unsupported):
+            self.failures.append((name, op.op_type, results))
+            return
+        if results is None:
+            return
         for old, new in zip(op.results, results, strict=False):
             self.values[old] = new
             if isinstance(new, SSAValue) and new.name_hint is None:
                 new.name_hint = old.name_hint
+
+    def lowered(self, node: Node) -> list[Value] | Unsupported | None:
+        """The results of a node, or why there are none; None where it was a node inside of it, which has been noted."""
+        try:
+            check_node(node)
+            return self.lower_node(node)
+        except Unsupported as failure:
+            return failure
+        except _FailureInside:
+            return None
+        except VerifyException as error:
+            return Unsupported(
+                f"it does not fit its operands: {error}",
+                "if the model is right, report it: then this is a bug of WebDNN",
+            )
 
     def lower_region(self, region: Region, arguments: Sequence[Value]) -> list[Value]:
         """Lower a region's ops here; its values are set anew each time, as a loop body runs many times."""
