@@ -11,13 +11,14 @@ import onnx.inliner
 from onnx import GraphProto, ModelProto
 from xdsl.dialects.builtin import ModuleOp
 
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.weight_store import WeightStore
+from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.binding import bind_shapes
 from webdnn.frontends.onnx.build import build
 from webdnn.frontends.onnx.inference import contradiction, infer
 from webdnn.frontends.onnx.opset import upgrade
-from webdnn.frontends.onnx.source import read
+from webdnn.frontends.onnx.source import Source, read
 from webdnn.frontends.onnx.tensors import detach_weights
 from webdnn.frontends.onnx.validate import (
     check_model,
@@ -63,7 +64,13 @@ def load(
         WebDNNError: the model is missing, broken, or uses operators that ONNX does not define; or `shapes` do not
             fit it.
     """
-    source = read(model)
+    with internal_errors("read the model"), library.own_process():
+        return _load(read(model), shapes, inline)
+
+
+def _load(
+    source: Source, shapes: Mapping[str, Sequence[int]] | None, inline: Sequence[str]
+) -> ImportedModel:
     proto = source.model
     opsets = check_opsets(proto)
     if not proto.opset_import:
@@ -98,7 +105,9 @@ def _inline_operators(model: ModelProto, names: Sequence[str]) -> ModelProto:
             value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             model.graph.value_info.append(value)
     selected = [("", name) for name in names]
-    return onnx.inliner.inline_selected_functions(model, selected, inline_schema_functions=True)
+    return library.call(
+        onnx.inliner.inline_selected_functions, model, selected, inline_schema_functions=True
+    )
 
 
 def _bound(
@@ -125,8 +134,14 @@ def _inputs_of(graph: GraphProto) -> list[str]:
 
 def _inline_functions(model: ModelProto) -> ModelProto:
     try:
-        return onnx.inliner.inline_local_functions(model, convert_version=True)
-    except (RuntimeError, onnx.version_converter.ConvertError) as error:
+        return library.call(onnx.inliner.inline_local_functions, model, convert_version=True)
+    except (
+        RuntimeError,
+        ValueError,
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        onnx.version_converter.ConvertError,
+    ) as error:
         raise WebDNNError(
             "the model's functions cannot be inlined",
             where=[f"{f.domain}.{f.name}" for f in model.functions],

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import onnx
 from onnx import GraphProto, ModelProto, TypeProto, ValueInfoProto
 
+from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.graphs import all_graphs
 
 Types: TypeAlias = dict[str, TypeProto]
@@ -20,8 +21,10 @@ def infer(model: ModelProto) -> ModelProto:
     than the ones that were bound: they only fill what inference leaves open.
     """
     try:
-        inferred = onnx.shape_inference.infer_shapes(_without_stated(model), data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError):
+        inferred = library.call(
+            onnx.shape_inference.infer_shapes, _without_stated(model), data_prop=True
+        )
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         # Inference gives up on the whole model where one node contradicts itself; what the file states is left.
         return model
     for stated, found in zip(all_graphs(model.graph), all_graphs(inferred.graph), strict=True):
@@ -32,8 +35,13 @@ def infer(model: ModelProto) -> ModelProto:
 def contradiction(model: ModelProto) -> str:
     """What strict inference finds wrong with the shapes of a model, `""` where it finds nothing."""
     try:
-        onnx.shape_inference.infer_shapes(_without_stated(model), strict_mode=True, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+        library.call(
+            onnx.shape_inference.infer_shapes,
+            _without_stated(model),
+            strict_mode=True,
+            data_prop=True,
+        )
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         text = " ".join(str(error).split())
         return re.sub(r"\[\w+\] |Inference error\(s\): ", "", text)
     return ""

@@ -8,6 +8,7 @@ from onnx.defs import OpSchema
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import op_class
+from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.graphs import all_graphs, describe, subgraphs
 from webdnn.frontends.onnx.validate import check_model, opsets_of
 
@@ -48,11 +49,16 @@ def _convert(model: ModelProto, opset: int, newest: int) -> tuple[ModelProto | N
     if (changed := _silently_changed(model.graph, opset)) is not None:
         return None, f"the converter would change what node {describe(changed)} computes"
     try:
-        converted = onnx.version_converter.convert_version(model, newest)
+        converted = library.call(onnx.version_converter.convert_version, model, newest)
         check_model(converted)
     except WebDNNError as error:
         return None, error.why
-    except (onnx.version_converter.ConvertError, RuntimeError) as error:
+    except (
+        onnx.version_converter.ConvertError,
+        onnx.shape_inference.InferenceError,
+        RuntimeError,
+        ValueError,
+    ) as error:
         return None, str(error).splitlines()[0]
     if not _same_interface(model.graph, converted.graph):
         return None, "the converter changed the inputs or outputs"

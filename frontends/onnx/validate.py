@@ -10,6 +10,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TypeProto
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import op_class
+from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.graphs import all_nodes, describe, names_read, subgraphs
 
 
@@ -205,7 +206,7 @@ def check_model(model: ModelProto) -> None:
     rank is unknown, and so does this.
     """
     try:
-        onnx.checker.check_model(_with_all_ranks(model))
+        library.call(onnx.checker.check_model, _with_all_ranks(model))
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise WebDNNError(
