@@ -17,6 +17,7 @@ from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.binding import bind_shapes
 from webdnn.frontends.onnx.build import build
 from webdnn.frontends.onnx.inference import contradiction, infer
+from webdnn.frontends.onnx.limits import check_functions
 from webdnn.frontends.onnx.opset import upgrade
 from webdnn.frontends.onnx.source import Source, read
 from webdnn.frontends.onnx.tensors import detach_weights
@@ -25,6 +26,7 @@ from webdnn.frontends.onnx.validate import (
     check_names,
     check_operators,
     check_opsets,
+    check_text,
     sort_nodes,
 )
 
@@ -75,7 +77,9 @@ def _load(
     opsets = check_opsets(proto)
     if not proto.opset_import:
         proto.opset_import.append(onnx.helper.make_opsetid("", opsets[""]))
+    check_text(proto)
     check_operators(proto, opsets)
+    check_functions(proto)
     check_names(proto.graph)
     sort_nodes(proto.graph)
     inputs = _inputs_of(proto.graph)

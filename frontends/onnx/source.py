@@ -38,8 +38,8 @@ def read(model: str | Path | bytes | ModelProto) -> Source:
             data = model.SerializeToString()
         except (EncodeError, ValueError):
             raise WebDNNError(
-                "the given ModelProto is too big to be serialized",
-                why="protobuf ends at 2 GiB",
+                "the given ModelProto is too big, or nested too deep, to be serialized",
+                why="protobuf ends at 2 GiB, and at a depth of 100 messages",
                 hint="save it with external data and give the path",
             ) from None
         return _parse(memoryview(data), "the given ModelProto", None)
@@ -51,6 +51,13 @@ def read(model: str | Path | bytes | ModelProto) -> Source:
     if path.is_dir():
         raise WebDNNError(
             "the model is a folder, not a file", where=str(path), hint="name the .onnx file in it"
+        )
+    if not path.is_file():
+        raise WebDNNError(
+            "the model is not a regular file",
+            where=str(path),
+            why="a pipe or a device may never end",
+            hint="write the model to a file first",
         )
     return _parse(_map(path), str(path), path.resolve().parent)
 

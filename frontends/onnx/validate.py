@@ -11,7 +11,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TypeProto
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import op_class
 from webdnn.frontends.onnx import library
-from webdnn.frontends.onnx.graphs import all_nodes, describe, names_read, subgraphs
+from webdnn.frontends.onnx.graphs import all_graphs, all_nodes, describe, names_read, subgraphs
 
 
 def opsets_of(model: ModelProto) -> dict[str, int]:
@@ -46,6 +46,48 @@ def check_opsets(model: ModelProto) -> dict[str, int]:
                 hint="upgrade the Python package onnx, or export the model with an older opset",
             )
     return opsets
+
+
+def check_text(model: ModelProto) -> None:
+    """Raises a WebDNNError where a name is not UTF-8: it could be neither printed nor written to a package."""
+    for function in model.functions:
+        _check_text(function.name, "a function", function.name)
+        for node in function.node:
+            _check_node_text(node)
+    for graph in all_graphs(model.graph):
+        _check_text(graph.name, "a graph", graph.name)
+        for value in [*graph.input, *graph.output, *graph.value_info]:
+            _check_text(value.name, "a value", value.name)
+            if value.type.WhichOneof("value") == "tensor_type":
+                for dim in value.type.tensor_type.shape.dim:
+                    _check_text(dim.dim_param, "a dimension", value.name)
+        for tensor in [*graph.initializer, *(s.values for s in graph.sparse_initializer)]:
+            _check_text(tensor.name, "an initializer", tensor.name)
+        for node in graph.node:
+            _check_node_text(node)
+
+
+def _check_node_text(node: NodeProto) -> None:
+    name = describe(node)
+    _check_text(node.name, "a node", name)
+    _check_text(node.op_type, "the operator of a node", name)
+    _check_text(node.domain, "the domain of a node", name)
+    for value in [*node.input, *node.output]:
+        _check_text(value, "a value that a node reads or gives", name)
+    for attribute in node.attribute:
+        _check_text(attribute.name, "an attribute of a node", name)
+
+
+def _check_text(text: str | bytes, what: str, where: str | bytes) -> None:
+    # Protobuf gives bytes where a string is not UTF-8.
+    if isinstance(text, bytes):
+        shown = where.decode("utf-8", "backslashreplace") if isinstance(where, bytes) else where
+        raise WebDNNError(
+            f"the name of {what} is not UTF-8",
+            where=shown,
+            why=f"its bytes are {text[:40]!r}",
+            hint="the file is damaged: export or download the model again",
+        )
 
 
 def check_operators(model: ModelProto, opsets: Mapping[str, int]) -> None:
@@ -239,6 +281,7 @@ __all__ = [
     "check_names",
     "check_operators",
     "check_opsets",
+    "check_text",
     "opsets_of",
     "sort_nodes",
 ]
