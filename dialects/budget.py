@@ -32,6 +32,8 @@ def elements(sizes: Iterable[int]) -> int:
 
 def described(count: int) -> str:
     """A number of bytes as people read it: `3.2 GB`."""
+    if count >= 10**21:
+        return "more than 1,000 EB"
     for unit, one in (("EB", 10**18), ("PB", 10**15), ("TB", 10**12), ("GB", 10**9), ("MB", 10**6)):
         if count >= one:
             return f"{count / one:,.1f} {unit}"

@@ -21,9 +21,7 @@ def infer(model: ModelProto) -> ModelProto:
     than the ones that were bound: they only fill what inference leaves open.
     """
     try:
-        inferred = library.call(
-            onnx.shape_inference.infer_shapes, _without_stated(model), data_prop=True
-        )
+        inferred = _infer(_without_stated(model))
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         # Inference gives up on the whole model where one node contradicts itself; what the file states is left.
         return model
@@ -32,15 +30,22 @@ def infer(model: ModelProto) -> ModelProto:
     return inferred
 
 
+def _infer(model: ModelProto, *, strict: bool = False) -> ModelProto:
+    def infer_shapes(values: bool) -> ModelProto:
+        return library.call(
+            onnx.shape_inference.infer_shapes, model, strict_mode=strict, data_prop=values
+        )
+
+    try:
+        return infer_shapes(values=True)
+    except library.LibraryError:  # The values of a Range of a million million numbers, for instance.
+        return infer_shapes(values=False)
+
+
 def contradiction(model: ModelProto) -> str:
     """What strict inference finds wrong with the shapes of a model, `""` where it finds nothing."""
     try:
-        library.call(
-            onnx.shape_inference.infer_shapes,
-            _without_stated(model),
-            strict_mode=True,
-            data_prop=True,
-        )
+        _infer(_without_stated(model), strict=True)
     except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         text = " ".join(str(error).split())
         return re.sub(r"\[\w+\] |Inference error\(s\): ", "", text)

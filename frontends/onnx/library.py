@@ -24,8 +24,6 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx import library_process as process
 from webdnn.frontends.onnx.graphs import describe
 
-MOST_MEMORY = 4 << 30
-"""The bytes of address space that the library may take: many times what inference takes for the largest models."""
 MOST_SECONDS = 60.0
 """How long one call may take. Inference of shapes of the largest models takes seconds."""
 
@@ -36,8 +34,16 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
+class LibraryError(WebDNNError):
+    """A call of the library ended its process, or took too much memory or time."""
+
+
 class _Ended(Exception):
-    """The process ended, or was ended, in a call; the message says how."""
+    """The process ended in a call; the message says how."""
+
+
+class _Exhausted(Exception):
+    """A call took too much memory or time."""
 
 
 class _Process:
@@ -56,7 +62,7 @@ class _Process:
             try:
                 os.close(self._requests)
                 os.close(self._results)
-                process.serve(requests, results, MOST_MEMORY)
+                process.serve(requests, results)
             finally:
                 os._exit(0)
         os.close(requests)
@@ -64,7 +70,7 @@ class _Process:
 
     def _spawn(self) -> None:
         self._popen = subprocess.Popen(
-            [sys.executable, process.__file__, str(MOST_MEMORY)],
+            [sys.executable, process.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,
@@ -76,12 +82,13 @@ class _Process:
         try:
             process.send(self._requests, (function, arguments, keywords))
             if sys.platform != "win32":  # There `select` knows sockets only.
-                end = time.monotonic() + MOST_SECONDS
-                if not select.select([self._results], [], [], max(0.0, end - time.monotonic()))[0]:
-                    raise _Ended(f"it did not end within {MOST_SECONDS:.0f} s")
-            succeeded, result = process.receive(self._results)
+                if not select.select([self._results], [], [], MOST_SECONDS)[0]:
+                    raise _Exhausted(f"it did not end within {MOST_SECONDS:.0f} s")
+            (succeeded, result), _ = process.receive(self._results)
         except (EOFError, BrokenPipeError):
             raise _Ended(self._last_words()) from None
+        if isinstance(result, MemoryError):
+            raise _Exhausted("it ran out of memory")
         if not succeeded:
             raise result
         return result
@@ -117,7 +124,7 @@ class _Library:
         self._process = self._process or _Process()
         try:
             return self._process.call(function, *arguments, **keywords)
-        except _Ended:
+        except (_Ended, _Exhausted):
             self.close()
             raise
 
@@ -146,19 +153,20 @@ def call(function: Callable[P, R], *arguments: P.args, **keywords: P.kwargs) -> 
     """`function(*arguments, **keywords)`, of the `onnx` package; the first argument is a ModelProto.
 
     Raises:
-        WebDNNError: the process died of it, or needed too much memory or time; the error names the node that did it.
+        LibraryError: the process died of it, and then the error names the node that did it; or it took too much memory
+            or time.
     """
     library = _current.get()
     if library is None:
         return function(*arguments, **keywords)
     try:
         return library.call(function, *arguments, **keywords)
-    except (_Ended, MemoryError) as error:
-        why = str(error) or "it ran out of memory"
-        raise WebDNNError(
+    except (_Ended, _Exhausted) as error:
+        is_dead = isinstance(error, _Ended)
+        raise LibraryError(
             "ONNX's own library fails on the model",
-            where=_culprit(library, function, arguments, keywords),
-            why=f"{getattr(function, '__name__', 'a call of it')}: {why}",
+            where=_culprit(library, function, arguments, keywords) if is_dead else (),
+            why=f"{getattr(function, '__name__', 'a call of it')}: {error}",
             hint="the node, or a value that it reads, is probably damaged: export the model again",
         ) from None
 
@@ -179,7 +187,7 @@ def _culprit(
         try:
             library.call(function, part, *others, **keywords)
             good = count
-        except (_Ended, MemoryError):
+        except _Ended:
             bad = count
         except Exception:  # It has an opinion, so it lives.
             good = count

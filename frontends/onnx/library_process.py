@@ -21,14 +21,14 @@ def send(file: int, message: Any) -> None:
         view = view[os.write(file, view) :]
 
 
-def receive(file: int) -> Any:
-    """Read an object from a pipe.
+def receive(file: int) -> tuple[Any, int]:
+    """Read an object from a pipe; gives its size in bytes too.
 
     Raises:
         EOFError: the other end was closed.
     """
     (length,) = _LENGTH.unpack(_read(file, _LENGTH.size))
-    return pickle.loads(_read(file, length))
+    return pickle.loads(_read(file, length)), length
 
 
 def _read(file: int, count: int) -> bytes:
@@ -41,24 +41,29 @@ def _read(file: int, count: int) -> bytes:
     return bytes(data)
 
 
-def serve(requests: int, results: int, more_memory: int) -> None:
+MEMORY = 256 << 20
+"""The bytes of address space that a call may take,"""
+MEMORY_PER_BYTE = 64
+"""and those that it may take for each byte of its arguments. Inference of shapes takes a tenth of that."""
+
+
+def serve(requests: int, results: int) -> None:
     """Answer requests, `(function, arguments, keywords)`, until the pipe is closed: with `(True, result)`, or with
     `(False, exception)`.
 
     Args:
         requests: where they come from.
         results: where answers go.
-        more_memory: the bytes of address space that calls may take, where the system can limit them.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # An assertion that fails in the library prints its C++; the one who called says what happened.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-    _limit_memory(more_memory)
     while True:
         try:
-            function, arguments, keywords = receive(requests)
+            (function, arguments, keywords), size = receive(requests)
         except EOFError:
             return
+        _limit_memory(MEMORY + MEMORY_PER_BYTE * size)
         try:
             answer: tuple[bool, Any] = (True, function(*arguments, **keywords))
         except MemoryError:
@@ -73,7 +78,7 @@ def _limit_memory(more: int) -> None:
         import resource
     except ImportError:  # Windows
         return
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # A dump of it would help nobody.
     try:
         with open("/proc/self/statm") as file:
             taken = int(file.read().split()[0]) * resource.getpagesize()
@@ -86,4 +91,4 @@ def _limit_memory(more: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(sys.stdin.fileno(), sys.stdout.fileno(), int(sys.argv[1]))
+    serve(sys.stdin.fileno(), sys.stdout.fileno())

@@ -10,7 +10,7 @@ import numpy as np
 from xdsl.dialects.builtin import LocationAttr, TensorType, UnknownLoc
 from xdsl.ir import Attribute, Block, Operation, OpResult, SSAValue
 
-from webdnn.dialects.budget import MOST_ELEMENTS, TABLE_BYTES, described, elements
+from webdnn.dialects.budget import MOST_ELEMENTS, MOST_NODES, TABLE_BYTES, described, elements
 from webdnn.dialects.dtypes import (
     Array,
     dense_attr,
@@ -24,7 +24,7 @@ from webdnn.dialects.nn.base import element_of, normalize_axis, shape_of, size_o
 from webdnn.dialects.numpy_meaning.nn import run_nn_op
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
 from webdnn.dialects.weight_store import WeightStore
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import TooLarge
 
 INLINE_ELEMENTS = 16
 """A constant of more elements than this goes to the weight store and not into the IR."""
@@ -43,6 +43,8 @@ class NNBuilder:
         self.location: LocationAttr = UnknownLoc()
         self.name = "constant"
         """What a new weight is called after: the name of the node that is being lowered."""
+        self.nodes = 0
+        """How many nodes were lowered, those of an unrolled loop's body once for each iteration."""
         self._constants: dict[tuple[str, tuple[int, ...], bytes], SSAValue] = {}
         self._known: set[SSAValue] = set()
         self._arrays: dict[SSAValue, Array] = {}
@@ -109,17 +111,25 @@ class NNBuilder:
         """Check that a table of this shape may be computed, before it is; its bytes are taken from the budget.
 
         Raises:
-            Unsupported: there would be more than `TABLE_BYTES` of tables.
+            TooLarge: there would be more than `TABLE_BYTES` of tables.
         """
         size = elements(shape) * itemsize
         if size > self._budget:
             taken = TABLE_BYTES - self._budget
             more = f", and there are {described(taken)} already" if taken > 10**6 else ""
-            raise Unsupported(
+            raise TooLarge(
                 f"a table of the shape {list(map(int, shape))} would be computed at compile time: {described(size)}{more}",
                 f"the tables of a model may take {described(TABLE_BYTES)}: compute from smaller sizes",
             )
         self._budget -= size
+
+    def check_nodes(self, more: int) -> None:
+        """Raises `TooLarge` where so many more nodes come to more than `MOST_NODES`."""
+        if self.nodes + more > MOST_NODES:
+            raise TooLarge(
+                f"with its iterations the model comes to more than {MOST_NODES:,} nodes",
+                "loops are unrolled when a model is compiled: let them have fewer iterations",
+            )
 
     # Ops
 
@@ -145,7 +155,7 @@ class NNBuilder:
         result = op.results[0]
         count = size_of(result)
         if count > MOST_ELEMENTS:
-            raise Unsupported(
+            raise TooLarge(
                 f"one of its results would have the shape {list(shape_of(result))}",
                 f"a tensor has at most {MOST_ELEMENTS:,} elements",
             )

@@ -12,7 +12,6 @@ from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
-from webdnn.dialects.budget import MOST_NODES
 from webdnn.dialects.errors import InternalError, WebDNNError, internal_errors
 from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp, YieldOp
 from webdnn.dialects.weight_store import WeightStore, weights_of
@@ -53,7 +52,6 @@ class _Conversion:
         self.builder = NNBuilder(self.block, weights)
         self.values: dict[SSAValue, Value] = {}
         self.failures: list[tuple[str, str, Unsupported]] = []
-        self.lowered_nodes = 0
 
     def run(self) -> None:
         check_inputs(self.function)
@@ -115,13 +113,9 @@ class _Conversion:
 
     def lowered(self, node: Node) -> list[Value] | Unsupported | None:
         """The results of a node, or why there are none; None where it was a node inside of it, which has been noted."""
-        self.lowered_nodes += 1
+        self.builder.nodes += 1
         try:
-            if self.lowered_nodes > MOST_NODES:
-                raise Unsupported(
-                    f"unrolled loops come to more than {MOST_NODES:,} nodes",
-                    "loops are unrolled when a model is compiled: let them have fewer iterations",
-                )
+            self.builder.check_nodes(0)
             check_node(node)
             return self.lower_node(node)
         except Unsupported as failure:

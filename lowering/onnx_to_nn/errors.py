@@ -22,3 +22,10 @@ class Invalid(Unsupported):
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason, "mend the node, or compile for inputs of other sizes (--shape)")
+
+
+class TooLarge(Invalid):
+    """A node that asks for more than a compilation may spend: no lowering would help."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        Unsupported.__init__(self, reason, hint)

@@ -9,7 +9,7 @@ from math import ceil, isfinite
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import SSAValue
 
-from webdnn.dialects.budget import elements
+from webdnn.dialects.budget import MOST_ELEMENTS, elements
 from webdnn.dialects.dtypes import Array, is_computable
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.nn.base import size_of
@@ -86,7 +86,7 @@ def _result_shapes(node: Node, arrays: Sequence[Array | None]) -> Iterator[Seque
     if op_type == "Range" and len(values) == 3:
         start, limit, delta = (v[0] for v in values)
         steps = (limit - start) / delta if delta else 0
-        yield [ceil(steps)] if isfinite(steps) and steps > 0 else []
+        yield [min(ceil(steps), MOST_ELEMENTS)] if isfinite(steps) and steps > 0 else []
     elif op_type == "ConstantOfShape":
         yield values[0]
     elif op_type in ("HannWindow", "HammingWindow", "BlackmanWindow"):
