@@ -23,6 +23,7 @@ from webdnn.codegen.wgsl.module import Shader, print_shaders
 from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.wasm_memory import PAGE, check_pages
+from webdnn.dialects.webgpu_limits import MOST_BUFFER_BYTES
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.kernels.plan_memory import tensor_bytes
 from webdnn.lowering.target_wasm.expand_half import ExpandHalf
@@ -179,12 +180,18 @@ def compile_kernels(
 
 
 def _check_tensors(func: kernel.FuncOp, target: Target) -> None:
-    """Check that each tensor of a kernel can lie in a WebAssembly memory. (Whether all of them can is known when they
-    have addresses.)"""
+    """Check that each tensor of a kernel can lie in a WebAssembly memory, or in a buffer that WGSL can address.
+    (Whether all of them can is known when they have addresses.)"""
+    tensors = (*func.function_type.inputs, *func.function_type.outputs)
+    largest = max((tensor_bytes(t, target) for t in tensors), default=0)
     if target == "wasm":
-        tensors = (*func.function_type.inputs, *func.function_type.outputs)
-        largest = max((tensor_bytes(t, target) for t in tensors), default=0)
         check_pages(-(-largest // PAGE))
+    elif largest > MOST_BUFFER_BYTES:
+        raise WebDNNError(
+            f"the model has a tensor of {largest / 2**30:.1f} GiB",
+            why="indices in WGSL have 32 bits, which reach 4 GiB",
+            hint="a smaller input, batch or model",
+        )
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from webdnn.dialects.dtypes import Array
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.onnx import (
     INPUT_DTYPES,
     INPUT_NAMES,
@@ -146,6 +146,10 @@ class _Builder:
         return op.res
 
     def _node(self, block: Block, node: NodeProto, scope: Scope, types: Types) -> None:
+        with internal_errors(f"import node '{describe(node)}'", lambda _: [describe(node)]):
+            self._build(block, node, scope, types)
+
+    def _build(self, block: Block, node: NodeProto, scope: Scope, types: Types) -> None:
         if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
             scope[node.output[0]] = self._weight(block, node.output[0], self._constant(node))
             return

@@ -27,6 +27,7 @@ from webdnn.frontends.onnx.validate import (
     check_operators,
     check_opsets,
     check_text,
+    check_types,
     sort_nodes,
 )
 
@@ -78,6 +79,7 @@ def _load(
     if not proto.opset_import:
         proto.opset_import.append(onnx.helper.make_opsetid("", opsets[""]))
     check_text(proto)
+    check_types(proto)
     check_operators(proto, opsets)
     check_functions(proto)
     check_names(proto.graph)

@@ -38,7 +38,9 @@ def _infer(model: ModelProto, *, strict: bool = False) -> ModelProto:
 
     try:
         return infer_shapes(values=True)
-    except library.LibraryError:  # The values of a Range of a million million numbers, for instance.
+    except (
+        library.LibraryError
+    ):  # The values of a Range of a million million numbers, for instance.
         return infer_shapes(values=False)
 
 

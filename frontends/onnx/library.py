@@ -24,6 +24,8 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx import library_process as process
 from webdnn.frontends.onnx.graphs import describe
 
+FORKS = sys.platform == "linux"
+"""Whether a fork of this process may call C++: elsewhere libraries of the system do not survive it, or there is none."""
 MOST_SECONDS = 60.0
 """How long one call may take. Inference of shapes of the largest models takes seconds."""
 
@@ -48,7 +50,7 @@ class _Exhausted(Exception):
 
 class _Process:
     def __init__(self) -> None:
-        if sys.platform == "linux":
+        if FORKS:
             self._fork()
         else:
             self._spawn()

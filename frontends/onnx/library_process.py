@@ -3,6 +3,7 @@ else of WebDNN, so that it starts quickly."""
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import pickle
 import signal
@@ -57,6 +58,7 @@ def serve(requests: int, results: int) -> None:
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # An assertion that fails in the library prints its C++; the one who called says what happened.
+    faulthandler.disable()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     while True:
         try:

@@ -6,7 +6,7 @@ import heapq
 from collections.abc import Iterable, Mapping
 
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TypeProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import op_class
@@ -88,6 +88,36 @@ def _check_text(text: str | bytes, what: str, where: str | bytes) -> None:
             why=f"its bytes are {text[:40]!r}",
             hint="the file is damaged: export or download the model again",
         )
+
+
+def check_types(model: ModelProto) -> None:
+    """Raises a WebDNNError where a value's element type is none that ONNX defines."""
+    known = set(TensorProto.DataType.values())
+    for graph in all_graphs(model.graph):
+        for value in [*graph.input, *graph.output, *graph.value_info]:
+            unknown = [n for n in _element_types(value.type) if n not in known]
+            if unknown:
+                raise WebDNNError(
+                    f"value '{value.name}' has an element type that is not known here: number {unknown[0]}",
+                    where=value.name,
+                    hint="upgrade the Python package onnx, or export the model again",
+                )
+
+
+def _element_types(type: TypeProto) -> Iterable[int]:
+    """The numbers of the element types in a type."""
+    kind = type.WhichOneof("value")
+    if kind == "tensor_type":
+        yield type.tensor_type.elem_type
+    elif kind == "sparse_tensor_type":
+        yield type.sparse_tensor_type.elem_type
+    elif kind == "sequence_type":
+        yield from _element_types(type.sequence_type.elem_type)
+    elif kind == "optional_type":
+        yield from _element_types(type.optional_type.elem_type)
+    elif kind == "map_type":
+        yield type.map_type.key_type
+        yield from _element_types(type.map_type.value_type)
 
 
 def check_operators(model: ModelProto, opsets: Mapping[str, int]) -> None:
@@ -282,6 +312,7 @@ __all__ = [
     "check_operators",
     "check_opsets",
     "check_text",
+    "check_types",
     "opsets_of",
     "sort_nodes",
 ]

@@ -118,7 +118,8 @@ class NNBuilder:
             taken = TABLE_BYTES - self._budget
             more = f", and there are {described(taken)} already" if taken > 10**6 else ""
             raise TooLarge(
-                f"a table of the shape {list(map(int, shape))} would be computed at compile time: {described(size)}{more}",
+                f"a table of the shape {list(map(int, shape))} would be computed at compile time: "
+                f"{described(size)}{more}",
                 f"the tables of a model may take {described(TABLE_BYTES)}: compute from smaller sizes",
             )
         self._budget -= size

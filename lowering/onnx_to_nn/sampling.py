@@ -195,6 +195,7 @@ def roi_align(node: Node, b: NNBuilder) -> SSAValue:
         ]
         total: SSAValue | None = None
         counts = [a[0][0].shape[1] for a in axes]
+        b.reserve([2, 4, rows, counts[0], columns, counts[1]])
         for (row, row_weight), (column, column_weight) in itertools.product(*axes):
             at = batch * height * width + row.reshape(-1, 1) * width + column.reshape(1, -1)
             weight = row_weight.reshape(-1, 1) * column_weight.reshape(1, -1)

@@ -15,7 +15,7 @@ from onnx import TensorProto
 from onnx.defs import OpSchema
 from xdsl.ir import SSAValue
 
-from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.dialects.nn.base import element_of, shape_of, size_of
 from webdnn.dialects.onnx import OnnxOp
 from webdnn.dialects.onnx.types import element_enum
 from webdnn.lowering.onnx_to_nn.errors import Invalid
@@ -82,7 +82,8 @@ RANKS: Mapping[str, Mapping[int, Rank]] = {
 """The ranks of operands, by operator and index; of what is not here any rank is taken, or the lowering says which."""
 
 WINDOWS = frozenset(
-    ("Conv", "ConvInteger", "QLinearConv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "MaxUnpool", "DeformConv")
+    ("Conv", "ConvInteger", "QLinearConv", "ConvTranspose", "MaxPool", "AveragePool", "LpPool", "MaxUnpool",
+     "DeformConv")
 )  # fmt: skip
 """Operators that slide a window: their attributes have a number, or two, for each spatial dimension."""
 _PER_DIMENSION = {
@@ -125,6 +126,21 @@ AXES = frozenset(
 """Operators whose `axes` are dimensions of operand 0, each at most once."""
 
 
+LENGTHS: Mapping[str, tuple[str, Mapping[int, int]]] = {
+    "Pad": ("axes", {1: 2}),
+    "Resize": ("axes", {1: 2, 2: 1, 3: 1}),
+    "Tile": ("", {1: 1}),
+    "Upsample": ("", {1: 1}),
+}
+"""Operators with operands that have so many numbers for each dimension of operand 0, or for each of its `axes`."""
+
+CHOICES: Mapping[str, Mapping[str, Collection[str]]] = {
+    "ScatterElements": {"reduction": ("none", "add", "mul", "max", "min")},
+    "ScatterND": {"reduction": ("none", "add", "mul", "max", "min")},
+}
+"""The values that a string may have, where the lowering takes it as given."""
+
+
 def check_node(node: Node) -> None:
     """Check a node before it is lowered.
 
@@ -136,11 +152,18 @@ def check_node(node: Node) -> None:
     _check_ranks(node)
     for name in POSITIVE.get(node.op.op_type, ()):
         value = node.attr(name)
-        if value is not None and any(v < 1 for v in (value if isinstance(value, list) else [value])):
+        if value is not None and any(
+            v < 1 for v in (value if isinstance(value, list) else [value])
+        ):
             raise Invalid(f"its attribute '{name}' is {value}, and must be positive")
+    for name, choices in CHOICES.get(node.op.op_type, {}).items():
+        if (value := node.attr(name, "none")) not in choices:
+            raise Invalid(
+                f"its attribute '{name}' is {value!r}, and must be one of {', '.join(choices)}"
+            )
     if node.has(0) and isinstance(node.operands[0], SSAValue):
         rank = node.rank()
-        for check in (_check_window, _check_axis, _check_axes, _check_permutation):
+        for check in (_check_window, _check_axis, _check_axes, _check_permutation, _check_lengths):
             check(node, rank)
 
 
@@ -202,9 +225,11 @@ def _check_ranks(node: Node) -> None:
             else ((rank, rank) if isinstance(rank, int) else rank)
         )
         if not low <= len(shape) <= high:
-            want = f"{low}" if low == high else f"{low} or more" if high == inf else f"{low} to {high}"
+            want = (
+                f"{low}" if low == high else f"{low} or more" if high == inf else f"{low} to {high}"
+            )
             raise Invalid(
-                f"{_describe(node, index)} has the shape {list(shape)} of rank {len(shape)}, and its rank must be {want}"
+                f"{_describe(node, index)} has the shape {list(shape)}, and must be of rank {want}"
             )
 
 
@@ -238,6 +263,24 @@ def _check_axes(node: Node, rank: int) -> None:
         raise Invalid(f"its attribute 'axes' is {axes}, which names a dimension twice")
 
 
+def _check_lengths(node: Node, rank: int) -> None:
+    axes, operands = LENGTHS.get(node.op.op_type, ("", {}))
+    given = node.ints(axes) if axes else None
+    if given is None and axes in node.op.input_names:
+        index = node.op.input_names.index(axes)
+        given = node.known_ints(index) if node.has(index) else None
+    count = rank if given is None else len(given)
+    for index, times in operands.items():
+        if index >= len(node.op.input_names) or not node.has(index):
+            continue
+        size, optional = size_of(node[index]), index > 0 and node.op.op_type == "Resize"
+        if size != times * count and not (optional and size == 0):
+            raise Invalid(
+                f"{_describe(node, index)} has {size} numbers, and {times * count} are needed "
+                f"for {count} dimensions"
+            )
+
+
 def _check_in_range(node: Node, name: str, axes: Sequence[int], rank: int) -> None:
     if any(not -rank <= axis < rank for axis in axes):
         shape = list(node.shape())
@@ -249,7 +292,9 @@ def _check_permutation(node: Node, rank: int) -> None:
     if node.op.op_type != "Transpose" or (order := node.ints("perm")) is None:
         return
     if sorted(order) != list(range(rank)):
-        raise Invalid(f"its attribute 'perm' is {order}, which is no permutation of {rank} dimensions")
+        raise Invalid(
+            f"its attribute 'perm' is {order}, which is no permutation of {rank} dimensions"
+        )
 
 
 __all__ = ["check_node"]

@@ -28,8 +28,8 @@ Kind = Literal["compiled", "refused", "bug", "raised", "partial", "memory", "die
 class Outcome:
     """What became of one model, and how long it took.
 
-    `compiled` and `refused` (with one message) are how it should be. `bug` is a message that says that it is a bug of
-    WebDNN. The others are failures: another exception than a WebDNNError, part of a package on disk, more memory than
+    `compiled` and `refused` (with one message) are how it should be. `bug` is an InternalError: one message, but not that
+    of a check. The others are failures: another exception than a WebDNNError, part of a package on disk, more memory than
     GROWTH, the death of the process, more time than SECONDS.
     """
 
@@ -79,7 +79,7 @@ def _serve(connection: Connection, folder: str) -> None:
     import warnings
 
     import webdnn
-    from webdnn.dialects.errors import WebDNNError
+    from webdnn.dialects.errors import InternalError, WebDNNError
     from webdnn.kernel_cache import KernelCache
 
     warnings.simplefilter("ignore")
@@ -95,7 +95,7 @@ def _serve(connection: Connection, folder: str) -> None:
             kind, text = "compiled", ""
         except WebDNNError as error:
             kind, text = "refused", str(error)
-            if "bug of WebDNN" in text:
+            if isinstance(error, InternalError):
                 cause = error.__cause__ or error
                 kind = "bug"
                 text += "\n" + "".join(traceback.format_exception(cause)[-6:])

@@ -23,9 +23,37 @@ from webdnn.frontends.onnx.graphs import all_graphs, all_nodes
 
 MOST_BYTES = 20_000
 """Larger models are not damaged: most of their bytes are weights."""
-INTEGERS = (0, 1, -1, 2, 3, 5, 7, -2, 100, 2**31 - 1, 2**31, -(2**31), 2**32, 10**9, 2**62, 2**63 - 1, -(2**63))
+INTEGERS = (
+    0,
+    1,
+    -1,
+    2,
+    3,
+    5,
+    7,
+    -2,
+    100,
+    2**31 - 1,
+    2**31,
+    -(2**31),
+    2**32,
+    10**9,
+    2**62,
+    2**63 - 1,
+    -(2**63),
+)
 FLOATS = (0.0, -1.0, 0.5, 1e-38, 3e38, float("inf"), float("nan"))
-STRINGS = (b"", b"VALID", b"SAME_UPPER", b"linear", b"nonsense", "é".encode(), b"\xff\xfe", b"a\0b", b"x" * 5000)
+STRINGS = (
+    b"",
+    b"VALID",
+    b"SAME_UPPER",
+    b"linear",
+    b"nonsense",
+    "é".encode(),
+    b"\xff\xfe",
+    b"a\0b",
+    b"x" * 5000,
+)
 MARK = "\ue000\ue001"
 """A name that becomes bytes which are not UTF-8 after serialization: protobuf's setters take no such string."""
 
@@ -104,7 +132,9 @@ def set_bytes(data: bytes, rng: random.Random) -> bytes:
 
 def splice_varint(data: bytes, rng: random.Random) -> bytes:
     at = rng.randrange(len(data))
-    varint = rng.choice((b"\xff" * 9 + b"\x01", b"\xff\xff\xff\xff\x0f", b"\x80" * 10 + b"\x01", b"\x80\x80\x04"))
+    varint = rng.choice(
+        (b"\xff" * 9 + b"\x01", b"\xff\xff\xff\xff\x0f", b"\x80" * 10 + b"\x01", b"\x80\x80\x04")
+    )
     return data[:at] + varint + data[at + rng.choice((0, 1)) :]
 
 
@@ -185,7 +215,12 @@ def add_attribute(model: ModelProto, rng: random.Random) -> None:
         known = list(onnx.defs.get_schema(node.op_type, node.domain).attributes)
     name = rng.choice([*known, "axis", "nonsense"])
     value: Any = rng.choice(
-        [rng.choice(INTEGERS), rng.choice(FLOATS), rng.choice(STRINGS), [rng.choice(INTEGERS)] * rng.choice((1, 2, 4))]
+        [
+            rng.choice(INTEGERS),
+            rng.choice(FLOATS),
+            rng.choice(STRINGS),
+            [rng.choice(INTEGERS)] * rng.choice((1, 2, 4)),
+        ]
     )
     node.attribute.append(onnx.helper.make_attribute(name, value))
 
@@ -352,7 +387,11 @@ def input_becomes_initializer(model: ModelProto, rng: random.Random) -> None:
         dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
     except KeyError:
         return
-    if dtype.kind not in "iuf" or any(not 0 <= n < 100 for n in shape) or np.prod(shape, dtype=float) > 1000:
+    if (
+        dtype.kind not in "iuf"
+        or any(not 0 <= n < 100 for n in shape)
+        or np.prod(shape, dtype=float) > 1000
+    ):
         return
     with np.errstate(all="ignore"):
         number = np.asarray(rng.choice(FLOATS if dtype.kind == "f" else INTEGERS)).astype(dtype)
@@ -380,10 +419,14 @@ def change_opset(model: ModelProto, rng: random.Random) -> None:
     if how == 0:
         model.ir_version = rng.choice((0, 1, 2, 3, 4, 10, 99, 2**40))
     elif how == 1:
-        model.opset_import.append(onnx.helper.make_opsetid(rng.choice(["", "x", "ai.onnx.ml"]), rng.choice((1, 99))))
+        model.opset_import.append(
+            onnx.helper.make_opsetid(rng.choice(["", "x", "ai.onnx.ml"]), rng.choice((1, 99)))
+        )
     elif model.opset_import:
         entry = rng.choice(model.opset_import)
-        entry.version = rng.choice((0, -1, 1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 18, 99, 2**40, 2**62))
+        entry.version = rng.choice(
+            (0, -1, 1, 2, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 18, 99, 2**40, 2**62)
+        )
 
 
 def change_nodes(model: ModelProto, rng: random.Random) -> None:
@@ -412,7 +455,9 @@ def change_interface(model: ModelProto, rng: random.Random) -> None:
     elif how == 1:
         values.add().CopyFrom(values[index])
     else:
-        values[index].name = rng.choice(["nothing", *(v.name for v in [*graph.input, *graph.output])])
+        values[index].name = rng.choice(
+            ["nothing", *(v.name for v in [*graph.input, *graph.output])]
+        )
 
 
 def add_functions(model: ModelProto, rng: random.Random) -> None:
@@ -438,7 +483,9 @@ def add_functions(model: ModelProto, rng: random.Random) -> None:
         )
     last = onnx.helper.make_node("Neg", ["x"], ["y"])
     imports = [onnx.helper.make_opsetid("", 17)]
-    model.functions.append(onnx.helper.make_function("local", f"f{levels}", ["x"], ["y"], [last], imports))
+    model.functions.append(
+        onnx.helper.make_function("local", f"f{levels}", ["x"], ["y"], [last], imports)
+    )
     model.opset_import.append(onnx.helper.make_opsetid("local", 1))
     node.op_type, node.domain = "f0", "local"
     del node.attribute[:]

@@ -56,8 +56,14 @@ def computed(
 
 def doubling(of_sizes: bool) -> ModelProto:
     """40 concatenations of a vector with itself."""
-    nodes = [make_node("Concat", [f"c{k}"] * 2, [f"c{k + 1}"], axis=0, name=f"big{k}") for k in range(40)]
-    nodes.append(make_node("ConstantOfShape" if of_sizes else "ReduceSum", ["c40"], ["last"], name="big_last"))
+    nodes = [
+        make_node("Concat", [f"c{k}"] * 2, [f"c{k + 1}"], axis=0, name=f"big{k}") for k in range(40)
+    ]
+    nodes.append(
+        make_node(
+            "ConstantOfShape" if of_sizes else "ReduceSum", ["c40"], ["last"], name="big_last"
+        )
+    )
     nodes.append(make_node("Add", ["last", "x"], ["y"]))
     start = np.ones(4, np.int64 if of_sizes else np.float32)
     return model_of(nodes, [tensor("x", [2, 2])], [tensor("y", None)], {"c0": start})
@@ -124,7 +130,10 @@ def functions(count: int, *, recursive: bool = False) -> ModelProto:
         middle = make_node(name, ["x"], ["t"], domain="big")
         return [middle, make_node(name, ["t"], ["y"], domain="big")]
 
-    made = [make_function("big", f"f{i}", ["x"], ["y"], calls(f"f{i + 1}"), imports) for i in range(count)]
+    made = [
+        make_function("big", f"f{i}", ["x"], ["y"], calls(f"f{i + 1}"), imports)
+        for i in range(count)
+    ]
     last = calls("f0") if recursive else [make_node("Neg", ["x"], ["y"])]
     made.append(make_function("big", f"f{count}", ["x"], ["y"], last, imports))
     node = make_node("f0", ["x"], ["y"], domain="big", name="big")
