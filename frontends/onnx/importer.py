@@ -16,6 +16,7 @@ from webdnn.dialects.weight_store import WeightStore
 from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.binding import bind_shapes
 from webdnn.frontends.onnx.build import build
+from webdnn.frontends.onnx.graphs import all_nodes, describe
 from webdnn.frontends.onnx.inference import contradiction, infer
 from webdnn.frontends.onnx.limits import check_functions
 from webdnn.frontends.onnx.opset import upgrade
@@ -111,9 +112,17 @@ def _inline_operators(model: ModelProto, names: Sequence[str]) -> ModelProto:
             value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             model.graph.value_info.append(value)
     selected = [("", name) for name in names]
-    return library.call(
-        onnx.inliner.inline_selected_functions, model, selected, inline_schema_functions=True
-    )
+    try:
+        return library.call(
+            onnx.inliner.inline_selected_functions, model, selected, inline_schema_functions=True
+        )
+    except (RuntimeError, ValueError, onnx.shape_inference.InferenceError) as error:
+        raise WebDNNError(
+            "operators that ONNX defines as functions of others cannot be replaced by these",
+            where=[describe(node) for node in all_nodes(model.graph) if node.op_type in names],
+            why=str(error).splitlines()[0],
+            hint="a node before one of these is probably damaged, so that the type of its result is unknown",
+        ) from None
 
 
 def _bound(

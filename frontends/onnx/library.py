@@ -25,7 +25,7 @@ from webdnn.frontends.onnx import library_process as process
 from webdnn.frontends.onnx.graphs import describe
 
 FORKS = sys.platform == "linux"
-"""Whether a fork of this process may call C++: elsewhere libraries of the system do not survive it, or there is none."""
+"""Whether a fork of this process may call C++: elsewhere libraries of the system may not survive it."""
 MOST_SECONDS = 60.0
 """How long one call may take. Inference of shapes of the largest models takes seconds."""
 

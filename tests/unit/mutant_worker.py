@@ -18,8 +18,8 @@ MEMORY = 8 << 30
 """The address space that a worker may take, in bytes: code and libraries included."""
 GROWTH = 1 << 30
 """The resident memory that one small model may take, in bytes."""
-SECONDS = 20.0
-"""How long one small model may take; a busy machine is slow."""
+SECONDS = 60.0
+"""How long one small model may take: some are unrolled to large kernels, and a busy machine is slow."""
 
 Kind = Literal["compiled", "refused", "bug", "raised", "partial", "memory", "died", "hung"]
 
@@ -28,9 +28,9 @@ Kind = Literal["compiled", "refused", "bug", "raised", "partial", "memory", "die
 class Outcome:
     """What became of one model, and how long it took.
 
-    `compiled` and `refused` (with one message) are how it should be. `bug` is an InternalError: one message, but not that
-    of a check. The others are failures: another exception than a WebDNNError, part of a package on disk, more memory than
-    GROWTH, the death of the process, more time than SECONDS.
+    `compiled` and `refused` (with one message) are how it should be. `bug` is an InternalError: one message, but not
+    that of a check. The others are failures: another exception than a WebDNNError, part of a package on disk, more
+    memory than GROWTH, the death of the process, more time than SECONDS.
     """
 
     kind: Kind

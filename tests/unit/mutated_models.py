@@ -70,7 +70,7 @@ class Mutant:
 
 @cache
 def models() -> dict[str, bytes]:
-    """Small valid models by name: ONNX's node tests with their shapes as constants, its exports of PyTorch, and ours."""
+    """Small valid models by name: ONNX's node tests with shapes as constants, its exports of PyTorch, and ours."""
     found: dict[str, bytes] = {}
     for name, case in node_cases().items():
         inputs, _ = case.data_sets[0]

@@ -156,7 +156,8 @@ CASES: dict[str, Callable[[], ModelProto]] = {
     "HannWindow": lambda: folded("HannWindow", {"size": scalar(10**10)}),
     "MelWeightMatrix": lambda: folded(
         "MelWeightMatrix",
-        {"a": scalar(10**9), "b": scalar(10**9), "c": scalar(16000), "d": scalar(0, np.float32), "e": scalar(8e3, np.float32)},
+        {"a": scalar(10**9), "b": scalar(10**9), "c": scalar(16000), "d": scalar(0, np.float32),
+         "e": scalar(8e3, np.float32)},
     ),
     "OneHot": lambda: folded(
         "OneHot", {"a": ints(1), "depth": scalar(MILLION_MILLION), "v": np.array([0, 1], np.float32)}
