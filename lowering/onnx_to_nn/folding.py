@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from math import ceil, isfinite
+from typing import Any
 
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import SSAValue
@@ -80,7 +81,9 @@ def _result_shapes(node: Node, arrays: Sequence[Array | None]) -> Iterator[Seque
     for result in node.op.results:
         if isinstance(result.type, TensorType) and all(n >= 0 for n in result.type.get_shape()):
             yield result.type.get_shape()
-    values = [() if a is None or a.dtype.kind not in "iuf" else a.ravel().tolist() for a in arrays]
+    values: list[list[Any]] = [
+        [] if a is None or a.dtype.kind not in "iuf" else a.ravel().tolist() for a in arrays
+    ]
     first = arrays[0].shape if arrays and arrays[0] is not None else ()
     op_type = node.op.op_type
     if op_type == "Range" and len(values) == 3:

@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from multiprocessing.context import SpawnContext, SpawnProcess
 from pathlib import Path
 from typing import Literal
 
@@ -63,9 +64,7 @@ def compile_in_worker(files: Sequence[bytes]) -> Iterator[Outcome]:
         worker.join()
 
 
-def _start(
-    context: multiprocessing.context.SpawnContext, folder: str
-) -> tuple[multiprocessing.context.SpawnProcess, Connection]:
+def _start(context: SpawnContext, folder: str) -> tuple[SpawnProcess, Connection]:
     ours, theirs = context.Pipe()
     worker = context.Process(target=_serve, args=(theirs, folder), daemon=True)
     worker.start()

@@ -57,6 +57,12 @@ STRINGS = (
 MARK = "\ue000\ue001"
 """A name that becomes bytes which are not UTF-8 after serialization: protobuf's setters take no such string."""
 
+KINDS = (
+    AttributeProto.UNDEFINED, AttributeProto.INT, AttributeProto.FLOAT, AttributeProto.STRING, AttributeProto.TENSOR,
+    AttributeProto.GRAPH, AttributeProto.INTS, AttributeProto.FLOATS, AttributeProto.STRINGS, AttributeProto.TENSORS,
+    AttributeProto.GRAPHS, AttributeProto.SPARSE_TENSOR, AttributeProto.TYPE_PROTO,
+)  # fmt: skip
+
 T = TypeVar("T")
 
 
@@ -237,7 +243,7 @@ def change_attribute_type(model: ModelProto, rng: random.Random) -> None:
     if attribute is None:
         return
     if rng.randrange(2):
-        attribute.type = rng.choice(list(AttributeProto.AttributeType.values()))
+        attribute.type = rng.choice(KINDS)
     else:
         name = attribute.name
         attribute.Clear()
