@@ -18,13 +18,19 @@ def location_names(location: Attribute) -> Iterator[str]:
             yield from location_names(part)
 
 
-def nodes_at(error: BaseException) -> Sequence[str]:
-    """The nodes of the model that code was at when it raised an exception: those of the operation, or of the value, in
-    the innermost frame that holds one with a location."""
+def operations_at(error: BaseException) -> Iterator[Operation]:
+    """The operations, and the owners of values, that code held when it raised an exception; innermost frame first."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     for frame in reversed(frames):
         for held in frame.f_locals.values():
             op = held.owner if isinstance(held, SSAValue) else held
-            if isinstance(op, Operation) and (names := list(location_names(op.location))):
-                return list(dict.fromkeys(names))
+            if isinstance(op, Operation):
+                yield op
+
+
+def nodes_at(error: BaseException) -> Sequence[str]:
+    """The nodes that code was at when it raised an exception: those of the first operation with a location."""
+    for op in operations_at(error):
+        if names := list(location_names(op.location)):
+            return list(dict.fromkeys(names))
     return ()

@@ -184,7 +184,9 @@ class _Builder:
 
     def _constant(self, node: NodeProto) -> Array:
         """The value of a Constant node; its scalars and lists are those of the attribute that it has."""
-        (proto,) = (a for a in node.attribute if a.name.startswith(("value", "sparse_value")))
+        proto = next((a for a in node.attribute if "value" in a.name), None)
+        if proto is None:
+            raise WebDNNError(f"the Constant node '{describe(node)}' has no value")
         if proto.name == "value":
             return self.reader.array(proto.t)
         value: Any = onnx.helper.get_attribute_value(proto)

@@ -163,7 +163,7 @@ def check_node(node: Node) -> None:
             )
     if node.has(0) and isinstance(node.operands[0], SSAValue):
         rank = node.rank()
-        for check in (_check_window, _check_axis, _check_axes, _check_permutation, _check_lengths):
+        for check in _CHECKS:
             check(node, rank)
 
 
@@ -288,6 +288,15 @@ def _check_in_range(node: Node, name: str, axes: Sequence[int], rank: int) -> No
         raise Invalid(f"its attribute '{name}' is {value}, and its input has the shape {shape}")
 
 
+def _check_batch_dims(node: Node, rank: int) -> None:
+    if node.op.op_type == "GatherND" and node.has(1):
+        most, count = min(rank, node.rank(1)), node.int("batch_dims")
+        if not 0 <= count < most:
+            raise Invalid(
+                f"its attribute 'batch_dims' is {count}, and must be from 0 to {most - 1}"
+            )
+
+
 def _check_permutation(node: Node, rank: int) -> None:
     if node.op.op_type != "Transpose" or (order := node.ints("perm")) is None:
         return
@@ -296,5 +305,14 @@ def _check_permutation(node: Node, rank: int) -> None:
             f"its attribute 'perm' is {order}, which is no permutation of {rank} dimensions"
         )
 
+
+_CHECKS = (
+    _check_window,
+    _check_axis,
+    _check_axes,
+    _check_permutation,
+    _check_lengths,
+    _check_batch_dims,
+)
 
 __all__ = ["check_node"]

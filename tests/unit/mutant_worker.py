@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import resource
 import shutil
@@ -40,7 +41,7 @@ class Outcome:
 
 
 def compile_in_worker(files: Sequence[bytes]) -> Iterator[Outcome]:
-    """Compile each model for both back ends and save its package; gives the outcomes in the same order."""
+    """Compile each model, for the back ends in turns, and save its package; gives the outcomes in the same order."""
     context = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         worker, connection = _start(context, folder)
@@ -86,11 +87,11 @@ def _serve(connection: Connection, folder: str) -> None:
     cache = KernelCache(Path(folder) / "cache")
     path = Path(folder) / "package"
     connection.send("ready")
-    while True:
+    for target in itertools.cycle(("wasm", "webgpu")):
         data = connection.recv_bytes()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         try:
-            webdnn.compile(data, cache=cache, jobs=1).save(path)
+            webdnn.compile(data, target=target, cache=cache, jobs=1).save(path)
             kind, text = "compiled", ""
         except WebDNNError as error:
             kind, text = "refused", str(error)

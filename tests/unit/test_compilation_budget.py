@@ -196,7 +196,7 @@ CASES: dict[str, Callable[[], ModelProto]] = {
     ),
     "LRN": lambda: computed("LRN", [1, 3, 4, 4], size=10**9),
     "a loop": lambda: loops(MILLION_MILLION, 1),
-    "a loop in a loop": lambda: loops(4000, 4000),
+    "a loop in a loop": lambda: loops(4000, 1000),
     "functions that double": lambda: functions(25),
     "functions that call each other": lambda: functions(3, recursive=True),
 }  # fmt: skip
