@@ -117,7 +117,11 @@ def element_of_onnx(number: int) -> Attribute:
     try:
         return _MLIR_OF_ONNX[number]
     except KeyError:
-        name = onnx.TensorProto.DataType.Name(number) if number >= 0 else str(number)
+        name = (
+            onnx.TensorProto.DataType.Name(number)
+            if number in onnx.TensorProto.DataType.values()
+            else str(number)
+        )
         raise WebDNNError(f"elements of ONNX's type {name} are not supported") from None
 
 

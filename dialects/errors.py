@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 MOST_LISTED = 5
@@ -47,12 +48,44 @@ class WebDNNError(Exception):
         super().__init__("\n".join(lines))
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _error, (self.what, self.where, self.why, self.hint)
+        return _error, (type(self), self.what, self.where, self.why, self.hint)
 
     def at(self, where: Sequence[str]) -> WebDNNError:
         """The error, at nodes of the model where it does not say yet what it is about."""
-        return self if self.where else _error(self.what, where, self.why, self.hint)
+        return self if self.where else _error(type(self), self.what, where, self.why, self.hint)
 
 
-def _error(what: str, where: Sequence[str], why: str, hint: str) -> WebDNNError:
-    return WebDNNError(what, where=where, why=why, hint=hint)
+class InternalError(WebDNNError):
+    """What no input should be able to do: a bug of WebDNN. Its `__cause__` is the exception that nobody foresaw."""
+
+
+def _error(
+    kind: type[WebDNNError], what: str, where: Sequence[str], why: str, hint: str
+) -> WebDNNError:
+    return kind(what, where=where, why=why, hint=hint)
+
+
+@contextmanager
+def internal_errors(
+    doing: str, where: Callable[[Exception], Sequence[str]] = lambda error: ()
+) -> Generator[None, None, None]:
+    """What is raised inside and is not meant for users becomes an InternalError; errors of the system pass.
+
+    Args:
+        doing: what is done inside, as in `WebDNN failed to <doing>`.
+        where: the names of the nodes that it is done to, once something was raised.
+    """
+    try:
+        yield
+    except (WebDNNError, OSError):
+        raise
+    except MemoryError as error:
+        raise WebDNNError(f"there is not enough memory to {doing}", where=where(error)) from error
+    except Exception as error:
+        lines = str(error).splitlines()
+        raise InternalError(
+            f"WebDNN failed to {doing}",
+            where=where(error),
+            why=f"this is a bug of WebDNN: {type(error).__name__}{f': {lines[0]}' if lines else ''}",
+            hint="report it with the model; in Python, the __cause__ of this error says where it was raised",
+        ) from error

@@ -36,3 +36,6 @@ class WebGPULimits:
 
 GUARANTEED = WebGPULimits()
 """The limits that a package may count on without asking."""
+
+MOST_BUFFER_BYTES = 2**32
+"""What no adapter goes beyond: an index in WGSL has 32 bits, so bytes after these could not be reached."""

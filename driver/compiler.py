@@ -9,12 +9,14 @@ from typing import Any, Literal
 
 from onnx import ModelProto
 from xdsl.dialects.builtin import ModuleOp, StringAttr
+from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 import webdnn
 from webdnn.compiled_kernel import CompiledKernel
 from webdnn.dialects import kernel
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.errors import WebDNNError, internal_errors
+from webdnn.dialects.locations import nodes_at, operations_at
 from webdnn.dialects.numpy_meaning.nn import run_nn_block
 from webdnn.dialects.onnx import MODEL_NAME
 from webdnn.dialects.weight_store import WeightStore, attach_weights
@@ -202,13 +204,15 @@ def _backend(
         for op in kernels:
             op.detach()
         lower(module, "kernels", "loops", target, options)
-        arrays = run_nn_block(WeightsFunction(module).function.body.block, (), weights)
-        program = planned_program(module)
-        if target == "wasm":
-            section, files = wasm_section(program, by_name, arrays, threads=options.threads)
-        else:
-            section, files = webgpu_section(program, by_name, arrays)
-        describe_cost(section, kernel_costs(kernels, target))
+        with internal_errors("compute the weights of the package", nodes_at):
+            arrays = run_nn_block(WeightsFunction(module).function.body.block, (), weights)
+        with internal_errors(f"write the {target} package"):
+            program = planned_program(module)
+            if target == "wasm":
+                section, files = wasm_section(program, by_name, arrays, threads=options.threads)
+            else:
+                section, files = webgpu_section(program, by_name, arrays)
+            describe_cost(section, kernel_costs(kernels, target))
     return section, files, program, kernels
 
 
@@ -228,8 +232,25 @@ def lower(
     for stage in dict.fromkeys(stage for stage, _ in steps):
         for reached, step in steps:
             if reached == stage and step.name not in options.without:
-                apply_pass(step, ctx, module)
+                with internal_errors(
+                    f"run the pass {step.name}", lambda error: _nodes_at(error, module)
+                ):
+                    apply_pass(step, ctx, module)
         _reached(stage, target, module, options)
+
+
+def _nodes_at(error: Exception, module: ModuleOp) -> Sequence[str]:
+    """The nodes that a pass was at when it raised an exception; of a kernel, all that it computes."""
+    if names := nodes_at(error):
+        return names
+    launches = launches_of(module)
+    for op in operations_at(error):
+        at: Operation | None = op
+        while at is not None and not isinstance(at, kernel.FuncOp):
+            at = at.parent_op()
+        if at is not None and (found := launches.get(at.sym_name.data)):
+            return launched_nodes(found)
+    return ()
 
 
 def _with_memory(

@@ -7,7 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Generator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from xdsl.context import Context
 from xdsl.dialects import vector
@@ -24,10 +24,11 @@ from webdnn.compiled_kernel import (
     to_entry,
 )
 from webdnn.dialects import kernel
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.ir_printer import ir_text
 from webdnn.dialects.wasm_memory import PAGE, check_pages
+from webdnn.dialects.webgpu_limits import MOST_BUFFER_BYTES
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.storage_size import tensor_bytes
 from webdnn.lowering.target_wasm.expand_half import ExpandHalf
@@ -131,13 +132,13 @@ def compile_kernels(
             results[index] = found
             on_done()
     for func in kernels:
-        with _errors_at(func, nodes):
+        with _errors_at(func, nodes, extra):
             _check_tensors(func, target)
     missing = [i for i in range(len(texts)) if i not in results]
     jobs = min(jobs or os.cpu_count() or 1, len(missing))
     if jobs <= 1:
         for index in missing:
-            with _errors_at(kernels[index], nodes):
+            with _errors_at(kernels[index], nodes, extra):
                 results[index] = compile_kernel(texts[index], target, extra)
             cache.put(keys[index], to_entry(results[index]))
             on_done()
@@ -149,7 +150,7 @@ def compile_kernels(
         }
         try:
             for index, future in futures.items():
-                with _errors_at(kernels[index], nodes):
+                with _errors_at(kernels[index], nodes, extra):
                     results[index] = future.result()
                 cache.put(keys[index], to_entry(results[index]))
                 on_done()
@@ -160,23 +161,37 @@ def compile_kernels(
 
 
 def _check_tensors(func: kernel.FuncOp, target: Target) -> None:
-    """Check that each tensor of a kernel can lie in a WebAssembly memory. (Whether all of them can is known when they
-    have addresses.)"""
+    """Check that each tensor of a kernel can lie in a WebAssembly memory, or in a buffer that WGSL can address.
+    (Whether all of them can is known when they have addresses.)"""
+    tensors = (*func.function_type.inputs, *func.function_type.outputs)
+    largest = max((tensor_bytes(t, target) for t in tensors), default=0)
     if target == "wasm":
-        tensors = (*func.function_type.inputs, *func.function_type.outputs)
-        largest = max((tensor_bytes(t, target) for t in tensors), default=0)
         check_pages(-(-largest // PAGE))
+    elif largest > MOST_BUFFER_BYTES:
+        raise WebDNNError(
+            f"the model has a tensor of {largest / 2**30:.1f} GiB",
+            why="indices in WGSL have 32 bits, which reach 4 GiB",
+            hint="a smaller input, batch or model",
+        )
 
 
 @contextmanager
 def _errors_at(
-    func: kernel.FuncOp, nodes: Mapping[str, Sequence[str]] | None
+    func: kernel.FuncOp,
+    nodes: Mapping[str, Sequence[str]] | None,
+    extra: Sequence[tuple[str, ModulePass]],
 ) -> Generator[None, None, None]:
-    """Errors name the nodes that a kernel computes: its own module does not know them."""
+    """Errors name the nodes that a kernel computes: its own module does not know them.
+
+    What a pass of the user's raises stays what it is.
+    """
+    name = func.sym_name.data
+    where = (nodes or {}).get(name, ())
     try:
-        yield
+        with nullcontext() if extra else internal_errors(f"compile the kernel {name}"):
+            yield
     except WebDNNError as error:
-        raise error.at((nodes or {}).get(func.sym_name.data, ())) from error
+        raise error.at(where) from (error.__cause__ or error)
 
 
 def _leave_interrupts() -> None:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 from xdsl.ir import Operation
 
@@ -85,7 +86,7 @@ def cast(x: Array, dtype: np.dtype[Any]) -> Array:
         return x != 0
     if not is_float_dtype(x.dtype) or is_float_dtype(dtype) or dtype.kind == "c":
         return x.astype(dtype)
-    info = np.iinfo(dtype)
+    info = ml_dtypes.iinfo(dtype)
     whole = np.trunc(np.nan_to_num(x.astype(np.float64), nan=0.0, posinf=np.inf, neginf=-np.inf))
     # The greatest 64-bit integers are no doubles: compare with the power of two above them.
     too_great, too_small = whole >= float(info.max) + 1.0, whole <= float(info.min)

@@ -27,7 +27,7 @@ from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
 
 from webdnn.dialects.dtypes import Array
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.onnx import (
     INPUT_DTYPES,
     INPUT_NAMES,
@@ -147,6 +147,10 @@ class _Builder:
         return op.res
 
     def _node(self, block: Block, node: NodeProto, scope: Scope, types: Types) -> None:
+        with internal_errors(f"import node '{describe(node)}'", lambda _: [describe(node)]):
+            self._build(block, node, scope, types)
+
+    def _build(self, block: Block, node: NodeProto, scope: Scope, types: Types) -> None:
         if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
             scope[node.output[0]] = self._weight(block, node.output[0], self._constant(node))
             return
@@ -181,7 +185,9 @@ class _Builder:
 
     def _constant(self, node: NodeProto) -> Array:
         """The value of a Constant node; its scalars and lists are those of the attribute that it has."""
-        (proto,) = (a for a in node.attribute if a.name.startswith(("value", "sparse_value")))
+        proto = next((a for a in node.attribute if "value" in a.name), None)
+        if proto is None:
+            raise WebDNNError(f"the Constant node '{describe(node)}' has no value")
         if proto.name == "value":
             return self.reader.array(proto.t)
         value: Any = onnx.helper.get_attribute_value(proto)

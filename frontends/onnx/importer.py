@@ -12,24 +12,29 @@ from onnx import GraphProto, ModelProto
 from xdsl.dialects.builtin import ModuleOp
 
 from webdnn.dialects.dtypes import Array
-from webdnn.dialects.errors import WebDNNError, shortened
+from webdnn.dialects.errors import WebDNNError, internal_errors, shortened
 from webdnn.dialects.weight_store import WeightStore
+from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.binding import Bindings, bind, bindings_of
 from webdnn.frontends.onnx.bodies import check_bodies
 from webdnn.frontends.onnx.build import build
 from webdnn.frontends.onnx.declared import check_declared
 from webdnn.frontends.onnx.enumerations import check_enumerations
 from webdnn.frontends.onnx.experimental import LAST_OPSET, expand_experimental
+from webdnn.frontends.onnx.graphs import all_nodes, describe
 from webdnn.frontends.onnx.inference import contradiction, infer, infer_certain
+from webdnn.frontends.onnx.limits import check_functions
 from webdnn.frontends.onnx.old_opsets import to_opset_7
 from webdnn.frontends.onnx.opset import upgrade
-from webdnn.frontends.onnx.source import read
+from webdnn.frontends.onnx.source import Source, read
 from webdnn.frontends.onnx.tensors import detach_weights
 from webdnn.frontends.onnx.validate import (
     check_model,
     check_names,
     check_operators,
     check_opsets,
+    check_text,
+    check_types,
     sort_nodes,
 )
 from webdnn.frontends.onnx.values import InputValue
@@ -75,17 +80,29 @@ def load(
         WebDNNError: the model is missing, broken, or uses operators that ONNX does not define; or `shapes` or `values`
             do not fit it.
     """
-    source = read(model)
+    with internal_errors("read the model"), library.own_process():
+        return _load(read(model), shapes or {}, values or {}, inline)
+
+
+def _load(
+    source: Source,
+    shapes: Mapping[str, Sequence[int]],
+    values: Mapping[str, InputValue],
+    inline: Sequence[str],
+) -> ImportedModel:
     proto = source.model
     opsets = check_opsets(proto)
     if not proto.opset_import:
         proto.opset_import.append(onnx.helper.make_opsetid("", opsets[""]))
+    check_text(proto)
+    check_types(proto)
     expand_experimental(proto, opsets.get("", LAST_OPSET + 1))
     check_operators(proto, opsets)
+    check_functions(proto)
     check_names(proto.graph)
     sort_nodes(proto.graph)
     inputs = _inputs_of(proto.graph)
-    bindings = bindings_of(proto.graph, inputs, shapes or {}, values or {})
+    bindings = bindings_of(proto.graph, inputs, shapes, values)
     arrays = detach_weights(proto.graph, source.reader)
     # From IR version 4 on an initializer need not be an input: what was detached may be either.
     proto.ir_version = max(proto.ir_version, 4)
@@ -118,7 +135,17 @@ def _inline_operators(model: ModelProto, names: Sequence[str]) -> ModelProto:
             value = onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             model.graph.value_info.append(value)
     selected = [("", name) for name in names]
-    return onnx.inliner.inline_selected_functions(model, selected, inline_schema_functions=True)
+    try:
+        return library.call(
+            onnx.inliner.inline_selected_functions, model, selected, inline_schema_functions=True
+        )
+    except (RuntimeError, ValueError, onnx.shape_inference.InferenceError) as error:
+        raise WebDNNError(
+            "operators that ONNX defines as functions of others cannot be replaced by these",
+            where=[describe(node) for node in all_nodes(model.graph) if node.op_type in names],
+            why=str(error).splitlines()[0],
+            hint="a node before one of these is probably damaged, so that the type of its result is unknown",
+        ) from None
 
 
 def _bound(model: ModelProto, bindings: Bindings) -> tuple[ModelProto, dict[str, Array]]:
@@ -145,8 +172,14 @@ def _inputs_of(graph: GraphProto) -> list[str]:
 
 def _inline_functions(model: ModelProto) -> ModelProto:
     try:
-        return onnx.inliner.inline_local_functions(model, convert_version=True)
-    except (RuntimeError, onnx.version_converter.ConvertError) as error:
+        return library.call(onnx.inliner.inline_local_functions, model, convert_version=True)
+    except (
+        RuntimeError,
+        ValueError,
+        onnx.checker.ValidationError,
+        onnx.shape_inference.InferenceError,
+        onnx.version_converter.ConvertError,
+    ) as error:
         raise WebDNNError(
             "the model's functions cannot be inlined",
             where=shortened([f"{f.domain}.{f.name}" for f in model.functions]),

@@ -8,6 +8,7 @@ from typing import TypeAlias
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto
 
+from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.graphs import all_graphs, all_nodes, names_read
 
 Types: TypeAlias = dict[str, TypeProto]
@@ -33,9 +34,21 @@ def _infer_alone(model: ModelProto) -> ModelProto | None:
     None where inference gives up on the whole model, because a node contradicts itself.
     """
     try:
-        return onnx.shape_inference.infer_shapes(_without_stated(model), data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError):
+        return _infer(_without_stated(model))
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
         return None
+
+
+def _infer(model: ModelProto, *, strict: bool = False) -> ModelProto:
+    def infer_shapes(values: bool) -> ModelProto:
+        return library.call(
+            onnx.shape_inference.infer_shapes, model, strict_mode=strict, data_prop=values
+        )
+
+    try:
+        return infer_shapes(values=True)
+    except library.LibraryError:  # the values of a Range of a million million numbers, for instance
+        return infer_shapes(values=False)
 
 
 def infer_certain(model: ModelProto) -> ModelProto | None:
@@ -77,8 +90,8 @@ def contradiction(model: ModelProto) -> str:
         if node.op_type == "If":
             node.domain = "unknown"  # of which inference says nothing
     try:
-        onnx.shape_inference.infer_shapes(bare, strict_mode=True, data_prop=True)
-    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+        _infer(bare, strict=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError) as error:
         text = " ".join(str(error).split())
         return re.sub(r"\[\w+\] |Inference error\(s\): ", "", text)
     return ""

@@ -8,6 +8,7 @@ from onnx.defs import OpSchema
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import op_class
+from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.graphs import all_graphs, subgraphs
 from webdnn.frontends.onnx.validate import check_model, opsets_of
 
@@ -35,9 +36,15 @@ def _convert(model: ModelProto, opset: int, newest: int) -> ModelProto | None:
     if _silently_changed(model.graph, opset):
         return None
     try:
-        converted = onnx.version_converter.convert_version(model, newest)
+        converted = library.call(onnx.version_converter.convert_version, model, newest)
         check_model(converted)
-    except (WebDNNError, onnx.version_converter.ConvertError, RuntimeError):
+    except (
+        WebDNNError,
+        onnx.version_converter.ConvertError,
+        onnx.shape_inference.InferenceError,
+        RuntimeError,
+        ValueError,
+    ):
         return None
     if not _same_interface(model.graph, converted.graph):
         return None

@@ -39,8 +39,8 @@ def read(model: str | Path | bytes | ModelProto) -> Source:
             data = model.SerializeToString()
         except (EncodeError, ValueError):
             raise WebDNNError(
-                "the given ModelProto is too big to be serialized",
-                why="protobuf ends at 2 GiB",
+                "the given ModelProto is too big, or nested too deep, to be serialized",
+                why="protobuf ends at 2 GiB, and at a depth of 100 messages",
                 hint="save it with external data and give the path",
             ) from None
         return _parse(memoryview(data), "the given ModelProto", ())
@@ -53,6 +53,13 @@ def read(model: str | Path | bytes | ModelProto) -> Source:
         found = recognise_folder(path) or Format("a folder", "name the .onnx file in it")
         raise WebDNNError(
             f"the model is {found.name}, not an ONNX file", where=str(path), hint=found.hint
+        )
+    if not path.is_file():
+        raise WebDNNError(
+            "the model is not a regular file",
+            where=str(path),
+            why="a pipe or a device may never end",
+            hint="write the model to a file first",
         )
     return _parse(_map(path), str(path), _folders_of(path))
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import onnx
 from onnx import SparseTensorProto, TensorProto
 
+from webdnn.dialects.budget import TABLE_BYTES, described, elements
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx.wire import BLOB_KEY
@@ -70,8 +71,16 @@ class TensorReader:
     def dense(self, sparse: SparseTensorProto) -> Array:
         """The dense array of a sparse tensor."""
         values, indices = self.array(sparse.values), self.array(sparse.indices)
-        dense = np.zeros(tuple(sparse.dims), values.dtype)
+        size = elements(sparse.dims) * values.dtype.itemsize
+        if size > TABLE_BYTES:
+            raise WebDNNError(
+                f"a sparse tensor of the shape {list(sparse.dims)} is too large",
+                where=_name(sparse.values),
+                why=f"it is made dense when a model is compiled, and would take {described(size)}",
+                hint=f"tables may take {described(TABLE_BYTES)}",
+            )
         try:
+            dense = np.zeros(tuple(sparse.dims), values.dtype)
             if indices.ndim == 1:
                 dense.reshape(-1)[indices] = values
             else:

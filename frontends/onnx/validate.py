@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto, TypeProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
 
 from webdnn.dialects.errors import WebDNNError, listed, shortened
 from webdnn.dialects.onnx import op_class
-from webdnn.frontends.onnx.graphs import all_nodes, describe, names_read, subgraphs
+from webdnn.frontends.onnx import library
+from webdnn.frontends.onnx.graphs import all_graphs, all_nodes, describe, names_read, subgraphs
 
 _QUANTISED = ("com.microsoft.QLinear", "com.microsoft.QGemm")
 """What ONNX Runtime's quantiser writes in its format QOperator."""
@@ -53,6 +54,78 @@ def check_opsets(model: ModelProto) -> dict[str, int]:
                 hint="upgrade the Python package onnx, or export the model with an older opset",
             )
     return opsets
+
+
+def check_text(model: ModelProto) -> None:
+    """Raises a WebDNNError where a name is not UTF-8: it could be neither printed nor written to a package."""
+    for function in model.functions:
+        _check_text(function.name, "a function", function.name)
+        for node in function.node:
+            _check_node_text(node)
+    for graph in all_graphs(model.graph):
+        _check_text(graph.name, "a graph", graph.name)
+        for value in [*graph.input, *graph.output, *graph.value_info]:
+            _check_text(value.name, "a value", value.name)
+            if value.type.WhichOneof("value") == "tensor_type":
+                for dim in value.type.tensor_type.shape.dim:
+                    _check_text(dim.dim_param, "a dimension", value.name)
+        for tensor in [*graph.initializer, *(s.values for s in graph.sparse_initializer)]:
+            _check_text(tensor.name, "an initializer", tensor.name)
+        for node in graph.node:
+            _check_node_text(node)
+
+
+def _check_node_text(node: NodeProto) -> None:
+    name = describe(node)
+    _check_text(node.name, "a node", name)
+    _check_text(node.op_type, "the operator of a node", name)
+    _check_text(node.domain, "the domain of a node", name)
+    for value in [*node.input, *node.output]:
+        _check_text(value, "a value that a node reads or gives", name)
+    for attribute in node.attribute:
+        _check_text(attribute.name, "an attribute of a node", name)
+
+
+def _check_text(text: str | bytes, what: str, where: str | bytes) -> None:
+    # Protobuf gives bytes where a string is not UTF-8.
+    if isinstance(text, bytes):
+        shown = where.decode("utf-8", "backslashreplace") if isinstance(where, bytes) else where
+        raise WebDNNError(
+            f"the name of {what} is not UTF-8",
+            where=shown,
+            why=f"its bytes are {text[:40]!r}",
+            hint="the file is damaged: export or download the model again",
+        )
+
+
+def check_types(model: ModelProto) -> None:
+    """Raises a WebDNNError where a value's element type is none that ONNX defines."""
+    known = set(TensorProto.DataType.values())
+    for graph in all_graphs(model.graph):
+        for value in [*graph.input, *graph.output, *graph.value_info]:
+            unknown = [n for n in _element_types(value.type) if n not in known]
+            if unknown:
+                raise WebDNNError(
+                    f"value '{value.name}' has an element type that is not known here: number {unknown[0]}",
+                    where=value.name,
+                    hint="upgrade the Python package onnx, or export the model again",
+                )
+
+
+def _element_types(type: TypeProto) -> Iterable[int]:
+    """The numbers of the element types in a type."""
+    kind = type.WhichOneof("value")
+    if kind == "tensor_type":
+        yield type.tensor_type.elem_type
+    elif kind == "sparse_tensor_type":
+        yield type.sparse_tensor_type.elem_type
+    elif kind == "sequence_type":
+        yield from _element_types(type.sequence_type.elem_type)
+    elif kind == "optional_type":
+        yield from _element_types(type.optional_type.elem_type)
+    elif kind == "map_type":
+        yield type.map_type.key_type
+        yield from _element_types(type.map_type.value_type)
 
 
 def check_operators(model: ModelProto, opsets: Mapping[str, int]) -> None:
@@ -224,7 +297,7 @@ def check_model(model: ModelProto) -> None:
     rank is unknown, and so does this.
     """
     try:
-        onnx.checker.check_model(_with_all_ranks(model))
+        library.call(onnx.checker.check_model, _with_all_ranks(model))
     except (onnx.checker.ValidationError, RuntimeError, ValueError) as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         raise WebDNNError(
@@ -257,6 +330,8 @@ __all__ = [
     "check_names",
     "check_operators",
     "check_opsets",
+    "check_text",
+    "check_types",
     "opsets_of",
     "sort_nodes",
 ]

@@ -9,6 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from webdnn.dialects.budget import MOST_DEPTH
+from webdnn.dialects.errors import WebDNNError
+
 BLOB_KEY = "webdnn.blob"
 """The key of the `external_data` entry that marks a tensor whose data was cut out; its value numbers the blob."""
 
@@ -34,12 +37,21 @@ def cut(data: memoryview) -> tuple[bytes, list[memoryview]]:
 
     Raises:
         ValueError: `data` is not a protobuf message, or ends in the middle of one.
+        WebDNNError: graphs are nested too deep.
     """
     blobs: list[memoryview] = []
-    return b"".join(_cut(data, _MODEL, blobs)), blobs
+    return b"".join(_cut(data, _MODEL, blobs, 0)), blobs
 
 
-def _cut(data: memoryview, message: str, blobs: list[memoryview]) -> Iterator[bytes | memoryview]:
+def _cut(
+    data: memoryview, message: str, blobs: list[memoryview], depth: int
+) -> Iterator[bytes | memoryview]:
+    if message == _GRAPH and (depth := depth + 1) > MOST_DEPTH:
+        raise WebDNNError(
+            f"graphs of the model are nested more than {MOST_DEPTH} deep",
+            why="protobuf reads messages up to a depth of 100, and each graph is three",
+            hint="put the inner graphs side by side, or into functions",
+        )
     inner = _FIELDS[message]
     copied = 0
     marks: list[bytes] = []  # last, where they win over a data_location that the tensor has itself
@@ -50,7 +62,7 @@ def _cut(data: memoryview, message: str, blobs: list[memoryview]) -> Iterator[by
             blobs.append(data[begin:end])
         elif field in inner:
             yield data[copied:start]
-            content = b"".join(_cut(data[begin:end], inner[field], blobs))
+            content = b"".join(_cut(data[begin:end], inner[field], blobs, depth))
             yield _tagged(field, content)
         else:
             continue

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 
 from xdsl.builder import Builder
 from xdsl.context import Context
@@ -25,6 +26,9 @@ from webdnn.dialects.nn.reduction import ConvOp
 from webdnn.lowering.weights_function import entry_function
 
 Insert = Callable[[Operation], SSAValue]
+
+MOST_PHASES = 4096
+"""With more sub-pixels than this (a stride of 64 in both dimensions) a convolution stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,8 @@ def _spread(conv: ConvOp) -> tuple[SSAValue, list[int] | None, list[int], list[i
     order = permutation or list(range(len(shape_of(source))))
     low, interior = ([int_list(a)[d] for d in order] for a in (pad.low, pad.interior))
     if not any(interior) or any(interior[d] or low[d] for d in (0, -1)):
+        return None
+    if prod(i + 1 for i in interior) > MOST_PHASES:
         return None
     return pad.x, permutation, low, interior
 

@@ -87,6 +87,7 @@ def _mask_of(node: Node, queries: int, keys: int, b: NNBuilder) -> Mask:
     past = node.shape(4)[2] if node.has(4) else 0
     lengths = node.optional(6)
     left, right = node.int("left_window_size", -1), node.int("right_window_size", -1)
+    b.reserve([queries, keys], 1)
     # Key j is `distance` after the query i: j - i.
     distance = np.arange(keys)[None, :] - np.arange(queries)[:, None]
     bounds: list[tuple[Array, bool]] = []

@@ -10,6 +10,7 @@ import numpy as np
 from xdsl.dialects.builtin import LocationAttr, TensorType, UnknownLoc
 from xdsl.ir import Attribute, Block, Operation, OpResult, SSAValue
 
+from webdnn.dialects.budget import MOST_ELEMENTS, MOST_NODES, TABLE_BYTES, described, elements
 from webdnn.dialects.dtypes import (
     Array,
     dense_attr,
@@ -23,6 +24,7 @@ from webdnn.dialects.nn.base import element_of, normalize_axis, shape_of, size_o
 from webdnn.dialects.numpy_meaning.nn import run_nn_op
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
 from webdnn.dialects.weight_store import WeightStore
+from webdnn.lowering.onnx_to_nn.errors import TooLarge
 
 INLINE_ELEMENTS = 16
 """A constant of more elements than this goes to the weight store and not into the IR."""
@@ -41,9 +43,12 @@ class NNBuilder:
         self.location: LocationAttr = UnknownLoc()
         self.name = "constant"
         """What a new weight is called after: the name of the node that is being lowered."""
+        self.nodes = 0
+        """How many nodes were lowered, those of an unrolled loop's body once for each iteration."""
         self._constants: dict[tuple[str, tuple[int, ...], bytes], SSAValue] = {}
         self._known: set[SSAValue] = set()
         self._arrays: dict[SSAValue, Array] = {}
+        self._budget = TABLE_BYTES
 
     # Constants
 
@@ -86,12 +91,46 @@ class NNBuilder:
         """
         if value not in self._known:
             return None
-        if value not in self._arrays:
-            assert isinstance(value, OpResult)
-            operands = [self.value_of(v) for v in value.op.operands]
-            arrays = tuple(a for a in operands if a is not None)
-            self._arrays[value] = run_nn_op(value.op, arrays, self.weights)
+        waiting = [value]  # A chain of operations may be longer than Python's stack.
+        while waiting:
+            last = waiting[-1]
+            assert isinstance(last, OpResult)
+            missing = [v for v in last.op.operands if v not in self._arrays]
+            if missing and last not in self._arrays:
+                waiting.extend(missing)
+                continue
+            waiting.pop()
+            if last not in self._arrays:
+                arrays = tuple(self._arrays[v] for v in last.op.operands)
+                self._arrays[last] = run_nn_op(last.op, arrays, self.weights)
         return self._arrays[value]
+
+    # Budget
+
+    def reserve(self, shape: Sequence[int], itemsize: int = 8) -> None:
+        """Check that a table of this shape may be computed, before it is; its bytes are taken from the budget.
+
+        Raises:
+            TooLarge: there would be more than `TABLE_BYTES` of tables.
+        """
+        size = elements(shape) * itemsize
+        if size > self._budget:
+            taken = TABLE_BYTES - self._budget
+            more = f", and there are {described(taken)} already" if taken > 10**6 else ""
+            raise TooLarge(
+                f"a table of the shape {list(map(int, shape))} would be computed at compile time: "
+                f"{described(size)}{more}",
+                f"the tables of a model may take {described(TABLE_BYTES)}: compute from smaller sizes",
+            )
+        self._budget -= size
+
+    def check_nodes(self, more: int) -> None:
+        """Raises `TooLarge` where so many more nodes come to more than `MOST_NODES`."""
+        if self.nodes + more > MOST_NODES:
+            raise TooLarge(
+                f"with its iterations the model comes to more than {MOST_NODES:,} nodes",
+                "loops are unrolled when a model is compiled: let them have fewer iterations",
+            )
 
     # Ops
 
@@ -114,9 +153,19 @@ class NNBuilder:
     def _append(self, op: Operation) -> SSAValue:
         op.location = self.location
         op.verify_()
-        self.block.add_op(op)
         result = op.results[0]
-        if all(v in self._known for v in op.operands):
+        count = size_of(result)
+        if count > MOST_ELEMENTS:
+            raise TooLarge(
+                f"one of its results would have the shape {list(shape_of(result))}",
+                f"a tensor has at most {MOST_ELEMENTS:,} elements",
+            )
+        is_known = all(v in self._known for v in op.operands)
+        is_stored = isinstance(op, dm.ConstantOp | dm.WeightOp)
+        if is_known and not is_stored and count > sum(size_of(v) for v in set(op.operands)):
+            self.reserve(shape_of(result), numpy_dtype(result.type).itemsize)
+        self.block.add_op(op)
+        if is_known:
             self._known.add(result)
         return result
 

@@ -76,7 +76,12 @@ def loop(node: Node, b: NNBuilder) -> list[Value]:
         if not known.item():
             break
         number = b.constant(np.array(step, np.int64))
+        before = b.nodes
         results = node.run_region("body", [number, condition, *carried])
+        if trips is not None and step == 0 and results[0] is condition:
+            if trips > MOST_ITERATIONS:
+                raise Unsupported(f"it has more than {MOST_ITERATIONS} iterations")
+            b.check_nodes((trips - 1) * (b.nodes - before))
         condition, carried = results[0], results[1 : 1 + count]
         for rows, value in zip(scanned, results[1 + count :], strict=False):
             if not isinstance(value, SSAValue):
@@ -121,7 +126,10 @@ def scan(node: Node, b: NNBuilder) -> list[Value]:
             shape = shape_of(x)
             one = b.slice_axis(x, axis, steps - 1 - step if is_reverse else step, 1)
             slices.append(b.reshape(one, [*shape[:axis], *shape[axis + 1 :]]))
+        before = b.nodes
         results = node.run_region("body", [*states, *slices])
+        if step == 0:
+            b.check_nodes((steps - 1) * (b.nodes - before))
         states = results[: len(states)]
         for kept, value in zip(rows, results[len(states) :], strict=True):
             assert isinstance(value, SSAValue)

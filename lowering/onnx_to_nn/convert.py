@@ -13,7 +13,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import VerifyException
 
 from webdnn.dialects.dtypes import is_computable
-from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.errors import InternalError, WebDNNError, internal_errors
 from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp, YieldOp
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
@@ -23,6 +23,7 @@ from webdnn.lowering.onnx_to_nn.folding import fold, fold_lowered, is_foldable, 
 from webdnn.lowering.onnx_to_nn.interface import check_inputs, output_tensors
 from webdnn.lowering.onnx_to_nn.node import Node, Value, is_absent, node_name
 from webdnn.lowering.onnx_to_nn.registry import find_lowering
+from webdnn.lowering.onnx_to_nn.signature import check_node
 
 
 def convert_onnx_to_nn(module: ModuleOp, weights: WeightStore) -> None:
@@ -96,12 +97,15 @@ class _Conversion:
         operands: list[Value] = [None if is_absent(v) else self.values[v] for v in op.operands]
         is_guess = any(v in self.guessed for v in op.operands) or bool(self.guessed and op.regions)
         try:
-            results = self.lower_node(Node(op, operands, self.builder, self.lower_region))
+            results = self.lowered(Node(op, operands, self.builder, self.lower_region))
         except FailureInside:
             self.guess_results(op)
             return
+        except InternalError:
+            raise
         except Exception as error:
-            self.fail(op, error, is_guess)
+            with internal_errors(f"lower node '{name}' ({op.op_type})", lambda _: [name]):
+                self.fail(op, error, is_guess)
             return
         for old, new in zip(op.results, results, strict=False):
             self.values[old] = new
@@ -141,6 +145,13 @@ class _Conversion:
         """Whether a value of the `onnx` level is computed from constants alone."""
         lowered = self.values.get(value)
         return isinstance(lowered, SSAValue) and self.builder.is_constant(lowered)
+
+    def lowered(self, node: Node) -> list[Value]:
+        """The results of a node."""
+        self.builder.nodes += 1
+        self.builder.check_nodes(0)
+        check_node(node)
+        return self.lower_node(node)
 
     def lower_region(self, region: Region, arguments: Sequence[Value]) -> list[Value]:
         """Lower a region's ops here; its values are set anew each time, as a loop body runs many times."""

@@ -92,7 +92,7 @@ def conv_transpose(node: Node, b: NNBuilder) -> SSAValue:
         strides=[1] * count,
         dilations=dilations,
         groups=groups,
-        interior=[s - 1 for s in strides],
+        interior=[s - 1 if n > 1 else 0 for s, n in zip(strides, sizes, strict=True)],
     )
 
 

@@ -46,6 +46,7 @@ def without_repeats(x: SSAValue, labels: Labels, b: NNBuilder) -> tuple[SSAValue
             second = labels.index(label, first + 1)
             rank = len(labels)
             size = shape_of(x)[first]
+            b.reserve([size, size], 1)
             eye = np.eye(size, dtype=bool).reshape(
                 [size if d in (first, second) else 1 for d in range(rank)]
             )

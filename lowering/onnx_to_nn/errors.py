@@ -27,5 +27,12 @@ class Invalid(Unsupported):
         )
 
 
+class TooLarge(Invalid):
+    """A node that asks for more than a compilation may spend: no lowering would help."""
+
+    def __init__(self, reason: str, hint: str) -> None:
+        Unsupported.__init__(self, reason, hint)
+
+
 class FailureInside(Exception):
     """A node in a subgraph failed, which has been noted."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from math import ceil, isfinite
+from typing import Any
 
+from xdsl.dialects.builtin import TensorType
 from xdsl.ir import SSAValue
 
-from webdnn.dialects.dtypes import is_computable
+from webdnn.dialects.budget import MOST_ELEMENTS, elements
+from webdnn.dialects.dtypes import Array, is_computable
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.nn.base import size_of
 from webdnn.dialects.numpy_meaning.onnx import run_node
@@ -61,11 +66,47 @@ def fold(node: Node, builder: NNBuilder) -> list[Value]:
     That differs here and there from what ONNX defines, so this is for operators that cannot be lowered.
     """
     arrays = [node.constant(i) for i in range(len(node.operands))]
+    for shape in _result_shapes(node, arrays):
+        if elements(shape) > FOLDED_ELEMENTS:
+            builder.reserve(shape)
     try:
         results = run_node(node.op, arrays, weights=builder.weights)
     except WebDNNError as error:
         raise Unsupported("it could not be computed at compile time: " + error.why) from error
     return [builder.constant(r) for r in results]
+
+
+def _result_shapes(node: Node, arrays: Sequence[Array | None]) -> Iterator[Sequence[int]]:
+    """The shapes that its results will have, as far as they are known or bounded before they are computed."""
+    for result in node.op.results:
+        if isinstance(result.type, TensorType) and all(n >= 0 for n in result.type.get_shape()):
+            yield result.type.get_shape()
+    values: list[list[Any]] = [
+        [] if a is None or a.dtype.kind not in "iuf" else a.ravel().tolist() for a in arrays
+    ]
+    first = arrays[0].shape if arrays and arrays[0] is not None else ()
+    op_type = node.op.op_type
+    if op_type == "Range" and len(values) == 3:
+        start, limit, delta = (v[0] for v in values)
+        steps = (limit - start) / delta if delta else 0
+        yield [min(ceil(steps), MOST_ELEMENTS)] if isfinite(steps) and steps > 0 else []
+    elif op_type == "ConstantOfShape":
+        yield values[0]
+    elif op_type in ("HannWindow", "HammingWindow", "BlackmanWindow"):
+        yield [max(int(values[0][0]), 0)]
+    elif op_type == "MelWeightMatrix":
+        yield [max(int(values[1][0]), 0) // 2 + 1, max(int(values[0][0]), 0)]
+    elif op_type == "Expand":
+        yield broadcast_sizes(first, [int(v) for v in values[1]])
+    elif op_type == "Tile":
+        yield [n * max(int(times), 1) for n, times in zip(first, values[1], strict=False)]
+    elif op_type in ("OneHot", "Pad", "CenterCropPad"):
+        yield [*first, *(max(abs(int(v)), 1) for v in values[1] if isfinite(v))]
+
+
+def broadcast_sizes(a: Sequence[int], b: Sequence[int]) -> list[int]:
+    """The larger sizes, from the last dimension on."""
+    return [max(sizes) for sizes in zip_longest(reversed(a), reversed(b), fillvalue=1)]
 
 
 def fold_lowered(results: Sequence[Value], builder: NNBuilder) -> list[Value]:

@@ -66,6 +66,7 @@ def one_hot(node: Node, b: NNBuilder) -> SSAValue:
     x = b(ew.SelectOp, b(ew.LessOp, x, 0), b(ew.AddOp, x, depth), x)
     line = [1] * (len(shape) + 1)
     line[axis] = depth
+    b.reserve(line)
     classes = b.constant(np.arange(depth).reshape(line), element)
     off, on = (b.reshape(b.slice_axis(values, 0, i, 1), []) for i in (0, 1))
     return b(ew.SelectOp, b(ew.EqualOp, x, classes), on, off)

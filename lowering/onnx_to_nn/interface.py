@@ -12,6 +12,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.dtypes import is_computable
 from webdnn.dialects.errors import WebDNNError, shortened
+from webdnn.dialects.nn.base import element_of
 from webdnn.dialects.onnx import (
     INPUT_NAMES,
     INPUT_SYMBOLS,
@@ -19,8 +20,10 @@ from webdnn.dialects.onnx import (
     string_lists_of,
     strings_of,
 )
-from webdnn.dialects.onnx.types import type_to_proto
+from webdnn.dialects.onnx.types import dtype_name, type_to_proto
 from webdnn.lowering.onnx_to_nn.node import Value
+
+_TYPES = "{} are tensors of truth values, integers of 8 to 64 bits, or floats of 16 to 64 bits"
 
 
 def check_inputs(function: FuncOp) -> None:
@@ -37,7 +40,11 @@ def check_inputs(function: FuncOp) -> None:
 
 
 def output_tensors(function: FuncOp, values: Sequence[Value]) -> list[SSAValue]:
-    """The values of the outputs, all of which must be tensors."""
+    """The values of the outputs.
+
+    Raises:
+        WebDNNError: some are no tensors, or of an element type that a package does not hold.
+    """
     names = strings_of(function, OUTPUT_NAMES)
     if others := [i for i, value in enumerate(values) if not isinstance(value, SSAValue)]:
         raise WebDNNError(
@@ -46,7 +53,18 @@ def output_tensors(function: FuncOp, values: Sequence[Value]) -> list[SSAValue]:
             why="the outputs of a package are tensors",
             hint="end the model with the tensors (SequenceAt, ConcatFromSequence or OptionalGetElement)",
         )
-    return [value for value in values if isinstance(value, SSAValue)]
+    tensors = [value for value in values if isinstance(value, SSAValue)]
+    if others := [i for i, t in enumerate(tensors) if not is_computable(element_of(t))]:
+        raise WebDNNError(
+            "the model has outputs of types that a package does not give",
+            where=[
+                f"{names[i] if i < len(names) else f'#{i}'}: {dtype_name(element_of(tensors[i]))}"
+                for i in others
+            ],
+            why=_TYPES.format("outputs"),
+            hint="end the model with a Cast to one of these",
+        )
+    return tensors
 
 
 def _check_types(inputs: Sequence[tuple[str, Attribute]]) -> None:
@@ -60,7 +78,7 @@ def _check_types(inputs: Sequence[tuple[str, Attribute]]) -> None:
         raise WebDNNError(
             "the model has inputs of types that a package does not take",
             where=shortened(wrong),
-            why="inputs are tensors of truth values, integers of 8 to 64 bits, or floats of 16 to 64 bits",
+            why=_TYPES.format("inputs"),
             hint="cut the model behind what reads them, and do that part in the application",
         )
 

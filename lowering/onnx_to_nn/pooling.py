@@ -56,6 +56,7 @@ def _max_indices(node: Node, window: Window, pooled: SSAValue, b: NNBuilder) -> 
     """
     x = node[0]
     rank = len(window.kernel)
+    b.reserve([*window.kernel, *window.outputs])
     padded = b.pad(x, [0, 0, *window.low], [0, 0, *window.high], value=_least(node.element()))
     result = b.constant(np.zeros((), np.int64))
     for place in reversed(list(np.ndindex(*window.kernel))):
@@ -119,6 +120,9 @@ def counts_of(window: Window, include_padding: bool) -> Array:
 def average_pool(node: Node, b: NNBuilder) -> SSAValue:
     window = _window(node)
     total = pool("sum", node[0], window, 0.0, b)
+    b.reserve(window.outputs)
+    for outputs, kernel in zip(window.outputs, window.kernel, strict=True):
+        b.reserve([outputs, kernel])
     counts = counts_of(window, bool(node.int("count_include_pad")))
     is_same = counts.size and (counts == counts.flat[0]).all()
     counts = counts.flat[:1].reshape(()) if is_same else counts[..., None]

@@ -239,6 +239,8 @@ def _resampled(
 ) -> SSAValue:
     x, mode = node[0], node.str("mode", "nearest")
     antialias = bool(node.int("antialias"))
+    for d in dims:
+        b.reserve([d.outputs, d.size if mode == "cubic" or antialias else 1])
     if mode == "nearest":
         x = nearest(x, dims, rounding, b)
     elif mode == "linear" and not antialias:

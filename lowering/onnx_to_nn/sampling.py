@@ -158,6 +158,7 @@ def affine_grid(node: Node, b: NNBuilder) -> SSAValue:
     """The corners and all between them, times the matrices `theta`."""
     theta, (batch, _, *sizes) = node[0], node.known_ints(1)
     aligned = bool(node.int("align_corners"))
+    b.reserve([*sizes, len(sizes) + 1])
     lines: list[Array] = []
     for size in sizes:
         step = 2.0 / (max(size - 1, 1) if aligned else size)
@@ -191,11 +192,12 @@ def roi_align(node: Node, b: NNBuilder) -> SSAValue:
             (right - left, bottom - top) if half else (max(right - left, 1), max(bottom - top, 1))
         )
         axes = [
-            _roi_axis(top, h, rows, height, ratio),
-            _roi_axis(left, w, columns, width, ratio),
+            _roi_axis(top, h, rows, height, ratio, b),
+            _roi_axis(left, w, columns, width, ratio, b),
         ]
         total: SSAValue | None = None
         counts = [a[0][0].shape[1] for a in axes]
+        b.reserve([2, 4, rows, counts[0], columns, counts[1]])
         for (row, row_weight), (column, column_weight) in itertools.product(*axes):
             at = batch * height * width + row.reshape(-1, 1) * width + column.reshape(1, -1)
             weight = row_weight.reshape(-1, 1) * column_weight.reshape(1, -1)
@@ -215,11 +217,12 @@ def roi_align(node: Node, b: NNBuilder) -> SSAValue:
 
 
 def _roi_axis(
-    start: float, extent: float, bins: int, size: int, ratio: int
+    start: float, extent: float, bins: int, size: int, ratio: int, b: NNBuilder
 ) -> list[tuple[Array, Array]]:
     """The two neighbours of each sampled point of each bin along one dimension, and their weights: `[bins, points]`."""
     step = extent / bins
     count = ratio if ratio > 0 else max(int(np.ceil(step)), 1)
+    b.reserve([bins, count])
     at = start + (np.arange(bins)[:, None] + (np.arange(count) + 0.5) / count) * step
     valid = (at >= -1.0) & (at <= size)
     at = at.clip(0, None)
@@ -246,6 +249,7 @@ def deform_conv(node: Node, b: NNBuilder) -> SSAValue:
     images = b.reshape(b.channels_last(x), [batch, int(np.prod(sizes)), channels])
     width = channels // parts
     columns: list[SSAValue] = []
+    b.reserve([parts, *kernel, *outputs])
     for part in range(parts):
         image = b.slice_axis(images, 2, part * width, width)
         for number, place in enumerate(np.ndindex(*kernel)):

@@ -63,10 +63,13 @@ def concat_from_sequence(node: Node, b: NNBuilder) -> SSAValue:
     values, axis = node.sequence(0), node.int("axis")
     if not values:
         raise Invalid("its sequence is empty")
-    rank = len(shape_of(values[0]))
-    if node.int("new_axis"):
-        return stacked(values, axis % (rank + 1), b)
-    return b.concat(values, axis)
+    is_new = bool(node.int("new_axis"))
+    rank = len(shape_of(values[0])) + is_new
+    if not -rank <= axis < rank:
+        raise Invalid(f"its axis {axis} is outside {rank} dimensions")
+    if is_new:
+        return stacked(values, axis % rank, b)
+    return b.concat(values, axis % rank)
 
 
 @onnx_lowering("SplitToSequence", static=[1])
@@ -82,6 +85,8 @@ def split_to_sequence(node: Node, b: NNBuilder) -> Sequence[Value]:
     sizes = node.known_ints(1)
     if node.shape(1) == ():
         each = sizes[0]
+        if each < 1:
+            raise Invalid(f"it splits into parts of {each} elements")
         sizes = [min(each, size - at) for at in range(0, size, each)]
     return [split_into(node[0], axis, sizes, b)]
 

@@ -117,6 +117,8 @@ def pad(node: Node, b: NNBuilder) -> SSAValue:
     if pads is None:
         raise Invalid("its pads are missing")
     axes = [a % rank for a in node.known_ints(3)] if node.has(3) else list(range(rank))
+    if len(pads) != 2 * len(axes):
+        raise Invalid(f"it has {len(pads)} pads for {len(axes)} dimensions")
     low, high = [0] * rank, [0] * rank
     for i, axis in enumerate(axes):
         low[axis], high[axis] = pads[i], pads[i + len(axes)]

@@ -81,6 +81,7 @@ def dft(node: Node, b: NNBuilder) -> SSAValue:
     real = resized(real, axis, length, b)
     imaginary = None if imaginary is None else resized(imaginary, axis, length, b)
     outputs = _half(length) if one_sided else length
+    b.reserve([2, outputs, length])
     matrices = fourier_matrix(length, outputs, inverse=inverse)
     return _joined(*transform(real, imaginary, axis, matrices, b), b)
 
@@ -94,6 +95,7 @@ def _real_from_half(
     if imaginary is None:
         raise Unsupported("a one-sided inverse transform of a real tensor")
     real, imaginary = (resized(v, axis, _half(length), b) for v in (real, imaginary))
+    b.reserve([2, _half(length), length])
     k, n = np.arange(_half(length)), np.arange(length)
     angle = 2 * np.pi * (np.outer(n, k) % length) / length
     # All but the first and (for an even length) the last stand for their mirror image too.
@@ -113,6 +115,8 @@ def stft(node: Node, b: NNBuilder) -> SSAValue:
     if not length:
         raise Invalid("it has neither a window nor a frame length")
     frames = (shape_of(real)[1] - length) // step + 1
+    b.reserve([2, length, length])
+    b.reserve([frames, length])
     at = np.arange(frames)[:, None] * step + np.arange(length)
     index = b.constant(at.astype(np.int64))
     one_sided = bool(node.int("onesided", 1))
