@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto
+from onnx import AttributeProto, GraphProto, NodeProto, TensorProto, TypeProto, ValueInfoProto
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.graphs import describe
 from webdnn.frontends.onnx.tensors import constant_tensor
 
@@ -165,6 +166,13 @@ def declare(graph: GraphProto, scope: Scope) -> None:
         scope.constants[tensor.name] = tensor
 
 
+def _named(tensor: TensorProto, name: str) -> TensorProto:
+    result = TensorProto()
+    result.CopyFrom(tensor)
+    result.name = name
+    return result
+
+
 def learn(node: NodeProto, scope: Scope, read: Sequence[str], version: int) -> None:
     """Put the types of a node's results into the scope, as far as ONNX's inference finds them.
 
@@ -182,23 +190,26 @@ def learn(node: NodeProto, scope: Scope, read: Sequence[str], version: int) -> N
         return
     if node.domain not in ("", "ai.onnx") or not onnx.defs.has(node.op_type, version):
         return
+    given = dict.fromkeys(read)
+    graph = onnx.helper.make_graph(
+        [node],
+        "node",
+        [
+            onnx.helper.make_value_info(n, scope.types[n])
+            for n in given
+            if n in scope.types.keys() - scope.constants.keys()
+        ],
+        [ValueInfoProto(name=name) for name in node.output if name],
+        [_named(scope.constants[name], name) for name in given if name in scope.constants],
+    )
+    imports = [onnx.helper.make_opsetid("", version)]
+    model = onnx.helper.make_model(graph, opset_imports=imports, ir_version=10)
     try:
-        found = onnx.shape_inference.infer_node_outputs(
-            onnx.defs.get_schema(node.op_type, version),
-            node,
-            {name: scope.types[name] for name in read if name in scope.types},
-            {name: scope.constants[name] for name in read if name in scope.constants},
-            opset_imports=[onnx.helper.make_opsetid("", version)],
-            ir_version=10,
-        )
-    except (
-        onnx.shape_inference.InferenceError,
-        onnx.checker.ValidationError,
-        KeyError,
-        RuntimeError,
-        ValueError,
-    ):
-        return  # Something that it reads is not known; or does not fit, which its lowering says.
-    for name, type in found.items():
-        if type.tensor_type.HasField("shape") or name not in scope.types:
-            scope.types[name] = type
+        inferred = library.call(onnx.shape_inference.infer_shapes, model, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError, ValueError):
+        return  # Something does not fit, which its lowering says.
+    for value in inferred.graph.output:
+        if value.HasField("type") and (
+            value.type.tensor_type.HasField("shape") or value.name not in scope.types
+        ):
+            scope.types[value.name] = value.type
