@@ -13,7 +13,7 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.onnx import OnnxOp, WeightAttr
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import FailureInside, Unsupported
+from webdnn.lowering.onnx_to_nn.errors import FailureInside, Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.origins import binding_hint
 
 Value = SSAValue | list[SSAValue] | None
@@ -161,6 +161,14 @@ class Node:
         rank = self.rank() if rank is None else rank
         axis = self.int(name, default)
         return axis + rank if axis < 0 else axis
+
+    def dimensions(self, axes: Sequence[int], rank: int | None = None) -> list[int]:
+        """Axes as dimensions of operand 0 (or of a tensor of `rank`), counted from the front."""
+        rank = self.rank() if rank is None else rank
+        for axis in axes:
+            if not -rank <= axis < rank:
+                raise Invalid(f"axis {axis} is outside a tensor of {rank} dimensions")
+        return [axis % rank for axis in axes]
 
     # Subgraphs
 

@@ -128,8 +128,13 @@ def lp_normalization(node: Node, b: NNBuilder) -> SSAValue:
 
 @onnx_lowering("MeanVarianceNormalization")
 def mean_variance_normalization(node: Node, b: NNBuilder) -> SSAValue:
-    axes = [a % node.rank() for a in node.ints("axes", [0, 2, 3]) or []]
-    x = node[0]
+    """Over all dimensions but the channels, whatever the rank; or over the axes that the node names."""
+    x, rank = node[0], node.rank()
+    named = node.ints("axes", [0, 2, 3]) or []
+    usual = (
+        named == [0, 2, 3] and rank < 4
+    )  # the default, of which ONNX Runtime takes those that are there
+    axes = sorted(set(node.dimensions([a for a in named if a < rank] if usual else named)))
     centered = b(ew.SubOp, x, b.mean(x, axes))
     variance = b.mean(b(ew.MulOp, centered, centered), axes)
     return b(ew.DivOp, centered, b(ew.AddOp, b(ew.SqrtOp, variance), 1e-9))

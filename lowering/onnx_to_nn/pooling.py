@@ -21,7 +21,7 @@ from webdnn.lowering.onnx_to_nn.window import Window, window_of
 
 
 def _window(node: Node) -> Window:
-    return window_of(node, node.shape()[2:], node.ints("kernel_shape") or [])
+    return window_of(node, node.shape()[2:], node.ints("kernel_shape") or [], may_be_empty=True)
 
 
 def pool(kind: str, x: SSAValue, window: Window, padding: float, b: NNBuilder) -> SSAValue:

@@ -30,7 +30,7 @@ def reduction_axes(node: Node) -> list[int]:
     axes = node.ints_or_input("axes", 1)
     if not axes:
         return [] if node.int("noop_with_empty_axes") else list(range(node.rank()))
-    return [a % node.rank() for a in axes]
+    return sorted(set(node.dimensions(axes)))
 
 
 def _sum(x: SSAValue, axes: list[int], keep: bool, b: NNBuilder) -> SSAValue:
@@ -147,7 +147,7 @@ def running(
 @onnx_lowering("CumSum", "CumProd", static=[1])
 def cumulative(node: Node, b: NNBuilder) -> SSAValue:
     is_sum = node.op.op_type == "CumSum"
-    axis = int(node.known(1).item()) % node.rank()
+    (axis,) = node.dimensions([int(node.known(1).item())])
     return running(
         ew.AddOp if is_sum else ew.MulOp,
         node[0],

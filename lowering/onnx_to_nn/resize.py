@@ -165,7 +165,7 @@ def by_matrix(x: SSAValue, axis: int, matrix: Array, b: NNBuilder) -> SSAValue:
 @onnx_lowering("Resize", since=10, static=[1, 2, 3])
 def resize(node: Node, b: NNBuilder) -> SSAValue:
     rank = node.rank()
-    axes = [a % rank for a in node.ints("axes") or range(rank)]
+    axes = node.dimensions(node.ints("axes") or range(rank))
     if node.version == 10:
         transform, rounding = "asymmetric", "floor"
         scales, sizes, roi = node.known(1), None, None

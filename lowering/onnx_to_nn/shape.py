@@ -37,7 +37,7 @@ def squeeze(node: Node, b: NNBuilder) -> SSAValue:
     axes, shape = node.ints_or_input("axes", 1), node.shape()
     if axes is None:
         return b.reshape(node[0], [n for n in shape if n != 1])
-    gone = {a % len(shape) for a in axes}
+    gone = set(node.dimensions(axes))
     return b.reshape(node[0], [n for d, n in enumerate(shape) if d not in gone])
 
 
@@ -45,11 +45,7 @@ def squeeze(node: Node, b: NNBuilder) -> SSAValue:
 def unsqueeze(node: Node, b: NNBuilder) -> SSAValue:
     axes, shape = node.ints_or_input("axes", 1) or [], list(node.shape())
     rank = len(shape) + len(axes)
-    if any(not -rank <= a < rank for a in axes) or len({a % rank for a in axes}) < len(axes):
-        raise Invalid(
-            f"its axes are {axes}, which do not name dimensions of a result of rank {rank}"
-        )
-    for axis in sorted(a % rank for a in axes):
+    for axis in sorted(node.dimensions(axes, rank)):
         shape.insert(axis, 1)
     return b.reshape(node[0], shape)
 
@@ -116,7 +112,7 @@ def pad(node: Node, b: NNBuilder) -> SSAValue:
     pads = node.ints_or_input("pads", 1)
     if pads is None:
         raise Invalid("its pads are missing")
-    axes = [a % rank for a in node.known_ints(3)] if node.has(3) else list(range(rank))
+    axes = node.dimensions(node.known_ints(3)) if node.has(3) else list(range(rank))
     if len(pads) != 2 * len(axes):
         raise Invalid(f"it has {len(pads)} pads for {len(axes)} dimensions")
     low, high = [0] * rank, [0] * rank

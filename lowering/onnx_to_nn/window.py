@@ -37,8 +37,15 @@ def check_kernel(node: Node, kernel: Sequence[int]) -> None:
         raise Invalid(f"its kernel_shape is {given}, and its filter has {list(kernel)}")
 
 
-def window_of(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> Window:
-    """The window of a convolution or a pool over spatial dimensions of these sizes."""
+def window_of(
+    node: Node, sizes: Sequence[int], kernel: Sequence[int], *, may_be_empty: bool = False
+) -> Window:
+    """The window of a convolution or a pool over spatial dimensions of these sizes.
+
+    A window that is larger than what it slides over is an error. With `may_be_empty` there is one result along that
+    dimension, of what is inside, where it is larger by less than a stride, and there is none where by more (up to two):
+    so round ONNX Runtime's pools and ONNX's shape inference, towards zero.
+    """
     count = len(sizes)
     check_kernel(node, kernel)
     strides = node.ints("strides", [1] * count) or [1] * count
@@ -63,11 +70,14 @@ def window_of(node: Node, sizes: Sequence[int], kernel: Sequence[int]) -> Window
             if auto_pad == "VALID":
                 before = after = 0
             free = size + before + after - extent
-            output = (-(-free // stride) if ceil_mode else free // stride) + 1
+            steps = (
+                -(-free // stride) if ceil_mode or (free < 0 and may_be_empty) else free // stride
+            )
+            output = steps + 1
             # A window that would begin in the padding at the end is none.
             if ceil_mode and (output - 1) * stride >= size + before:
                 output -= 1
-            if output < 1:
+            if output < (0 if may_be_empty else 1):
                 raise Invalid(
                     f"its window of {extent} is larger than the {size + before + after} padded elements "
                     f"of dimension {2 + d}"

@@ -61,6 +61,8 @@ def _expand(op: Operation, helpers: HelperFunctions) -> None:
     elif kind in DIVISIONS and _may_divide_by_zero(op):
         emitter = _emitter_before(op)
         _replace(op, DIVISIONS[kind](*[emitter.value(o) for o in op.operands]).ssa)
+    elif kind in _FLOAT_TO_INTEGER and element_type(op.results[0].type) == i32:
+        _saturate(op, signed=_FLOAT_TO_INTEGER[kind])
     elif kind in INLINE:
         emitter = _emitter_before(op)
         _replace(op, INLINE[kind](*[emitter.value(o) for o in op.operands]).ssa)
@@ -91,6 +93,27 @@ def _order_truth_values(op: arith.CmpiOp) -> None:
     extend = arith.ExtSIOp if signed else arith.ExtUIOp
     lhs, rhs = (emitter.add(extend(o, i32)) for o in op.operands)
     _replace(op, emitter.add(arith.CmpiOp(lhs, rhs, op.predicate.value.data)))
+
+
+_FLOAT_TO_INTEGER: dict[type[Operation], bool] = {
+    arith.FPToSIOp: True,
+    arith.FPToUIOp: False,
+    vector_ext.FPToSIOp: True,
+    vector_ext.FPToUIOp: False,
+}
+"""Conversions of floats to integers, and whether these have a sign."""
+
+
+def _saturate(op: Operation, *, signed: bool) -> None:
+    """The greatest integer of what is above all (WGSL stops at the greatest float below it), and 0 of a NaN."""
+    emitter = _emitter_before(op)
+    number = emitter.value(op.operands[0])
+    converted = emitter.value(emitter.add(op.clone()))
+    greatest = (1 << 31) - 1 if signed else -1
+    wide = _in_f32(number)
+    is_above = wide >= 2.0 ** (31 if signed else 32)
+    converted = is_above.select(converted.constant(greatest), converted)
+    _replace(op, is_nan(wide).select(converted.constant(0), converted).ssa)
 
 
 def _may_divide_by_zero(op: Operation) -> bool:

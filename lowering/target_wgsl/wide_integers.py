@@ -212,7 +212,15 @@ def signed_to_float(x: Wide) -> Value:
 
 
 def float_to_unsigned(x: Value) -> Wide:
-    """Toward zero, of a number that is not negative. Both words are exact: each is a power of two away from x."""
+    """Toward zero; 0 of what is below, and of a NaN, and the greatest integer of what is above all."""
+    words = _words(x)
+    zero, ones = words.low.constant(0), words.low.constant(-1)
+    words = select(x >= 2.0**64, Wide(ones, ones), words)
+    return select(x > 0.0, words, Wide(zero, zero))
+
+
+def _words(x: Value) -> Wide:
+    """The integer part of a number from 0 to 2^64. Both words are exact: each is a power of two away from x."""
     emitter = x.emitter
     whole = x.apply(math.FloorOp)
     high = (whole * 2.0**-32).apply(math.FloorOp)
@@ -225,6 +233,9 @@ def float_to_unsigned(x: Value) -> Wide:
 
 
 def float_to_signed(x: Value) -> Wide:
-    """Toward zero."""
+    """Toward zero; the least or the greatest integer of what is below or above all, and 0 of a NaN."""
     magnitude = float_to_unsigned(x.apply(math.AbsFOp))
-    return select(x < 0.0, negate(magnitude), magnitude)
+    low, high = magnitude.low, magnitude.high
+    signed = select(x < 0.0, negate(magnitude), magnitude)
+    signed = select(x >= 2.0**63, Wide(low.constant(-1), high.constant((1 << 31) - 1)), signed)
+    return select(x <= -(2.0**63), Wide(low.constant(0), high.constant(-1 << 31)), signed)

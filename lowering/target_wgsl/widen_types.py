@@ -125,6 +125,8 @@ _CHANGES_NOTHING = (
 )  # fmt: skip
 """Conversions between types that became the same one."""
 
+_FLOAT_TO_INTEGER = (arith.FPToSIOp, arith.FPToUIOp, vector_ext.FPToSIOp, vector_ext.FPToUIOp)
+
 _EXACT_ON_HALVES = (
     arith.NegfOp, arith.MaximumfOp, arith.MinimumfOp, arith.MaxnumfOp, arith.MinnumfOp, arith.SelectOp,
     math.AbsFOp, math.CeilOp, math.FloorOp, math.TruncOp, math.RoundOp, math.RoundEvenOp, math.CopySignOp,
@@ -253,9 +255,11 @@ class _Widening(Rebuilder):
         wide = self.convert_type(result)[0]
         if isinstance(op, _CHANGES_NOTHING) and operands[0].type == wide:
             return [(operands[0],)]
-        if isinstance(op, arith.FPToUIOp | vector_ext.FPToUIOp) and narrow_width(result):
-            # Numbers below 0 wrap around, as they do when converted by way of a wider type.
-            return [(self.emitter.value(operands[0]).to_integer().ssa,)]
+        if isinstance(op, _FLOAT_TO_INTEGER) and (width := narrow_width(result)):
+            is_signed = isinstance(op, arith.FPToSIOp | vector_ext.FPToSIOp)
+            least, end = (-(1 << width - 1), 1 << width - 1) if is_signed else (0, 1 << width)
+            number = self.emitter.value(operands[0]).to_integer()
+            return [(number.maximum(least).minimum(end - 1).ssa,)]
         new = type(op).create(
             operands=operands,
             result_types=[wide],

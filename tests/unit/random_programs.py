@@ -18,8 +18,8 @@ from onnx.helper import make_node, np_dtype_to_tensor_dtype
 from tests.unit.onnx_models import model_of, tensor
 from webdnn.dialects.dtypes import Array
 
-FLOATS = (np.float32,)
-INTEGERS = (np.int64, np.int32, np.uint8, np.int8)
+FLOATS = (np.float32, np.float32, np.float32, np.float32, np.float16)
+INTEGERS = (np.int64, np.int32, np.int16, np.int8, np.uint64, np.uint32, np.uint16, np.uint8)
 LARGEST = 4_000
 """Elements of a value."""
 
@@ -39,11 +39,13 @@ class RandomProgram:
     """Grows a program; `values` are what its names stand for.
 
     `exact` are the names whose value does not depend on how sums are ordered or functions are approximated: only those
-    are compared, rounded, sorted or made integers, because there the least difference is a large one.
+    are compared, rounded, sorted or made integers, because there the least difference is a large one. With `non_finite`
+    there are NaNs, infinities and zeros below 0 among the floats.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, *, non_finite: bool = False) -> None:
         self.rng = np.random.default_rng([seed, 7])
+        self.non_finite = non_finite
         self.nodes: list[Any] = []
         self.weights: dict[str, Array] = {}
         self.inputs: dict[str, Array] = {}
@@ -64,7 +66,7 @@ class RandomProgram:
         return bool(self.rng.random() < likely)
 
     def any_type(self) -> Any:
-        return self.among(*FLOATS * 5, *INTEGERS, np.int64, np.bool_)
+        return self.among(*FLOATS * 2, *INTEGERS, np.int64, np.int32, np.bool_)
 
     def shape(self) -> tuple[int, ...]:
         rank = self.among(0, 1, 2, 2, 3, 3, 4, 4, 4, 5)
@@ -77,7 +79,11 @@ class RandomProgram:
             return np.asarray(self.rng.random(shape) < 0.5)
         if np.dtype(dtype).kind == "f":
             values = self.rng.standard_normal(shape)
-            return np.asarray(np.round(values * 4) / 4 if self.chance(0.3) else values, dtype)
+            values = np.round(values * 4) / 4 if self.chance(0.3) else values
+            if self.non_finite:
+                special = self.rng.choice([np.nan, np.inf, -np.inf, -0.0], shape)
+                values = np.where(self.rng.random(shape) < 0.1, special, values)
+            return np.asarray(values, dtype)
         low = 0 if np.dtype(dtype).kind == "u" else -6
         values = self.rng.integers(low, 7, shape)
         if self.chance(0.2):
@@ -141,7 +147,7 @@ class RandomProgram:
         for array in arrays:
             if array.size > LARGEST or array.ndim > 6 or array.dtype == np.float64:
                 return
-            if array.dtype.kind == "f" and not np.abs(array).max(initial=0) < 1e4:
+            if array.dtype.kind == "f" and not self._is_in_range(array):
                 return
             if not array.size and kind.endswith(("Conv", "ConvTranspose", "Pool")):
                 return  # a window that is larger than its operand is an error
@@ -149,6 +155,12 @@ class RandomProgram:
         self.values.update(zip(names, arrays, strict=True))
         if exact and all(n in self.exact for n in fed):
             self.exact.update(names)
+
+    def _is_in_range(self, array: Array) -> bool:
+        finite = array[np.isfinite(array)]
+        if finite.size < array.size and not self.non_finite:
+            return False
+        return bool(np.abs(finite).max(initial=0) < (1e4 if array.itemsize > 2 else 1e3))
 
     def model(self, kinds: dict[Step, int], steps: int) -> ModelProto:
         """The program of about `steps` nodes of these kinds, each taken as often as it says.

@@ -67,6 +67,16 @@ def binary(p: RandomProgram) -> None:
     p.add(kind, operands, exact=kind in ("Max", "Min"))
 
 
+def remainder(p: RandomProgram) -> None:
+    x = p.value("f", exact=True)
+    if x is None:
+        return
+    operands = [x, partner(p, x)]
+    if operands[1] in p.values and operands[1] not in p.exact:
+        return
+    p.add("Mod", operands, fmod=1)
+
+
 def binary_integer(p: RandomProgram) -> None:
     x = p.value("iu")
     if x is None:
@@ -130,7 +140,9 @@ def cast(p: RandomProgram) -> None:
 
 
 def reduce(p: RandomProgram) -> None:
-    kind = p.among("Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "SumSquare", "LogSumExp")
+    kind = p.among(
+        "Sum", "Mean", "Max", "Min", "Prod", "L1", "L2", "SumSquare", "LogSum", "LogSumExp"
+    )
     x = p.value("fi", 1)
     if x is None:
         return
@@ -139,14 +151,19 @@ def reduce(p: RandomProgram) -> None:
     if p.chance(0.3):
         axes = [d - array.ndim for d in axes]
     exact = kind in ("Max", "Min") or (
-        array.dtype.kind == "i" and kind in ("Sum", "Prod", "L1", "SumSquare")
+        array.dtype.kind == "i"
+        and kind in ("Sum", "Mean", "Prod", "L1", "L2", "SumSquare", "LogSum")
     )
+    if kind == "LogSum" and array.dtype.kind == "f" and (x not in p.exact or (array < 0).any()):
+        return  # of a sum near 0 the least difference is a large one
     if (array.dtype.kind == "i" and not exact) or (
         not array.size and kind in ("Mean", "Max", "Min")
     ):
         return  # not defined
     if array.dtype.kind == "i" and np.abs(array.astype(np.float64)).max(initial=0) > 1000:
         return  # what a sum of squares is that does not fit, is not defined either
+    if kind in ("Max", "Min") and array.dtype.kind == "f" and np.isnan(array).any():
+        return  # in ONNX Runtime it depends on its place whether a NaN wins
     extra = {"noop_with_empty_axes": 1} if not axes and p.chance(0.5) else {}
     inputs = [x, p.constant(axes)] if axes or p.chance(0.5) else [x]
     p.add(f"Reduce{kind}", inputs, exact=exact, keepdims=p.among(0, 1), **extra)
@@ -361,11 +378,30 @@ def pad(p: RandomProgram) -> None:
     p.add("Pad", [x, p.constant(pads), *fill], mode=mode)
 
 
+KEEP_NON_FINITE: dict[Step, int] = {
+    unary: 4,
+    binary: 6,
+    remainder: 3,
+    compare: 2,
+    logic: 1,
+    where: 2,
+    reduce: 4,
+    cumulative: 1,
+    gather: 2,
+    slice: 2,
+    split: 1,
+    concat: 2,
+    view: 3,
+    pad: 2,
+}
+"""Those that are defined for NaNs and infinities too."""
+
 STEPS: dict[Step, int] = {
     unary: 4,
     unary_integer: 2,
     binary: 6,
     binary_integer: 5,
+    remainder: 2,
     compare: 3,
     logic: 3,
     where: 3,

@@ -44,6 +44,25 @@ MODELS = {
         (float[1, 2, 1] x) => (float[1, 2, 1] y, float[1, 2, 1] z) {
             y = AveragePool <kernel_shape = [2], strides = [2], ceil_mode = 1> (x)
             z = MaxPool <kernel_shape = [3], strides = [3], ceil_mode = 1> (x) }""",
+    "windows larger than what they slide over": """
+        (float[1, 2, 2, 5] x) => (float[1, 2, 0, 4] a, float[1, 2, 0, 3] b, float[1, 2, 0, 4] c, int64[1, 2, 0, 4] d,
+        float[1, 2, 1, 5] e, float[1, 2, 1, 5] f, float[1, 2, 0, 5] g, float[1, 2, 1, 5] h) {
+            a = AveragePool <kernel_shape = [3, 2]> (x)
+            b = LpPool <kernel_shape = [2, 2], dilations = [2, 2]> (x)
+            c, d = MaxPool <kernel_shape = [3, 2]> (x)
+            e = MaxPool <kernel_shape = [3, 1], strides = [2, 1]> (x)
+            f = AveragePool <kernel_shape = [4, 1], strides = [3, 1]> (x)
+            g = AveragePool <kernel_shape = [4, 1], strides = [2, 1]> (x)
+            h = LpPool <kernel_shape = [3, 1], strides = [3, 1], auto_pad = "VALID"> (x) }""",
+    "normalised without images": """
+        (float[3, 4] x) => (float[3, 4] y, float[3, 4] z, float[3, 2, 2] u, float[12] v)
+        <int64[3] rows = {3, 2, 2}, int64[1] flat = {12}> {
+            y = MeanVarianceNormalization (x) z = MeanVarianceNormalization <axes = [0, -2, 1]> (x)
+            r = Reshape(x, rows) u = MeanVarianceNormalization (r)
+            f = Reshape(x, flat) v = MeanVarianceNormalization (f) }""",
+    "an axis twice": """
+        (float[3, 4] x) => (float[1, 4] y, float[4] z) <int64[3] axes = {0, -2, 0}>
+        { y = ReduceMean(x, axes) z = ReduceL2 <keepdims = 0> (x, axes) }""",
     # 64-bit integers are two words on WebGPU, and the low words are compared without a sign
     "a number below zero and 64-bit integers": """
         (float[4] x) => (int64[4] y, bool[4] z) <int64[1] w = {-3}, float[1] scale = {9}> {

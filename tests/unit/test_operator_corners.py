@@ -125,8 +125,20 @@ def test_not_a_number_has_a_place() -> None:
             "TopK (it selects 5 of the 3 elements of dimension 1 (of [2, 3])): 'y'",
         ),
         (
-            "(float[1, 1, 2] x) => (float[1, 1, n] y) { y = MaxPool <kernel_shape = [3]> (x) }",
-            "MaxPool (its window of 3 is larger than the 2 padded elements of dimension 2): 'y'",
+            "(float[1, 1, 2] x) => (float[1, 1, n] y) { y = MaxPool <kernel_shape = [4]> (x) }",
+            "MaxPool (its window of 4 is larger than the 2 padded elements of dimension 2): 'y'",
+        ),
+        (
+            "(float[1, 1, 2] x) => (float[1, 1, n] y) <float[1, 1, 3] w = {1, 2, 3}> { y = Conv(x, w) }",
+            "Conv (its window of 3 is larger than the 2 padded elements of dimension 2): 'y'",
+        ),
+        (
+            "(float[2, 3] x) => (float[n, m] y) <int64[1] axes = {2}> { y = ReduceSum(x, axes) }",
+            "ReduceSum (axis 2 is outside a tensor of 2 dimensions): 'y'",
+        ),
+        (
+            "(float[2, 3] x) => (float[n, m] y) { y = MeanVarianceNormalization <axes = [-3]> (x) }",
+            "MeanVarianceNormalization (axis -3 is outside a tensor of 2 dimensions): 'y'",
         ),
         (
             "(float[1, 1, 1] x) => (float[1, 1, n] y) <float[1, 1, 1] w = {1}> "

@@ -19,7 +19,7 @@ TOLERANCE = 1e-4
 """Of the range of a result."""
 
 
-def _reference(model: ModelProto, inputs: dict[str, Array]) -> dict[str, Array]:
+def run_reference(model: ModelProto, inputs: dict[str, Array]) -> dict[str, Array]:
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(model.SerializeToString(), options)
@@ -27,7 +27,7 @@ def _reference(model: ModelProto, inputs: dict[str, Array]) -> dict[str, Array]:
     return {n: np.asarray(a) for n, a in zip(names, session.run(None, inputs), strict=True)}
 
 
-def _inputs(model: ModelProto, seed: int) -> dict[str, Array]:
+def random_inputs(model: ModelProto, seed: int) -> dict[str, Array]:
     shape = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
     return {"x": np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)}
 
@@ -39,8 +39,8 @@ def _seeds(quick: int, nightly: int) -> list[object]:
 
 def _check(seed: int, target: TargetChoice, engine: Engine) -> None:
     model = random_model(seed)
-    inputs = _inputs(model, seed)
-    expected = _reference(model, inputs)
+    inputs = random_inputs(model, seed)
+    expected = run_reference(model, inputs)
     # small maps would hardly ever be worth a transform
     forced = target == "wasm" and seed % 3 == 0
     passes = {"linalg": [WinogradConvolutions(window=2)]} if forced else {}
