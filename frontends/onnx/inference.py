@@ -58,13 +58,12 @@ def infer_certain(model: ModelProto) -> ModelProto | None:
 def _is_misjudged(node: NodeProto) -> bool:
     """Whether inference may give a wrong shape.
 
-    It counts the windows of a pool that begin in the padding at the end, which ONNX leaves out, and takes the sizes
-    that a transposed convolution states for all of its dimensions.
+    It counts the windows of a pool that begin in the padding at the end, which ONNX leaves out; it takes the sizes that
+    a transposed convolution states for all of its dimensions; and STFT is one-sided where it does not say so.
     """
     attributes = {attribute.name: attribute for attribute in node.attribute}
-    return "output_shape" in attributes or (
-        "ceil_mode" in attributes and attributes["ceil_mode"].i != 0
-    )
+    counts_all = "ceil_mode" in attributes and attributes["ceil_mode"].i != 0
+    return counts_all or "output_shape" in attributes or node.op_type == "STFT"
 
 
 def contradiction(model: ModelProto) -> str:
