@@ -8,7 +8,7 @@ from typing import TypeAlias
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto
 
-from webdnn.frontends.onnx.graphs import all_graphs, names_read
+from webdnn.frontends.onnx.graphs import all_graphs, all_nodes, names_read, subgraphs
 
 Types: TypeAlias = dict[str, TypeProto]
 
@@ -47,7 +47,8 @@ def infer_certain(model: ModelProto) -> ModelProto | None:
     unsure: set[str] = set()
     for graph in all_graphs(inferred.graph) if inferred is not None else ():
         for node in graph.node:
-            if _is_misjudged(node) or not unsure.isdisjoint(names_read(node)):
+            inner = (each for body in subgraphs(node) for each in all_nodes(body))
+            if any(map(_is_misjudged, (node, *inner))) or not unsure.isdisjoint(names_read(node)):
                 unsure.update(node.output)
         for value in [*graph.value_info, *graph.output]:
             if value.name in unsure and value.type.WhichOneof("value") == "tensor_type":
