@@ -9,7 +9,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TypeProto, ValueInfoProto
 
 from webdnn.frontends.onnx import library
-from webdnn.frontends.onnx.graphs import all_graphs, all_nodes, names_read
+from webdnn.frontends.onnx.graphs import all_graphs, all_nodes, names_read, subgraphs
 
 Types: TypeAlias = dict[str, TypeProto]
 
@@ -60,7 +60,8 @@ def infer_certain(model: ModelProto) -> ModelProto | None:
     unsure: set[str] = set()
     for graph in all_graphs(inferred.graph) if inferred is not None else ():
         for node in graph.node:
-            if _is_misjudged(node) or not unsure.isdisjoint(names_read(node)):
+            inner = (each for body in subgraphs(node) for each in all_nodes(body))
+            if any(map(_is_misjudged, (node, *inner))) or not unsure.isdisjoint(names_read(node)):
                 unsure.update(node.output)
         for value in [*graph.value_info, *graph.output]:
             if value.name in unsure and value.type.WhichOneof("value") == "tensor_type":
@@ -71,13 +72,12 @@ def infer_certain(model: ModelProto) -> ModelProto | None:
 def _is_misjudged(node: NodeProto) -> bool:
     """Whether inference may give a wrong shape.
 
-    It counts the windows of a pool that begin in the padding at the end, which ONNX leaves out, and takes the sizes
-    that a transposed convolution states for all of its dimensions.
+    It counts the windows of a pool that begin in the padding at the end, which ONNX leaves out; it takes the sizes that
+    a transposed convolution states for all of its dimensions; and STFT is one-sided where it does not say so.
     """
     attributes = {attribute.name: attribute for attribute in node.attribute}
-    return "output_shape" in attributes or (
-        "ceil_mode" in attributes and attributes["ceil_mode"].i != 0
-    )
+    counts_all = "ceil_mode" in attributes and attributes["ceil_mode"].i != 0
+    return counts_all or "output_shape" in attributes or node.op_type == "STFT"
 
 
 def contradiction(model: ModelProto) -> str:

@@ -1,5 +1,7 @@
 """What each operator of the opsets 1 to 6 is in opset 7. Operators that are not here read the same in both.
 
+Two rewrites are of newer opsets too, where onnx's converter to the newest one is wrong.
+
 Every rewrite names the first opset that needs it no more. Where an old specification leaves open what the exporters
 of its time agreed on, this follows them, and says so.
 """
@@ -143,6 +145,15 @@ def _selu(r: Rewriting) -> None:
     """Version 1 has its default values with four digits."""
     for name, default in (("alpha", 1.6732), ("gamma", 1.0507)):
         r.set(name, r.attribute(name, default))
+    r.keep()
+
+
+@_until(11, "Clip")
+def _clip(r: Rewriting) -> None:
+    """A bound that is left out is the greatest finite number, not infinity; the converter to opset 11 forgets it."""
+    limits = np.finfo(np.float32)
+    for name, default in (("min", limits.min), ("max", limits.max)):
+        r.set(name, r.attribute(name, float(default)))
     r.keep()
 
 

@@ -21,7 +21,8 @@ OLDEST = 7
 def to_opset_7(model: ModelProto) -> ModelProto:
     """The same model in opset 7 where it is older; `model` itself where nothing is to be rewritten.
 
-    Also rewritten is what opset 8 still has and no newer one can say (`spatial` of BatchNormalization).
+    Also rewritten is what newer opsets still had and onnx's converter does not carry on: `spatial` of
+    BatchNormalization (until 8), and the bounds that Clip has where it says none (until 10).
 
     Raises:
         WebDNNError: a node is invalid in its opset, or means something that depends on a rank that is not known.

@@ -72,6 +72,11 @@ CONSISTENT = [
     # the last window would begin in the padding; inference counts it
     """(float[1, 1, 2] x) => (float[1, 1, 1] y)
     { v = MaxPool <kernel_shape = [1], strides = [2], ceil_mode = 1> (x) y = Neg(v) }""",
+    """(float[1, 1, 2] x, bool c) => (float[1, 1, 1] y) { y = If (c) <
+        then_branch = t () => (float[1, 1, 1] a)
+            { a = MaxPool <kernel_shape = [1], strides = [2], ceil_mode = 1> (x) },
+        else_branch = e () => (float[1, 1, 1] b)
+            { b = AveragePool <kernel_shape = [1], strides = [2], ceil_mode = 1> (x) }> }""",
     # the sizes are those of the two spatial dimensions; inference takes them for all of the last ones
     """(float[1, 1, 2, 4] x, float[1, 1, 2, 1] w) => (float[1, 1, 4, 3] y)
     { y = ConvTranspose <strides = [2, 1], auto_pad = "VALID", output_shape = [4, 3]> (x, w) }""",

@@ -253,6 +253,18 @@ def test_old_operators(name: str) -> None:
     check(parse(old, opset), parse(new, 21), "wasm", name)
 
 
+@pytest.mark.parametrize("opset", [6, 7, 10])
+def test_bounds_that_are_left_out(opset: int) -> None:
+    """Before opset 11 they are the greatest finite numbers, so infinity is clipped."""
+    model = parse(
+        "(float[5] x) => (float[5] y, float[5] z) { y = Clip <min=-1.0> (x) z = Clip (x) }", opset
+    )
+    feeds = {"x": np.array([np.inf, -np.inf, 3e38, -2, np.nan], np.float32)}
+    results = webdnn.compile(model, target="wasm", jobs=1).run(feeds)
+    for name, array in zip(("y", "z"), run_session(model, feeds), strict=True):
+        np.testing.assert_array_equal(results[name], array)
+
+
 SPATIAL = """(float[2,3,2,2] x, float[3,2,2] s, float[3,2,2] b, float[3,2,2] m, float[3,2,2] r) => (float[2,3,2,2] y)
     { w = Abs(r) y = BatchNormalization <spatial=0, epsilon=0.1 {is_test}> (x, s, b, m, w) }"""
 

@@ -23,7 +23,7 @@ SEQUENCES = (
 )
 PARTS = (
     '<ir_version: 10, opset_import: ["" : 21]> '
-    "parts (float[4] x) => (seq(float[2]) y) { y = SplitToSequence(x) }"
+    "parts (float[4] x) => (seq(float[1]) y) { y = SplitToSequence(x) }"
 )
 DOUBLES = (
     '<ir_version: 10, opset_import: ["" : 21]> '
