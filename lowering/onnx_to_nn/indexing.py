@@ -40,7 +40,7 @@ def gather_nd(node: Node, b: NNBuilder) -> SSAValue:
 @onnx_lowering("OneHot", static=[1])
 def one_hot(node: Node, b: NNBuilder) -> SSAValue:
     """`depth` classes; an index outside -depth to depth - 1 has none of them on."""
-    depth = int(node.known(1).item())
+    depth = node.known_int(1)
     indices, values = node[0], node[2]
     axis = node.axis(default=-1, rank=node.rank() + 1)
     shape = list(shape_of(indices))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.onnx import OnnxOp, WeightAttr
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 
 Value = SSAValue | list[SSAValue] | None
 """What stands for an ONNX value: a tensor, a sequence of tensors (their number is known), or an absent optional."""
@@ -120,7 +121,21 @@ class Node:
 
     def known_ints(self, index: int) -> list[int]:
         """The integers of operand `index`, which must be known at compile time."""
-        return [int(v) for v in self.known(index).ravel()]
+        values = self.known(index).ravel().tolist()
+        if not all(isfinite(v) for v in values):
+            raise Invalid(
+                f"its input '{self.op.input_names[index]}' is {values}, where integers are needed"
+            )
+        return [int(v) for v in values]
+
+    def known_int(self, index: int) -> int:
+        """The one integer that operand `index` is, which must be known at compile time."""
+        values = self.known_ints(index)
+        if len(values) != 1:
+            raise Invalid(
+                f"its input '{self.op.input_names[index]}' has {len(values)} numbers, not one"
+            )
+        return values[0]
 
     # Attributes
 

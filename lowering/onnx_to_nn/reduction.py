@@ -128,7 +128,7 @@ def running(
 @onnx_lowering("CumSum", "CumProd", static=[1])
 def cumulative(node: Node, b: NNBuilder) -> SSAValue:
     is_sum = node.op.op_type == "CumSum"
-    axis = int(node.known(1).item()) % node.rank()
+    axis = node.known_int(1) % node.rank()
     return running(
         ew.AddOp if is_sum else ew.MulOp,
         node[0],

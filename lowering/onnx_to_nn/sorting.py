@@ -57,7 +57,7 @@ def index_of_place(place: SSAValue, count: int, b: NNBuilder) -> SSAValue:
 def top_k(node: Node, b: NNBuilder) -> list[SSAValue]:
     """`k` was an attribute before opset 10."""
     x, axis = node[0], node.axis(default=-1)
-    count = node.int("k") if node.version < 10 else int(node.known(1).item())
+    count = node.int("k") if node.version < 10 else node.known_int(1)
     largest = bool(node.int("largest", 1))
     size, rank = node.shape()[axis], node.rank()
     check_extent(node, axis, count)
