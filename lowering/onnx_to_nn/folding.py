@@ -96,7 +96,7 @@ def _result_shapes(node: Node, arrays: Sequence[Array | None]) -> Iterator[Seque
     elif op_type == "MelWeightMatrix":
         yield [max(int(values[1][0]), 0) // 2 + 1, max(int(values[0][0]), 0)]
     elif op_type == "Expand":
-        yield broadcast_sizes(first, [int(v) for v in values[1]])
+        yield _broadcast_sizes(first, [int(v) for v in values[1]])
     elif op_type == "Tile":
         yield [n * max(int(times), 1) for n, times in zip(first, values[1], strict=False)]
     elif op_type in ("OneHot", "Pad", "CenterCropPad"):
@@ -110,7 +110,7 @@ def _numbers(array: Array | None) -> list[Any]:
     return (array.astype(np.float64) if array.dtype.kind == "V" else array).ravel().tolist()
 
 
-def broadcast_sizes(a: Sequence[int], b: Sequence[int]) -> list[int]:
+def _broadcast_sizes(a: Sequence[int], b: Sequence[int]) -> list[int]:
     """The larger sizes, from the last dimension on."""
     return [max(sizes) for sizes in zip_longest(reversed(a), reversed(b), fillvalue=1)]
 
