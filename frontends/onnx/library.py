@@ -72,7 +72,7 @@ class _Process:
 
     def _spawn(self) -> None:
         self._popen = subprocess.Popen(
-            [sys.executable, process.__file__],
+            [sys.executable, "-P", process.__file__],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             bufsize=0,

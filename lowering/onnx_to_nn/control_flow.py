@@ -61,7 +61,7 @@ def loop(node: Node, b: NNBuilder) -> list[Value]:
     """Unrolled, where the number of iterations and the conditions are known."""
     carried: list[Value] = [node.operands[i] for i in range(2, len(node.operands))]
     count = len(carried)
-    trips = int(node.known(0).item()) if node.has(0) else None
+    trips = node.known_int(0) if node.has(0) else None
     condition: Value = node.operands[1] if node.has(1) else b.constant(True, i1)
     scanned: list[list[SSAValue]] = [[] for _ in range(node.result_count - count)]
     step = 0

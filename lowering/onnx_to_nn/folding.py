@@ -7,6 +7,7 @@ from itertools import zip_longest
 from math import ceil, isfinite
 from typing import Any
 
+import numpy as np
 from xdsl.dialects.builtin import TensorType
 from xdsl.ir import SSAValue
 
@@ -81,9 +82,7 @@ def _result_shapes(node: Node, arrays: Sequence[Array | None]) -> Iterator[Seque
     for result in node.op.results:
         if isinstance(result.type, TensorType) and all(n >= 0 for n in result.type.get_shape()):
             yield result.type.get_shape()
-    values: list[list[Any]] = [
-        [] if a is None or a.dtype.kind not in "iuf" else a.ravel().tolist() for a in arrays
-    ]
+    values = [_numbers(array) for array in arrays]
     first = arrays[0].shape if arrays and arrays[0] is not None else ()
     op_type = node.op.op_type
     if op_type == "Range" and len(values) == 3:
@@ -97,14 +96,21 @@ def _result_shapes(node: Node, arrays: Sequence[Array | None]) -> Iterator[Seque
     elif op_type == "MelWeightMatrix":
         yield [max(int(values[1][0]), 0) // 2 + 1, max(int(values[0][0]), 0)]
     elif op_type == "Expand":
-        yield broadcast_sizes(first, [int(v) for v in values[1]])
+        yield _broadcast_sizes(first, [int(v) for v in values[1]])
     elif op_type == "Tile":
         yield [n * max(int(times), 1) for n, times in zip(first, values[1], strict=False)]
     elif op_type in ("OneHot", "Pad", "CenterCropPad"):
         yield [*first, *(max(abs(int(v)), 1) for v in values[1] if isfinite(v))]
 
 
-def broadcast_sizes(a: Sequence[int], b: Sequence[int]) -> list[int]:
+def _numbers(array: Array | None) -> list[Any]:
+    """The elements of an operand of integers or of floats, those of `ml_dtypes` included."""
+    if array is None or array.dtype.kind not in "iufV":
+        return []
+    return (array.astype(np.float64) if array.dtype.kind == "V" else array).ravel().tolist()
+
+
+def _broadcast_sizes(a: Sequence[int], b: Sequence[int]) -> list[int]:
     """The larger sizes, from the last dimension on."""
     return [max(sizes) for sizes in zip_longest(reversed(a), reversed(b), fillvalue=1)]
 

@@ -49,7 +49,7 @@ def gather_nd(node: Node, b: NNBuilder) -> SSAValue:
 @onnx_lowering("OneHot", static=[1])
 def one_hot(node: Node, b: NNBuilder) -> SSAValue:
     """`depth` classes; an index outside -depth to depth - 1 has none of them on."""
-    depth = int(node.known(1).item())
+    depth = node.known_int(1)
     if depth < 1:
         raise Invalid(f"its depth is {depth}, and must be positive")
     if node.shape(2) != (2,):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -121,7 +122,21 @@ class Node:
 
     def known_ints(self, index: int) -> list[int]:
         """The integers of operand `index`, which must be known at compile time."""
-        return [int(v) for v in self.known(index).ravel()]
+        values = self.known(index).ravel().tolist()
+        if not all(isfinite(v) for v in values):
+            raise Invalid(
+                f"its input '{self.op.input_names[index]}' is {values}, where integers are needed"
+            )
+        return [int(v) for v in values]
+
+    def known_int(self, index: int) -> int:
+        """The one integer that operand `index` is, which must be known at compile time."""
+        values = self.known_ints(index)
+        if len(values) != 1:
+            raise Invalid(
+                f"its input '{self.op.input_names[index]}' has {len(values)} numbers, not one"
+            )
+        return values[0]
 
     # Attributes
 

@@ -147,7 +147,7 @@ def running(
 @onnx_lowering("CumSum", "CumProd", static=[1])
 def cumulative(node: Node, b: NNBuilder) -> SSAValue:
     is_sum = node.op.op_type == "CumSum"
-    (axis,) = node.dimensions([int(node.known(1).item())])
+    (axis,) = node.dimensions([node.known_int(1)])
     return running(
         ew.AddOp if is_sum else ew.MulOp,
         node[0],

@@ -27,7 +27,7 @@ def sequence_construct(node: Node, b: NNBuilder) -> Sequence[Value]:
 
 
 def _position(node: Node, index: int, size: int, default: int) -> int:
-    at = int(node.known(index).item()) if node.has(index) else default
+    at = node.known_int(index) if node.has(index) else default
     if not -size <= at <= size:
         raise Invalid(f"position {at} is outside a sequence of {size}")
     return at + size if at < 0 else at

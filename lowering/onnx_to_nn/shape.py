@@ -223,7 +223,7 @@ def eye_like(node: Node, b: NNBuilder) -> SSAValue:
 
 @onnx_lowering("Trilu", static=[1])
 def trilu(node: Node, b: NNBuilder) -> SSAValue:
-    x, k = node[0], int(node.known(1).item()) if node.has(1) else 0
+    x, k = node[0], node.known_int(1) if node.has(1) else 0
     plane = node.shape()[-2:]
     shifted = b(ew.AddOp, b.iota([plane[0], 1], 0, i64), k)
     columns = b.iota([1, plane[1]], 1, i64)

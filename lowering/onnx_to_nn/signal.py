@@ -71,9 +71,9 @@ def dft(node: Node, b: NNBuilder) -> SSAValue:
     rank = node.rank()
     axis = node.int("axis", 1)
     if node.version >= 20:
-        axis = int(node.known(2).item()) if node.has(2) else -2
+        axis = node.known_int(2) if node.has(2) else -2
     axis %= rank
-    length = int(node.known(1).item()) if node.has(1) else node.shape()[axis]
+    length = node.known_int(1) if node.has(1) else node.shape()[axis]
     inverse, one_sided = bool(node.int("inverse")), bool(node.int("onesided"))
     real, imaginary = _parts(node[0], b)
     if inverse and one_sided:
@@ -91,7 +91,7 @@ def _real_from_half(
 ) -> SSAValue:
     """The real signal whose spectrum has the given first half; the other half is its mirrored conjugate."""
     have = shape_of(real)[axis]
-    length = int(node.known(1).item()) if node.has(1) else 2 * (have - 1)
+    length = node.known_int(1) if node.has(1) else 2 * (have - 1)
     if imaginary is None:
         raise Unsupported("a one-sided inverse transform of a real tensor")
     real, imaginary = (resized(v, axis, _half(length), b) for v in (real, imaginary))
@@ -109,9 +109,9 @@ def _real_from_half(
 def stft(node: Node, b: NNBuilder) -> SSAValue:
     """Frames cut out of the signal, times the window, transformed."""
     real, imaginary = _parts(node[0], b)
-    step = int(node.known(1).item())
+    step = node.known_int(1)
     window = node.optional(2)
-    length = int(node.known(3).item()) if node.has(3) else shape_of(window)[0] if window else 0
+    length = node.known_int(3) if node.has(3) else shape_of(window)[0] if window else 0
     if not length:
         raise Invalid("it has neither a window nor a frame length")
     frames = (shape_of(real)[1] - length) // step + 1

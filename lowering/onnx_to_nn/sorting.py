@@ -20,7 +20,7 @@ from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 def top_k(node: Node, b: NNBuilder) -> list[SSAValue]:
     """`k` was an attribute before opset 10. With `sorted` = 0 any order will do: the sorted one is given then too."""
     x, axis, rank = node[0], node.axis(default=-1), node.rank()
-    count = node.int("k") if node.version < 10 else int(node.known(1).item())
+    count = node.int("k") if node.version < 10 else node.known_int(1)
     if count < 0:
         raise Invalid(f"its k is {count}, which is less than 0")
     check_extent(node, axis, count)
