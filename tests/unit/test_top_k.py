@@ -114,7 +114,7 @@ SIZES: dict[str, tuple[tuple[int, ...], int, int]] = {
     "one of many": ((2, 70), 1, 1),
     "two of two": ((3, 2), 2, -1),
     "less than a block": ((3, 17, 2), 5, 1),
-    "blocks, and a ragged one": ((2, 3, 200), 70, -1),
+    "blocks, and a ragged one": ((2, 3, 700), 170, -1),
     "along the first dimension": ((1000, 2), 1000, 0),
     "anchors": ((1, 8400), 300, -1),
     "few of many": ((20000,), 3, 0),
