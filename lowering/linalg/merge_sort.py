@@ -33,22 +33,30 @@ from webdnn.lowering.value_notation import Value
 from webdnn.lowering.weights_function import entry_function
 
 INDEX = IndexType()
-BLOCK = 64
-"""Keys that are sorted by comparing each with all."""
+BLOCKS = 64, 128, 256
+"""How many keys are sorted by comparing each with all."""
 
 
 @dataclass(frozen=True)
 class MergeSort(ModulePass):
-    """Regions of `linalg_ext.top_k` become regions of `linalg.generic`s."""
+    """Regions of `linalg_ext.top_k` become regions of `linalg.generic`s.
+
+    Attributes:
+        comparisons: blocks are larger, which saves launches, where their keys are compared no more often than this.
+    """
 
     name = "merge-sort"
+
+    comparisons: int = 1 << 22
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for region in list(entry_function(op).body.block.ops):
             if isinstance(region, kernel.RegionOp):
                 found = ordering_op(region.body.block)
                 if isinstance(found, TopKOp):
-                    _sort(region, found)
+                    rows, count, _ = found.sizes
+                    fitting = [n for n in BLOCKS if rows * count * n <= self.comparisons]
+                    _sort(region, found, min(max(fitting, default=BLOCKS[0]), count))
 
 
 class _Code:
@@ -79,11 +87,10 @@ Step: TypeAlias = Callable[[_Code, Sequence[Number], Number], Number]
 """What is computed at a point of a generic: from its index and the count that has been found there."""
 
 
-def _sort(region: kernel.RegionOp, op: TopKOp) -> None:
+def _sort(region: kernel.RegionOp, op: TopKOp, block: int) -> None:
     """After each step there are positions and keys of sorted blocks, `[row, block, place]`; of one block no keys."""
     chain = RegionChain(region)
-    keys, (_, count, k) = region.ins[0], op.sizes
-    block = min(BLOCK, count)
+    keys, (_, _, k) = region.ins[0], op.sizes
     ranks = chain.add("rank", [keys], lambda r: _ranks(r, block))
     blocks = chain.add("sort", [keys, *ranks], lambda r: _sorted_blocks(r, min(block, k)))
     while len(blocks) > 1:

@@ -163,7 +163,7 @@ def _split(region: kernel.RegionOp, cuts: Sequence[_Cut]) -> None:
     hint = region.attributes.get(kernel.HINT)
     name = hint.data if isinstance(hint, StringAttr) else "region"
     for cut in cuts:
-        r, values = pieces.start(pieces.read_by(cut.op))
+        r, values = pieces.start(_read_by(cut.op))
         made = r.finish(*_parts(r, values, cut))
         inline_pointwise_producers(made.body.block)
         pieces.parts[cut.op] = cut, chain.insert(f"part_{name}", made)
@@ -183,6 +183,11 @@ def _split(region: kernel.RegionOp, cuts: Sequence[_Cut]) -> None:
     chain.finish(*(pieces.known[v] for v in end.operands))
 
 
+def _read_by(op: linalg.GenericOp) -> list[SSAValue]:
+    """What a generic reads, without its initial values."""
+    return [*op.inputs, *values_from_outside(op)]
+
+
 class _Pieces:
     """Computes values of a region in new ones.
 
@@ -195,10 +200,6 @@ class _Pieces:
         self.block = region.body.block
         self.known: dict[SSAValue, SSAValue] = dict(zip(self.block.args, region.ins, strict=True))
         self.parts: dict[Operation, tuple[_Cut, Sequence[SSAValue]]] = {}
-
-    def read_by(self, op: linalg.GenericOp) -> list[SSAValue]:
-        """What a generic reads, without its initial values."""
-        return [*op.inputs, *values_from_outside(op)]
 
     def start(self, wanted: Sequence[SSAValue]) -> tuple[RegionBuilder, dict[SSAValue, SSAValue]]:
         """A region in which these values are computed, not yet finished, and what stands for each value in it."""
@@ -220,7 +221,7 @@ class _Pieces:
                 continue
             cut, parts = self.parts[op]
             leaves.update(zip(parts, parts, strict=True))
-            stack += self.read_by(cut.op) if cut.rest else []
+            stack += _read_by(cut.op) if cut.rest else []
         operands = list(dict.fromkeys(leaves.values()))
         r = RegionBuilder(operands)
         argument = dict(zip(operands, r.args, strict=True))

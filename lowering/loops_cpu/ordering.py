@@ -279,10 +279,11 @@ def _counting_sort(
 def _insertion_sort(code: _Code, op: TopKOp, row: Number, keys: SSAValue, out: SSAValue) -> None:
     """Each key that comes before the last one that is kept moves those after it by one place."""
     _, count, k = op.sizes
-    first, to, kept = row * count, row * k, code.scratch(k, op.key_type)
+    first, to = row * count, row * k
+    kept, positions = code.scratch(k, op.key_type), code.scratch(k)
 
     def free(i: Number, _: Sequence[Number]) -> Sequence[Number]:
-        code.store(code.number(-1), out, to + i)  # a place without a position is behind all
+        code.store(code.number(-1), positions, i)  # a place without a position is behind all
         return ()
 
     def insert(i: Number, _: Sequence[Number]) -> Sequence[Number]:
@@ -290,12 +291,12 @@ def _insertion_sort(code: _Code, op: TopKOp, row: Number, keys: SSAValue, out: S
 
         def entry(place: Number) -> tuple[Number, Number, Number]:
             """The key and the position at a place, and whether the new key comes before them."""
-            old, at = code.load(kept, place), code.load(out, to + place)
+            old, at = code.load(kept, place), code.load(positions, place)
             return old, at, (at < 0) | (key < old)
 
         def put(place: Number, key: Number, position: Number) -> None:
             code.store(key, kept, place)
-            code.store(position, out, to + place)
+            code.store(position, positions, place)
 
         def move(step: Number, _: Sequence[Number]) -> Sequence[Number]:
             place = code.number(k - 1, INDEX) - step
@@ -318,8 +319,13 @@ def _insertion_sort(code: _Code, op: TopKOp, row: Number, keys: SSAValue, out: S
         code.when(entry(code.number(k - 1, INDEX))[2], put_in)
         return ()
 
+    def give(i: Number, _: Sequence[Number]) -> Sequence[Number]:
+        code.store(code.load(positions, i), out, to + i)
+        return ()
+
     code.loop(k, [], free)
     code.loop(count, [], insert)
+    code.loop(k, [], give)
 
 
 def _clear(code: _Code, counts: SSAValue) -> None:

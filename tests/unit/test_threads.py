@@ -22,8 +22,8 @@ HELPERS = RUN.with_name("helpers_in_node.mjs")
 MODEL = """
 <ir_version: 10, opset_import: ["" : 21]>
 example (float[1, 8, 31, 31] x, float[24, 8, 3, 3] w, float[24, 24] v)
-  => (float[1, 24] y, float[961, 24] z, float[1, 48, 15, 15] p)
-<int64[2] rows = {961, 24}> {
+  => (float[1, 24] y, float[961, 24] z, float[1, 48, 15, 15] p, float[300, 24] top, float[24, 1] most)
+<int64[2] rows = {961, 24}, int64[1] k = {300}, int64[1] one = {1}> {
   c = Conv<pads = [1, 1, 1, 1]>(x, w)
   r = Relu(c)
   t = Transpose<perm = [0, 2, 3, 1]>(r)
@@ -34,8 +34,11 @@ example (float[1, 8, 31, 31] x, float[24, 8, 3, 3] w, float[24, 24] v)
   g = GlobalAveragePool(r)
   y = Flatten(g)
   h = Sigmoid(c)
-  k = Concat<axis = 1>(h, r)
-  p = MaxPool<kernel_shape = [3, 3], strides = [2, 2]>(k)
+  n = Concat<axis = 1>(h, r)
+  p = MaxPool<kernel_shape = [3, 3], strides = [2, 2]>(n)
+  top, at = TopK<axis = 0>(z, k)
+  u = Transpose(z)
+  most, of = TopK<axis = 1>(u, one)
 }
 """
 """Kernels that are shared (ragged, with several stages, with results that are parts of a tensor), and small ones."""

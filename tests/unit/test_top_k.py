@@ -10,6 +10,8 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper
+from xdsl.parser import Parser
+from xdsl.utils.exceptions import VerifyException
 
 import webdnn
 from tests.conformance.nn_level import run_on_nn
@@ -20,7 +22,7 @@ from webdnn.dialects.numpy_meaning.program import run_module
 from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.package import Package
-from webdnn.stages import Target, run_stages
+from webdnn.stages import Target, context, run_stages
 
 TARGETS: tuple[TargetChoice, ...] = ("wasm", "webgpu")
 FLOATS = ("float32", "float16", "bfloat16", "float64")
@@ -112,7 +114,7 @@ SIZES: dict[str, tuple[tuple[int, ...], int, int]] = {
     "one of many": ((2, 70), 1, 1),
     "two of two": ((3, 2), 2, -1),
     "less than a block": ((3, 17, 2), 5, 1),
-    "blocks, and a ragged one": ((2, 3, 200), 70, -1),
+    "blocks, and a ragged one": ((2, 3, 700), 170, -1),
     "along the first dimension": ((1000, 2), 1000, 0),
     "anchors": ((1, 8400), 300, -1),
     "few of many": ((20000,), 3, 0),
@@ -176,6 +178,40 @@ def test_a_package_holds_no_table() -> None:
         assert not any("weights" in name for name in package.files)
     code = [sum(len(f) for f in package.files.values()) for package in (few, many)]
     assert code[1] < 1.5 * code[0] < 200_000
+
+
+@pytest.mark.parametrize(
+    ("op", "message"),
+    [
+        ("linalg_ext.top_k %k : tensor<2x5xi32> -> tensor<2x6xi32>", "has no 6 positions"),
+        ("linalg_ext.select %k : tensor<2x5xi32> -> tensor<3x5xi32>", "are not the same rows"),
+        ("linalg_ext.select %k : tensor<2x5xi32> -> tensor<2x5xi64>", "positions are i32"),
+        (
+            "linalg_ext.counting_sort %k shift 0 : i64 : tensor<2x5xi32> -> tensor<2x4xi32>",
+            "without an order all positions",
+        ),
+        (
+            "linalg_ext.counting_sort %k shift 32 : i64 : tensor<2x5xi32> -> tensor<2x5xi32>",
+            "no digit at bit 32",
+        ),
+        ("linalg_ext.counting_sort %k shift 8 : i64 : tensor<2x5xi32> -> tensor<2x5xi32>", ""),
+    ],
+)
+def test_verifiers(op: str, message: str) -> None:
+    result = op.rpartition(" ")[2]
+    text = f"""
+    kernel.func @k(%k: tensor<2x5xi32>) -> {result} {{
+      %r = {op}
+      kernel.return %r : {result}
+    }}"""
+    module = Parser(context(), text).parse_module()
+    if message:
+        with pytest.raises(VerifyException, match=message):
+            module.verify()
+        return
+    module.verify()
+    again = Parser(context(), str(module)).parse_module()
+    assert again.is_structurally_equivalent(module)
 
 
 def test_fewer_than_none() -> None:

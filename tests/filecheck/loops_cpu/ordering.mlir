@@ -47,10 +47,12 @@ kernel.func @top_k(%keys: tensor<2x100xi32>) -> tensor<2x3xi32> {
 // CHECK-LABEL: kernel.func @top_k
 // CHECK-SAME: (%[[KEYS:.*]]: memref<200xi32>, %[[OUT:.*]]: memref<6xi32>)
 // CHECK: %[[KEPT:.*]] = memref.alloca() : memref<3xi32>
+// CHECK: %[[POSITIONS:.*]] = memref.alloca() : memref<3xi32>
 // CHECK: %[[KEY:.*]] = memref.load %[[KEYS]]
 // CHECK: %[[OLD:.*]] = memref.load %[[KEPT]]
 // CHECK: arith.cmpi slt, %[[KEY]], %[[OLD]] : i32
 // CHECK: scf.if
 // CHECK: scf.for
 // CHECK: memref.store %{{.*}}, %[[KEPT]]
+// CHECK: memref.store %{{.*}}, %[[POSITIONS]]
 // CHECK: memref.store %{{.*}}, %[[OUT]]
