@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
 from xdsl.context import Context
+from xdsl.dialects import llvm
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
-from xdsl.utils.exceptions import ParseError, VerifyException
+from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyException
 
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.errors import WebDNNError
@@ -20,6 +22,16 @@ from webdnn.dialects.locations import location_names
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
+from webdnn.stages import Target, context, passes_between, stage_index
+
+EXCERPT = 80
+"""Characters of a line that a message shows: a line of IR may hold megabytes."""
+
+MAX_MESSAGE = 400
+"""Characters of a message of xDSL's that are shown: some hold the attribute that they complain about."""
+
+_BINARY = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+"""Characters that are in no text."""
 
 
 def stage_of(module: ModuleOp) -> str:
@@ -42,6 +54,55 @@ def stage_of(module: ModuleOp) -> str:
     return "onnx" if "onnx" in names else "nn"
 
 
+def target_of(module: ModuleOp) -> Target | None:
+    """The target that a module at stage `loops` or `target` was lowered for; None before that."""
+    for op in module.ops:
+        match op:
+            case llvm.FuncOp():
+                return "wasm"
+            case kernel.FuncOp() if "wgsl.bindings" in op.attributes or op.grid is not None:
+                return "webgpu"
+            case kernel.FuncOp() if op.is_lowered:
+                return "wasm"
+            case _:
+                continue
+    return None
+
+
+def lower_read(module: ModuleOp, stop: str, target: Target, name: str) -> None:
+    """Lower a module that was read from a file to stage `stop`, in place.
+
+    Args:
+        name: what messages call the file.
+
+    Raises:
+        WebDNNError: the module is past that stage already, or at it for another target; or a pass fails.
+    """
+    start = stage_of(module)
+    if stage_index(start) > stage_index(stop):
+        raise WebDNNError(f"the IR is at stage {start} already, past stage {stop}", where=name)
+    made_for = target_of(module)
+    if made_for not in (None, target):
+        raise WebDNNError(
+            f"the IR was lowered for {made_for}, not for {target}",
+            where=name,
+            hint="start from a stage up to linalg, which all targets share",
+        )
+    ctx = context()
+    for _, step in passes_between(start, stop, target):
+        try:
+            step.apply(ctx, module)
+        except (WebDNNError, DiagnosticException):
+            raise
+        except Exception as error:
+            raise WebDNNError(
+                f"the pass {step.name} fails on this IR",
+                where=name,
+                why=f"{type(error).__name__}: {error}"[:MAX_MESSAGE],
+                hint="IR that was edited may break what passes take for granted: see the pass's documentation",
+            ) from error
+
+
 def read_weights(path: Path) -> WeightStore:
     """The arrays of an `.npz` file, or of an ONNX model.
 
@@ -53,23 +114,13 @@ def read_weights(path: Path) -> WeightStore:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             return WeightStore({key: arrays[key] for key in arrays.files})
-    except (OSError, ValueError, BadZipFile) as error:
+    except (OSError, EOFError, ValueError, BadZipFile, zlib.error) as error:
         raise WebDNNError("the weights cannot be read", where=str(path), why=str(error)) from error
 
 
 def write_weights(weights: WeightStore, path: Path) -> None:
     """Write the arrays as `.npz`."""
     np.savez(path, **{key: weights[key] for key in weights})  # pyright: ignore[reportArgumentType]
-
-
-EXCERPT = 80
-"""Characters of a line that a message shows: a line of IR may hold megabytes."""
-
-MAX_MESSAGE = 400
-"""Characters of a message of xDSL's that are shown: some hold the attribute that they complain about."""
-
-_BINARY = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-"""Characters that are in no text."""
 
 
 def parse_ir(

@@ -21,9 +21,9 @@ from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.ir_printer import IRPrinter
 from webdnn.dialects.weight_store import attach_weights, weights_of
 from webdnn.frontends.onnx import load
-from webdnn.ir_files import parse_ir, read_weights, stage_of, verify_ir, write_weights
+from webdnn.ir_files import lower_read, parse_ir, read_weights, verify_ir, write_weights
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
-from webdnn.stages import STAGES, TARGETS, run_stages
+from webdnn.stages import STAGES, TARGETS
 from webdnn.tools.arguments import parse_shapes, run_tool
 
 
@@ -115,7 +115,8 @@ class WebDNNOpt(xDSLOptMain):
         if self.args.weights is not None:
             attach_weights(module, read_weights(self.args.weights))
         if self.args.to_stage is not None:
-            run_stages(module, stage_of(module), self.args.to_stage, self.args.backend)
+            name = self.get_input_name()
+            lower_read(module, self.args.to_stage, self.args.backend, name)
         if self.args.save_weights is not None:
             write_weights(weights_of(module), self.args.save_weights)
         return module
