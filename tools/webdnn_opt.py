@@ -6,8 +6,9 @@ Beyond `xdsl-opt` it reads `.onnx`, and lowers to a stage by name before the pas
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import IO
 
@@ -45,6 +46,13 @@ class _IRTarget(MLIRTarget):
         print("\n", file=output)
 
 
+class _KeptText(StringIO):
+    """Text that is still there when the stream is closed."""
+
+    def close(self) -> None:
+        pass
+
+
 class WebDNNOpt(xDSLOptMain):
     """`xdsl-opt` that also finds the dialects, passes and targets of `webdnn`, and reads ONNX."""
 
@@ -79,6 +87,16 @@ class WebDNNOpt(xDSLOptMain):
     def register_all_targets(self) -> None:
         super().register_all_targets()
         self.available_targets["mlir"] = lambda: _IRTarget
+
+    def prepare_output(self) -> IO[str]:
+        # xDSL opens the file before it reads the input, and so empties it where that is wrong
+        return sys.stdout if self.args.output_file is None else self._output
+
+    def run(self) -> None:
+        self._output = _KeptText()
+        super().run()
+        if self.args.output_file is not None:
+            Path(self.args.output_file).write_text(self._output.getvalue(), encoding="utf-8")
 
     def parse_chunk(
         self, chunk: IO[bytes], file_extension: str, start_offset: int = 0

@@ -182,7 +182,11 @@ def test_tools_read_no_ir(
 ) -> None:
     path, output = tmp_path / "bad.mlir", tmp_path / "out.wasm"
     path.write_bytes(content)
-    assert "the IR is not valid" in _fails([str(path)], capsys, "webdnn-opt")
+    kept = tmp_path / "kept.mlir"
+    kept.write_text("kept")
+    arguments = [str(path), "-o", str(kept)]
+    assert "the IR is not valid" in _fails(arguments, capsys, "webdnn-opt")
+    assert kept.read_text() == "kept"
     arguments = [str(path), "--to", "wasm-module", "-o", str(output)]
     assert "the IR is not valid" in _fails(arguments, capsys, "webdnn-translate")
     assert not output.exists()
