@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from io import StringIO
 
-from xdsl.dialects import arith, func, llvm, memref, scf, tensor
+from xdsl.dialects import arith, func, gpu, llvm, memref, scf, tensor
 from xdsl.dialects.builtin import UNKNOWN_LOC, DenseIntOrFPElementsAttr
 from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import Attribute, Operation, Region
@@ -68,6 +68,10 @@ class IRPrinter(Printer):
             # xDSL takes [0.0, -0.0] for twice 0.0; so would whoever reads its print
             self.print_string(f'dense<"0x{attribute.data.data.hex().upper()}"> : ')
             self.print_attribute(attribute.get_type())
+            return
+        if isinstance(attribute, gpu.DimensionAttr):
+            # xDSL's `#gpu<dim x>` is none to upstream
+            self.print_string(f"#gpu<dim<{attribute.data.value}>>")
             return
         super().print_attribute(attribute)
 
