@@ -15,7 +15,7 @@ from webdnn.codegen.wasm.llvm_ir import to_llvmlite
 from webdnn.codegen.wgsl.module import print_wgsl
 from webdnn.compiler import CompileOptions, lower, package_from
 from webdnn.dialects.errors import WebDNNError
-from webdnn.ir_files import lower_read, read_module, stage_of
+from webdnn.ir_files import apply_to_read, lower_read, read_module, stage_of
 from webdnn.kernel_compiler import WASM_VARIANTS
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.lowering.target_wasm.launch_calls import PREPARE, RUN, RUN_RANGE
@@ -77,8 +77,8 @@ def _emitted(module: ModuleOp, kind: str, relaxed: bool, name: str) -> bytes:
     at_target = stage_of(module) == "target"
     lower_read(module, "target" if at_target else "loops", "wasm", name)
     if not at_target:
-        LowerPlanToLLVM().apply(ctx, module)
-        LowerKernelsToLLVM(relaxed=relaxed).apply(ctx, module)
+        for step in (LowerPlanToLLVM(), LowerKernelsToLLVM(relaxed=relaxed)):
+            apply_to_read(step, ctx, module, name)
     code = ModuleOp([op.clone() for op in module.ops if isinstance(op, llvm.FuncOp)])
     _, features = WASM_VARIANTS[0 if relaxed else 1]
     match kind:

@@ -13,6 +13,7 @@ from xdsl.context import Context
 from xdsl.dialects import llvm
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
+from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyException
 
 from webdnn.dialects import kernel, plan
@@ -90,17 +91,22 @@ def lower_read(module: ModuleOp, stop: str, target: Target, name: str) -> None:
         )
     ctx = context()
     for _, step in passes_between(start, stop, target):
-        try:
-            step.apply(ctx, module)
-        except (WebDNNError, DiagnosticException):
-            raise
-        except Exception as error:
-            raise WebDNNError(
-                f"the pass {step.name} fails on this IR",
-                where=name,
-                why=f"{type(error).__name__}: {error}"[:MAX_MESSAGE],
-                hint="IR that was edited may break what passes take for granted: see the pass's documentation",
-            ) from error
+        apply_to_read(step, ctx, module, name)
+
+
+def apply_to_read(step: ModulePass, ctx: Context, module: ModuleOp, name: str) -> None:
+    """Run a pass on a module that was read from a file; an exception of its own becomes a WebDNNError."""
+    try:
+        step.apply(ctx, module)
+    except (WebDNNError, DiagnosticException):
+        raise
+    except Exception as error:
+        raise WebDNNError(
+            f"the pass {step.name} fails on this IR",
+            where=name,
+            why=f"{type(error).__name__}: {error}"[:MAX_MESSAGE],
+            hint="IR that was edited may break what the pass takes for granted (docs/architecture.md)",
+        ) from error
 
 
 def read_weights(path: Path) -> WeightStore:
@@ -142,7 +148,6 @@ def parse_ir(
     Raises:
         WebDNNError: it is no text, or no IR. The module is yet to be verified.
     """
-
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
