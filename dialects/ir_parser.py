@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeVar, cast
 
 from xdsl.context import Context
-from xdsl.dialects import llvm
+from xdsl.dialects import gpu, llvm
 from xdsl.dialects.builtin import (
     AnyDenseElement,
     AnyFloat,
@@ -215,6 +215,21 @@ class IRParser(Parser):
             )
         self.parse_characters(">", " in dense array")
         return DenseArrayBase.from_list(type, values)
+
+    def _parse_dialect_type_or_attribute_body(
+        self,
+        attr_name: str,
+        is_type: bool,
+        is_opaque: bool,
+        starting_opaque_pos: Position | None,
+    ) -> Any:
+        parts = (attr_name, is_type, is_opaque, starting_opaque_pos)
+        # upstream's `#gpu<dim<x>>`; xDSL reads and writes `#gpu<dim x>` alone
+        if attr_name == gpu.DimensionAttr.name and self.parse_optional_punctuation("<"):
+            found = super()._parse_dialect_type_or_attribute_body(*parts)
+            self.parse_punctuation(">")
+            return found
+        return super()._parse_dialect_type_or_attribute_body(*parts)
 
     def _parse_location(self) -> LocationAttr:
         # xDSL writes `fused<metadata>[...]` as upstream does, and reads `fused[...]` alone

@@ -5,9 +5,10 @@ What differs from MLIR's own printer here is xDSL 0.74's.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from io import StringIO
 
-from xdsl.dialects import arith, func, llvm, memref, scf, tensor
+from xdsl.dialects import arith, func, gpu, llvm, memref, scf, tensor
 from xdsl.dialects.builtin import UNKNOWN_LOC, DenseIntOrFPElementsAttr
 from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import Attribute, Operation, Region
@@ -54,11 +55,10 @@ class IRPrinter(Printer):
             case _ if isinstance(op, DROPS_ATTRIBUTES):
                 return bool(op.attributes)
             case _ if isinstance(op, HIDES_ARGUMENTS):
-                if isinstance(op, linalg.FillOp) and any(
-                    map(self._says_something, op.body.block.ops)
-                ):
+                if isinstance(op, linalg.FillOp) and any(map(self._says_something, _ops(op.body))):
                     return True
-                arguments = (a for region in op.regions for a in region.block.args)
+                blocks = (block for region in op.regions for block in region.blocks)
+                arguments = (argument for block in blocks for argument in block.args)
                 return self.print_debuginfo and any(a.location != UNKNOWN_LOC for a in arguments)
             case _:
                 return False
@@ -68,6 +68,10 @@ class IRPrinter(Printer):
             # xDSL takes [0.0, -0.0] for twice 0.0; so would whoever reads its print
             self.print_string(f'dense<"0x{attribute.data.data.hex().upper()}"> : ')
             self.print_attribute(attribute.get_type())
+            return
+        if isinstance(attribute, gpu.DimensionAttr):
+            # xDSL's `#gpu<dim x>` is none to upstream
+            self.print_string(f"#gpu<dim<{attribute.data.value}>>")
             return
         super().print_attribute(attribute)
 
@@ -90,12 +94,16 @@ class IRPrinter(Printer):
             region,
             print_entry_block_args,
             print_empty_block,
-            print_block_terminators or any(map(self._says_something, region.ops)),
+            print_block_terminators or any(map(self._says_something, _ops(region))),
         )
 
     def _says_something(self, op: Operation) -> bool:
         located = self.print_debuginfo and op.location != UNKNOWN_LOC
         return op.has_trait(IsTerminator) and (located or bool(op.attributes or op.properties))
+
+
+def _ops(region: Region) -> Iterator[Operation]:
+    return (op for block in region.blocks for op in block.ops)
 
 
 def _is_almost_splat(attribute: DenseIntOrFPElementsAttr) -> bool:

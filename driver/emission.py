@@ -17,12 +17,12 @@ from webdnn.compiled_kernel import WASM_VARIANTS
 from webdnn.compiler import CompileOptions, lower, package_from
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx.values import InputValue
-from webdnn.ir_files import read_module, stage_of
+from webdnn.ir_files import apply_to_read, lower_read, read_module, stage_of
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.lowering.target_wasm.launch_calls import PREPARE, RUN, RUN_RANGE
 from webdnn.lowering.target_wasm.plan_to_llvm import LowerPlanToLLVM
 from webdnn.lowering.target_wasm.warm_up import WARM_UP
-from webdnn.stages import Target, context, run_stages, stage_index
+from webdnn.stages import Target, context, stage_index
 
 EMISSIONS: dict[str, Target] = {
     "wgsl": "webgpu",
@@ -64,22 +64,23 @@ def emit(
         lower(module, stage, "linalg", None, options)
         package_from(module, store, options, name=source.stem).save(output)
         return
-    content = _emitted(module, stage, kind, relaxed)
+    content = _emitted(module, kind, relaxed, str(source))
     if output is not None:
         output.write_bytes(content)
     else:
         sys.stdout.buffer.write(content)
 
 
-def _emitted(module: ModuleOp, stage: str, kind: str, relaxed: bool) -> bytes:
+def _emitted(module: ModuleOp, kind: str, relaxed: bool, name: str) -> bytes:
     if kind == "wgsl":
-        run_stages(module, stage, "target", "webgpu")
+        lower_read(module, "target", "webgpu", name)
         return print_wgsl(module).encode()
     ctx = context()
-    if stage != "target":
-        run_stages(module, stage, "loops", "wasm")
-        LowerPlanToLLVM().apply(ctx, module)
-        LowerKernelsToLLVM(relaxed=relaxed).apply(ctx, module)
+    at_target = stage_of(module) == "target"
+    lower_read(module, "target" if at_target else "loops", "wasm", name)
+    if not at_target:
+        for step in (LowerPlanToLLVM(), LowerKernelsToLLVM(relaxed=relaxed)):
+            apply_to_read(step, ctx, module, name)
     code = ModuleOp([op.clone() for op in module.ops if isinstance(op, llvm.FuncOp)])
     _, features = WASM_VARIANTS[0 if relaxed else 1]
     match kind:
@@ -93,7 +94,11 @@ def _emitted(module: ModuleOp, stage: str, kind: str, relaxed: bool) -> bytes:
             names = [
                 op.sym_name.data
                 for op in code.ops
-                if isinstance(op, llvm.FuncOp) and op.body.blocks
+                if isinstance(op, llvm.FuncOp) and op.body.blocks and _is_exported(op)
             ]
             entry = [n for n in (RUN, RUN_RANGE, WARM_UP, PREPARE) if n in names]
             return link([compile_object(code, features)], exports=entry or names)
+
+
+def _is_exported(function: llvm.FuncOp) -> bool:
+    return function.linkage.linkage.data not in ("internal", "private")

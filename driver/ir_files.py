@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from xdsl.context import Context
+from xdsl.dialects import llvm
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
-from xdsl.utils.exceptions import ParseError, VerifyException
+from xdsl.passes import ModulePass
+from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyException
 
 from webdnn.array_files import read_archive, write_archive
 from webdnn.dialects import kernel, plan
@@ -21,6 +23,16 @@ from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.frontends.onnx.values import InputValue
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
+from webdnn.stages import Target, context, passes_between, stage_index
+
+EXCERPT = 80
+"""Characters of a line that a message shows: a line of IR may hold megabytes."""
+
+MAX_MESSAGE = 400
+"""Characters of a message of xDSL's that are shown: some hold the attribute that they complain about."""
+
+_BINARY = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
+"""Characters that are in no text."""
 
 
 def stage_of(module: ModuleOp) -> str:
@@ -43,6 +55,60 @@ def stage_of(module: ModuleOp) -> str:
     return "onnx" if "onnx" in names else "nn"
 
 
+def target_of(module: ModuleOp) -> Target | None:
+    """The target that a module at stage `loops` or `target` was lowered for; None before that."""
+    for op in module.ops:
+        match op:
+            case llvm.FuncOp():
+                return "wasm"
+            case kernel.FuncOp() if "wgsl.bindings" in op.attributes or op.grid is not None:
+                return "webgpu"
+            case kernel.FuncOp() if op.is_lowered:
+                return "wasm"
+            case _:
+                continue
+    return None
+
+
+def lower_read(module: ModuleOp, stop: str, target: Target, name: str) -> None:
+    """Lower a module that was read from a file to stage `stop`, in place.
+
+    Args:
+        name: what messages call the file.
+
+    Raises:
+        WebDNNError: the module is past that stage already, or at it for another target; or a pass fails.
+    """
+    start = stage_of(module)
+    if stage_index(start) > stage_index(stop):
+        raise WebDNNError(f"the IR is at stage {start} already, past stage {stop}", where=name)
+    made_for = target_of(module)
+    if made_for not in (None, target):
+        raise WebDNNError(
+            f"the IR was lowered for {made_for}, not for {target}",
+            where=name,
+            hint="start from a stage up to linalg, which all targets share",
+        )
+    ctx = context()
+    for _, step in passes_between(start, stop, target):
+        apply_to_read(step, ctx, module, name)
+
+
+def apply_to_read(step: ModulePass, ctx: Context, module: ModuleOp, name: str) -> None:
+    """Run a pass on a module that was read from a file; an exception of its own becomes a WebDNNError."""
+    try:
+        step.apply(ctx, module)
+    except (WebDNNError, DiagnosticException):
+        raise
+    except Exception as error:
+        raise WebDNNError(
+            f"the pass {step.name} fails on this IR",
+            where=name,
+            why=f"{type(error).__name__}: {error}"[:MAX_MESSAGE],
+            hint="IR that was edited may break what the pass takes for granted (docs/architecture.md)",
+        ) from error
+
+
 def read_weights(path: Path) -> WeightStore:
     """The arrays of an `.npz` file, or of an ONNX model.
 
@@ -57,16 +123,6 @@ def read_weights(path: Path) -> WeightStore:
 def write_weights(weights: WeightStore, path: Path) -> None:
     """Write the arrays as `.npz`."""
     write_archive(weights, path)
-
-
-EXCERPT = 80
-"""Characters of a line that a message shows: a line of IR may hold megabytes."""
-
-MAX_MESSAGE = 400
-"""Characters of a message of xDSL's that are shown: some hold the attribute that they complain about."""
-
-_BINARY = re.compile(r"[\x00-\x08\x0e-\x1f\x7f]")
-"""Characters that are in no text."""
 
 
 def parse_ir(
@@ -88,7 +144,6 @@ def parse_ir(
     Raises:
         WebDNNError: it is no text, or no IR. The module is yet to be verified.
     """
-
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:

@@ -13,6 +13,7 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import plan
+from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.plan import ENTRY, WEIGHTS_FUNCTION
 
 
@@ -25,10 +26,14 @@ def find_function(module: ModuleOp, name: str) -> func.FuncOp | None:
 
 
 def entry_function(module: ModuleOp) -> func.FuncOp:
-    """The host program `@main`; a ValueError where there is none."""
+    """The host program `@main`.
+
+    Raises:
+        WebDNNError: there is none.
+    """
     found = find_function(module, ENTRY)
     if found is None:
-        raise ValueError("the module has no func.func @main")
+        raise WebDNNError(f"the module has no func.func @{ENTRY}")
     return found
 
 

@@ -141,6 +141,9 @@ def run_tool(main: Callable[[], None]) -> None:
     except (WebDNNError, ParseError, DiagnosticException, ArgSpecParseError) as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(1)
+    except RecursionError:
+        print("error: the input is nested too deeply", file=sys.stderr)
+        sys.exit(1)
     except OSError as error:
         where = f": {error.filename}" if error.filename else ""
         print(f"error: {error.strerror or error}{where}", file=sys.stderr)

@@ -6,8 +6,9 @@ Beyond `xdsl-opt` it reads `.onnx`, and lowers to a stage by name before the pas
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import IO
 
@@ -23,9 +24,9 @@ from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.ir_printer import IRPrinter
 from webdnn.dialects.weight_store import attach_weights, weights_of
 from webdnn.frontends.onnx import load
-from webdnn.ir_files import parse_ir, read_weights, stage_of, verify_ir, write_weights
+from webdnn.ir_files import lower_read, parse_ir, read_weights, verify_ir, write_weights
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
-from webdnn.stages import STAGES, TARGETS, run_stages
+from webdnn.stages import STAGES, TARGETS
 from webdnn.tools.arguments import VALUE_HELP, parse_shapes, parse_values, run_tool
 
 
@@ -45,6 +46,13 @@ class _IRTarget(MLIRTarget):
         printer.print_op(module)
         printer.print_metadata(ctx.loaded_dialects)
         print("\n", file=output)
+
+
+class _KeptText(StringIO):
+    """Text that is still there when the stream is closed."""
+
+    def close(self) -> None:
+        pass
 
 
 class WebDNNOpt(xDSLOptMain):
@@ -86,6 +94,16 @@ class WebDNNOpt(xDSLOptMain):
     def register_all_targets(self) -> None:
         super().register_all_targets()
         self.available_targets["mlir"] = lambda: _IRTarget
+
+    def prepare_output(self) -> IO[str]:
+        # xDSL opens the file before it reads the input, and so empties it where that is wrong
+        return sys.stdout if self.args.output_file is None else self._output
+
+    def run(self) -> None:
+        self._output = _KeptText()
+        super().run()
+        if self.args.output_file is not None:
+            Path(self.args.output_file).write_text(self._output.getvalue(), encoding="utf-8")
 
     def parse_chunk(
         self, chunk: IO[bytes], file_extension: str, start_offset: int = 0
@@ -129,7 +147,8 @@ class WebDNNOpt(xDSLOptMain):
         if self.args.weights is not None:
             attach_weights(module, read_weights(self.args.weights))
         if self.args.to_stage is not None:
-            run_stages(module, stage_of(module), self.args.to_stage, self.args.backend)
+            name = self.get_input_name()
+            lower_read(module, self.args.to_stage, self.args.backend, name)
         if self.args.save_weights is not None:
             write_weights(weights_of(module), self.args.save_weights)
         return module

@@ -75,6 +75,8 @@
       "scf.yield"(%v) : (f32) -> ()
     }) {n} : (f32) -> f32
     %18 = "vector.broadcast"(%f) : (f32) -> vector<4xf32>
+    %t = "gpu.thread_id"() <{dimension = #gpu<dim<x>>}> : () -> index
+    %b = "gpu.block_id"() <{dimension = #gpu<dim y>}> : () -> index
     "func.return"(%d) {n} : (tensor<2xf32>) -> ()
   }) {"x y" = 1 : i32} : () -> ()
   "func.func"() <{function_type = (i32) -> (), sym_name = "decl", sym_visibility = "private", arg_attrs = [{x.y = "z"}]}> ({

@@ -5,13 +5,14 @@ from __future__ import annotations
 import numpy as np
 import onnx
 import pytest
-from xdsl.dialects import llvm
+from xdsl.dialects import arith, llvm
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, ModuleOp
-from xdsl.parser import Parser
 from xdsl.utils.exceptions import ParseError
 
 from webdnn.codegen.wasm.llvm_ir import to_llvmlite
 from webdnn.dialects.dtypes import array_of_dense, dense_attr
+from webdnn.dialects.ir_parser import IRParser
+from webdnn.dialects.ir_printer import ir_text
 from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.stages import context, run_stages
@@ -31,14 +32,24 @@ def test_floats_by_their_bits(dtype: type[np.floating], count: int) -> None:
             continue
         array = np.array([value, 1, 2][:count], dtype)
         dense = dense_attr(array)
-        read = Parser(context(), str(dense)).parse_attribute()
+        read = IRParser(context(), str(dense)).parse_attribute()
         assert isinstance(read, DenseIntOrFPElementsAttr)
         np.testing.assert_array_equal(array_of_dense(read), array)
 
 
+def test_zeros_of_both_signs() -> None:
+    """Two kernels that differ in them alone must not be told apart by nothing."""
+    array = np.array([0.0, -0.0], np.float32)
+    op = arith.ConstantOp(dense_attr(array))
+    read = IRParser(context(), ir_text(op)).parse_operation()
+    assert isinstance(read, arith.ConstantOp)
+    assert isinstance(read.value, DenseIntOrFPElementsAttr)
+    assert np.signbit(array_of_dense(read.value)).tolist() == [False, True]
+
+
 def test_too_many_bits() -> None:
     with pytest.raises(ParseError, match="0x3F8000000 has more bits than f32"):
-        Parser(context(), "dense<0x3F8000000> : tensor<f32>").parse_attribute()
+        IRParser(context(), "dense<0x3F8000000> : tensor<f32>").parse_attribute()
 
 
 def test_target_is_read_as_it_was() -> None:
@@ -53,7 +64,7 @@ def test_target_is_read_as_it_was() -> None:
 
 
 def _read(text: str) -> ModuleOp:
-    return Parser(context(), text).parse_module()
+    return IRParser(context(), text).parse_module()
 
 
 def _llvm(module: ModuleOp) -> str:

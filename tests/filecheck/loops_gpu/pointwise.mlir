@@ -27,7 +27,7 @@ kernel.func @scalar(%x: tensor<6xf32>, %y: tensor<6xf32>) -> tensor<6xf32> attri
 // CHECK-LABEL: kernel.func @add(
 // CHECK-SAME:  schedule = #kernel.schedule<strategy = "pointwise", workgroup = 64, vector = 4, tile = 1>
 // CHECK-SAME:  grid = [1 : i64, 1 : i64, 1 : i64], workgroup = [64 : i64, 1 : i64, 1 : i64]
-// CHECK-NEXT:    [[thread:%.+]] = "gpu.thread_id"() <{dimension = #gpu<dim x>}> : () -> index
+// CHECK-NEXT:    [[thread:%.+]] = "gpu.thread_id"() <{dimension = #gpu<dim<x>>}> : () -> index
 // CHECK-NEXT:    [[count:%.+]] = arith.constant 12 : index
 // CHECK-NEXT:    [[inside:%.+]] = arith.cmpi ult, [[thread]], [[count]] : index
 // CHECK-NEXT:    [[width:%.+]] = arith.constant 4 : index
