@@ -6,16 +6,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects import arith, math
-from xdsl.dialects.builtin import Float16Type, ModuleOp, f32, i1, i32
+from xdsl.dialects import arith, math, vector
+from xdsl.dialects.builtin import Float16Type, ModuleOp, VectorType, f32, i1, i32
+from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import vector_ext
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.wgsl import ComposeOp
+from webdnn.lowering.target_wgsl.exponential import exp_or_zero
+from webdnn.lowering.target_wgsl.float_bits import is_nan
 from webdnn.lowering.target_wgsl.helper_functions import HelperFunctions
 from webdnn.lowering.target_wgsl.integer_functions import CALLED, INLINE
-from webdnn.lowering.target_wgsl.math_functions import FUNCTIONS, is_nan, powf
+from webdnn.lowering.target_wgsl.math_functions import BRANCHING, FUNCTIONS
+from webdnn.lowering.target_wgsl.power import powf
 from webdnn.lowering.target_wgsl.values import Emitter, Value
 from webdnn.lowering.value_notation import element_type, with_element
 
@@ -102,11 +107,24 @@ def _call(op: Operation, helpers: HelperFunctions) -> None:
     half = isinstance(element_type(result_type), Float16Type)
     wide = with_element(result_type, f32)
     operands = [emitter.add(arith.ExtFOp(o, wide)) if half else o for o in op.operands]
-    name = "accurate_" + op.name.partition(".")[2]
-    result = emitter.add(helpers.call(name, FUNCTIONS[type(op)], operands))
+    name, function = "accurate_" + op.name.partition(".")[2], FUNCTIONS[type(op)]
+    if isinstance(op, math.ExpOp) and (half or FastMathFlag.APPROX_FUNC in op.fastmath.data):
+        name, function = "exp_or_zero", exp_or_zero
+    if isinstance(wide, VectorType) and type(op) in BRANCHING:
+        lanes = [
+            emitter.add(helpers.call(name, function, [_lane(emitter, o, i) for o in operands]))
+            for i in range(wide.get_shape()[0])
+        ]
+        result = emitter.add(ComposeOp(lanes, wide))
+    else:
+        result = emitter.add(helpers.call(name, function, operands))
     if half:
         result = emitter.add(arith.TruncFOp(result, result_type))
     _replace(op, result)
+
+
+def _lane(emitter: Emitter, vector_value: SSAValue, lane: int) -> SSAValue:
+    return emitter.add(vector.ExtractOp(vector_value, [lane], f32))
 
 
 def _predicate(op: arith.CmpfOp | vector_ext.CmpFOp) -> str:
