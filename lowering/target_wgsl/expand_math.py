@@ -19,9 +19,10 @@ from webdnn.lowering.target_wgsl.exponential import exp_or_zero
 from webdnn.lowering.target_wgsl.float_bits import is_nan
 from webdnn.lowering.target_wgsl.helper_functions import HelperFunctions
 from webdnn.lowering.target_wgsl.integer_functions import CALLED, INLINE
+from webdnn.lowering.target_wgsl.keep_nans import in_f32, keep_nans
 from webdnn.lowering.target_wgsl.math_functions import BRANCHING, FUNCTIONS
 from webdnn.lowering.target_wgsl.power import powf
-from webdnn.lowering.target_wgsl.values import Emitter, Value
+from webdnn.lowering.target_wgsl.values import Emitter
 from webdnn.lowering.value_notation import element_type, with_element
 
 
@@ -30,7 +31,8 @@ class WGSLExpandMathPass(ModulePass):
     """Replaces `math` operations by calls of helper functions, and a few `arith` ones where they stand.
 
     A helper function is a `func.func` that the pass adds to the module, one for each function and
-    type. Comparisons that ask for NaN (`ord`, `uno`) become comparisons of bits.
+    type. Comparisons that ask for NaN (`ord`, `uno`) become comparisons of bits, and so does what keeps a NaN
+    (`keep_nans`).
     """
 
     name = "wgsl-expand-math"
@@ -60,6 +62,8 @@ def _expand(op: Operation, helpers: HelperFunctions) -> None:
         _replace(op, INLINE[kind](*[emitter.value(o) for o in op.operands]).ssa)
     elif isinstance(op, arith.CmpfOp | vector_ext.CmpFOp):
         _compare(op)
+    elif (kept := keep_nans(op, lambda: _emitter_before(op))) is not None:
+        _replace(op, kept.ssa)
     elif kind in _ON_TRUTH_VALUES and op.results[0].type == i1:
         _replace(op, _emitter_before(op).add(_ON_TRUTH_VALUES[kind](*op.operands)))
     elif isinstance(op, arith.CmpiOp) and op.lhs.type == i1 and op.predicate.value.data > 1:
@@ -140,12 +144,6 @@ def _compare(op: arith.CmpfOp | vector_ext.CmpFOp) -> None:
         _replace(op, emitter.constant(predicate == "true", op.results[0].type))
     elif predicate in ("ord", "uno"):
         emitter = _emitter_before(op)
-        lhs, rhs = (_in_f32(emitter.value(o)) for o in op.operands)
+        lhs, rhs = (in_f32(emitter.value(o)) for o in op.operands)
         nan = is_nan(lhs) if op.operands[0] is op.operands[1] else is_nan(lhs) | is_nan(rhs)
         _replace(op, (nan if predicate == "uno" else ~nan).ssa)
-
-
-def _in_f32(x: Value) -> Value:
-    if isinstance(element_type(x.type), Float16Type):
-        return Value(x.emitter, x.emitter.add(arith.ExtFOp(x.ssa, with_element(x.type, f32))))
-    return x
