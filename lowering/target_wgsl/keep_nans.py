@@ -1,8 +1,8 @@
 """Operations by which WGSL may lose a NaN or an infinity, in forms that keep them.
 
 A shader compiler may assume that there are none, and drivers do where it pays: the maximum of a NaN and a number is
-the number, `x - x` and `x * 0` are 0. What operations on bits say is exact everywhere. All other arithmetic gives on
-all devices what the hardware gives, which is a NaN of a NaN.
+the number; `x - x`, `x * 0`, `0 / x`, `x / inf` and even `x / 0` are 0. What operations on bits say is exact
+everywhere. All other arithmetic gives on all devices what the hardware gives, which is a NaN of a NaN.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from webdnn.lowering.target_wgsl.float_bits import INFINITY_BITS, is_nan, magnit
 from webdnn.lowering.target_wgsl.values import Emitter, Value
 from webdnn.lowering.value_notation import element_type, with_element
 
+_RISKY = (arith.MaximumfOp, arith.MinimumfOp, arith.SubfOp, arith.MulfOp, arith.DivfOp)
+
 
 def keep_nans(op: Operation, emitter: Callable[[], Emitter]) -> Value | None:
     """What an operation becomes, at the place that `emitter` gives; None where it stays."""
-    if not isinstance(op, arith.MaximumfOp | arith.MinimumfOp | arith.SubfOp | arith.MulfOp):
+    if not isinstance(op, _RISKY):
         return None
     if FastMathFlag.NO_NANS in op.fastmath.data:
         return None
@@ -39,8 +41,14 @@ def keep_nans(op: Operation, emitter: Callable[[], Emitter]) -> Value | None:
         case arith.MulfOp():
             for factor, other in ((op.lhs, op.rhs), (op.rhs, op.lhs)):
                 if _constants(factor) == {0.0}:
-                    return _times_zero(op, other, emitter())
+                    return _unless_not_finite(op, other, emitter())
             return None
+        case arith.DivfOp() if _constants(op.rhs) == {0.0}:
+            return _over_zero(op, emitter())
+        case arith.DivfOp() if {abs(v) for v in _constants(op.rhs)} == {pymath.inf}:
+            return _unless_not_finite(op, op.lhs, emitter())
+        case arith.DivfOp() if _constants(op.lhs) == {0.0}:
+            return _zero_over(op, emitter())
         case _:
             return None
 
@@ -62,10 +70,29 @@ def _zero_of_finite(x: Value) -> Value:
     return finite.select(x.constant(0.0), pymath.nan)
 
 
-def _times_zero(op: arith.MulfOp, other: SSAValue, emitter: Emitter) -> Value:
-    product = emitter.value(emitter.add(arith.MulfOp(op.lhs, op.rhs, op.fastmath)))
+def _unless_not_finite(op: arith.MulfOp | arith.DivfOp, other: SSAValue, emitter: Emitter) -> Value:
+    """The result of an operation with a 0 or an infinity, or NaN where the other operand is an infinity or a NaN."""
+    usual = emitter.value(emitter.add(type(op)(op.lhs, op.rhs, op.fastmath)))
     finite = magnitude_bits(in_f32(emitter.value(other))) < INFINITY_BITS
-    return finite.select(product, pymath.nan)
+    return finite.select(usual, pymath.nan)
+
+
+def _over_zero(op: arith.DivfOp, emitter: Emitter) -> Value:
+    """An infinity with the sign of the quotient, or NaN of 0 and NaN."""
+    dividend = emitter.value(op.lhs)
+    (zero,) = _constants(op.rhs)
+    infinity = pymath.copysign(pymath.inf, zero)
+    negative = in_f32(dividend).bits() < 0
+    quotient = negative.select(dividend.constant(-infinity), infinity)
+    size = magnitude_bits(in_f32(dividend))
+    return (size.equals(0) | (size > INFINITY_BITS)).select(dividend.constant(pymath.nan), quotient)
+
+
+def _zero_over(op: arith.DivfOp, emitter: Emitter) -> Value:
+    """The quotient, or NaN of 0 and NaN."""
+    quotient = emitter.value(emitter.add(arith.DivfOp(op.lhs, op.rhs, op.fastmath)))
+    size = magnitude_bits(in_f32(emitter.value(op.rhs)))
+    return (size.equals(0) | (size > INFINITY_BITS)).select(quotient.constant(pymath.nan), quotient)
 
 
 def _constants(value: SSAValue) -> set[float]:

@@ -28,6 +28,10 @@ ELEMENTWISE = [
     "y = Cos(x)", "y = Erf(x)", "y = Pow(x, two)", "y = Pow(x, z)", "c = Greater(x, zero) y = Where(c, x, zero)",
     "h = Cast <to = 10> (x) r = Relu(h) y = Cast <to = 1> (r)",
     "h = Cast <to = 10> (x) g = Cast <to = 10> (z) r = Max(h, g) y = Cast <to = 1> (r)",
+    "y = Div(x, zero)", "c = Neg(zero) y = Div(x, c)", "y = Div(zero, x)", "y = Div(two, x)", "y = Add(x, infinite)",
+    "y = Mul(x, infinite)", "y = Div(x, infinite)", "y = Div(infinite, x)", "y = Sub(infinite, x)",
+    "y = Max(x, infinite)", "c = Add(x, two) y = Mul(c, zero)", "c = Mul(x, two) y = Sub(c, c)",
+    "c = Reciprocal(zero) y = Mul(c, x)",
     *(f"c = {op} y = Cast <to = 1> (c)" for op in (
         "IsNaN(x)", "IsInf(x)", "Equal(x, x)", "Greater(x, z)", "GreaterOrEqual(x, z)", "Less(x, z)",
         "LessOrEqual(x, z)", "Cast <to = 9> (x)",
@@ -66,10 +70,11 @@ def _model() -> onnx.ModelProto:
     masked[..., 5:] = -np.inf
     for name, array in (
         ("masked", masked),
+        ("infinite", np.float32(np.inf)),
         ("ones", np.ones(8, np.float32)),
         ("matrix", np.eye(8, dtype=np.float32)),
     ):
-        model.graph.initializer.append(onnx.numpy_helper.from_array(array, name))
+        model.graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(array), name))
     return model
 
 
@@ -81,6 +86,7 @@ def _inputs() -> dict[str, Array]:
     rows[1, 0] = np.inf
     rows[2, 5] = rows[3] = -np.inf
     rows[4, 6:] = -np.inf, np.nan
+    rows[6, :2] = 0, -0.0
     # the NaN that x86 makes of infinity less infinity has a sign
     rows[5, 1] = np.array(0xFFC00000, np.uint32).view(np.float32)
     z[0, 0, 1, 5] = np.nan
