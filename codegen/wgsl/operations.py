@@ -119,9 +119,9 @@ def _xor(op: Operation, args: Arguments) -> Expr:
 
 _SIGNED = {"eq": "==", "ne": "!=", "slt": "<", "sle": "<=", "sgt": ">", "sge": ">="}
 _UNSIGNED = {"ult": "<", "ule": "<=", "ugt": ">", "uge": ">="}
-_ORDERED = {"oeq": "==", "ogt": ">", "oge": ">=", "olt": "<", "ole": "<=", "une": "!="}
-_UNORDERED = {"ueq": "!=", "ugt": "<=", "uge": "<", "ult": ">=", "ule": ">", "one": "=="}
-"""Unordered comparisons are the negation of the opposite ordered one (and `one` of `ueq`, up to NaN)."""
+_ORDERED = {"oeq": "==", "ogt": ">", "oge": ">=", "olt": "<", "ole": "<=", "one": "!="}
+_UNORDERED = {"une": "==", "ueq": "!=", "ugt": "<=", "uge": "<", "ult": ">=", "ule": ">"}
+"""Unordered comparisons are the negation of the opposite ordered one: compilers take WGSL's `!=` for ordered too."""
 
 
 def _predicate(op: Operation) -> str:
@@ -148,10 +148,8 @@ def _compare_floats(op: Operation, args: Arguments) -> Expr:
     lhs, rhs = args
     if predicate in _ORDERED:
         return binary(_ORDERED[predicate], lhs, rhs)
-    if predicate in _UNORDERED and predicate != "one":
+    if predicate in _UNORDERED:
         return unary("!", binary(_UNORDERED[predicate], lhs, rhs))
-    if predicate == "one":
-        return binary("!=", lhs, rhs)
     raise WebDNNError(
         f"WGSL cannot compare floats with {predicate!r}", hint="run `lower-to-wgsl` first"
     )

@@ -6,25 +6,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects import arith, math
+from xdsl.dialects import arith, math, vector
 from xdsl.dialects.builtin import (
     Float16Type,
     IntegerAttr,
     IntegerType,
     ModuleOp,
+    VectorType,
     f32,
     i1,
     i32,
 )
+from xdsl.dialects.utils.fast_math import FastMathFlag
 from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import vector_ext
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.wgsl import ComposeOp
+from webdnn.lowering.target_wgsl.exponential import exp_or_zero
+from webdnn.lowering.target_wgsl.float_bits import is_nan
 from webdnn.lowering.target_wgsl.helper_functions import HelperFunctions
 from webdnn.lowering.target_wgsl.integer_functions import CALLED, DIVISIONS, INLINE
-from webdnn.lowering.target_wgsl.math_functions import FUNCTIONS, is_nan, powf
-from webdnn.lowering.target_wgsl.values import Emitter, Value
+from webdnn.lowering.target_wgsl.keep_nans import in_f32, keep_nans
+from webdnn.lowering.target_wgsl.math_functions import BRANCHING, FUNCTIONS
+from webdnn.lowering.target_wgsl.power import powf
+from webdnn.lowering.target_wgsl.values import Emitter
 from webdnn.lowering.value_notation import element_type, with_element
 
 
@@ -33,7 +40,8 @@ class WGSLExpandMathPass(ModulePass):
     """Replaces `math` operations by calls of helper functions, and a few `arith` ones where they stand.
 
     A helper function is a `func.func` that the pass adds to the module, one for each function and
-    type. Comparisons that ask for NaN (`ord`, `uno`) become comparisons of bits.
+    type. Comparisons that ask for NaN (`ord`, `uno`) become comparisons of bits, and so does what keeps a NaN
+    (`keep_nans`).
     """
 
     name = "wgsl-expand-math"
@@ -68,6 +76,8 @@ def _expand(op: Operation, helpers: HelperFunctions) -> None:
         _replace(op, INLINE[kind](*[emitter.value(o) for o in op.operands]).ssa)
     elif isinstance(op, arith.CmpfOp | vector_ext.CmpFOp):
         _compare(op)
+    elif (kept := keep_nans(op, lambda: _emitter_before(op))) is not None:
+        _replace(op, kept.ssa)
     elif kind in _ON_TRUTH_VALUES and op.results[0].type == i1:
         _replace(op, _emitter_before(op).add(_ON_TRUTH_VALUES[kind](*op.operands)))
     elif isinstance(op, arith.CmpiOp) and op.lhs.type == i1 and op.predicate.value.data > 1:
@@ -110,7 +120,7 @@ def _saturate(op: Operation, *, signed: bool) -> None:
     number = emitter.value(op.operands[0])
     converted = emitter.value(emitter.add(op.clone()))
     greatest = (1 << 31) - 1 if signed else -1
-    wide = _in_f32(number)
+    wide = in_f32(number)
     is_above = wide >= 2.0 ** (31 if signed else 32)
     converted = is_above.select(converted.constant(greatest), converted)
     _replace(op, is_nan(wide).select(converted.constant(0), converted).ssa)
@@ -149,11 +159,24 @@ def _call(op: Operation, helpers: HelperFunctions) -> None:
     half = isinstance(element_type(result_type), Float16Type)
     wide = with_element(result_type, f32)
     operands = [emitter.add(arith.ExtFOp(o, wide)) if half else o for o in op.operands]
-    name = "accurate_" + op.name.partition(".")[2]
-    result = emitter.add(helpers.call(name, FUNCTIONS[type(op)], operands))
+    name, function = "accurate_" + op.name.partition(".")[2], FUNCTIONS[type(op)]
+    if isinstance(op, math.ExpOp) and (half or FastMathFlag.APPROX_FUNC in op.fastmath.data):
+        name, function = "exp_or_zero", exp_or_zero
+    if isinstance(wide, VectorType) and type(op) in BRANCHING:
+        lanes = [
+            emitter.add(helpers.call(name, function, [_lane(emitter, o, i) for o in operands]))
+            for i in range(wide.get_shape()[0])
+        ]
+        result = emitter.add(ComposeOp(lanes, wide))
+    else:
+        result = emitter.add(helpers.call(name, function, operands))
     if half:
         result = emitter.add(arith.TruncFOp(result, result_type))
     _replace(op, result)
+
+
+def _lane(emitter: Emitter, vector_value: SSAValue, lane: int) -> SSAValue:
+    return emitter.add(vector.ExtractOp(vector_value, [lane], f32))
 
 
 def _predicate(op: arith.CmpfOp | vector_ext.CmpFOp) -> str:
@@ -169,12 +192,6 @@ def _compare(op: arith.CmpfOp | vector_ext.CmpFOp) -> None:
         _replace(op, emitter.constant(predicate == "true", op.results[0].type))
     elif predicate in ("ord", "uno"):
         emitter = _emitter_before(op)
-        lhs, rhs = (_in_f32(emitter.value(o)) for o in op.operands)
+        lhs, rhs = (in_f32(emitter.value(o)) for o in op.operands)
         nan = is_nan(lhs) if op.operands[0] is op.operands[1] else is_nan(lhs) | is_nan(rhs)
         _replace(op, (nan if predicate == "uno" else ~nan).ssa)
-
-
-def _in_f32(x: Value) -> Value:
-    if isinstance(element_type(x.type), Float16Type):
-        return Value(x.emitter, x.emitter.add(arith.ExtFOp(x.ssa, with_element(x.type, f32))))
-    return x

@@ -56,7 +56,8 @@ ADD_RELU_WGSL = """\
 fn add_relu(@builtin(workgroup_id) workgroup_id: vec3u, @builtin(local_invocation_id) local_id: vec3u) {
   let i = i32(workgroup_id.x) * 64 + i32(local_id.x);
   if (i < 1000) {
-    y[i] = max(x[i] + bias[i % 10], 0.0);
+    let v = x[i] + bias[i % 10];
+    y[i] = select(max(v, 0.0), v, ((bitcast<i32>(v) & 2147483647) > 2139095040));
   }
 }
 """

@@ -14,6 +14,7 @@ from xdsl.dialects import arith, memref, scf, vector
 from xdsl.dialects.builtin import IndexType, VectorType, f64, i32, i64
 from xdsl.ir import Block, Region
 
+from webdnn.lowering.minimax import TWO_OVER_PI
 from webdnn.lowering.target_wasm.elementary.builder import Builder, Num, any_lane, fma, where
 from webdnn.lowering.target_wasm.elementary.formats import DOUBLE
 from webdnn.lowering.target_wasm.types import lanes
@@ -28,14 +29,6 @@ _FOUR_PARTS = (
     5.721188709663575e-18,
     1.6446256936324258e-26,
 )
-
-_TWO_OVER_PI = (  # 32 bits a word after the point; the first word stands before it
-    0x00000000, 0xA2F9836E, 0x4E441529, 0xFC2757D1, 0xF534DDC0, 0xDB629599, 0x3C439041, 0xFE5163AB,
-    0xDEBBC561, 0xB7246E3A, 0x424DD2E0, 0x06492EEA, 0x09D1921C, 0xFE1DEB1C, 0xB129A73E, 0xE88235F5,
-    0x2EBB4484, 0xE99C7026, 0xB45F7E41, 0x3991D639, 0x835339F4, 0x9C845F8B, 0xBDF9283B, 0x1FF897FF,
-    0xDE05980F, 0xEF2F118B, 0x5A0A6D1F, 0x6D367ECF, 0x27CB09B7, 0x4F463F66, 0x9E5FEA2D, 0x7527BAC7,
-    0xEBE5F17B, 0x3D0739F7, 0x8A5292EA, 0x6BFB5FB1, 0x1F8D5D08, 0x56033046, 0xFC7B6BAB, 0xF0CFBC20,
-)  # fmt: skip
 
 
 def reduce_single(x: Num) -> tuple[Num, Num]:
@@ -112,9 +105,9 @@ def _for_each_lane(x: Num) -> tuple[Num, Num]:
 
 def _table(build: Builder) -> Num:
     """The words of 2/pi in the frame of the function, written where they are needed: once in a blue moon."""
-    count = len(_TWO_OVER_PI)
+    count = len(TWO_OVER_PI)
     words = build.of(build.add(memref.AllocaOp.get(i32, shape=[count])))
-    for number, word in enumerate(_TWO_OVER_PI):
+    for number, word in enumerate(TWO_OVER_PI):
         address = build.constant(number, IndexType())
         value = build.constant(word, i32)
         build.ops.append(memref.StoreOp.get(value, words.ssa, [address]))

@@ -5,21 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from webdnn.lowering import minimax
 from webdnn.lowering.target_wasm.elementary.builder import Num, fma, polynomial, where
 from webdnn.lowering.target_wasm.elementary.formats import SINGLE, Format, format_of, widened
 from webdnn.lowering.target_wasm.elementary.reduction import reduce_double, reduce_single
 
 # (sin(r) / r - 1) / z and (cos(r) - 1 + z / 2) / z^2 in z = r^2, |r| <= pi / 4
-_SIN_SINGLE = (  # 2^-28.0
-    -0.16666655242443085,
-    0.008332191035151482,
-    -0.00019518598855938762,
-)
-_COS_SINGLE = (  # 2^-33.1
-    0.04166664555668831,
-    -0.00138873013202101,
-    2.4430670237052254e-05,
-)
 _SIN_DOUBLE = (  # 2^-57.0
     -0.16666666666666632,
     0.00833333333332237,
@@ -71,7 +62,7 @@ def _sin_cos(x: Num) -> tuple[Num, Num, Num]:
     """sin(r), cos(r) and the number of quarter turns, as an integer of the format's width."""
     if format_of(x) is SINGLE:
         r, quarters = reduce_single(x)
-        return *_of_remainder(r.to_f32(), _SIN_SINGLE, _COS_SINGLE), quarters
+        return *_of_remainder(r.to_f32(), minimax.SIN, minimax.COS), quarters
     r, quarters = reduce_double(x)
     return *_of_remainder(r, _SIN_DOUBLE, _COS_DOUBLE), quarters.extend_to_i64()
 
@@ -109,7 +100,7 @@ def tan(x: Num) -> Num:
     if format_of(x) is SINGLE:
         # The errors of sine, cosine and r would add up: double precision up to the quotient.
         r, quarters = reduce_single(x)
-        sine, cosine = _of_remainder(r, _SIN_SINGLE, _COS_SINGLE)
+        sine, cosine = _of_remainder(r, minimax.SIN, minimax.COS)
     else:
         sine, cosine, quarters = _sin_cos(x)
     odd = (quarters & 1).differs(0)
