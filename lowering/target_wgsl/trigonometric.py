@@ -12,7 +12,7 @@ from xdsl.dialects import math, scf
 from xdsl.dialects.builtin import f32, i32
 from xdsl.ir import Block, Region
 
-from webdnn.lowering.minimax import COS, SIN, TWO_OVER_PI
+from webdnn.lowering.elementary_constants import COS, SIN, TWO_OVER_PI
 from webdnn.lowering.target_wgsl.float_bits import INFINITY_BITS, absolute, magnitude_bits
 from webdnn.lowering.target_wgsl.values import Emitter, Value
 
