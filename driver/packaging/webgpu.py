@@ -165,26 +165,32 @@ class _Buffers:
 def _limits(
     buffers: Sequence[dict[str, Any]], launches: Sequence[dict[str, Any]]
 ) -> dict[str, int]:
-    """The limits of WebGPU that must be above their defaults."""
+    """The limits of WebGPU that must be above their defaults; a warning where there are some."""
     limits: dict[str, int] = {}
     binding = max((b["bytes"] for launch in launches for b in launch["bindings"]), default=0)
     if binding > WebGPULimits.binding_bytes:
         limits["maxStorageBufferBindingSize"] = binding
-        nodes = [
-            node
-            for launch in launches
-            for node in launch["label"]
-            if any(b["bytes"] > WebGPULimits.binding_bytes for b in launch["bindings"])
-        ]
-        shown = ", ".join(list(dict.fromkeys(nodes))[:5])
-        warnings.warn(
-            f"not every WebGPU device runs this package: it binds {binding} bytes at once, of which each device "
-            f"guarantees {WebGPULimits.binding_bytes}; a smaller input or batch needs less ({shown})",
-            stacklevel=2,
-        )
     largest = max((b["bytes"] for b in buffers), default=0)
     if largest > WebGPULimits.buffer_bytes:
         limits["maxBufferSize"] = largest
+    if limits:
+        nodes = dict.fromkeys(
+            node
+            for launch in launches
+            if any(
+                b["bytes"] > WebGPULimits.binding_bytes
+                or buffers[b["buffer"]]["bytes"] > WebGPULimits.buffer_bytes
+                for b in launch["bindings"]
+            )
+            for node in launch["label"]
+        )
+        asked = " and ".join(f"a {name} of {size}" for name, size in limits.items())
+        more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
+        warnings.warn(
+            f"the WebGPU part of this package asks for {asked}, which not every device has, because of "
+            f"{', '.join([*nodes][:5])}{more}; a smaller input or batch needs less",
+            stacklevel=2,
+        )
     return limits
 
 

@@ -10,7 +10,7 @@ import math as pymath
 
 from xdsl.dialects import math
 
-from webdnn.lowering.minimax import EXP
+from webdnn.lowering.elementary_constants import EXP
 from webdnn.lowering.target_wgsl.values import Value
 
 _LN2 = 0.693359375

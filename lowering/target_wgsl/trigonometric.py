@@ -12,7 +12,7 @@ from xdsl.dialects import math, scf
 from xdsl.dialects.builtin import f32, i32
 from xdsl.ir import Block, Region
 
-from webdnn.lowering.minimax import COS, SIN, TWO_OVER_PI
+from webdnn.lowering.elementary_constants import COS, SIN, TWO_OVER_PI
 from webdnn.lowering.target_wgsl.float_bits import INFINITY_BITS, absolute, magnitude_bits
 from webdnn.lowering.target_wgsl.values import Emitter, Value
 
@@ -144,7 +144,7 @@ def _multiply(a: Value, b: Value) -> tuple[Value, Value]:
     upper, lower = b.shift_right_logical(16), b & 0xFFFF
     a_upper, a_lower = a.shift_right_logical(16), a & 0xFFFF
     first, second = a_lower * upper, a_upper * lower
-    # a_upper has 8 bits, so the sum does not overflow twice: halves are added apart
+    # added by halves, so that no sum overflows
     carry = (a_lower * lower).shift_right_logical(16) + (first & 0xFFFF) + (second & 0xFFFF)
     high = (
         a_upper * upper

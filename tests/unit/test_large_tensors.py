@@ -119,7 +119,9 @@ def test_too_many_parts_are_larger_ones() -> None:
         i.name: np.ones([d.dim_value for d in i.type.tensor_type.shape.dim], np.float32)
         for i in model.graph.input
     }
-    with pytest.warns(UserWarning, match="binds 8192 bytes at once.*(y)"):
+    with pytest.warns(
+        UserWarning, match="asks for a maxStorageBufferBindingSize of 8192 and .*because of ab, y;"
+    ):
         package = _compiled(model, inputs)
     limits = package.manifest["backends"]["webgpu"]["limits"]
     # inputs are copied as one, so their buffers are whole

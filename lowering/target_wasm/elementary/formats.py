@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from xdsl.dialects.builtin import AnyFloat, Float64Type, IntegerType, f32, f64, i32, i64
 
-from webdnn.lowering import minimax
+from webdnn.lowering import elementary_constants
 from webdnn.lowering.target_wasm.elementary.builder import Num
 from webdnn.lowering.value_notation import element_type
 
@@ -60,7 +60,7 @@ SINGLE = Format(
     shifter=1.5 * 2**23,
     ln2=(0.693359375, -2.1219444005469058e-04),
     log10_2=(0.301025390625, 4.6050389811952114e-06),
-    exp=minimax.EXP,
+    exp=elementary_constants.EXP,
     exp_range=(-104.0, 89.0),
 )
 

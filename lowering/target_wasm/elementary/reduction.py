@@ -14,7 +14,7 @@ from xdsl.dialects import arith, memref, scf, vector
 from xdsl.dialects.builtin import IndexType, VectorType, f64, i32, i64
 from xdsl.ir import Block, Region
 
-from webdnn.lowering.minimax import TWO_OVER_PI
+from webdnn.lowering.elementary_constants import TWO_OVER_PI
 from webdnn.lowering.target_wasm.elementary.builder import Builder, Num, any_lane, fma, where
 from webdnn.lowering.target_wasm.elementary.formats import DOUBLE
 from webdnn.lowering.target_wasm.types import lanes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from webdnn.lowering import minimax
+from webdnn.lowering import elementary_constants
 from webdnn.lowering.target_wasm.elementary.builder import Num, fma, polynomial, where
 from webdnn.lowering.target_wasm.elementary.formats import SINGLE, Format, format_of, widened
 from webdnn.lowering.target_wasm.elementary.reduction import reduce_double, reduce_single
@@ -62,7 +62,9 @@ def _sin_cos(x: Num) -> tuple[Num, Num, Num]:
     """sin(r), cos(r) and the number of quarter turns, as an integer of the format's width."""
     if format_of(x) is SINGLE:
         r, quarters = reduce_single(x)
-        return *_of_remainder(r.to_f32(), minimax.SIN, minimax.COS), quarters
+        return *_of_remainder(
+            r.to_f32(), elementary_constants.SIN, elementary_constants.COS
+        ), quarters
     r, quarters = reduce_double(x)
     return *_of_remainder(r, _SIN_DOUBLE, _COS_DOUBLE), quarters.extend_to_i64()
 
@@ -100,7 +102,7 @@ def tan(x: Num) -> Num:
     if format_of(x) is SINGLE:
         # The errors of sine, cosine and r would add up: double precision up to the quotient.
         r, quarters = reduce_single(x)
-        sine, cosine = _of_remainder(r, minimax.SIN, minimax.COS)
+        sine, cosine = _of_remainder(r, elementary_constants.SIN, elementary_constants.COS)
     else:
         sine, cosine, quarters = _sin_cos(x)
     odd = (quarters & 1).differs(0)

@@ -1,6 +1,7 @@
-"""Minimax polynomials in single precision that both targets use: fits of ours, the constant term first.
+"""Constants of elementary functions that both targets use.
 
-The error beside each is relative to the function it is for.
+Polynomials are minimax fits of ours in single precision, the constant term first; the error beside each is relative to
+the function it is for.
 """
 
 from __future__ import annotations
