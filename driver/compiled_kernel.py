@@ -8,6 +8,7 @@ from typing import Any
 from webdnn.codegen.wgsl.module import KernelInfo, Shader
 from webdnn.dialects import kernel
 from webdnn.kernel_cache import CacheEntry, are_integers
+from webdnn.lowering.storage_size import tensor_bytes
 from webdnn.lowering.target_wasm.launch_calls import KernelWork
 from webdnn.stages import Target
 
@@ -89,6 +90,7 @@ def _shader(entry: CacheEntry, func: kernel.FuncOp) -> Shader | None:
                     "workgroups": list(grid),
                     "workgroup_size": list(size),
                     "features": list(features),
+                    "part_bytes": int() | None as part,
                 }
             },
             parts=(source,),
@@ -96,11 +98,11 @@ def _shader(entry: CacheEntry, func: kernel.FuncOp) -> Shader | None:
             type = func.function_type
             fits = (
                 name == func.sym_name.data
-                and len(bindings) == len(type.inputs) + len(type.outputs)
                 and all(b in ("read", "read_write") for b in bindings)
                 and are_integers(grid, count=3, least=0)
                 and are_integers(size, count=3, least=1)
                 and all(isinstance(f, str) for f in features)
+                and (part is None or are_integers([part], least=1))
             )
             if not fits:
                 return None
@@ -110,8 +112,10 @@ def _shader(entry: CacheEntry, func: kernel.FuncOp) -> Shader | None:
                 return None
             x, y, z = grid
             info = KernelInfo(
-                name, entry_point, tuple(bindings), (x, y, z), tuple(size), tuple(features)
+                name, entry_point, tuple(bindings), (x, y, z), tuple(size), tuple(features), part
             )
-            return Shader(text, (info,))
+            operands = (*type.inputs, *type.outputs)
+            count = sum(len(info.parts(tensor_bytes(t, "webgpu"))) for t in operands)
+            return Shader(text, (info,)) if count == len(bindings) else None
         case _:
             return None

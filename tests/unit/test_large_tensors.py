@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -183,3 +184,15 @@ def test_a_table_larger_than_any_buffer() -> None:
     at = np.array([0, 33_555, -1, 69_000], np.int64)
     np.testing.assert_array_equal(package.run({"at": at})["y"], weight[at])
     assert package.manifest["backends"]["webgpu"]["limits"] == {}
+
+
+@pytest.mark.usefixtures("small_bindings")
+def test_a_kernel_that_binds_in_parts_comes_back_from_the_cache(tmp_path: Path) -> None:
+    text, weights = MODELS["a table is gathered from"]
+    model = _parsed(text, *weights)
+    compiled = [
+        webdnn.compile(model, target="webgpu", jobs=1, cache=KernelCache(tmp_path)) for _ in "ab"
+    ]
+    first, again = [_bindings(package) for package in compiled]
+    assert first == again
+    assert max(map(len, again)) > 3  # the table, in parts, the rows and the result
