@@ -10,6 +10,7 @@ from importlib.metadata import version
 __version__ = version("webdnn")
 
 from webdnn.compiler import compile
+from webdnn.conversion import convert
 from webdnn.dialects.errors import WebDNNError
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.kernels.schedule_table import ScheduleEntry, ScheduleTable
@@ -25,4 +26,5 @@ __all__ = [
     "WebDNNError",
     "__version__",
     "compile",
+    "convert",
 ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
-from onnx import ModelProto
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
@@ -20,7 +20,9 @@ from webdnn.dialects.locations import nodes_at, operations_at
 from webdnn.dialects.numpy_meaning.nn import run_nn_block
 from webdnn.dialects.onnx import MODEL_NAME
 from webdnn.dialects.weight_store import WeightStore, attach_weights
+from webdnn.frontends.models import Conversion, OnnxModel, as_onnx, model_name
 from webdnn.frontends.onnx import load
+from webdnn.frontends.onnx.binding import Shapes
 from webdnn.frontends.onnx.values import InputValue
 from webdnn.kernel_cache import KernelCache
 from webdnn.kernel_compiler import compile_kernels
@@ -50,7 +52,8 @@ from webdnn.stages import (
     stage_index,
 )
 
-Model = str | Path | bytes | ModelProto
+Model: TypeAlias = OnnxModel | Any
+"""An ONNX model, or what `convert` takes."""
 TargetChoice = Literal["wasm", "webgpu", "both"]
 StageHook = Callable[[str, Target | None, ModuleOp], None]
 """Called with the name of each stage that is reached, the target (None while it is common to all) and the module."""
@@ -62,7 +65,6 @@ class CompileOptions:
 
     Args:
         target: the back ends to compile for.
-        shapes: sizes of inputs, by name.
         passes: passes of the user's to run when a stage is reached, by the stage's name.
         without: names of passes to leave out.
         hook: sees the module at each stage.
@@ -74,7 +76,6 @@ class CompileOptions:
     """
 
     target: TargetChoice = "both"
-    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict[str, Sequence[int]])
     passes: Mapping[str, Sequence[ModulePass]] = field(
         default_factory=dict[str, Sequence[ModulePass]]
     )
@@ -95,7 +96,7 @@ def compile(
     model: Model,
     *,
     target: TargetChoice = "both",
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Shapes | None = None,
     values: Mapping[str, InputValue] | None = None,
     passes: Mapping[str, Sequence[ModulePass]] | None = None,
     without: Sequence[str] = (),
@@ -105,13 +106,15 @@ def compile(
     progress: Progress | None = None,
     threads: bool = True,
     schedules: ScheduleTable | str | Path | None = None,
+    custom_objects: str | Path | None = None,
+    example_inputs: Sequence[Any] = (),
 ) -> Package:
-    """Compile an ONNX model.
+    """Compile a model.
 
     Args:
-        model: a path, the bytes of a file, or a ModelProto.
+        model: ONNX: a path, the bytes of a file, or a ModelProto. Or what `convert` takes.
         target: `wasm`, `webgpu` or `both`.
-        shapes: sizes of inputs by name; they bind the model's symbolic dimensions.
+        shapes: sizes of inputs, by name or in the order of the inputs; they bind the model's symbolic dimensions.
         values: values of inputs by name (`{"sr": 16000}`): these become constants, and are no inputs of the package.
         passes: xDSL passes to run when a stage is reached, by its name (`{"linalg": [MyPass()]}`).
         without: names of passes to leave out (`["winograd-convolutions"]`): those of `OPTIONAL_PASSES`.
@@ -122,13 +125,13 @@ def compile(
         threads: whether the package gets wasm modules for several threads beside those for one.
         schedules: schedules of kernels, or a file of them, that go before those that the compiler chooses; `"auto"` for
             what `webdnn tune` has learnt on this machine. There is a warning about entries that fit no kernel.
+        custom_objects, example_inputs: see `convert`.
 
     Raises:
         WebDNNError: the model is bad, or cannot be compiled, or a schedule does not fit its kernel.
     """
     options = CompileOptions(
         target=target,
-        shapes=shapes or {},
         passes=passes or {},
         without=without,
         hook=hook or (lambda stage, target, module: None),
@@ -141,14 +144,17 @@ def compile(
     for stage in options.passes:
         stage_index(stage)
     check_optional(without)
-    with options.progress("import", None):
-        imported = load(model, shapes, values=values, inline=inlined_operators())
-    module, weights = imported.module, imported.weights
-    attach_weights(module, weights)
-    _reached("onnx", None, module, options)
-    with options.progress("lower", None):
-        lower(module, "onnx", "linalg", None, options)
-    return package_from(module, weights, options, name=_model_name(module, model))
+    conversion = Conversion(shapes or {}, custom_objects, example_inputs)
+    with ExitStack() as converted:  # weights of a converted model are read where they are needed
+        with options.progress("import", None):
+            source = converted.enter_context(as_onnx(model, conversion))
+            imported = load(source, shapes, values=values, inline=inlined_operators())
+        module, weights = imported.module, imported.weights
+        attach_weights(module, weights)
+        _reached("onnx", None, module, options)
+        with options.progress("lower", None):
+            lower(module, "onnx", "linalg", None, options)
+        return package_from(module, weights, options, name=_model_name(module, model))
 
 
 def package_from(
@@ -277,10 +283,10 @@ def _reached(stage: str, target: Target | None, module: ModuleOp, options: Compi
 
 
 def _model_name(module: ModuleOp, model: Model) -> str:
-    if isinstance(model, str | Path):
-        return Path(model).stem
-    name = module.attributes.get(MODEL_NAME)
-    return name.data if isinstance(name, StringAttr) and name.data else "model"
+    if (name := model_name(model)) is not None:
+        return name
+    stated = module.attributes.get(MODEL_NAME)
+    return stated.data if isinstance(stated, StringAttr) and stated.data else "model"
 
 
 __all__ = ["CompileOptions", "WebDNNError", "compile", "lower", "package_from"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import mmap
 import re
 import struct
 import zipfile
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from webdnn.dialects.errors import listed
+from webdnn.dialects.errors import WebDNNError, listed
 from webdnn.frontends.conversion.keras import KERAS
 from webdnn.frontends.conversion.process import Converter
 from webdnn.frontends.conversion.pytorch import PYTORCH
@@ -102,6 +103,32 @@ def recognise(data: memoryview) -> Format | None:
     if head.startswith(b"PK\x03\x04"):
         return _in_zip(data)
     return next((format for is_one, format in _TESTS if is_one(head)), None)
+
+
+def recognise_file(path: Path) -> Format | None:
+    """What a file is, where its content says so and it is no ONNX model.
+
+    Raises:
+        WebDNNError: it cannot be read.
+    """
+    return recognise(map_file(path))
+
+
+def map_file(path: Path) -> memoryview:
+    """The content of a file, read where it is looked at.
+
+    Raises:
+        WebDNNError: it cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            if path.stat().st_size == 0:  # an empty file cannot be mapped
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+    except OSError as error:
+        raise WebDNNError(
+            "the model file cannot be read", where=str(path), why=error.strerror or str(error)
+        ) from None
 
 
 def recognise_folder(path: Path) -> Format | None:

@@ -15,6 +15,7 @@ from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseE
 
 from webdnn.array_files import read_array
 from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.onnx.binding import Shapes
 from webdnn.frontends.onnx.values import InputValue
 from webdnn.peaks import Peaks
 
@@ -39,6 +40,34 @@ def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
                 f"--shape {value} is not a shape", hint="write --shape NAME=1,3,224,224"
             ) from None
     return shapes
+
+
+def parse_shapes_in_order(values: Sequence[str]) -> list[list[int]]:
+    """`["(1,224,224,3)"]` as `[[1, 224, 224, 3]]`; the parentheses may be left out.
+
+    Raises:
+        WebDNNError: a value is not of this form.
+    """
+    shapes: list[list[int]] = []
+    for value in values:
+        sizes = value.strip().removeprefix("(").removesuffix(")").rstrip(", ")
+        if not re.fullmatch(r"(\s*\d+\s*(,\s*\d+\s*)*)?", sizes):
+            raise WebDNNError(
+                f"--input-shape {value} is not a shape", hint="write --input-shape '(1,224,224,3)'"
+            )
+        shapes.append([int(size) for size in sizes.split(",")] if sizes else [])
+    return shapes
+
+
+def chosen_shapes(by_name: Sequence[str], in_order: Sequence[str]) -> Shapes:
+    """What `--shape` or `--input-shape` says.
+
+    Raises:
+        WebDNNError: a value is not of its form, or both are given.
+    """
+    if by_name and in_order:
+        raise WebDNNError("--shape and --input-shape are both given", hint="give one of them")
+    return parse_shapes_in_order(in_order) if in_order else parse_shapes(by_name)
 
 
 VALUE_HELP = (

@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from webdnn.compiler import compile as compile_model
+from webdnn.conversion import convert as convert_model
 from webdnn.demo.server import make_server
 from webdnn.demo.style_transfer import (
     STYLES,
@@ -30,7 +31,14 @@ from webdnn.report import describe_package
 from webdnn.runner import run_files, time_kernels, time_package
 from webdnn.schedules import ScheduleDump, all_hooks
 from webdnn.stages import OPTIONAL_PASSES, STAGES
-from webdnn.tools.arguments import VALUE_HELP, parse_peaks, parse_shapes, parse_values, run_tool
+from webdnn.tools.arguments import (
+    VALUE_HELP,
+    chosen_shapes,
+    parse_peaks,
+    parse_shapes,
+    parse_values,
+    run_tool,
+)
 from webdnn.tuning.tune import describe as describe_tuning
 from webdnn.tuning.tune import tune as tune_model
 
@@ -45,16 +53,31 @@ EngineName = Literal["wasmtime", "wgpu"]
 Shapes = Annotated[
     list[str] | None, typer.Option("--shape", help="NAME=1,3,224,224 (may be repeated)")
 ]
+InputShapes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input-shape",
+        "--input_shape",
+        help="'(1,224,224,3)': for each input of the model in turn (may be repeated)",
+    ),
+]
+CustomObjects = Annotated[
+    Path | None,
+    typer.Option(help="a Python file that defines what a Keras model only names; it is run"),
+]
+MODEL_HELP = "ONNX, Keras (.keras, .h5), TensorFlow (SavedModel, .pb, .tflite), PyTorch (.pt2, package.module:function)"
 Values = Annotated[list[str] | None, typer.Option("--value", help=VALUE_HELP)]
 
 
 @app.command()
 def compile(
-    model: Annotated[Path, typer.Argument(help="an ONNX model")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="the package's folder")],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    output: Annotated[Path, typer.Option("-o", "--output", "--out", help="the package's folder")],
     target: Annotated[Literal["wasm", "webgpu", "both"], typer.Option(help="back ends")] = "both",
     shape: Shapes = None,
+    input_shape: InputShapes = None,
     value: Values = None,
+    custom_objects: CustomObjects = None,
     dump_ir: Annotated[
         Path | None,
         typer.Option(help="write the IR of each stage, and the weights, to this folder"),
@@ -93,8 +116,9 @@ def compile(
         package = compile_model(
             model,
             target=target,
-            shapes=parse_shapes(shape or []),
+            shapes=chosen_shapes(shape or [], input_shape or []),
             values=parse_values(value or []),
+            custom_objects=custom_objects,
             without=without or (),
             hook=all_hooks(dump_ir_hook, dump_schedule_hook),
             cache=KernelCache(enabled=cache),
@@ -106,6 +130,21 @@ def compile(
         package.save(output)
         dump_schedule_hook.save()
     console.print(describe_package(package, output))
+
+
+@app.command()
+def convert(
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    output: Annotated[Path, typer.Option("-o", "--output", "--out", help="the ONNX file")],
+    shape: Shapes = None,
+    input_shape: InputShapes = None,
+    custom_objects: CustomObjects = None,
+) -> None:
+    """Convert a model of another framework to ONNX."""
+    with progress_bars() as progress, progress("convert", None):
+        shapes = chosen_shapes(shape or [], input_shape or [])
+        convert_model(model, output, shapes=shapes, custom_objects=custom_objects)
+    console.print(str(output))
 
 
 @app.command()

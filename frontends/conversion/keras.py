@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +61,21 @@ def _load(keras: Any, job: Job) -> Any:
         KeyError,
         NotImplementedError,
     ) as error:
-        said = str(error).strip().splitlines()
         raise WebDNNError(
             "Keras cannot load the model",
             where=job.model,
-            why=said[0] if said else type(error).__name__,
+            why=_reason(error),
             hint="a layer or a function of your own is given with --custom-objects FILE.py",
         ) from error
     finally:
         alias.unlink()
+
+
+def _reason(error: Exception) -> str:
+    """What Keras complains about: the innermost of the exceptions that its message quotes, in one sentence."""
+    *_, innermost = re.split(r"Exception encountered:|(?=Could not locate)", str(error))
+    sentence = innermost.strip().split(". ")[0].splitlines()
+    return sentence[0].rstrip(".") if sentence else type(error).__name__
 
 
 def _is_hdf5(path: Path) -> bool:

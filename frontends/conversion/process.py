@@ -81,7 +81,7 @@ def run(converter: Converter, job: Job) -> None:
         said = Path(folder) / "error.json"
         description = Path(folder) / "job.json"
         description.write_text(json.dumps(asdict(job)))
-        command = [sys.executable, "-m", converter.module, str(description), str(said)]
+        command = _command(converter, description, said)
         done = subprocess.run(
             command, capture_output=True, text=True, errors="replace", check=False
         )
@@ -89,6 +89,10 @@ def run(converter: Converter, job: Job) -> None:
             raise WebDNNError(**json.loads(said.read_text()))
         if done.returncode or not Path(job.output).exists():
             raise _died(converter, job, done)
+
+
+def _command(converter: Converter, job: Path, said: Path) -> list[str]:
+    return [sys.executable, "-m", converter.module, str(job), str(said)]
 
 
 def _died(converter: Converter, job: Job, done: subprocess.CompletedProcess[str]) -> WebDNNError:

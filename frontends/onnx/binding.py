@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
+from typing import TypeAlias
 
 from onnx import GraphProto, TensorShapeProto, TypeProto, ValueInfoProto
 
@@ -48,10 +49,25 @@ class Bindings:
         return f"{name}={array.tolist()}"
 
 
+Shapes: TypeAlias = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
+"""Sizes of inputs: by their names, or in the order of the model's inputs."""
+
+
+def _by_name(inputs: Sequence[str], shapes: Shapes) -> Mapping[str, Sequence[int]]:
+    if isinstance(shapes, Mapping):
+        return shapes
+    if len(shapes) > len(inputs):
+        raise WebDNNError(
+            f"shapes of {len(shapes)} inputs are given, and the model has {len(inputs)}",
+            hint=f"its inputs are {', '.join(inputs) or 'none'}",
+        )
+    return dict(zip(inputs, shapes, strict=False))
+
+
 def bindings_of(
     graph: GraphProto,
     inputs: Sequence[str],
-    shapes: Mapping[str, Sequence[int]],
+    shapes: Shapes,
     values: Mapping[str, InputValue],
 ) -> Bindings:
     """The bindings that a user gives to the inputs of `graph`.
@@ -59,13 +75,14 @@ def bindings_of(
     Args:
         graph: the main graph.
         inputs: the names of the inputs that a user may bind (initializers are none).
-        shapes: sizes by the name of an input.
+        shapes: sizes by the name of an input, or in the order of `inputs`.
         values: values by the name of an input.
 
     Raises:
         WebDNNError: there is no such input, it is no tensor, a value does not fit its type, or an input is given sizes
             and a value of other sizes.
     """
+    shapes = _by_name(inputs, shapes)
     _check_known(inputs, [*shapes, *values])
     types = {value.name: value.type for value in graph.input}
     for name in {**shapes, **values}:

@@ -15,7 +15,7 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError, internal_errors, shortened
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.frontends.onnx import library
-from webdnn.frontends.onnx.binding import Bindings, bind, bindings_of
+from webdnn.frontends.onnx.binding import Bindings, Shapes, bind, bindings_of
 from webdnn.frontends.onnx.bodies import check_bodies
 from webdnn.frontends.onnx.build import build
 from webdnn.frontends.onnx.declared import check_declared
@@ -56,7 +56,7 @@ class ImportedModel:
 
 def load(
     model: str | Path | bytes | ModelProto,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Shapes | None = None,
     *,
     values: Mapping[str, InputValue] | None = None,
     inline: Sequence[str] = (),
@@ -70,7 +70,8 @@ def load(
     Args:
         model: a path (external data is looked for beside it), the bytes of a file, or a ModelProto, which is not
             changed.
-        shapes: sizes of inputs, by name; they bind the model's symbolic dimensions, wherever the same symbol stands.
+        shapes: sizes of inputs, by name or in their order; they bind the model's symbolic dimensions, wherever the same
+            symbol stands.
         values: values of inputs, by name: these become constants, and are no inputs of the module. Numbers, truth
             values, nested lists of them, or arrays; they are converted to the declared type, and an array's sizes bind
             symbols as `shapes` does.
@@ -86,7 +87,7 @@ def load(
 
 def _load(
     source: Source,
-    shapes: Mapping[str, Sequence[int]],
+    shapes: Shapes,
     values: Mapping[str, InputValue],
     inline: Sequence[str],
 ) -> ImportedModel:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from google.protobuf.message import DecodeError, EncodeError
 from onnx import ModelProto
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.frontends.onnx.formats import Format, recognise, recognise_folder
+from webdnn.frontends.formats import Format, map_file, recognise, recognise_folder
 from webdnn.frontends.onnx.tensor_data import TensorReader
 from webdnn.frontends.onnx.wire import cut
 
@@ -61,19 +60,7 @@ def read(model: str | Path | bytes | ModelProto) -> Source:
             why="a pipe or a device may never end",
             hint="write the model to a file first",
         )
-    return _parse(_map(path), str(path), _folders_of(path))
-
-
-def _map(path: Path) -> memoryview:
-    try:
-        with path.open("rb") as file:
-            if path.stat().st_size == 0:  # An empty file cannot be mapped.
-                return memoryview(b"")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    except OSError as error:
-        raise WebDNNError(
-            "the model file cannot be read", where=str(path), why=error.strerror or str(error)
-        ) from None
+    return _parse(map_file(path), str(path), _folders_of(path))
 
 
 def _parse(data: memoryview, name: str, folders: tuple[Path, ...]) -> Source:

@@ -1,0 +1,121 @@
+"""A model of any framework becomes one that the ONNX front end reads."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tempfile
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.conversion.process import Converter, Job, run
+from webdnn.frontends.conversion.pytorch import PYTORCH, export_module
+from webdnn.frontends.formats import recognise_file, recognise_folder
+from webdnn.frontends.onnx.binding import Shapes
+
+OnnxModel = str | Path | bytes | ModelProto
+"""What the ONNX front end reads: a path, the bytes of a file, or a message."""
+
+_FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+"""`package.module:function`, as entry points are written."""
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion needs to know beside the model.
+
+    Attributes:
+        shapes: sizes of inputs, by their names or in their order.
+        custom_objects: a Python file that defines the layers and functions which a Keras model only names.
+        example_inputs: the arguments of a PyTorch module, as tensors.
+    """
+
+    shapes: Shapes = ()
+    custom_objects: str | Path | None = None
+    example_inputs: Sequence[Any] = ()
+
+
+@contextmanager
+def as_onnx(model: Any, conversion: Conversion) -> Generator[OnnxModel, None, None]:
+    """The model as ONNX, for as long as the context lasts: itself, or a file that it was converted to.
+
+    Args:
+        model: what `OnnxModel` says; the path of a Keras, TensorFlow or PyTorch model; `package.module:function` of a
+            function that makes a PyTorch module; or a PyTorch module.
+
+    Raises:
+        WebDNNError: it cannot be converted, or what converts it is not installed.
+    """
+    is_module = _is_torch_module(model)
+    converter = None if is_module else _converter(model)
+    if not is_module and converter is None:
+        yield model
+        return
+    with tempfile.TemporaryDirectory(prefix="webdnn-model-", ignore_cleanup_errors=True) as folder:
+        output = Path(folder) / f"{model_name(model)}.onnx"
+        if converter is not None:
+            run(converter, _job(model, output, conversion))
+        else:
+            if not conversion.example_inputs:
+                raise WebDNNError(
+                    "a PyTorch module is exported by running it",
+                    where=type(model).__name__,
+                    hint="give example_inputs=(tensor, ...), the arguments of its forward",
+                )
+            export_module(model, conversion.example_inputs, output)
+        yield output
+
+
+def model_name(model: Any) -> str | None:
+    """What a model is called: by its file, its function or its class; None where none of them says it."""
+    if isinstance(model, str) and _is_function(model):
+        return model.rpartition(":")[2].rpartition(".")[2]
+    if isinstance(model, str | Path):
+        return Path(model).absolute().stem
+    return type(model).__name__ if _is_torch_module(model) else None
+
+
+def _is_torch_module(model: Any) -> bool:
+    torch = sys.modules.get("torch")  # who has a module has imported it
+    return torch is not None and isinstance(model, torch.nn.Module)
+
+
+def _is_function(model: str) -> bool:
+    return _FUNCTION.fullmatch(model) is not None and not Path(model).exists()
+
+
+def _converter(model: Any) -> Converter | None:
+    """What converts a model; None for ONNX, and for what nothing converts, which the ONNX front end refuses."""
+    if not isinstance(model, str | Path):
+        return None
+    if isinstance(model, str) and _is_function(model):
+        return PYTORCH
+    path = Path(model)
+    if path.is_dir():
+        found = recognise_folder(path)
+    elif path.is_file():
+        found = recognise_file(path)
+    else:
+        return None
+    return found.converter if found is not None else None
+
+
+def _job(model: str | Path, output: Path, conversion: Conversion) -> Job:
+    shapes = conversion.shapes
+    named = shapes if isinstance(shapes, Mapping) else {}
+    in_order = () if isinstance(shapes, Mapping) else shapes
+    is_saved_model = Path(model).name.startswith("saved_model.pb")
+    custom = conversion.custom_objects
+    return Job(
+        str(Path(model).parent if is_saved_model else model),
+        str(output),
+        {name: list(sizes) for name, sizes in named.items()},
+        [list(sizes) for sizes in in_order],
+        None if custom is None else str(custom),
+    )
