@@ -12,7 +12,7 @@ from google.protobuf import text_format
 from google.protobuf.message import DecodeError
 
 from webdnn.dialects.errors import WebDNNError, listed
-from webdnn.frontends.caffe.schema import NetParameter
+from webdnn.frontends.caffe.schema import ENUMS, NetParameter
 
 HEAD = 1 << 16
 """What is looked at to recognise a text."""
@@ -20,10 +20,10 @@ HEAD = 1 << 16
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _VARINT, _BYTES = 0, 2
 
-_LAYERS, _LAYER = 2, 100
+_NAME, _LAYERS, _LAYER = 1, 2, 100
 # NetParameter: the wire type of a field, None where numbers may be packed or not.
 _NET_FIELDS: dict[int, int | None] = {
-    1: _BYTES,
+    _NAME: _BYTES,
     _LAYERS: _BYTES,
     3: _BYTES,
     4: None,
@@ -66,11 +66,12 @@ def is_caffemodel(data: bytes | memoryview) -> bool:
             if kind != _BYTES:
                 return False
             length, at = _varint(view, at)
+            if field == _NAME and not _is_text(view[at : at + length]):
+                return False
             if field in (_LAYER, _LAYERS) and at < len(view):
-                first = _key(view, at)[:2]
+                first = _key(view, at)[:2] if length else (0, 0)
                 if first not in (_FIRST_IN_LAYER if field == _LAYER else _FIRST_IN_LAYERS):
                     return False
-                # TensorFlow's graphs and ONNX have strings in field 2
                 if field == _LAYERS and not _is_message(view[at : at + length], length):
                     return False
                 layers += 1
@@ -103,6 +104,11 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value, at
     return 0, len(view) + 1
+
+
+def _is_text(view: memoryview) -> bool:
+    """Whether a string is one, and not the message that TensorFlow's graphs have in the same field."""
+    return bytes(view).decode("utf-8", "replace").isprintable()
 
 
 def _is_message(view: memoryview, length: int) -> bool:
@@ -211,19 +217,52 @@ def read(path: Path) -> Any:
         try:
             net = text_format.Parse(text, NetParameter(), allow_unknown_field=True)
         except text_format.ParseError as error:
-            raise WebDNNError(
-                "the network cannot be read",
-                where=str(path),
-                why=f"line:column : {error}".replace("webdnn.caffe.", "").replace("Scope.", "."),
-            ) from None
+            raise _unreadable(path, text, error) from None
     else:
         try:
             net = NetParameter.FromString(path.read_bytes())
         except DecodeError:
-            raise WebDNNError(
-                "the trained network cannot be read",
-                where=str(path),
-                why="the file is damaged or truncated",
-                hint="download or copy it again",
-            ) from None
+            raise _damaged(path, "the file is damaged or truncated") from None
+        if not _names_are_text(net):
+            raise _damaged(path, "the name of a layer or blob is not UTF-8")
     return net
+
+
+def _damaged(path: Path, why: str) -> WebDNNError:
+    return WebDNNError(
+        "the trained network cannot be read",
+        where=str(path),
+        why=why,
+        hint="download or copy it again",
+    )
+
+
+def _names_are_text(net: Any) -> bool:
+    """Whether all names are UTF-8, which protobuf does not check in files of its second version."""
+    try:
+        names = [net.name, *net.input]
+        for layer in (*net.layer, *net.layers):
+            names += [layer.name, *layer.bottom, *layer.top]
+        names += [layer.type for layer in net.layer]
+        names += [name for layer in net.layers for name in (layer.layer.name, layer.layer.type)]
+        for layer in net.layer:
+            names += [layer.python_param.module, layer.python_param.layer]
+            names += [filler.type for filler in layer.dummy_data_param.data_filler]
+    except UnicodeDecodeError:
+        return False
+    return all(isinstance(name, str) for name in names)
+
+
+def _unreadable(path: Path, text: str, error: text_format.ParseError) -> WebDNNError:
+    types = set(re.findall(r"\btype\s*:\s*([A-Z][A-Z0-9_]*)\b", text))
+    if unknown := sorted(types - {value.split()[0] for value in ENUMS["V1LayerType"].split(",")}):
+        return WebDNNError(
+            "the network has layers of unknown types",
+            where=unknown,
+            why="they are not among the types that Caffe has in this old format ('layers')",
+            hint="cut the network before them, or replace them by layers that Caffe has",
+        )
+    message = re.sub(r"^\d+:\d+ : ", "", str(error)).replace("webdnn.caffe.", "")
+    message = re.sub(r"\w+Scope\.", "", message)
+    place = f"line {error.GetLine()}, column {error.GetColumn()}: "
+    return WebDNNError("the network cannot be read", where=str(path), why=place + message)

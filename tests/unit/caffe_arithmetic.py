@@ -28,7 +28,7 @@ class Net:
     """
 
     def __init__(self, text: str, seed: int = 0) -> None:
-        self.net: Any = text_format.Parse(text, NetParameter())
+        self.net: Any = text_format.Parse(text, NetParameter(), allow_unknown_field=True)
         self.weights: Weights = {}
         self._rng = np.random.default_rng(seed)
 

@@ -57,10 +57,6 @@ def _convolve(layer: Layer, p: Any) -> list[Blob]:
             f"{group} groups do not divide {channels} channels into {p.num_output}",
         )
     kernel, stride, pad, dilation = _windows(layer, p, rank)
-    layer.need_weights(1 + p.bias_term)
-    outer, inner = (channels, p.num_output) if transposed else (p.num_output, channels)
-    weight = layer.constant(layer.weight(0, (outer, inner // group, *kernel)), "weight")
-    bias = layer.constant(layer.weight(1, (p.num_output,)), "bias") if p.bias_term else None
     sizes: list[int] = []
     for size, k, s, before, d in zip(
         layer.x.shape[axis + 1 :], kernel, stride, pad, dilation, strict=True
@@ -73,6 +69,10 @@ def _convolve(layer: Layer, p: Any) -> list[Blob]:
                 f"nothing is left of {size} elements",
                 why=f"the kernel spans {extent} of {size} and {before} of padding on either side",
             )
+    layer.need_weights(1 + p.bias_term)
+    outer, inner = (channels, p.num_output) if transposed else (p.num_output, channels)
+    weight = layer.constant(layer.weight(0, (outer, inner // group, *kernel)), "weight")
+    bias = layer.constant(layer.weight(1, (p.num_output,)), "bias") if p.bias_term else None
     leading = layer.x.shape[:axis]
     batch = math.prod(leading)
     results: list[Blob] = []
