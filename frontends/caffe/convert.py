@@ -133,7 +133,12 @@ class _Conversion:
         self.layers = layers
         self.outputs = outputs
         self.blobs = blobs
-        self.graph = Graph([top for layer in layers for top in layer.top])
+        self.proto = onnx.ModelProto(
+            ir_version=IR_VERSION,
+            producer_name="webdnn",
+            opset_import=[helper.make_opsetid("", OPSET)],
+        )
+        self.graph = Graph(self.proto.graph, [top for layer in layers for top in layer.top])
         self.values: dict[str, Blob] = {}
         self.inputs: list[Blob] = []
         self.names: set[str] = set()
@@ -154,19 +159,10 @@ class _Conversion:
                 self._convert(index, layer)
         made = {name for node in self.graph.nodes for name in node.output}
         results = [self._result(output, made) for output in self.outputs]
-        graph = helper.make_graph(
-            self.graph.nodes,
-            name,
-            [_declared(blob) for blob in self.inputs],
-            [_declared(blob) for blob in results],
-            self.graph.initializers,
-        )
-        return helper.make_model(
-            graph,
-            opset_imports=[helper.make_opsetid("", OPSET)],
-            ir_version=IR_VERSION,
-            producer_name="webdnn",
-        )
+        self.proto.graph.name = name
+        self.proto.graph.input.extend(_declared(blob) for blob in self.inputs)
+        self.proto.graph.output.extend(_declared(blob) for blob in results)
+        return self.proto
 
     def _make_inputs(
         self, shapes: Mapping[str, Sequence[int]], in_order: Sequence[Sequence[int]]
@@ -237,7 +233,7 @@ class _Conversion:
         node = helper.make_node(
             "Identity", [blob.name], [name], name=self.graph.unique_node(f"{output}/Identity")
         )
-        self.graph.nodes.append(node)
+        self.graph.add_node(node)
         return Blob(name, blob.shape)
 
     def _is_free(self, name: str, made: set[str]) -> bool:

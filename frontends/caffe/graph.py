@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from onnx import NodeProto, TensorProto, helper, numpy_helper
+from onnx import GraphProto, NodeProto, helper, numpy_helper
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.caffe.schema import enum_name
-from webdnn.frontends.caffe.weights import Floats, is_old_shape, shape_of, values_of
+from webdnn.frontends.caffe.weights import Floats, shape_of, values_of
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
@@ -32,14 +32,23 @@ class Blob:
 
 
 class Graph:
-    """Nodes and constants, with names that differ."""
+    """A GraphProto in which nodes and constants are put, with names that differ.
 
-    def __init__(self, reserved: Sequence[str]) -> None:
-        self.nodes: list[NodeProto] = []
-        self.initializers: list[TensorProto] = []
+    Constants are written where they stay: of large networks a copy is half a gigabyte.
+    """
+
+    def __init__(self, proto: GraphProto, reserved: Sequence[str]) -> None:
+        self.proto = proto
         self._names = set(reserved)
         self._node_names: set[str] = set()
-        self._constants: dict[str, Array] = {}
+        self._constants: dict[str, int] = {}
+
+    @property
+    def nodes(self) -> Sequence[NodeProto]:
+        return self.proto.node
+
+    def add_node(self, node: NodeProto) -> None:
+        self.proto.node.append(node)
 
     def unique(self, name: str) -> str:
         """A name for a value that none has yet."""
@@ -51,13 +60,16 @@ class Graph:
 
     def constant(self, name: str, array: Array) -> Blob:
         blob = Blob(self.unique(name), array.shape)
-        self.initializers.append(numpy_helper.from_array(array, blob.name))
-        self._constants[blob.name] = array
+        self._constants[blob.name] = len(self.proto.initializer)
+        tensor = self.proto.initializer.add(name=blob.name, dims=array.shape)
+        tensor.data_type = helper.np_dtype_to_tensor_dtype(array.dtype)
+        tensor.raw_data = array.tobytes()
         return blob
 
     def value_of(self, blob: Blob) -> Array | None:
         """The numbers of a constant, None of what is computed."""
-        return self._constants.get(blob.name)
+        index = self._constants.get(blob.name)
+        return None if index is None else numpy_helper.to_array(self.proto.initializer[index])
 
 
 def unique(name: str, taken: set[str]) -> str:
@@ -155,15 +167,13 @@ class Layer:
         return shape_of(self._blobs[index])
 
     def weight(self, index: int, shape: Shape) -> Floats:
-        """The trained numbers of this shape.
+        """The trained numbers of this shape; old files have ones before it.
 
         Raises:
             WebDNNError: the blob is of another shape, or damaged.
         """
-        blob = self._blobs[index]
-        found = shape_of(blob)
-        padded = (1,) * (4 - len(shape)) + shape
-        if found != shape and not (is_old_shape(blob) and found == padded):
+        found = self.weight_shape(index)
+        if _without_ones(found) != _without_ones(shape):
             raise self.error(
                 f"its weights {index} have the shape {found}, not {shape}",
                 why="the network and the shapes of its inputs give the latter",
@@ -177,9 +187,8 @@ class Layer:
         Raises:
             WebDNNError: there are not as many as the shape says.
         """
-        blob = self._blobs[index]
         try:
-            return values_of(blob).reshape(shape_of(blob))
+            return values_of(self._blobs[index]).reshape(self.weight_shape(index))
         except ValueError as error:
             raise self.error(f"its weights {index} are damaged", why=str(error)) from None
 
@@ -204,7 +213,7 @@ class Layer:
     ) -> list[Blob]:
         """Add a node with outputs of these shapes."""
         outputs = [Blob(self.graph.unique(f"{self.name}/{op_type}:0"), shape) for shape in shapes]
-        self.graph.nodes.append(
+        self.graph.add_node(
             helper.make_node(
                 op_type,
                 [blob.name if blob is not None else "" for blob in inputs],
@@ -250,6 +259,12 @@ class Layer:
                 self.name if single else f"{self.name}/{node.op_type}"
             )
         return [Blob(renamed.get(blob.name, blob.name), blob.shape) for blob in results]
+
+
+def _without_ones(shape: Shape) -> Shape:
+    """The shape from the first size on that is not 1."""
+    first = next((index for index, size in enumerate(shape) if size != 1), len(shape))
+    return shape[first:]
 
 
 def _rename(names: Any, renamed: dict[str, str]) -> None:

@@ -18,10 +18,6 @@ def shape_of(blob: Any) -> tuple[int, ...]:
     return (blob.num, blob.channels, blob.height, blob.width)
 
 
-def is_old_shape(blob: Any) -> bool:
-    return not blob.HasField("shape")
-
-
 def values_of(blob: Any) -> Floats:
     """The numbers of a BlobProto, one after the other.
 

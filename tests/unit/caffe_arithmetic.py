@@ -238,9 +238,8 @@ def pooling(proto: Any, bottoms: list[Array], _: Blobs) -> list[Array]:
         return [getattr(p, both)] * 2
 
     kernel = list(x.shape[2:]) if p.global_pooling else pair("kernel", "kernel_size")
-    results = pool(
-        x, p.pool, kernel, pair("stride", "stride"), pair("pad", "pad"), p.round_mode == 0
-    )
+    ceil = p.round_mode == 0 and p.ceil_mode
+    results = pool(x, p.pool, kernel, pair("stride", "stride"), pair("pad", "pad"), ceil)
     return list(results[: len(proto.top)])
 
 

@@ -75,6 +75,7 @@ POOLINGS = {
         "far beyond": "kernel_size: 5 stride: 4 pad: 2",
         "by axis": "kernel_h: 3 kernel_w: 2 stride_h: 2 stride_w: 3 pad_h: 0 pad_w: 1",
         "rounded down": "kernel_size: 2 stride: 2 round_mode: FLOOR",
+        "rounded down by a fork": "kernel_size: 2 stride: 2 ceil_mode: false",
         "global": "global_pooling: true",
         "windows beyond the end": "kernel_size: 1 stride: 4",
         "larger than the picture": "kernel_size: 7 stride: 2 pad: 3",
