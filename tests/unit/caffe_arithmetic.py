@@ -64,6 +64,14 @@ class Blobs:
         self.count += 1
         return self.net.made(self.layer, self.count - 1, shape, low, high)
 
+    def kept(self, values: Array) -> Array:
+        """The next blob: these numbers, where there is none yet."""
+        blobs = self.net.weights.setdefault(self.layer, [])
+        if self.count == len(blobs):
+            blobs.append(values.astype(np.float32))
+        self.count += 1
+        return blobs[self.count - 1].astype(np.float64)
+
 
 Forward = Callable[[Any, list[Array], Blobs], list[Array]]
 LAYERS: dict[str, Forward] = {}
@@ -284,8 +292,11 @@ def batch_norm(proto: Any, bottoms: list[Array], blobs: Blobs) -> list[Array]:
         axes = tuple(a for a in range(x.ndim) if a != 1)
         mean, variance = x.mean(axes), x.var(axes)
     else:
-        mean, variance = blobs(x.shape[1]), blobs(x.shape[1], low=0.5, high=3)
-        factor = blobs(1, low=2, high=4)[0]
+        # numbers as training leaves them: not far from those of the data, times a factor
+        axes = tuple(a for a in range(x.ndim) if a != 1)
+        mean = blobs.kept((x.mean(axes) + 0.1) * 3)
+        variance = blobs.kept((x.var(axes) + 0.1) * 3)
+        factor = blobs.kept(np.array([3.0]))
         mean, variance = mean / factor, variance / factor
     return [(x - mean.reshape(along)) / np.sqrt(variance + p.eps).reshape(along)]
 

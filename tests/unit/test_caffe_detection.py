@@ -50,7 +50,8 @@ def detection(parameters: str) -> tuple[str, dict[str, Array]]:
         "DetectionOutput",
         "loc conf prior",
         "y",
-        f"detection_output_param {{ num_classes: {CLASSES} nms_param {{ nms_threshold: 0.4 top_k: 15 }} {parameters} }}",
+        f"""detection_output_param {{ num_classes: {CLASSES} {parameters}
+            nms_param {{ nms_threshold: 0.4 top_k: 15 }} }}""",
     )
     rng = np.random.default_rng(0)
     low = rng.uniform(0, 0.6, (BOXES, 2))

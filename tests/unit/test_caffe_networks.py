@@ -17,13 +17,13 @@ from webdnn.frontends.caffe.convert import convert
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_narrow_networks(tmp_path: Path, name: str) -> None:
-    check(tmp_path, NETWORKS[name](8))
+    check(tmp_path, NETWORKS[name](8), tolerance=MODEL_TOLERANCE)
 
 
 @pytest.mark.nightly
 @pytest.mark.parametrize("name", NETWORKS)
 def test_networks(tmp_path: Path, name: str) -> None:
-    check(tmp_path, NETWORKS[name](1))
+    check(tmp_path, NETWORKS[name](1), tolerance=MODEL_TOLERANCE)
 
 
 def compiled(folder: Path, text: str) -> None:
