@@ -11,10 +11,14 @@ from onnx import TensorProto, helper
 
 from webdnn.dialects.errors import WebDNNError, listed, shortened
 from webdnn.frontends.caffe.files import is_caffemodel, is_prototxt, locate, read
-from webdnn.frontends.caffe.graph import Blob, Graph, Layer, unique
+from webdnn.frontends.caffe.graph import UNKNOWN, Blob, Graph, Layer, unique
 from webdnn.frontends.caffe.layers import HANDLERS
-from webdnn.frontends.caffe.layers.detection import UNKNOWN
-from webdnn.frontends.caffe.network import at_inference, declared_sizes, is_source
+from webdnn.frontends.caffe.network import (
+    at_inference,
+    cropped_to,
+    declared_sizes,
+    is_source,
+)
 from webdnn.frontends.caffe.old_formats import layers_of
 
 OPSET = 18
@@ -60,9 +64,9 @@ def convert(
         shapes_in_order: the same for the inputs in their order.
 
     Raises:
-        WebDNNError: a file is missing, damaged or not Caffe's; both or none of several files in the folder might be
-            meant; a layer is of an unknown type, has no weights or such that do not fit it, reads a blob that is not
-            there, or a shape that it cannot have; the size of an input is not known.
+        WebDNNError: a file is missing, damaged or not Caffe's; several files in the folder might be meant; a layer is
+            of an unknown type, has no weights or such that do not fit it, reads a blob that is not there, or a shape
+            that it cannot have; the size of an input is not known.
     """
     files = locate(network, weights)
     net = read(files.network)
@@ -127,6 +131,8 @@ def _reads_statistics(layer: Any) -> bool:
 
 
 class _Conversion:
+    """One network on its way into a model."""
+
     def __init__(
         self, layers: Sequence[Any], outputs: Sequence[str], blobs: Mapping[str, Any]
     ) -> None:
@@ -188,11 +194,13 @@ class _Conversion:
             )
         given = dict(zip(sizes, in_order, strict=False)) | dict(shapes)
         if lacking := [name for name, size in sizes.items() if name not in given and size is None]:
+            crops = {top: cropped_to(layer) for layer in self.layers for top in layer.top}
+            side = crops[lacking[0]] or 224
             raise WebDNNError(
                 "the size of an input is not known",
                 where=lacking,
                 why="the network reads it from files of training data, or does not say",
-                hint=f"give it: --input-shape {lacking[0]}=1,3,224,224",
+                hint=f"give it: --shape {lacking[0]}=1,3,{side},{side}",
             )
         for name, declared in sizes.items():
             size = tuple(int(n) for n in given.get(name, declared or ()))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -156,11 +157,12 @@ def _beside(path: Path, names: Sequence[str], pattern: str) -> list[Path]:
     if there := [candidate for candidate in named if candidate.is_file()]:
         return there
     wanted = is_prototxt if pattern.endswith("prototxt") else is_caffemodel
-    return [
-        candidate
-        for candidate in sorted(path.parent.glob(pattern))
-        if candidate.is_file() and wanted(_head(candidate))
-    ]
+    found: list[Path] = []
+    for candidate in sorted(path.parent.glob(pattern)):
+        with contextlib.suppress(WebDNNError):  # what cannot be read is not meant
+            if wanted(_head(candidate)):
+                found.append(candidate)
+    return found
 
 
 def _only(path: Path, found: Sequence[Path], what: str) -> Path | None:
@@ -210,7 +212,7 @@ def read(path: Path) -> Any:
     """The NetParameter in a file, whether text or binary.
 
     Raises:
-        WebDNNError: the file is damaged or truncated, or has no layers.
+        WebDNNError: the file is damaged or truncated, or is none of Caffe's.
     """
     if not _is_binary(path):
         text = path.read_bytes().decode("utf-8", "replace")

@@ -17,6 +17,9 @@ from webdnn.frontends.caffe.weights import Floats, shape_of, values_of
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
 
+UNKNOWN = -1
+"""Stands for a size that is known only when the model runs."""
+
 
 @dataclass(frozen=True)
 class Blob:
@@ -24,7 +27,7 @@ class Blob:
 
     Attributes:
         name: its name in the graph.
-        shape: its sizes.
+        shape: its sizes; `UNKNOWN` ones in what no layer can read.
     """
 
     name: str

@@ -171,6 +171,11 @@ def declared_sizes(layer: Any) -> Mapping[str, tuple[int, ...] | None]:
     return dict(zip(layer.top, known, strict=False))
 
 
+def cropped_to(layer: Any) -> int:
+    """The side of the squares that a source of pictures cuts out of them; 0 where it does not say."""
+    return layer.transform_param.crop_size or layer.data_param.crop_size
+
+
 def dummy_sizes(layer: Any) -> list[tuple[int, ...]]:
     """The sizes of the tops of a DummyData layer: one for all, or one each."""
     p = layer.dummy_data_param

@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnxruntime
 
-from tests.unit.caffe_arithmetic import Net, Weights
+from tests.unit.caffe_arithmetic import Net
+from tests.unit.caffe_blobs import Array, Weights
 from webdnn.frontends.caffe.convert import convert
 from webdnn.frontends.caffe.schema import NetParameter
-
-Array = npt.NDArray[Any]
 
 
 def input_layer(**shapes: Sequence[int]) -> str:
@@ -125,3 +123,29 @@ def check(
         scale = np.abs(want[np.isfinite(want)]).max(initial=1.0)
         np.testing.assert_allclose(result, want, rtol=tolerance, atol=tolerance * min(scale, 1e6))
     return model
+
+
+X = input_layer(x=(1, 2, 5, 4))
+CONV = X + layer("Convolution", "x", "y", "convolution_param { num_output: 3 kernel_size: 2 }")
+
+TRAINING = """
+layer { name: "data" type: "Data" top: "x" top: "label" include { phase: TRAIN }
+        data_param { batch_size: 64 backend: LMDB } }
+layer { name: "data" type: "Data" top: "x" top: "label" include { phase: TEST }
+        transform_param { crop_size: 29 mirror: true } data_param { batch_size: 50 } }
+layer { name: "y" type: "Convolution" bottom: "x" top: "y" param { lr_mult: 1 }
+        convolution_param { num_output: 3 kernel_size: 2 bias_filler { type: "constant" } engine: CAFFE } }
+layer { name: "drop" type: "Dropout" bottom: "y" top: "y" dropout_param { dropout_ratio: 0.4 } }
+layer { name: "extra" type: "TanH" bottom: "y" top: "extra" exclude { phase: TEST } }
+layer { name: "staged" type: "TanH" bottom: "y" top: "staged" include { phase: TEST stage: "deploy" } }
+layer { name: "accuracy" type: "Accuracy" bottom: "y" bottom: "label" top: "accuracy" include { phase: TEST } }
+layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "label" top: "loss" }
+"""
+"""The network `CONV` as it is trained."""
+
+
+def made(text: str) -> Net:
+    """The network after a run, with its trained numbers."""
+    net = Net(text)
+    net.run(random_inputs(net.net))
+    return net

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.caffe_arithmetic import Array
+from tests.unit.caffe_blobs import Array
 from tests.unit.caffe_models import check, input_layer, layer, write
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.caffe.convert import convert

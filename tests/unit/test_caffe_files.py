@@ -1,10 +1,8 @@
-"""Caffe's files: recognised, found, read in all their versions, and refused with one error that names the layer."""
+"""Caffe's files: read in all their versions, found, and recognised."""
 
 from __future__ import annotations
 
-import contextlib
 import struct
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +12,12 @@ from google.protobuf import text_format
 
 from tests.unit.caffe_arithmetic import Net
 from tests.unit.caffe_models import (
+    CONV,
+    TRAINING,
+    X,
     add_blob,
-    input_layer,
     layer,
+    made,
     random_inputs,
     run_onnx,
     trained,
@@ -25,25 +26,6 @@ from tests.unit.caffe_models import (
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.caffe.convert import convert, is_caffemodel, is_prototxt
 from webdnn.frontends.caffe.schema import NetParameter
-
-X = input_layer(x=(1, 2, 5, 4))
-CONV = X + layer("Convolution", "x", "y", "convolution_param { num_output: 3 kernel_size: 2 }")
-
-
-def made(text: str) -> Net:
-    """The network after a run, with its trained numbers."""
-    net = Net(text)
-    net.run(random_inputs(net.net))
-    return net
-
-
-def message(folder: Path, text: str, net: Net | None = None) -> str:
-    """The error of converting a network, with the trained numbers of another one."""
-    files = write(folder, text, (net or made(CONV)).weights)
-    with pytest.raises(WebDNNError) as error:
-        convert(*files)
-    return str(error.value)
-
 
 # The wire format, byte by byte
 
@@ -178,93 +160,6 @@ def test_declared_inputs(tmp_path: Path) -> None:
     assert convert(network, shapes_in_order=[[5], [5]]).graph.input[0].name == "a"
 
 
-# What is there at inference
-
-
-TRAINING = """
-layer { name: "data" type: "Data" top: "x" top: "label" include { phase: TRAIN }
-        data_param { batch_size: 64 backend: LMDB } }
-layer { name: "data" type: "Data" top: "x" top: "label" include { phase: TEST } data_param { batch_size: 50 } }
-layer { name: "y" type: "Convolution" bottom: "x" top: "y" param { lr_mult: 1 }
-        convolution_param { num_output: 3 kernel_size: 2 bias_filler { type: "constant" } engine: CAFFE } }
-layer { name: "drop" type: "Dropout" bottom: "y" top: "y" dropout_param { dropout_ratio: 0.4 } }
-layer { name: "extra" type: "TanH" bottom: "y" top: "extra" exclude { phase: TEST } }
-layer { name: "staged" type: "TanH" bottom: "y" top: "staged" include { phase: TEST stage: "deploy" } }
-layer { name: "accuracy" type: "Accuracy" bottom: "y" bottom: "label" top: "accuracy" include { phase: TEST } }
-layer { name: "loss" type: "SoftmaxWithLoss" bottom: "y" bottom: "label" top: "loss" }
-"""
-
-
-def test_networks_for_training(tmp_path: Path) -> None:
-    """The losses go, the softmax of one stays; what is read from a data base is an input."""
-    network, weights = write(tmp_path, TRAINING, made(CONV).weights)
-    for files in ((network, weights), (weights, network)):
-        model = convert(*files, shapes={"x": [1, 2, 5, 4]})
-        assert [value.name for value in model.graph.input] == ["x"]
-        assert [value.name for value in model.graph.output] == ["prob"]
-        assert [node.name for node in model.graph.node] == ["y", "loss"]
-    with pytest.raises(WebDNNError, match="the size of an input is not known") as error:
-        convert(network, weights)
-    assert "--input-shape x=" in str(error.value)
-
-
-def test_a_trained_network_alone_was_filtered_when_it_was_saved(tmp_path: Path) -> None:
-    net = Net(TRAINING)
-    del net.net.layer[1]
-    (tmp_path / "m.caffemodel").write_bytes(
-        trained(net.net, made(CONV).weights).SerializeToString()
-    )
-    model = convert(tmp_path / "m.caffemodel", shapes={"x": [1, 2, 5, 4]})
-    names = {value.name for value in model.graph.output}
-    assert {"prob", "extra"} <= names
-
-
-def test_stages(tmp_path: Path) -> None:
-    network, weights = write(tmp_path, 'state { stage: "deploy" }' + TRAINING, made(CONV).weights)
-    model = convert(network, weights, shapes={"x": [1, 2, 5, 4]})
-    assert [value.name for value in model.graph.output] == ["staged", "prob"]
-
-
-def test_silent_blobs_are_no_outputs(tmp_path: Path) -> None:
-    text = X + layer("Slice", "x", "a b") + layer("Silence", "b", "") + layer("TanH", "a", "y")
-    network, _ = write(tmp_path, text, {})
-    assert [value.name for value in convert(network).graph.output] == ["y"]
-
-
-def test_names(tmp_path: Path) -> None:
-    """Blobs that are written in place keep their name where that is last; nodes are called like their layers."""
-    text = (
-        CONV
-        + layer("BatchNorm", "y", "y", "", "norm")
-        + layer("ReLU", "y", "y", "", "relu")
-        + layer("Dropout", "y", "y", "", "drop")
-        + layer("Split", "y", "a b", "", "split")
-        + layer("Power", "a", "a", "power_param { power: 2 scale: 3 }", "power")
-    )
-    net = made(text)
-    model = convert(*write(tmp_path, text, net.weights))
-    assert [value.name for value in model.graph.output] == ["b", "a"]
-    assert [node.name for node in model.graph.node] == [
-        "y",
-        "norm",
-        "relu",
-        "power/Mul",
-        "power/Pow",
-        "b/Identity",
-    ]
-    assert model.graph.node[2].output[0] == "y"
-
-
-def test_an_input_that_is_written_in_place_keeps_its_name(tmp_path: Path) -> None:
-    text = X + layer("Power", "x", "x", "power_param { scale: 2 }", "twice")
-    network, _ = write(tmp_path, text, {})
-    model = convert(network)
-    assert model.graph.input[0].name == "x"
-    x = random_inputs(Net(X).net)["x"]
-    (y,) = run_onnx(model, {"x": x}).values()
-    np.testing.assert_allclose(y, 2 * x)
-
-
 # Finding the files
 
 
@@ -332,179 +227,3 @@ def test_recognition() -> None:
     for other in others:
         assert not is_caffemodel(other), other
         assert not is_prototxt(other), other
-
-
-# Errors
-
-
-def test_unknown_layers_are_listed_at_once(tmp_path: Path) -> None:
-    text = (
-        CONV
-        + layer("Warp", "y", "a", "warp_param { depth: 3 }")
-        + layer("Python", "a", "b", 'python_param { module: "m" layer: "L" }')
-        + layer("Fold", "b", "c")
-    )
-    error = message(tmp_path, text)
-    assert "3 layers of unknown type" in error
-    assert "a (Warp), b (Python), c (Fold)" in error
-    assert "m.L" in error
-
-
-def test_unknown_types_of_old_layers(tmp_path: Path) -> None:
-    text = 'layers { name: "a" type: WARP bottom: "x" top: "y" }'
-    (tmp_path / "deploy.prototxt").write_text(text)
-    with pytest.raises(WebDNNError, match=r"unknown types[\s\S]*WARP"):
-        convert(tmp_path / "deploy.prototxt")
-
-
-def test_text_that_cannot_be_read(tmp_path: Path) -> None:
-    error = message_of_text(tmp_path, X + 'layer { name: "y" type: TanH }')
-    assert "line 2, column" in error
-    error = message_of_text(tmp_path, CONV[:-10])
-    assert "the network cannot be read" in error
-
-
-def message_of_text(folder: Path, text: str) -> str:
-    (folder / "deploy.prototxt").write_text(text)
-    with pytest.raises(WebDNNError) as error:
-        convert(folder / "deploy.prototxt")
-    return str(error.value)
-
-
-@pytest.mark.parametrize("keep", [0.3, 0.9, 0.99])
-def test_truncated_files(tmp_path: Path, keep: float) -> None:
-    network, weights = write(tmp_path, CONV, made(CONV).weights)
-    data = weights.read_bytes()
-    weights.write_bytes(data[: int(keep * len(data))])
-    with pytest.raises(WebDNNError, match="damaged or truncated"):
-        convert(network, weights)
-
-
-def test_missing_weights(tmp_path: Path) -> None:
-    network, weights = write(tmp_path, CONV, {"other": [np.zeros(3, np.float32)]})
-    with pytest.raises(WebDNNError, match=r"no weights for layers of the network[\s\S]*where: y"):
-        convert(network, weights)
-    weights.unlink()
-    with pytest.raises(WebDNNError, match=r"the network has no weights[\s\S]*--weights"):
-        convert(network)
-
-
-def test_weights_that_do_not_fit(tmp_path: Path) -> None:
-    net = made(CONV)
-    net.weights["y"][0] = np.zeros((3, 2, 2, 3), np.float32)
-    error = message(tmp_path, CONV, net)
-    assert (
-        "layer 'y' (Convolution): its weights 0 have the shape (3, 2, 2, 3), not (3, 2, 2, 2)"
-        in error
-    )
-    del net.weights["y"][1]
-    assert "has 1 blobs of weights for it, not 2" in message(tmp_path, CONV, net)
-
-
-def test_weights_with_too_few_numbers(tmp_path: Path) -> None:
-    network, weights = write(tmp_path, CONV, made(CONV).weights)
-    net = NetParameter.FromString(weights.read_bytes())
-    net.layer[1].blobs[0].data[0] = bytes(8)
-    weights.write_bytes(net.SerializeToString())
-    with pytest.raises(WebDNNError, match=r"layer 'y'.*damaged") as error:
-        convert(network, weights)
-    assert "2 numbers, and its shape 24" in str(error.value)
-
-
-BAD: dict[str, tuple[str, str]] = {
-    "missing bottom": (X + layer("TanH", "z", "y"), "layer 'y' reads a blob that no layer before"),
-    "blob made twice": (X + layer("TanH", "x", "y") * 2, "makes a blob that is there already"),
-    "nothing": (X, "computes nothing"),
-    "axis": (X + layer("Softmax", "x", "y", "softmax_param { axis: 4 }"), "no axis 4"),
-    "groups": (
-        X
-        + layer(
-            "Convolution", "x", "y", "convolution_param { num_output: 3 kernel_size: 1 group: 2 }"
-        ),
-        "2 groups do not divide",
-    ),
-    "kernel": (
-        X + layer("Convolution", "x", "y", "convolution_param { num_output: 3 kernel_size: 9 }"),
-        "nothing is left of 5",
-    ),
-    "no kernel": (X + layer("Pooling", "x", "y"), "a kernel or stride is 0"),
-    "padding": (
-        X + layer("Pooling", "x", "y", "pooling_param { kernel_size: 2 pad: 2 }"),
-        "the padding is not less than the kernel",
-    ),
-    "stochastic": (
-        X + layer("Pooling", "x", "y", "pooling_param { kernel_size: 2 pool: STOCHASTIC }"),
-        "for training",
-    ),
-    "shapes": (
-        X + input_layer(z=(1, 2, 5, 3)) + layer("Eltwise", "x z", "y"),
-        "inputs are of different shapes",
-    ),
-    "concat": (
-        X + input_layer(z=(1, 2, 5, 3)) + layer("Concat", "x z", "y"),
-        "differ in more than axis 1",
-    ),
-    "slice": (X + layer("Slice", "x", "a b c"), "3 slices do not divide 2 elements"),
-    "reshape": (
-        X + layer("Reshape", "x", "y", "reshape_param { shape { dim: 3 dim: -1 } }"),
-        "40 elements do not fit the shape",
-    ),
-    "crop": (
-        X + input_layer(z=(1, 2, 6, 3)) + layer("Crop", "x z", "y"),
-        "is larger than what it reads",
-    ),
-    "tops": (X + layer("TanH", "x", "y z"), "it makes 2 blobs, and must make 1"),
-    "bottoms": (X + layer("TanH", "x x", "y"), "it reads 2 blobs, and must read 1"),
-    "no bottoms": (X + layer("TanH", "", "y") + layer("TanH", "x", "z"), "it reads nothing"),
-    "even LRN": (X + layer("LRN", "x", "y", "lrn_param { local_size: 4 }"), "must be odd"),
-    "unknown size": (
-        X
-        + input_layer(l=(1, 8), c=(1, 4), p=(1, 2, 8))
-        + layer("DetectionOutput", "l c p", "d", "detection_output_param { num_classes: 2 }")
-        + layer("TanH", "d", "y"),
-        "known only when the model runs",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_networks(tmp_path: Path, name: str) -> None:
-    text, expected = BAD[name]
-    assert expected in message(tmp_path, text)
-
-
-@pytest.mark.parametrize(
-    ("shapes", "expected"),
-    [
-        ({"z": [1]}, "the network has no such input"),
-        ({"x": [1, 2, 0, 3]}, "not positive"),
-    ],
-)
-def test_bad_shapes(tmp_path: Path, shapes: dict[str, list[int]], expected: str) -> None:
-    files = write(tmp_path, CONV, made(CONV).weights)
-    with pytest.raises(WebDNNError, match=expected):
-        convert(*files, shapes=shapes)
-    with pytest.raises(WebDNNError, match="2 shapes were given"):
-        convert(*files, shapes_in_order=[[1], [1]])
-
-
-CHANGES: list[Callable[[bytes, int], bytes]] = [
-    lambda data, at: data[:at],
-    lambda data, at: data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :],
-    lambda data, at: data[:at] + data[at + 1 :],
-]
-
-
-@pytest.mark.parametrize("change", range(len(CHANGES)))
-def test_damage_anywhere_is_one_error_or_none(tmp_path: Path, change: int) -> None:
-    net = made(CONV)
-    network, weights = write(tmp_path, CONV, net.weights)
-    data = trained(net.net, net.weights).SerializeToString()
-    alone = tmp_path / "alone" / "net.caffemodel"
-    alone.parent.mkdir()
-    for at in range(0, len(data), 3):
-        damaged = CHANGES[change](data, at)
-        for path, files in ((weights, (network, weights)), (alone, (alone, None))):
-            path.write_bytes(damaged)
-            with contextlib.suppress(WebDNNError):
-                convert(*files)

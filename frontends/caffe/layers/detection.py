@@ -9,10 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto
 
-from webdnn.frontends.caffe.graph import Array, Blob, Layer
-
-UNKNOWN = -1
-"""Stands for a size that is known only when the model runs."""
+from webdnn.frontends.caffe.graph import UNKNOWN, Array, Blob, Layer
 
 
 def _prior_box(layer: Layer, p: Any) -> list[Blob]:
