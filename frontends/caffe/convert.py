@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from onnx import TensorProto, helper
 
 from webdnn.dialects.errors import WebDNNError, listed, shortened
 from webdnn.frontends.caffe.files import is_caffemodel, is_prototxt, locate, read
-from webdnn.frontends.caffe.graph import UNKNOWN, Blob, Graph, Layer, unique
+from webdnn.frontends.caffe.graph import MOST, UNKNOWN, Blob, Graph, Layer, unique
 from webdnn.frontends.caffe.layers import HANDLERS
 from webdnn.frontends.caffe.network import (
     at_inference,
@@ -204,8 +205,12 @@ class _Conversion:
             )
         for name, declared in sizes.items():
             size = tuple(int(n) for n in given.get(name, declared or ()))
-            if any(n < 1 for n in size):
-                raise WebDNNError(f"the shape {size} of an input is not positive", where=name)
+            if any(n < 1 for n in size) or math.prod(size) > MOST:
+                raise WebDNNError(
+                    f"an input cannot have the shape {size}",
+                    where=name,
+                    why=f"sizes are positive, and there are up to {MOST} numbers",
+                )
             self.inputs.append(Blob(name, size))
             self.values[name] = self.inputs[-1]
 
@@ -223,6 +228,8 @@ class _Conversion:
         tops = list(proto.top)
         if len(tops) != len(results):
             raise layer.error(f"it makes {len(tops)} blobs, and must make {len(results)}")
+        for result in results:
+            layer.need_sizes(tuple(size for size in result.shape if size != UNKNOWN))
         names = [self._name_of(top, index, name) for top in tops]
         self.values.update(zip(tops, layer.finish(results, names), strict=True))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,9 @@ from webdnn.frontends.caffe.weights import Floats, shape_of, values_of
 
 Array = npt.NDArray[Any]
 Shape = tuple[int, ...]
+
+MOST = 2**31 - 1
+"""As many numbers a blob of Caffe can have."""
 
 UNKNOWN = -1
 """Stands for a size that is known only when the model runs."""
@@ -129,6 +133,14 @@ class Layer:
         count = len(self.proto.top)
         if not 1 <= count <= most:
             raise self.error(f"it makes {count} blobs, and must make {'up to ' * (most > 1)}{most}")
+
+    def need_sizes(self, shape: Shape) -> None:
+        """Check that a blob can have this shape."""
+        if any(size < 1 for size in shape) or math.prod(shape) > MOST:
+            raise self.error(
+                f"a blob cannot have the shape {shape}",
+                why=f"sizes are positive, and there are up to {MOST} numbers",
+            )
 
     def need_rank(self, rank: int) -> None:
         if len(self.x.shape) != rank:

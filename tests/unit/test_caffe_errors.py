@@ -152,6 +152,19 @@ BAD: dict[str, tuple[str, str]] = {
     "bottoms": (X + layer("TanH", "x x", "y"), "it reads 2 blobs, and must read 1"),
     "no bottoms": (X + layer("TanH", "", "y") + layer("TanH", "x", "z"), "it reads nothing"),
     "even LRN": (X + layer("LRN", "x", "y", "lrn_param { local_size: 4 }"), "must be odd"),
+    "constant": (
+        layer("DummyData", "", "y", "dummy_data_param { shape { dim: 2 dim: -2 } }")
+        + layer("TanH", "y", "z"),
+        "a blob cannot have the shape (2, -2)",
+    ),
+    "too large": (
+        X + layer("Tile", "x", "y", "tile_param { tiles: 2000000000 }"),
+        "a blob cannot have the shape",
+    ),
+    "ratio": (
+        X + layer("PriorBox", "x x", "y", "prior_box_param { min_size: 2 aspect_ratio: -1 }"),
+        "an aspect ratio is not positive",
+    ),
     "unknown size": (
         X
         + input_layer(l=(1, 8), c=(1, 4), p=(1, 2, 8))
@@ -172,7 +185,7 @@ def test_bad_networks(tmp_path: Path, name: str) -> None:
     ("shapes", "expected"),
     [
         ({"z": [1]}, "the network has no such input"),
-        ({"x": [1, 2, 0, 3]}, "not positive"),
+        ({"x": [1, 2, 0, 3]}, "cannot have the shape"),
     ],
 )
 def test_bad_shapes(tmp_path: Path, shapes: dict[str, list[int]], expected: str) -> None:

@@ -56,6 +56,10 @@ def _box_sizes(layer: Layer, p: Any) -> Array:
         raise layer.error(
             "it needs positive min_sizes, and no max_sizes or as many", why=f"{least=} {most=}"
         )
+    if any(high <= low for low, high in zip(least, most, strict=False)):
+        raise layer.error("a max_size is not more than its min_size", why=f"{least=} {most=}")
+    if any(ratio <= 0 for ratio in p.aspect_ratio):
+        raise layer.error("an aspect ratio is not positive", why=f"{list(p.aspect_ratio)}")
     ratios: list[float] = []
     for ratio in p.aspect_ratio:
         if any(abs(ratio - other) < 1e-6 for other in [1.0, *ratios]):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from webdnn.frontends.caffe.graph import Blob, Layer
 
@@ -67,7 +67,9 @@ def _power(layer: Layer, p: Any) -> list[Blob]:
     if p.power * p.scale == 0:
         with np.errstate(all="ignore"):
             value = np.float32(1) if p.power == 0 else np.float32(p.shift) ** np.float32(p.power)
-        return [layer.constant(np.full(layer.x.shape, value, np.float32))]
+        filling = numpy_helper.from_array(np.array([value], np.float32))
+        sizes = layer.ints(*layer.x.shape)
+        return [layer.op("ConstantOfShape", sizes, shape=layer.x.shape, value=filling)]
     y = scaled(layer, layer.x, p.scale, p.shift)
     if p.power != 1:
         y = layer.same("Pow", y, layer.scalar(p.power))

@@ -173,6 +173,7 @@ def _dummy_data(layer: Layer, p: Any) -> list[Blob]:
     fillers = list(p.data_filler) or [None]
     results: list[Blob] = []
     for index, shape in enumerate(dummy_sizes(layer.proto)):
+        layer.need_sizes(shape)
         filler = fillers[min(index, len(fillers) - 1)]
         value = filler.value if filler is not None else 0.0
         results.append(layer.constant(np.full(shape, value, np.float32), f"{index}"))
