@@ -108,6 +108,7 @@ def compile(
     schedules: ScheduleTable | str | Path | None = None,
     custom_objects: str | Path | None = None,
     example_inputs: Sequence[Any] = (),
+    caffe_weights: str | Path | None = None,
 ) -> Package:
     """Compile a model.
 
@@ -125,7 +126,7 @@ def compile(
         threads: whether the package gets wasm modules for several threads beside those for one.
         schedules: schedules of kernels, or a file of them, that go before those that the compiler chooses; `"auto"` for
             what `webdnn tune` has learnt on this machine. There is a warning about entries that fit no kernel.
-        custom_objects, example_inputs: see `convert`.
+        custom_objects, example_inputs, caffe_weights: see `convert`.
 
     Raises:
         WebDNNError: the model is bad, or cannot be compiled, or a schedule does not fit its kernel.
@@ -144,7 +145,7 @@ def compile(
     for stage in options.passes:
         stage_index(stage)
     check_optional(without)
-    conversion = Conversion(shapes or {}, custom_objects, example_inputs)
+    conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with ExitStack() as converted:  # weights of a converted model are read where they are needed
         with options.progress("import", None):
             source = converted.enter_context(as_onnx(model, conversion))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import onnx
+
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.models import Conversion, as_onnx
 from webdnn.frontends.onnx.binding import Shapes
@@ -20,16 +22,19 @@ def convert(
     shapes: Shapes | None = None,
     custom_objects: str | Path | None = None,
     example_inputs: Sequence[Any] = (),
+    caffe_weights: str | Path | None = None,
 ) -> Path:
     """Convert a model of another framework to an ONNX file. What is converted is told by its content, not by its name.
 
     Args:
         model: a Keras model (`.keras`, `.h5`); a TensorFlow SavedModel (its folder), frozen graph or TensorFlow Lite
-            model; a PyTorch program (`.pt2`), a module, or `package.module:function` of a function that makes one.
+            model; a PyTorch program (`.pt2`), a module, or `package.module:function` of a function that makes one; one
+            of the two files of a Caffe model (`.prototxt`, `.caffemodel`).
         output: where the ONNX file goes; it comes whole or not at all.
         shapes: sizes of inputs, by name or in the order of the model's inputs.
         custom_objects: a Python file that defines the layers and functions which a Keras model only names. It is run.
         example_inputs: the arguments of a PyTorch module's `forward`, as tensors.
+        caffe_weights: the other file of a Caffe model, where it does not lie beside the first.
 
     Raises:
         WebDNNError: the model is ONNX already or of no known kind, cannot be converted, or what converts it is not
@@ -39,7 +44,7 @@ def convert(
     check_writable(target.absolute().parent)
     if target.is_dir():
         raise WebDNNError("the output is a folder", where=str(target), hint="name a file")
-    conversion = Conversion(shapes or {}, custom_objects, example_inputs)
+    conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with as_onnx(model, conversion) as source:
         if source is model:
             raise WebDNNError(
@@ -48,11 +53,13 @@ def convert(
                 why="it is an ONNX model, or no kind of model that can be converted",
                 hint="give it to webdnn compile, which says which",
             )
-        assert isinstance(source, Path)
         target.parent.mkdir(parents=True, exist_ok=True)
         aside = target.with_name(f".{target.name}.part")
         try:
-            shutil.copyfile(source, aside)
+            if isinstance(source, onnx.ModelProto):
+                onnx.save(source, aside)
+            else:
+                shutil.copyfile(Path(str(source)), aside)
             aside.replace(target)
         finally:
             aside.unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from webdnn.dialects.errors import WebDNNError, listed
+from webdnn.frontends.caffe.files import is_caffemodel, is_prototxt
 from webdnn.frontends.conversion.keras import KERAS
 from webdnn.frontends.conversion.process import Converter
 from webdnn.frontends.conversion.pytorch import PYTORCH
@@ -68,10 +69,8 @@ _PICKLE = Format(
     "a Python pickle, as scikit-learn and old versions of PyTorch write it",
     f"of PyTorch: {_TORCH_HINT}; of scikit-learn: skl2onnx.to_onnx(model, example_input)",
 )
-_CAFFE = Format(
-    "a Caffe model",
-    "python -m caffe2onnx.convert --prototxt deploy.prototxt --caffemodel model.caffemodel --onnx model.onnx",
-)
+CAFFE = Format("a Caffe model", _CONVERT_HINT)
+"""Its front end needs no framework, and so no process of its own."""
 _SAFETENSORS = Format("a safetensors file", _OPTIMUM_HINT)
 _GGUF = Format(
     "a GGUF file", _OPTIMUM_HINT.replace("NAME_OR_FOLDER", "NAME (of the original model)")
@@ -211,16 +210,6 @@ def _is_saved_model(head: bytes) -> bool:
     return head.startswith(b"\x08\x01") and field == 2 and meta[:1] == b"\x0a"
 
 
-def _is_caffe(head: bytes) -> bool:
-    """The network's name (1), then its inputs (3), its layers (100), or layers in the old format (2), which begin with
-    the names of what they read, of what they give, or their own (2 to 4)."""
-    field, name, rest = _first_field(head)
-    if field != 1 or not name.isascii() or not name.decode("ascii").isprintable():
-        return False
-    following, content, _ = _first_field(rest)
-    return following in (3, 100) or (following == 2 and _first_field(content)[0] in (2, 3, 4))
-
-
 _TESTS: tuple[tuple[Callable[[bytes], bool], Format], ...] = (
     (_starts(b"\x89HDF\r\n\x1a\n"), _HDF5),
     (lambda head: head[4:8] == b"TFL3", _TFLITE),
@@ -235,11 +224,11 @@ _TESTS: tuple[tuple[Callable[[bytes], bool], Format], ...] = (
     (_is_safetensors, _SAFETENSORS),
     (_matches(rb"\s*<\s*(ir_version|opset_import)\s*:"), _ONNX_TEXT),
     (_matches(rb"\s*(//[^\n]*\n\s*)*(module|builtin\.module|func\.func|\"builtin\.module\")\b"), _MLIR),
-    (_matches(rb"\s*(#[^\n]*\n\s*)*(name\s*:\s*[\"']|layers?\s*\{|input\s*:\s*[\"'])"), _CAFFE),
+    (is_prototxt, CAFFE),
     (_matches(rb"\x80[\x02-\x05]."), _PICKLE),
     (_is_saved_model, _SAVED_MODEL),
     (_is_graph_def, _FROZEN_GRAPH),
-    (_is_caffe, _CAFFE),
+    (is_caffemodel, CAFFE),
 )  # fmt: skip
 """How each format is told, the surest first."""
 

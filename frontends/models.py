@@ -14,9 +14,10 @@ from typing import Any
 from onnx import ModelProto
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.frontends.conversion.process import Converter, Job, run
+from webdnn.frontends.caffe.convert import convert as convert_caffe
+from webdnn.frontends.conversion.process import Job, run
 from webdnn.frontends.conversion.pytorch import PYTORCH, export_module
-from webdnn.frontends.formats import recognise_file, recognise_folder
+from webdnn.frontends.formats import CAFFE, Format, recognise_file, recognise_folder
 from webdnn.frontends.onnx.binding import Shapes
 
 OnnxModel = str | Path | bytes | ModelProto
@@ -34,11 +35,13 @@ class Conversion:
         shapes: sizes of inputs, by their names or in their order.
         custom_objects: a Python file that defines the layers and functions which a Keras model only names.
         example_inputs: the arguments of a PyTorch module, as tensors.
+        caffe_weights: the other file of a Caffe model, where it does not lie beside the first.
     """
 
     shapes: Shapes = ()
     custom_objects: str | Path | None = None
     example_inputs: Sequence[Any] = ()
+    caffe_weights: str | Path | None = None
 
 
 @contextmanager
@@ -53,7 +56,11 @@ def as_onnx(model: Any, conversion: Conversion) -> Generator[OnnxModel, None, No
         WebDNNError: it cannot be converted, or what converts it is not installed.
     """
     is_module = _is_torch_module(model)
-    converter = None if is_module else _converter(model)
+    found = None if is_module else _format(model)
+    if found is CAFFE:
+        yield _from_caffe(Path(model), conversion)
+        return
+    converter = found.converter if found is not None else None
     if not is_module and converter is None:
         yield model
         return
@@ -90,26 +97,34 @@ def _is_function(model: str) -> bool:
     return _FUNCTION.fullmatch(model) is not None and not Path(model).exists()
 
 
-def _converter(model: Any) -> Converter | None:
-    """What converts a model; None for ONNX, and for what nothing converts, which the ONNX front end refuses."""
+def _format(model: Any) -> Format | None:
+    """What a model is; None for ONNX, and for what nobody knows, which the ONNX front end refuses."""
     if not isinstance(model, str | Path):
         return None
     if isinstance(model, str) and _is_function(model):
-        return PYTORCH
+        return Format("a function that makes a PyTorch module", "", PYTORCH)
     path = Path(model)
     if path.is_dir():
-        found = recognise_folder(path)
-    elif path.is_file():
-        found = recognise_file(path)
-    else:
-        return None
-    return found.converter if found is not None else None
+        return recognise_folder(path)
+    return recognise_file(path) if path.is_file() else None
+
+
+def _shapes(conversion: Conversion) -> tuple[Mapping[str, Sequence[int]], Sequence[Sequence[int]]]:
+    """The sizes that are given by name, and those in the order of the inputs."""
+    shapes = conversion.shapes
+    return (shapes, ()) if isinstance(shapes, Mapping) else ({}, shapes)
+
+
+def _from_caffe(path: Path, conversion: Conversion) -> ModelProto:
+    named, in_order = _shapes(conversion)
+    weights = conversion.caffe_weights
+    return convert_caffe(
+        path, None if weights is None else Path(weights), shapes=named, shapes_in_order=in_order
+    )
 
 
 def _job(model: str | Path, output: Path, conversion: Conversion) -> Job:
-    shapes = conversion.shapes
-    named = shapes if isinstance(shapes, Mapping) else {}
-    in_order = () if isinstance(shapes, Mapping) else shapes
+    named, in_order = _shapes(conversion)
     is_saved_model = Path(model).name.startswith("saved_model.pb")
     custom = conversion.custom_objects
     return Job(

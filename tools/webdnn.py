@@ -65,7 +65,10 @@ CustomObjects = Annotated[
     Path | None,
     typer.Option(help="a Python file that defines what a Keras model only names; it is run"),
 ]
-MODEL_HELP = "ONNX, Keras (.keras, .h5), TensorFlow (SavedModel, .pb, .tflite), PyTorch (.pt2, package.module:function)"
+CaffeWeights = Annotated[
+    Path | None, typer.Option(help="the .caffemodel, where it does not lie beside the .prototxt")
+]
+MODEL_HELP = "ONNX, Keras (.keras, .h5), TensorFlow (SavedModel, .pb, .tflite), PyTorch (.pt2, module:function), Caffe"
 Values = Annotated[list[str] | None, typer.Option("--value", help=VALUE_HELP)]
 
 
@@ -78,6 +81,7 @@ def compile(
     input_shape: InputShapes = None,
     value: Values = None,
     custom_objects: CustomObjects = None,
+    caffe_weights: CaffeWeights = None,
     dump_ir: Annotated[
         Path | None,
         typer.Option(help="write the IR of each stage, and the weights, to this folder"),
@@ -119,6 +123,7 @@ def compile(
             shapes=chosen_shapes(shape or [], input_shape or []),
             values=parse_values(value or []),
             custom_objects=custom_objects,
+            caffe_weights=caffe_weights,
             without=without or (),
             hook=all_hooks(dump_ir_hook, dump_schedule_hook),
             cache=KernelCache(enabled=cache),
@@ -139,11 +144,18 @@ def convert(
     shape: Shapes = None,
     input_shape: InputShapes = None,
     custom_objects: CustomObjects = None,
+    caffe_weights: CaffeWeights = None,
 ) -> None:
     """Convert a model of another framework to ONNX."""
     with progress_bars() as progress, progress("convert", None):
         shapes = chosen_shapes(shape or [], input_shape or [])
-        convert_model(model, output, shapes=shapes, custom_objects=custom_objects)
+        convert_model(
+            model,
+            output,
+            shapes=shapes,
+            custom_objects=custom_objects,
+            caffe_weights=caffe_weights,
+        )
     console.print(str(output))
 
 
