@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.caffe_models import check, input_layer, layer
+from tests.unit.caffe_arithmetic import Net
+from tests.unit.caffe_models import check, input_layer, layer, random_inputs, run_onnx, write
+from webdnn.frontends.caffe.convert import convert
 
 X = input_layer(x=(2, 6, 7, 5))
 
@@ -218,6 +220,17 @@ def _cases(table: dict[str, str]) -> pytest.MarkDecorator:
 @_cases(CONVOLUTIONS)
 def test_convolutions(tmp_path: Path, text: str) -> None:
     check(tmp_path, text)
+
+
+def test_convolutions_that_are_depthwise_without_saying_so(tmp_path: Path) -> None:
+    parameters = "convolution_param { num_output: 6 kernel_size: 3 pad: 1 }"
+    grouped = one("Convolution", parameters.replace("pad", "group: 6 pad"))
+    net = Net(grouped)
+    inputs = random_inputs(net.net)
+    expected = net.run(inputs)["y"]
+    files = write(tmp_path, one("ConvolutionDepthwise", parameters), net.weights)
+    y = run_onnx(convert(*files), inputs)["y"]
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
 
 
 @_cases(POOLINGS)
