@@ -116,7 +116,7 @@ def _check_trained(layers: Sequence[Any], blobs: Mapping[str, Any], weights: Pat
             "the network has no weights",
             where=shortened(lacking),
             why="there is no .caffemodel beside it that could be meant",
-            hint="give the .caffemodel with --weights FILE",
+            hint="give the .caffemodel with --caffe-weights FILE",
         )
     raise WebDNNError(
         "the trained network has no weights for layers of the network",

@@ -171,7 +171,7 @@ def _only(path: Path, found: Sequence[Path], what: str) -> Path | None:
             f"there are {len(found)} {what} beside the file",
             where=str(path),
             why=f"each may belong to it: {listed([p.name for p in found])}",
-            hint="give both files: the .prototxt as the model, and --weights FILE.caffemodel",
+            hint="give both files: the .prototxt as the model, and --caffe-weights FILE.caffemodel",
         )
     return found[0] if found else None
 

@@ -80,7 +80,7 @@ def test_missing_weights(tmp_path: Path) -> None:
     with pytest.raises(WebDNNError, match=r"no weights for layers of the network[\s\S]*where: y"):
         convert(network, weights)
     weights.unlink()
-    with pytest.raises(WebDNNError, match=r"the network has no weights[\s\S]*--weights"):
+    with pytest.raises(WebDNNError, match=r"the network has no weights[\s\S]*--caffe-weights"):
         convert(network)
 
 

@@ -178,7 +178,7 @@ def test_several_files_that_might_be_meant(tmp_path: Path) -> None:
     (tmp_path / "second.caffemodel").write_bytes(weights.read_bytes())
     with pytest.raises(WebDNNError, match="2 trained networks beside the file") as error:
         convert(network)
-    assert "--weights" in str(error.value)
+    assert "--caffe-weights" in str(error.value)
     network.rename(tmp_path / "one.prototxt")
     (tmp_path / "two.prototxt").write_text(CONV)
     with pytest.raises(WebDNNError, match="2 networks beside the file"):
