@@ -83,9 +83,8 @@ class _Process:
     def call(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         try:
             process.send(self._requests, (function, arguments, keywords))
-            if sys.platform != "win32":  # There `select` knows sockets only.
-                if not select.select([self._results], [], [], MOST_SECONDS)[0]:
-                    raise _Exhausted(f"it did not end within {MOST_SECONDS:.0f} s")
+            if sys.platform != "win32" and not _is_readable(self._results, MOST_SECONDS):
+                raise _Exhausted(f"it did not end within {MOST_SECONDS:.0f} s")
             (succeeded, result), _ = process.receive(self._results)
         except (EOFError, BrokenPipeError):
             raise _Ended(self._last_words()) from None
@@ -114,6 +113,13 @@ class _Process:
         if self._pid:
             os.kill(self._pid, signal.SIGKILL)
             os.waitpid(self._pid, 0)
+
+
+def _is_readable(descriptor: int, seconds: float) -> bool:
+    """Whether something can be read within a time. (`select.select` takes no descriptor above 1023.)"""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(seconds * 1000))
 
 
 class _Library:

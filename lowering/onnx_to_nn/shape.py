@@ -45,7 +45,10 @@ def squeeze(node: Node, b: NNBuilder) -> SSAValue:
 def unsqueeze(node: Node, b: NNBuilder) -> SSAValue:
     axes, shape = node.ints_or_input("axes", 1) or [], list(node.shape())
     rank = len(shape) + len(axes)
-    for axis in sorted(node.dimensions(axes, rank)):
+    dimensions = node.dimensions(axes, rank)
+    if len(set(dimensions)) < len(dimensions):
+        raise Invalid(f"its axes are {axes}, which name a dimension twice")
+    for axis in sorted(dimensions):
         shape.insert(axis, 1)
     return b.reshape(node[0], shape)
 

@@ -119,11 +119,15 @@ AXIS: Mapping[str, int] = {
     "OneHot": 1,
 }  # fmt: skip
 """Operators whose `axis` is a dimension of operand 0, and by how many dimensions it may go beyond."""
-AXES = frozenset(
-    ("CenterCropPad", "MeanVarianceNormalization", "Squeeze", "ReduceMax", "ReduceMin", "ReduceMean", "ReduceSum",
-     "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum", "ReduceLogSumExp", "ReduceSumSquare", "Resize", "Slice")
+_REDUCTIONS = (
+    "ReduceMax", "ReduceMin", "ReduceMean", "ReduceSum", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSum",
+    "ReduceLogSumExp", "ReduceSumSquare",
 )  # fmt: skip
-"""Operators whose `axes` are dimensions of operand 0, each at most once."""
+AXES = {
+    **dict.fromkeys(("CenterCropPad", "Squeeze", "Resize", "Slice"), True),
+    **dict.fromkeys(_REDUCTIONS, False),
+}
+"""Operators whose `axes` are dimensions of operand 0, and whether each is there at most once."""
 
 
 LENGTHS: Mapping[str, tuple[str, Mapping[int, int]]] = {
@@ -259,7 +263,7 @@ def _check_axes(node: Node, rank: int) -> None:
     if axes is None:
         return
     _check_in_range(node, "axes", axes, max(rank, 1))
-    if len({a % max(rank, 1) for a in axes}) < len(axes):
+    if AXES[node.op.op_type] and len({a % max(rank, 1) for a in axes}) < len(axes):
         raise Invalid(f"its attribute 'axes' is {axes}, which names a dimension twice")
 
 
