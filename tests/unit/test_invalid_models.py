@@ -26,7 +26,7 @@ INVALID = {
     f"{X} <int64[1,1,2] i = {{1, 3}}> {{ [N] y = GatherND (x, i) }}": "holds the index 3, and dimension 1",
     f"{X} <int64[1,3] i = {{1, 1, 1}}> {{ [N] y = GatherND (x, i) }}": "takes 3 indices for an operand of rank 2",
     f"{X} <int64[1,1] i = {{-3}}, float[1,1] u = {{1}}> {{ [N] y = ScatterElements (x, i, u) }}": "holds the index -3",
-    f"{X} <int64[1,1] i = {{0}}, float[1] u = {{1}}> {{ [N] y = ScatterElements (x, i, u) }}": "'updates' has the shape [1]",
+    f"{X} <int64[1,1] i = {{0}}, float[1] u = {{1}}> {{ [N] y = ScatterElements (x, i, u) }}": "must be of rank 2",
     f"{X} <int64[1,2] i = {{1, 3}}, float[1] u = {{1}}> {{ [N] y = ScatterND (x, i, u) }}": "holds the index 3",
     f"{X} <int64[1,1] i = {{1}}, float[1] u = {{1}}> {{ [N] y = ScatterND (x, i, u) }}": (
         "its updates have the shape [1]"
