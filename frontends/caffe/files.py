@@ -73,7 +73,8 @@ def is_caffemodel(data: bytes | memoryview) -> bool:
                 first = _key(view, at)[:2] if length else (0, 0)
                 if first not in (_FIRST_IN_LAYER if field == _LAYER else _FIRST_IN_LAYERS):
                     return False
-                if field == _LAYERS and not _is_message(view[at : at + length], length):
+                layer = view[at : at + length]
+                if field == _LAYERS and not (_is_message(layer, length) and _is_old_layer(layer)):
                     return False
                 layers += 1
             at += length
@@ -110,6 +111,15 @@ def _varint(view: memoryview, at: int) -> tuple[int, int]:
 def _is_text(view: memoryview) -> bool:
     """Whether a string is one, and not the message that TensorFlow's graphs have in the same field."""
     return bytes(view).decode("utf-8", "replace").isprintable()
+
+
+def _is_old_layer(layer: memoryview) -> bool:
+    """Whether the layer of V0 that a layer of V1 begins with, if it does, begins with its name or its type."""
+    field, kind, at = _key(layer, 0)
+    if (field, kind) != (1, _BYTES):
+        return True
+    _, at = _varint(layer, at)
+    return _key(layer, at)[:2] in _FIRST_IN_LAYER
 
 
 def _is_message(view: memoryview, length: int) -> bool:

@@ -17,8 +17,8 @@ from onnx.helper import make_tensor_value_info
 
 from tests.unit.onnx_models import convolution
 from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.formats import recognise
 from webdnn.frontends.onnx import load
-from webdnn.frontends.onnx.formats import recognise
 
 
 def zipped(*names: str) -> bytes:
@@ -69,20 +69,20 @@ MODEL_TEXT = (
 JSON_GRAPH = b'{"format": "graph-model", "generatedBy": "2.x", "modelTopology": {"node": []}}'
 
 FORMATS: dict[str, tuple[bytes, str, str]] = {
-    "keras-h5": (b"\x89HDF\r\n\x1a\n" + bytes(500), "HDF5", 'format="onnx"'),
-    "keras": (zipped("metadata.json", "config.json", "model.weights.h5"), "Keras", "--keras"),
-    "saved-model": (SAVED_MODEL, "SavedModel", "--saved-model"),
-    "frozen-graph": (GRAPH_DEF, "GraphDef", "--graphdef"),
-    "tflite": (b"\x1c\0\0\0TFL3" + bytes(99), "TensorFlow Lite", "--tflite"),
+    "keras-h5": (b"\x89HDF\r\n\x1a\n" + bytes(500), "HDF5", "webdnn convert"),
+    "keras": (zipped("metadata.json", "config.json", "model.weights.h5"), "Keras", "webdnn convert"),
+    "saved-model": (SAVED_MODEL, "SavedModel", "webdnn convert"),
+    "frozen-graph": (GRAPH_DEF, "GraphDef", "webdnn convert"),
+    "tflite": (b"\x1c\0\0\0TFL3" + bytes(99), "TensorFlow Lite", "webdnn convert"),
     "tfjs": (JSON_GRAPH, "TensorFlow.js", "--tfjs"),
     "torch": (zipped("net/data.pkl", "net/data/0"), "torch.save", "torch.onnx.export"),
     "torchscript": (zipped("net/data.pkl", "net/code/m.py"), "TorchScript", "torch.jit.load"),
-    "pt2": (zipped("m/archive_format", "m/models/model.json"), "(.pt2)", "torch.export.load"),
-    "old-pt2": (zipped("serialized_exported_program.json", "version"), "(.pt2)", "torch.onnx"),
+    "pt2": (zipped("m/archive_format", "m/models/model.json"), "(.pt2)", "webdnn convert"),
+    "old-pt2": (zipped("serialized_exported_program.json", "version"), "(.pt2)", "webdnn convert"),
     "pickle": (pickle.dumps({"weight": [1.0]}, 2), "pickle", "torch.onnx.export"),
-    "caffe": (message_field(1, b"ResNet-50") + message_field(100, LAYER), "Caffe", "caffe2onnx"),
-    "old-caffe": (message_field(1, b"VGG 16") + message_field(2, OLD_LAYER), "Caffe", "caffe2onnx"),
-    "prototxt": (b'# a net\nname: "LeNet"\nlayer {\n}', "Caffe", "--prototxt"),
+    "caffe": (message_field(1, b"ResNet-50") + message_field(100, LAYER), "Caffe", "webdnn convert"),
+    "old-caffe": (message_field(1, b"VGG 16") + message_field(2, OLD_LAYER), "Caffe", "webdnn convert"),
+    "prototxt": (b'# a net\nname: "LeNet"\nlayer {\n type: "ReLU"\n}', "Caffe", "webdnn convert"),
     "safetensors": (safetensors(), "safetensors", "optimum-cli"),
     "gguf": (b"GGUF\3\0\0\0" + bytes(99), "GGUF", "optimum-cli"),
     "ort": (b"\x18\0\0\0ORTM" + bytes(99), "(.ort)", "made from"),
@@ -126,7 +126,7 @@ def test_folders(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").touch()
     assert "model.onnx" in message()
     (tmp_path / "saved_model.pb").write_bytes(SAVED_MODEL)
-    assert "a TensorFlow SavedModel" in message() and f"--saved-model {tmp_path}" in message()
+    assert "a TensorFlow SavedModel" in message() and "webdnn convert" in message()
 
 
 def test_what_says_nothing_is_not_recognised() -> None:
