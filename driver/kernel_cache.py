@@ -133,8 +133,11 @@ class KernelCache:
         """The entry of this key, or None; a damaged entry is as good as none."""
         if self._folder is None:
             return None
+        path = self._folder / key
         try:
-            stored = (self._folder / key).read_bytes()
+            if not path.is_file():  # a pipe would be waited for, and a device has no end
+                return None
+            stored = path.read_bytes()
         except OSError:
             return None
         return CacheEntry.from_bytes(stored)

@@ -20,6 +20,7 @@ from webdnn.frontends.onnx.bodies import check_bodies
 from webdnn.frontends.onnx.build import build
 from webdnn.frontends.onnx.declared import check_declared
 from webdnn.frontends.onnx.enumerations import check_enumerations
+from webdnn.frontends.onnx.equations import check_equations
 from webdnn.frontends.onnx.experimental import LAST_OPSET, expand_experimental
 from webdnn.frontends.onnx.graphs import all_nodes, describe
 from webdnn.frontends.onnx.inference import contradiction, infer, infer_certain
@@ -113,6 +114,7 @@ def _load(
         arrays |= detach_weights(proto.graph, source.reader)
     proto = to_opset_7(proto)
     check_enumerations(proto)
+    check_equations(proto)
     certain = infer_certain(proto)
     check_bodies(certain or proto)
     check_declared(proto, certain, arrays)

@@ -45,10 +45,10 @@ def squeeze(node: Node, b: NNBuilder) -> SSAValue:
 def unsqueeze(node: Node, b: NNBuilder) -> SSAValue:
     axes, shape = node.ints_or_input("axes", 1) or [], list(node.shape())
     rank = len(shape) + len(axes)
-    dimensions = node.dimensions(axes, rank)
-    if len(set(dimensions)) < len(dimensions):
+    dimensions = sorted(node.dimensions(axes, rank))
+    if len({*dimensions}) < len(dimensions):
         raise Invalid(f"its axes are {axes}, which name a dimension twice")
-    for axis in sorted(dimensions):
+    for axis in dimensions:
         shape.insert(axis, 1)
     return b.reshape(node[0], shape)
 
@@ -97,9 +97,14 @@ def slice_(node: Node, b: NNBuilder) -> SSAValue:
     axes = node.ints_or_input("axes", 3)
     axes = list(range(len(starts))) if axes is None else axes
     steps = node.known_ints(4) if node.has(4) else [1] * len(starts)
+    if len({len(each) for each in (starts, ends, axes, steps)}) > 1:
+        raise Invalid(
+            f"it has {len(starts)} starts, {len(ends)} ends, {len(axes)} axes and {len(steps)} steps"
+        )
+    if 0 in steps:
+        raise Invalid(f"its steps are {steps}, and none may be 0")
     first, step_of, sizes = [0] * len(shape), [1] * len(shape), list(shape)
-    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        axis %= len(shape)
+    for start, end, axis, step in zip(starts, ends, node.dimensions(axes), steps, strict=True):
         size = shape[axis]
         if step < 0:
             start, end = max(start, -size), None if end < -size else end

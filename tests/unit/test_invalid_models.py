@@ -26,7 +26,9 @@ INVALID = {
     f"{X} <int64[1,1,2] i = {{1, 3}}> {{ [N] y = GatherND (x, i) }}": "holds the index 3, and dimension 1",
     f"{X} <int64[1,3] i = {{1, 1, 1}}> {{ [N] y = GatherND (x, i) }}": "takes 3 indices for an operand of rank 2",
     f"{X} <int64[1,1] i = {{-3}}, float[1,1] u = {{1}}> {{ [N] y = ScatterElements (x, i, u) }}": "holds the index -3",
-    f"{X} <int64[1,1] i = {{0}}, float[1] u = {{1}}> {{ [N] y = ScatterElements (x, i, u) }}": "must be of rank 2",
+    f"{X} <int64[1,1] i = {{0}}, float[1] u = {{1}}> {{ [N] y = ScatterElements (x, i, u) }}": (
+        "'updates' has the shape [1]"
+    ),
     f"{X} <int64[1,2] i = {{1, 3}}, float[1] u = {{1}}> {{ [N] y = ScatterND (x, i, u) }}": "holds the index 3",
     f"{X} <int64[1,1] i = {{1}}, float[1] u = {{1}}> {{ [N] y = ScatterND (x, i, u) }}": (
         "its updates have the shape [1]"
@@ -54,6 +56,17 @@ INVALID = {
     f"{X} <int64[2] r = {{4, -1}}> {{ [N] y, z = Split <axis = 1> (x, r) }}": "the sizes [4, -1]",
     f"{X} <int64[1] r = {{5}}> {{ [N] y = Unsqueeze (x, r) }}": "axis 5 is outside a tensor of 3 dimensions",
     f"{X} <int64[2] r = {{0, 0}}> {{ [N] y = Unsqueeze (x, r) }}": "its axes are [0, 0]",
+    f"{X} <int64[2] r = {{0, -4}}> {{ [N] y = Unsqueeze (x, r) }}": "its axes are [0, -4]",
+    f"{X} <int64[1] a = {{0}}, int64[1] e = {{2}}> {{ [N] y = Slice (x, a, e, a, a) }}": "its steps are [0]",
+    f"{X} <int64[1] a = {{0}}, int64[2] e = {{2, 3}}> {{ [N] y = Slice (x, e, e, a) }}": "2 starts, 2 ends, 1 axes",
+    f"{X} <int64[1] a = {{2}}, int64[1] e = {{2}}> {{ [N] y = Slice (x, a, e, a) }}": "axis 2 is outside",
+    # equations, on some of which ONNX's own library does not end
+    f"{X} {{ [N] y = Einsum <equation = \"ij;->i\"> (x) }}": "its terms are letters",
+    f"{X} {{ [N] y = Einsum <equation = \"ij->->i\"> (x) }}": "its terms are letters",
+    f"{X} {{ [N] y = Einsum <equation = \"i1->i\"> (x) }}": "its terms are letters",
+    f"{X} {{ [N] y = Einsum <equation = \"ij,jk->ik\"> (x) }}": "terms for 2 operands, and there are 1",
+    f"{X} {{ [N] y = Einsum <equation = \"ij->z\"> (x) }}": "the label 'z', which is in no operand",
+    f"{X} {{ [N] y = Einsum <equation = \"ij->ii\"> (x) }}": "its result 'ii' has a label twice",
     "(int64[2] x) => (float[a,b] y) <int64 d = {0}, float[2] v = {0, 1}> { [N] y = OneHot (x, d, v) }": (
         "its depth is 0"
     ),

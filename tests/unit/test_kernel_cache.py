@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -37,6 +37,17 @@ def compiled(folder: Path) -> webdnn.Package:
 
 def entries(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_entries_that_are_no_files_are_computed_again(
+    tmp_path: Path, make: Callable[[Path], None]
+) -> None:
+    expected = compiled(tmp_path).files
+    for path in entries(tmp_path):
+        path.unlink()
+        make(path)
+    assert compiled(tmp_path).files == expected
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.5, 0.99])

@@ -383,8 +383,8 @@ def test_unknown_sizes_are_one_error_with_the_option_to_give() -> None:
 
 def test_sizes_to_give_can_be_typed() -> None:
     text = """<ir_version: 10, opset_import: ["" : 21]> g
-        (float[unk, 3, ?, ?] image, float[batch, seq] mask, int64[batch, seq, 4] ids, float s)
-        => (float[unk, 3, a, b] y) { y = Neg(image) }"""
+        (float[unk, 3, ?, ?] image, float[batch, seq] mask, int64[batch, seq, 4] ids, float s) => (float[n, 3, h, w] y)
+        { y = Neg(image) }"""
     with pytest.raises(WebDNNError) as error:
         lowered(onnx.parser.parse_model(text))
     assert error.value.where == ("image[?, 3, ?, ?]", "mask[batch, seq]", "ids[batch, seq, 4]")
