@@ -1,4 +1,4 @@
-// Runs a program of TensorFlow.js calls; see ../tfjs_program.py for what it is and how it is made.
+// Runs a program of TensorFlow.js calls; see ../tensorflow_program.py for what it is and how it is made.
 
 const DTYPES = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array };
 

@@ -15,11 +15,9 @@ import onnx
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.conversion.onnx_names import name_sizes, rename_interface
 from webdnn.frontends.conversion.process import Converter, Job, main
+from webdnn.frontends.conversion.tensorflow import OPSET
 
 KERAS = Converter("Keras", __name__, "keras", ("keras", "tensorflow", "tf2onnx", "h5py"))
-
-OPSET = 18
-"""The newest one that tf2onnx writes."""
 
 
 def convert(job: Job) -> None:
