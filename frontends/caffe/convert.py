@@ -89,7 +89,7 @@ def _check_types(layers: Sequence[Any]) -> None:
     if not unknown:
         return
     python = [layer for layer in unknown if layer.type == "Python"]
-    why = "they are not among the layers of Caffe 1.0 and SSD that compute at inference"
+    why = "no layer of Caffe 1.0 or SSD that computes at inference is called so"
     if python:
         names = [f"{p.python_param.module}.{p.python_param.layer}" for p in python]
         why = f"Python layers are programs of their own: {listed(names)}"
@@ -97,7 +97,7 @@ def _check_types(layers: Sequence[Any]) -> None:
         f"the network has {len(unknown)} layer{'s' * (len(unknown) > 1)} of unknown type",
         where=[f"{layer.name} ({layer.type or 'no type'})" for layer in unknown],
         why=why,
-        hint="cut the network before them, or replace them by layers that Caffe has",
+        hint="cut the network before it, or put layers that Caffe has in its place",
     )
 
 

@@ -272,7 +272,7 @@ def _unreadable(path: Path, text: str, error: text_format.ParseError) -> WebDNNE
             "the network has layers of unknown types",
             where=unknown,
             why="they are not among the types that Caffe has in this old format ('layers')",
-            hint="cut the network before them, or replace them by layers that Caffe has",
+            hint="cut the network before it, or put layers that Caffe has in its place",
         )
     message = re.sub(r"^\d+:\d+ : ", "", str(error)).replace("webdnn.caffe.", "")
     message = re.sub(r"\w+Scope\.", "", message)

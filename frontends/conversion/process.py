@@ -61,7 +61,7 @@ def check_installed(converter: Converter) -> None:
     missing = [name for name in converter.needs if importlib.util.find_spec(name) is None]
     if missing:
         raise WebDNNError(
-            f"models of {converter.framework} need {' and '.join(missing)}, which {_are(missing)} not installed",
+            f"models of {converter.framework} need {', '.join(missing)}, which {_are(missing)} not installed",
             hint=f"pip install 'webdnn[{converter.extra}]'",
         )
 
