@@ -353,6 +353,12 @@ def may_alias(func: FuncOp) -> tuple[int, ...]:
     return tuple(int(n) for n in attr.iter_values()) if isinstance(attr, DenseArrayBase) else ()
 
 
+def panels_of(func: FuncOp) -> tuple[int, ...] | None:
+    """How many columns a panel of each packed operand has, if a kernel says so."""
+    attr = func.attributes.get(PANELS)
+    return tuple(int(n) for n in attr.iter_values()) if isinstance(attr, DenseArrayBase) else None
+
+
 def kernels_of(module: ModuleOp) -> dict[str, FuncOp]:
     """The kernels of a module by name, in order. ValueError: two have the same name."""
     kernels: dict[str, FuncOp] = {}

@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from xdsl.dialects.builtin import ModuleOp, StringAttr
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 import webdnn
-from webdnn.compiled_kernel import CompiledKernel
 from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.locations import nodes_at, operations_at
@@ -29,34 +28,27 @@ from webdnn.kernel_compiler import compile_kernels
 from webdnn.lowering.kernels.apply_schedules import ApplySchedules
 from webdnn.lowering.kernels.cost import kernel_costs
 from webdnn.lowering.kernels.digest import kernel_digest
-from webdnn.lowering.kernels.pack_weights import launches_of
+from webdnn.lowering.kernels.launches import launches_of
 from webdnn.lowering.kernels.schedule_table import ScheduleTable
-from webdnn.lowering.loops_cpu.lower import AssignCPUSchedulesPass
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.weights_function import WeightsFunction, entry_function
 from webdnn.manifest import FORMAT, FORMAT_VERSION
 from webdnn.package import Package
 from webdnn.packaging.program import Program, describe_cost, launched_nodes, planned_program
-from webdnn.packaging.wasm import wasm_section
-from webdnn.packaging.webgpu import check_element_types, webgpu_section
+from webdnn.passes import apply_pass, check_optional, context
 from webdnn.progress import Progress, no_progress
 from webdnn.schedule_memory import ScheduleMemory
 from webdnn.schedules import find_schedules, warn_of_unused
-from webdnn.stages import (
-    TARGETS,
-    Target,
-    apply_pass,
-    check_optional,
-    context,
-    passes_between,
-    stage_index,
-)
+from webdnn.stages import LAST_COMMON_STAGE, passes_between, stage_index
+from webdnn.targets import TARGETS, find_target
+from webdnn.targets.target import AnyTarget, PackageOptions
 
 Model: TypeAlias = OnnxModel | Any
 """An ONNX model, or what `convert` takes."""
-TargetChoice = Literal["wasm", "webgpu", "both"]
-StageHook = Callable[[str, Target | None, ModuleOp], None]
-"""Called with the name of each stage that is reached, the target (None while it is common to all) and the module."""
+BOTH = "both"
+"""Asks for a package that has all back ends."""
+StageHook = Callable[[str, str | None, ModuleOp], None]
+"""Called with the name of each stage that is reached, the target's (None while it is common to all) and the module."""
 
 
 @dataclass
@@ -64,7 +56,7 @@ class CompileOptions:
     """What steers a compilation.
 
     Args:
-        target: the back ends to compile for.
+        target: the back end to compile for, or `both`.
         passes: passes of the user's to run when a stage is reached, by the stage's name.
         without: names of passes to leave out.
         hook: sees the module at each stage.
@@ -75,7 +67,7 @@ class CompileOptions:
         schedules: schedules that go before those of the compiler.
     """
 
-    target: TargetChoice = "both"
+    target: str = BOTH
     passes: Mapping[str, Sequence[ModulePass]] = field(
         default_factory=dict[str, Sequence[ModulePass]]
     )
@@ -88,14 +80,15 @@ class CompileOptions:
     schedules: ScheduleTable | None = None
 
     @property
-    def targets(self) -> tuple[Target, ...]:
-        return TARGETS if self.target == "both" else (self.target,)
+    def targets(self) -> list[AnyTarget]:
+        """The back ends themselves."""
+        return [*TARGETS.values()] if self.target == BOTH else [find_target(self.target)]
 
 
 def compile(
     model: Model,
     *,
-    target: TargetChoice = "both",
+    target: str = BOTH,
     shapes: Shapes | None = None,
     values: Mapping[str, InputValue] | None = None,
     passes: Mapping[str, Sequence[ModulePass]] | None = None,
@@ -114,7 +107,7 @@ def compile(
 
     Args:
         model: ONNX: a path, the bytes of a file, or a ModelProto. Or what `convert` takes.
-        target: `wasm`, `webgpu` or `both`.
+        target: the name of a back end (one of `webdnn.targets.TARGETS`), or `both`.
         shapes: sizes of inputs, by name or in the order of the inputs; they bind the model's symbolic dimensions.
         values: values of inputs by name (`{"sr": 16000}`): these become constants, and are no inputs of the package.
         passes: xDSL passes to run when a stage is reached, by its name (`{"linalg": [MyPass()]}`).
@@ -145,6 +138,8 @@ def compile(
     for stage in options.passes:
         stage_index(stage)
     check_optional(without)
+    if target != BOTH:
+        find_target(target)
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with ExitStack() as converted:  # weights of a converted model are read where they are needed
         with options.progress("import", None):
@@ -154,14 +149,19 @@ def compile(
         attach_weights(module, weights)
         _reached("onnx", None, module, options)
         with options.progress("lower", None):
-            lower(module, "onnx", "linalg", None, options)
+            lower(module, "onnx", LAST_COMMON_STAGE, None, options)
         return package_from(module, weights, options, name=_model_name(module, model))
 
 
 def package_from(
-    module: ModuleOp, weights: WeightStore, options: CompileOptions, *, name: str
+    module: ModuleOp,
+    weights: WeightStore,
+    options: CompileOptions,
+    *,
+    name: str,
+    stage: str = LAST_COMMON_STAGE,
 ) -> Package:
-    """The package of a module of level `linalg`. `module` is not changed."""
+    """The package of a module of stage `nn` or `linalg`. `module` is not changed."""
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
@@ -174,27 +174,28 @@ def package_from(
     package = Package(manifest, {})
     digests: set[tuple[str, str]] = set()
     for target in options.targets:
-        section, files, program, kernels = _backend(module.clone(), weights, target, options)
-        digests.update((target, kernel_digest(k)) for k in kernels)
+        own = module.clone()
+        attach_weights(own, weights)
+        section, files, program, kernels = _backend(own, weights, target, options, stage)
+        digests.update((target.name, kernel_digest(k)) for k in kernels)
         manifest["inputs"] = program.tensors("input")
         manifest["outputs"] = program.tensors("output")
-        manifest["backends"][target] = section
+        manifest["backends"][target.name] = section
         package.files.update(files)
     if options.schedules is not None:
-        warn_of_unused(options.schedules, options.targets, digests)
+        warn_of_unused(options.schedules, [t.name for t in options.targets], digests)
     return package
 
 
 def _backend(
-    module: ModuleOp, weights: WeightStore, target: Target, options: CompileOptions
+    module: ModuleOp, weights: WeightStore, target: AnyTarget, options: CompileOptions, stage: str
 ) -> tuple[dict[str, Any], dict[str, bytes | memoryview], Program, Sequence[kernel.FuncOp]]:
-    if target == "webgpu":
-        check_element_types(entry_function(module))
-    lower(module, "linalg", "kernels", target, options)
+    target.check_interface(entry_function(module))
+    lower(module, stage, "kernels", target, options)
     kernels = [*kernel.kernels_of(module).values()]
     nodes = {name: launched_nodes(launches) for name, launches in launches_of(module).items()}
     extra = [(stage, p) for stage in ("loops", "target") for p in options.passes.get(stage, ())]
-    with options.progress(f"{target} kernels", len(kernels)) as advance:
+    with options.progress(f"{target.name} kernels", len(kernels)) as advance:
         compiled = compile_kernels(
             kernels,
             target,
@@ -204,27 +205,24 @@ def _backend(
             on_done=advance,
             nodes=nodes,
         )
-    by_name: dict[str, CompiledKernel] = {
-        k.sym_name.data: c for k, c in zip(kernels, compiled, strict=True)
-    }
-    with options.progress(f"{target} package", None):
+    by_name = {k.sym_name.data: c for k, c in zip(kernels, compiled, strict=True)}
+    with options.progress(f"{target.name} package", None):
         for op in kernels:
             op.detach()
         lower(module, "kernels", "loops", target, options)
         with internal_errors("compute the weights of the package", nodes_at):
             arrays = run_nn_block(WeightsFunction(module).function.body.block, (), weights)
-        with internal_errors(f"write the {target} package"):
+        with internal_errors(f"write the {target.name} package"):
             program = planned_program(module)
-            if target == "wasm":
-                section, files = wasm_section(program, by_name, arrays, threads=options.threads)
-            else:
-                section, files = webgpu_section(program, by_name, arrays)
-            describe_cost(section, kernel_costs(kernels, target))
+            section, files = target.section(
+                program, by_name, arrays, PackageOptions(threads=options.threads)
+            )
+            describe_cost(section, kernel_costs(kernels, target.name))
     return section, files, program, kernels
 
 
 def lower(
-    module: ModuleOp, start: str, stop: str, target: Target | None, options: CompileOptions
+    module: ModuleOp, start: str, stop: str, target: AnyTarget | None, options: CompileOptions
 ) -> None:
     """Lower a module in place between two stages, with the user's passes and the hook at each stage."""
     ctx = context()
@@ -234,8 +232,8 @@ def lower(
         target or options.targets[0],
         options.schedules,
     )
-    if target == "wasm" and not options.without:
-        steps = _with_memory(steps, ScheduleMemory(options.cache, target))
+    if target is not None and target.search_pass is not None and not options.without:
+        steps = _with_memory(steps, ScheduleMemory(options.cache, target.name), target.search_pass)
     for stage in dict.fromkeys(stage for stage, _ in steps):
         for reached, step in steps:
             if reached == stage and step.name not in options.without:
@@ -243,7 +241,7 @@ def lower(
                     f"run the pass {step.name}", lambda error: _nodes_at(error, module)
                 ):
                     apply_pass(step, ctx, module)
-        _reached(stage, target, module, options)
+        _reached(stage, None if target is None else target.name, module, options)
 
 
 def _nodes_at(error: Exception, module: ModuleOp) -> Sequence[str]:
@@ -261,7 +259,7 @@ def _nodes_at(error: Exception, module: ModuleOp) -> Sequence[str]:
 
 
 def _with_memory(
-    steps: Sequence[tuple[str, ModulePass]], memory: ScheduleMemory
+    steps: Sequence[tuple[str, ModulePass]], memory: ScheduleMemory, search_pass: str
 ) -> list[tuple[str, ModulePass]]:
     """The steps, with the schedules of kernels recalled before they are chosen, and kept afterwards."""
     recall, keep = memory.passes()
@@ -270,12 +268,12 @@ def _with_memory(
         found.append((stage, step))
         if isinstance(step, ApplySchedules):
             found.append((stage, recall))
-        elif isinstance(step, AssignCPUSchedulesPass):
+        elif step.name == search_pass:
             found.append((stage, keep))
     return found
 
 
-def _reached(stage: str, target: Target | None, module: ModuleOp, options: CompileOptions) -> None:
+def _reached(stage: str, target: str | None, module: ModuleOp, options: CompileOptions) -> None:
     ctx = context()
     for step in options.passes.get(stage, ()):
         apply_pass(step, ctx, module)

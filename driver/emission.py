@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from xdsl.dialects import llvm
 from xdsl.dialects.builtin import ModuleOp
 
-from webdnn.codegen.wasm.compile import TRIPLE, compile_assembly, compile_object
-from webdnn.codegen.wasm.link import link
-from webdnn.codegen.wasm.llvm_ir import to_llvmlite
-from webdnn.codegen.wgsl.module import print_wgsl
-from webdnn.compiled_kernel import WASM_VARIANTS
 from webdnn.compiler import CompileOptions, lower, package_from
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx.values import InputValue
-from webdnn.ir_files import apply_to_read, lower_read, read_module, stage_of
-from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
-from webdnn.lowering.target_wasm.launch_calls import PREPARE, RUN, RUN_RANGE
-from webdnn.lowering.target_wasm.plan_to_llvm import LowerPlanToLLVM
-from webdnn.lowering.target_wasm.warm_up import WARM_UP
-from webdnn.stages import Target, context, stage_index
+from webdnn.ir_files import lower_read, read_module, stage_of
+from webdnn.passes import context
+from webdnn.stages import LAST_COMMON_STAGE, stage_index
+from webdnn.targets import TARGETS
+from webdnn.targets.target import AnyTarget
+from webdnn.targets.wasm import WasmTarget
 
-EMISSIONS: dict[str, Target] = {
-    "wgsl": "webgpu",
-    "llvm-ir": "wasm",
-    "wasm-assembly": "wasm",
-    "wasm-object": "wasm",
-    "wasm-module": "wasm",
-    "package": "wasm",
+_PARTS: dict[str, AnyTarget] = {
+    kind: target for target in TARGETS.values() for kind in target.emissions
 }
-"""What can be emitted, and the target whose stages lead there."""
+"""What is emitted by one target."""
+
+_PACKAGE = "package"
+
+EMISSIONS = (*_PARTS, _PACKAGE)
+"""What can be emitted."""
 
 
 def emit(
@@ -53,7 +48,7 @@ def emit(
     ctx = context()
     module, store = read_module(source, ctx, shapes=shapes, values=values, weights=weights)
     stage = stage_of(module)
-    if kind == "package":
+    if kind == _PACKAGE:
         if output is None:
             raise WebDNNError("a package is a folder", hint="name it with -o")
         if stage_index(stage) > stage_index("linalg"):
@@ -61,8 +56,10 @@ def emit(
                 f"a package is made from stage linalg or one before it, not from {stage}"
             )
         options = CompileOptions()
-        lower(module, stage, "linalg", None, options)
-        package_from(module, store, options, name=source.stem).save(output)
+        if stage_index(stage) < stage_index(LAST_COMMON_STAGE):
+            lower(module, stage, LAST_COMMON_STAGE, None, options)
+            stage = LAST_COMMON_STAGE
+        package_from(module, store, options, name=source.stem, stage=stage).save(output)
         return
     content = _emitted(module, kind, relaxed, str(source))
     if output is not None:
@@ -72,33 +69,8 @@ def emit(
 
 
 def _emitted(module: ModuleOp, kind: str, relaxed: bool, name: str) -> bytes:
-    if kind == "wgsl":
-        lower_read(module, "target", "webgpu", name)
-        return print_wgsl(module).encode()
-    ctx = context()
-    at_target = stage_of(module) == "target"
-    lower_read(module, "target" if at_target else "loops", "wasm", name)
-    if not at_target:
-        for step in (LowerPlanToLLVM(), LowerKernelsToLLVM(relaxed=relaxed)):
-            apply_to_read(step, ctx, module, name)
-    code = ModuleOp([op.clone() for op in module.ops if isinstance(op, llvm.FuncOp)])
-    _, features = WASM_VARIANTS[0 if relaxed else 1]
-    match kind:
-        case "llvm-ir":
-            return str(to_llvmlite(code, triple=TRIPLE)).encode()
-        case "wasm-assembly":
-            return compile_assembly(code, features).encode()
-        case "wasm-object":
-            return compile_object(code, features)
-        case _:
-            names = [
-                op.sym_name.data
-                for op in code.ops
-                if isinstance(op, llvm.FuncOp) and op.body.blocks and _is_exported(op)
-            ]
-            entry = [n for n in (RUN, RUN_RANGE, WARM_UP, PREPARE) if n in names]
-            return link([compile_object(code, features)], exports=entry or names)
-
-
-def _is_exported(function: llvm.FuncOp) -> bool:
-    return function.linkage.linkage.data not in ("internal", "private")
+    target = _PARTS[kind]
+    if relaxed and isinstance(target, WasmTarget):
+        target = replace(target, relaxed=True)
+    lower_read(module, "target", target, name)
+    return target.emit(module, kind)

@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import ModuleOp
 from webdnn.dialects.ir_printer import ir_text
 from webdnn.dialects.weight_store import weights_of
 from webdnn.ir_files import write_weights
-from webdnn.stages import Target, stage_index
+from webdnn.stages import LAST_COMMON_STAGE, stage_index
 
 
 class IRDump:
@@ -27,7 +27,7 @@ class IRDump:
         for stage in printed:
             stage_index(stage)
 
-    def __call__(self, stage: str, target: Target | None, module: ModuleOp) -> None:
+    def __call__(self, stage: str, target: str | None, module: ModuleOp) -> None:
         if self.folder is None and stage not in self.printed:
             return
         text = ir_text(module) + "\n"
@@ -39,5 +39,5 @@ class IRDump:
             (self.folder / f"{stage_index(stage)}-{stage}{suffix}.mlir").write_text(
                 text, encoding="utf-8"
             )
-            if stage == "linalg":
+            if stage == LAST_COMMON_STAGE:
                 write_weights(weights_of(module), self.folder / "weights.npz")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from xdsl.context import Context
-from xdsl.dialects import llvm
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Operation
 from xdsl.passes import ModulePass
@@ -23,7 +22,10 @@ from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.frontends.onnx.values import InputValue
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
-from webdnn.stages import Target, context, passes_between, stage_index
+from webdnn.passes import context
+from webdnn.stages import LAST_COMMON_STAGE, passes_between, stage_index
+from webdnn.targets import TARGETS
+from webdnn.targets.target import AnyTarget
 
 EXCERPT = 80
 """Characters of a line that a message shows: a line of IR may hold megabytes."""
@@ -44,7 +46,7 @@ def stage_of(module: ModuleOp) -> str:
         names.add(op.name.partition(".")[0])
         if isinstance(op, kernel.RegionOp | plan.ProgramOp):
             names.add(op.name)
-    if "llvm" in names or any("wgsl.bindings" in op.attributes for op in module.ops):
+    if "llvm" in names or any(stage == "target" for _, stage in _lowered(module)):
         return "target"
     if "kernel.func lowered" in names or "plan.program" in names:
         return "loops"
@@ -55,22 +57,20 @@ def stage_of(module: ModuleOp) -> str:
     return "onnx" if "onnx" in names else "nn"
 
 
-def target_of(module: ModuleOp) -> Target | None:
+def target_of(module: ModuleOp) -> str | None:
     """The target that a module at stage `loops` or `target` was lowered for; None before that."""
+    return next((target for target, _ in _lowered(module)), None)
+
+
+def _lowered(module: ModuleOp) -> Iterator[tuple[str, str]]:
+    """For each op of a module that says so: which target it was lowered for, and to which stage."""
     for op in module.ops:
-        match op:
-            case llvm.FuncOp():
-                return "wasm"
-            case kernel.FuncOp() if "wgsl.bindings" in op.attributes or op.grid is not None:
-                return "webgpu"
-            case kernel.FuncOp() if op.is_lowered:
-                return "wasm"
-            case _:
-                continue
-    return None
+        for name, target in TARGETS.items():
+            if (stage := target.stage_of(op)) is not None:
+                yield name, stage
 
 
-def lower_read(module: ModuleOp, stop: str, target: Target, name: str) -> None:
+def lower_read(module: ModuleOp, stop: str, target: str | AnyTarget, name: str) -> None:
     """Lower a module that was read from a file to stage `stop`, in place.
 
     Args:
@@ -83,11 +83,12 @@ def lower_read(module: ModuleOp, stop: str, target: Target, name: str) -> None:
     if stage_index(start) > stage_index(stop):
         raise WebDNNError(f"the IR is at stage {start} already, past stage {stop}", where=name)
     made_for = target_of(module)
-    if made_for not in (None, target):
+    wanted = target if isinstance(target, str) else target.name
+    if made_for not in (None, wanted):
         raise WebDNNError(
-            f"the IR was lowered for {made_for}, not for {target}",
+            f"the IR was lowered for {made_for}, not for {wanted}",
             where=name,
-            hint="start from a stage up to linalg, which all targets share",
+            hint=f"start from a stage up to {LAST_COMMON_STAGE}, which all targets share",
         )
     ctx = context()
     for _, step in passes_between(start, stop, target):

@@ -24,8 +24,15 @@ from typing import Any
 import platformdirs
 
 _TOOLS = ("xdsl", "llvmlite", "numpy")
-_SOURCES = ("compiled_kernel.py", "kernel_compiler.py", "schedule_memory.py", "stages.py")
-"""Files of this folder that decide what is in an entry."""
+_SOURCES = (
+    "kernel_compiler.py",
+    "passes.py",
+    "schedule_memory.py",
+    "stages.py",
+    "targets",
+    "packaging",
+)
+"""Files of this folder, and folders in it, that decide what is in an entry."""
 _SUM_BYTES = 32
 """Before an entry stands its SHA-256."""
 _SIZE_BYTES = 4
@@ -43,7 +50,9 @@ def compiler_fingerprint() -> str:
 
     digest = sha256(" ".join(f"{name}={version(name)}" for name in _TOOLS).encode())
     here = Path(__file__).parent
-    sources = [here / name for name in _SOURCES]
+    sources: list[Path] = []
+    for name in _SOURCES:
+        sources += sorted((here / name).rglob("*.py")) if (here / name).is_dir() else [here / name]
     for package in (webdnn.codegen, webdnn.dialects, webdnn.lowering):
         sources += sorted(Path(package.__path__[0]).rglob("*.py"))
     for path in sources:

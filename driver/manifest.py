@@ -76,6 +76,12 @@ def file_entries(manifest: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield from section["weights"]["shards"]
 
 
+def code_entries(section: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a back end's section says of the files of code that one browser loads: all shaders, or the best module."""
+    modules = section.get("modules", [])
+    return [*modules[:1], *section.get("shaders", ())]
+
+
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of the package in a folder.
 

@@ -21,6 +21,7 @@ from webdnn.manifest import (
     BACKENDS,
     MANIFEST,
     check_file_names,
+    code_entries,
     file_entries,
     read_file,
     read_manifest,
@@ -132,10 +133,7 @@ class Package:
 
     def code_bytes(self, backend: str) -> int:
         """Bytes of code (not weights) that a browser loads for a back end, uncompressed."""
-        section = self.section(backend)
-        if backend == "wasm":
-            return section["modules"][0]["bytes"]
-        return sum(s["bytes"] for s in section["shaders"])
+        return sum(entry["bytes"] for entry in code_entries(self.section(backend)))
 
     def save(self, folder: str | Path) -> Path:
         """Write the package to `folder`, in whose place it comes whole or not at all.

@@ -8,13 +8,13 @@ from typing import Any
 
 from rich.table import Table
 
+from webdnn.manifest import code_entries
 from webdnn.package import Package
 
 
 def gzipped_code_bytes(package: Package, backend: str) -> int:
     """Bytes of code that a browser downloads for a back end, compressed as a server does it."""
-    section = package.manifest["backends"][backend]
-    entries = section["modules"][:1] if backend == "wasm" else section["shaders"]
+    entries = code_entries(package.section(backend))
     return sum(len(gzip.compress(package.files[e["file"]], mtime=0)) for e in entries)
 
 

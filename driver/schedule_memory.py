@@ -9,13 +9,12 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.kernel import PANELS, FuncOp, ScheduleAttr
+from webdnn.dialects.kernel import PANELS, FuncOp, ScheduleAttr, panels_of
 from webdnn.kernel_cache import CacheEntry, KernelCache, are_integers
 from webdnn.lowering.kernels.apply_schedules import check_entry, write_entry
 from webdnn.lowering.kernels.digest import kernel_digest
-from webdnn.lowering.kernels.pack_weights import launches_of, weight_operands
+from webdnn.lowering.kernels.launches import launches_of, weight_operands
 from webdnn.lowering.kernels.schedule_table import ScheduleEntry
-from webdnn.lowering.loops_cpu.pack import given_panels
 
 
 @dataclass
@@ -58,8 +57,11 @@ class ScheduleMemory:
         for func in _kernels(module):
             key = self._open.pop(func.sym_name.data, None)
             if key is not None and func.schedule is not None:
-                panels = given_panels(func)
-                fields = {"schedule": func.schedule.to_dict(), "panels": panels}
+                panels = panels_of(func)
+                fields = {
+                    "schedule": func.schedule.to_dict(),
+                    "panels": None if panels is None else list(panels),
+                }
                 self.cache.put(key, CacheEntry(fields))
 
 

@@ -10,7 +10,6 @@ from xdsl.dialects.builtin import ModuleOp
 
 from webdnn.lowering.kernels.apply_schedules import table_of
 from webdnn.lowering.kernels.schedule_table import ScheduleEntry, ScheduleTable
-from webdnn.stages import Target
 
 AUTO = "auto"
 """Asks for what was learnt by tuning on this machine."""
@@ -60,7 +59,7 @@ class ScheduleDump:
         self.path = path
         self.entries: list[ScheduleEntry] = []
 
-    def __call__(self, stage: str, target: Target | None, module: ModuleOp) -> None:
+    def __call__(self, stage: str, target: str | None, module: ModuleOp) -> None:
         if stage == "kernels" and target is not None:
             self.entries += table_of(module, target).entries
 
@@ -77,11 +76,11 @@ class ScheduleDump:
 
 
 def all_hooks(
-    *hooks: Callable[[str, Target | None, ModuleOp], None],
-) -> Callable[[str, Target | None, ModuleOp], None]:
+    *hooks: Callable[[str, str | None, ModuleOp], None],
+) -> Callable[[str, str | None, ModuleOp], None]:
     """A hook that calls each of several."""
 
-    def hook(stage: str, target: Target | None, module: ModuleOp) -> None:
+    def hook(stage: str, target: str | None, module: ModuleOp) -> None:
         for each in hooks:
             each(stage, target, module)
 

@@ -31,7 +31,6 @@ from webdnn.codegen.wgsl.module import Shader
 from webdnn.dialects import kernel
 from webdnn.kernel_cache import KernelCache
 from webdnn.kernel_compiler import compile_kernels, kernel_text
-from webdnn.stages import Target
 
 ROOT = Path(__file__).parents[1]
 PARTS = ("dialects", "frontends", "lowering", "codegen", "tools")
@@ -48,7 +47,7 @@ class Emitted:
     files: dict[str, str] = field(default_factory=dict[str, str])
 
 
-def emitted(model: str, target: Target, texts: Path | None) -> Emitted:
+def emitted(model: str, target: str, texts: Path | None) -> Emitted:
     """Compile a model of the tests.
 
     Args:
@@ -58,7 +57,7 @@ def emitted(model: str, target: Target, texts: Path | None) -> Emitted:
     case = model_case(model)
     cache = KernelCache()
 
-    def take(stage: str, _: Target | None, module: ModuleOp) -> None:
+    def take(stage: str, _: str | None, module: ModuleOp) -> None:
         if stage != "kernels":
             return
         kernels = [*kernel.kernels_of(module).values()]

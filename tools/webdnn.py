@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from webdnn.compiler import BOTH
 from webdnn.compiler import compile as compile_model
 from webdnn.conversion import convert as convert_model
 from webdnn.demo.server import make_server
@@ -26,11 +27,13 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.ir_dump import IRDump
 from webdnn.kernel_cache import KernelCache
 from webdnn.package import Package, check_output, check_writable
+from webdnn.passes import OPTIONAL_PASSES
 from webdnn.progress import progress_bars
 from webdnn.report import describe_package
 from webdnn.runner import run_files, time_kernels, time_package
 from webdnn.schedules import ScheduleDump, all_hooks
-from webdnn.stages import OPTIONAL_PASSES, STAGES
+from webdnn.stages import STAGES
+from webdnn.targets import TARGETS
 from webdnn.tools.arguments import (
     VALUE_HELP,
     chosen_shapes,
@@ -70,13 +73,14 @@ CaffeWeights = Annotated[
 ]
 MODEL_HELP = "ONNX, Keras (.keras, .h5), TensorFlow (SavedModel, .pb, .tflite), PyTorch (.pt2, module:function), Caffe"
 Values = Annotated[list[str] | None, typer.Option("--value", help=VALUE_HELP)]
+TARGET_HELP = "the back end: " + ", ".join([*TARGETS, f"or {BOTH}"])
 
 
 @app.command()
 def compile(
     model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     output: Annotated[Path, typer.Option("-o", "--output", "--out", help="the package's folder")],
-    target: Annotated[Literal["wasm", "webgpu", "both"], typer.Option(help="back ends")] = "both",
+    target: Annotated[str, typer.Option(help=TARGET_HELP)] = BOTH,
     shape: Shapes = None,
     input_shape: InputShapes = None,
     value: Values = None,

@@ -26,7 +26,8 @@ from webdnn.dialects.weight_store import attach_weights, weights_of
 from webdnn.frontends.onnx import load
 from webdnn.ir_files import lower_read, parse_ir, read_weights, verify_ir, write_weights
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
-from webdnn.stages import STAGES, TARGETS
+from webdnn.stages import STAGES
+from webdnn.targets import TARGETS
 from webdnn.tools.arguments import VALUE_HELP, parse_shapes, parse_values, run_tool
 
 
@@ -125,7 +126,10 @@ class WebDNNOpt(xDSLOptMain):
             "--to-stage", choices=[s.name for s in STAGES[:-1]], help="lower to this stage first"
         )
         group.add_argument(
-            "--backend", choices=TARGETS, default=TARGETS[0], help="the back end to lower for"
+            "--backend",
+            choices=TARGETS,
+            default=next(iter(TARGETS)),
+            help="the back end to lower for",
         )
         group.add_argument(
             "--weights", type=Path, help="the .npz or .onnx that weight handles name"

@@ -14,8 +14,8 @@ from webdnn.dialects import plan
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.locations import location_names
 from webdnn.lowering.kernels.cost import KernelCost
+from webdnn.lowering.target import MemoryModel
 from webdnn.package import SHARD_BYTES, describe_file
-from webdnn.stages import Target
 
 Files = dict[str, bytes | memoryview]
 
@@ -106,25 +106,21 @@ def launched_nodes(launches: Iterable[Operation]) -> list[str]:
     return list(dict.fromkeys(name for op in launches for name in location_names(op.location)))
 
 
-def weights_image(program: Program, arrays: Sequence[Array], target: Target) -> memoryview:
+def weights_image(program: Program, arrays: Sequence[Array], memory: MemoryModel) -> memoryview:
     """All weights at their offsets, in the form in which the target stores them."""
     image = np.zeros(program.weight_bytes, np.uint8)
     for offset, array in zip(program.weight_offsets, arrays, strict=True):
-        stored = array if target == "wasm" else _widened(array)
-        raw = np.ascontiguousarray(stored).reshape(-1).view(np.uint8)
+        raw = np.ascontiguousarray(_stored(array, memory.word)).reshape(-1).view(np.uint8)
         image[offset : offset + raw.size] = raw
     return image.data
 
 
-def _widened(array: Array) -> Array:
-    """The 32-bit words as which WebGPU stores the elements of smaller types."""
-    if array.dtype.itemsize >= 4:
+def _stored(array: Array, word: int) -> Array:
+    """The elements as they are stored where each takes at least `word` bytes."""
+    if array.dtype.itemsize >= word:
         return array
-    if array.dtype.kind == "b":
-        return array.astype(np.uint32)
-    if array.dtype.kind in "iu":
-        return array.astype(np.int32 if array.dtype.kind == "i" else np.uint32)
-    return array.astype(np.float32)
+    kind = "u" if array.dtype.kind == "b" else array.dtype.kind
+    return array.astype(f"{kind}{word}")
 
 
 def write_shards(image: memoryview, folder: str, files: Files) -> list[dict[str, Any]]:

@@ -10,8 +10,8 @@ from typing import Any
 from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wasm.link import link
 from webdnn.codegen.wasm.module_reader import code_bytes
-from webdnn.compiled_kernel import WASM_VARIANTS, CompiledKernel, WasmKernel
 from webdnn.dialects import plan
+from webdnn.lowering.loops_cpu.target import WASM
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_for
 from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module
 from webdnn.package import describe_file
@@ -24,22 +24,23 @@ from webdnn.packaging.program import (
     weights_image,
     write_shards,
 )
+from webdnn.packaging.wasm_kernel import WASM_VARIANTS, WasmKernel
 
 
 def wasm_section(
     program: Program,
-    compiled: Mapping[str, CompiledKernel],
+    compiled: Mapping[str, WasmKernel],
     arrays: Sequence[Array],
     *,
     threads: bool = True,
 ) -> tuple[dict[str, Any], Files]:
     """The manifest's section `wasm`, and its files. `threads`: with modules for several threads."""
-    kernels = [k for k in compiled.values() if isinstance(k, WasmKernel)]
+    kernels = list(compiled.values())
     layout = memory_layout(program.op, stack_bytes=stack_for(k.stack_bytes for k in kernels))
     works = {
         name: replace(kernel.work, code_bytes=min(map(code_bytes, kernel.objects)))
         for name, kernel in compiled.items()
-        if isinstance(kernel, WasmKernel) and kernel.work is not None
+        if kernel.work is not None
     }
     files: Files = {}
     modules: list[dict[str, Any]] = []
@@ -76,7 +77,7 @@ def wasm_section(
         slices = [plan.slice_of(op.slice) for op in program.bindings(role)]
         return [{"offset": layout.address(s), "bytes": used_bytes(s)} for s in slices]
 
-    image = weights_image(program, arrays, "wasm")
+    image = weights_image(program, arrays, WASM.memory)
     section: dict[str, Any] = {
         "modules": modules,
         "memory": {"pages": layout.pages},

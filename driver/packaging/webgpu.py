@@ -9,7 +9,6 @@ from typing import Any
 from xdsl.dialects.func import FuncOp
 
 from webdnn.codegen.wgsl.module import KernelInfo, Shader, label_comment
-from webdnn.compiled_kernel import CompiledKernel
 from webdnn.dialects import plan
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import (
@@ -20,6 +19,7 @@ from webdnn.dialects.onnx import (
     strings_of,
 )
 from webdnn.dialects.webgpu_limits import WebGPULimits
+from webdnn.lowering.loops_gpu.target import WEBGPU
 from webdnn.package import describe_file
 from webdnn.packaging.program import (
     Array,
@@ -221,11 +221,10 @@ def _kernels(
 
 
 def webgpu_section(
-    program: Program, compiled: Mapping[str, CompiledKernel], arrays: Sequence[Array]
+    program: Program, shaders: Mapping[str, Shader], arrays: Sequence[Array]
 ) -> tuple[dict[str, Any], Files]:
     """The manifest's section `webgpu`, and its files."""
     files: Files = {}
-    shaders = {name: shader for name, shader in compiled.items() if isinstance(shader, Shader)}
     kernels, source = _kernels(program, shaders)
     if source:
         files[SHADERS] = source
@@ -257,7 +256,7 @@ def webgpu_section(
         }
         for op, info in launches
     ]
-    image = weights_image(program, arrays, "webgpu")
+    image = weights_image(program, arrays, WEBGPU.memory)
     section: dict[str, Any] = {
         "features": sorted({feature for info in infos.values() for feature in info.features}),
         "limits": _limits(buffers.entries, launched),

@@ -14,8 +14,8 @@ from webdnn.lowering.loops_common.groups import read_groups
 from webdnn.lowering.loops_cpu.heuristics import choose, stage_candidates
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
 from webdnn.lowering.loops_cpu.pack import packable, widths
-from webdnn.lowering.loops_cpu.packing import pack_operand
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH, GroupSchedule, to_attr
+from webdnn.lowering.packing import pack_operand
 
 MOST_POINTS = 64
 """Vectors that a step of a loop may compute, with those that are unrolled: more makes code long."""

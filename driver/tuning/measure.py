@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Any
 
 from xdsl.dialects.builtin import Float32Type, StringAttr, TensorType
 from xdsl.ir import Attribute
 
 from webdnn.codegen.wasm.link import link
-from webdnn.compiled_kernel import WASM_VARIANTS, WasmKernel
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.wasm_memory import PAGE
 from webdnn.engines.scripted import ScriptedEngine
-from webdnn.kernel_compiler import compile_kernel, kernel_text
+from webdnn.kernel_compiler import kernel_text
 from webdnn.lowering.kernels.apply_schedules import write_entry
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
 from webdnn.lowering.loops_cpu.pack import choose_packings
-from webdnn.lowering.loops_cpu.packing import pack_operand
-from webdnn.lowering.storage_size import element_bytes
+from webdnn.lowering.loops_cpu.target import WASM
+from webdnn.lowering.packing import pack_operand
+from webdnn.packaging.wasm_kernel import WASM_VARIANTS, WasmKernel
+from webdnn.targets.wasm import WasmTarget
 from webdnn.tuning.candidates import Candidate
 
 _BASE = 2**20
@@ -86,10 +86,9 @@ class KernelTimer:
         try:
             func = specialized(self.func, self.weights, candidate)
             func.sym_name = StringAttr(f"candidate_{len(self._compiled)}")
-            compiled = compile_kernel(kernel_text(func), "wasm", (), WASM_VARIANTS[:1])
+            compiled = WasmTarget(variants=WASM_VARIANTS[:1]).compile_kernel(kernel_text(func))
         except WebDNNError:
             return False
-        assert isinstance(compiled, WasmKernel)
         self._compiled[candidate] = (func, compiled)
         return True
 
@@ -136,7 +135,7 @@ class KernelTimer:
         floats: list[dict[str, int]] = []
         end = _BASE
         for types in zip(*forms, strict=True):
-            size = max(map(_bytes, types))
+            size = max(map(WASM.memory.tensor_bytes, types))
             offsets.append(end)
             if isinstance(_element(types[0]), Float32Type):
                 floats.append({"offset": end, "bytes": size})
@@ -153,8 +152,3 @@ def _all_work(compiled: WasmKernel) -> list[int]:
 def _element(type: Attribute) -> Attribute:
     assert isinstance(type, TensorType)
     return type.element_type
-
-
-def _bytes(type: Attribute) -> int:
-    assert isinstance(type, TensorType)
-    return max(prod(type.get_shape()), 1) * element_bytes(type.element_type, "wasm")

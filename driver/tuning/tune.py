@@ -21,11 +21,12 @@ from webdnn.frontends.onnx.values import InputValue
 from webdnn.kernel_profile import profile_package
 from webdnn.lowering.kernels.apply_schedules import ApplyScheduleTable
 from webdnn.lowering.kernels.digest import kernel_digest
-from webdnn.lowering.kernels.pack_weights import launches_of, weight_operands
+from webdnn.lowering.kernels.launches import launches_of, weight_operands
 from webdnn.lowering.kernels.schedule_table import ScheduleEntry, ScheduleTable
+from webdnn.passes import context
 from webdnn.progress import Progress, no_progress
 from webdnn.schedules import ScheduleDump
-from webdnn.stages import Target, context, passes_between
+from webdnn.stages import passes_between
 from webdnn.tuning.cache import TuningCache, is_gain
 from webdnn.tuning.candidates import Candidate
 from webdnn.tuning.search import Budget, Found, search
@@ -146,7 +147,7 @@ def _kernels(
     dump = ScheduleDump()
     outlined: dict[str, tuple[FuncOp, list[int]]] = {}
 
-    def hook(stage: str, target: Target | None, module: ModuleOp) -> None:
+    def hook(stage: str, target: str | None, module: ModuleOp) -> None:
         dump(stage, target, module)
         if stage == "linalg":
             outlined.update(_outlined(module.clone()))

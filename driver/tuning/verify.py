@@ -16,7 +16,7 @@ from webdnn.engines.wasmtime import run_kernel
 from webdnn.lowering.kernels.apply_schedules import write_entry
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS, lower_kernel
 from webdnn.lowering.loops_cpu.pack import choose_packings
-from webdnn.lowering.loops_cpu.packing import pack_operand
+from webdnn.lowering.packing import pack_operand
 from webdnn.tuning.candidates import Candidate
 
 TOLERANCE = 1e-4

@@ -9,20 +9,17 @@ from xdsl.dialects.builtin import DenseArrayBase, ModuleOp, StringAttr, i64
 from xdsl.passes import ModulePass
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.kernel import DIGEST, PANELS, FuncOp
+from webdnn.dialects.kernel import DIGEST, PANELS, FuncOp, panels_of
 from webdnn.dialects.locations import location_names
 from webdnn.dialects.plan import ENTRY
 from webdnn.lowering.kernels.digest import kernel_digest
-from webdnn.lowering.kernels.pack_weights import launches_of, weight_operands
+from webdnn.lowering.kernels.launches import launches_of, weight_operands
 from webdnn.lowering.kernels.schedule_table import (
     ScheduleEntry,
     ScheduleTable,
     default_table,
 )
-from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS, assign_schedule, check_schedule
-from webdnn.lowering.loops_cpu.pack import choose_packings, given_panels, panels_attr
-from webdnn.lowering.loops_cpu.packing import pack_operand
-from webdnn.lowering.loops_gpu.strategy import from_attribute
+from webdnn.lowering.target import lowering_target
 from webdnn.lowering.weights_function import find_function
 
 
@@ -96,18 +93,13 @@ def apply_table(module: ModuleOp, table: ScheduleTable, target: str) -> None:
 
 def _is_outdated(func: FuncOp, entry: ScheduleEntry, weights: list[int]) -> bool:
     """Whether the cost model chooses something else today than what an entry was found to be better than."""
-    if entry.untuned_schedule is None or entry.target != "wasm":
+    if entry.untuned_schedule is None:
         return False
+    target = lowering_target(entry.target)
     trial = func.clone()
-    packings = choose_packings(trial, weights, scratch_elements=SCRATCH_ELEMENTS)
-    if packings:
-        trial.attributes[PANELS] = panels_attr(trial, packings)
-    panels = given_panels(trial)
-    for packing in packings:
-        pack_operand(trial, packing)
-    assign_schedule(trial)
-    chosen = (trial.schedule, None if panels is None else tuple(panels))
-    return chosen != (entry.untuned_schedule, entry.untuned_panels)
+    target.pack(trial, weights)
+    target.choose_schedule(trial)
+    return (trial.schedule, panels_of(trial)) != (entry.untuned_schedule, entry.untuned_panels)
 
 
 def write_entry(func: FuncOp, entry: ScheduleEntry) -> None:
@@ -124,21 +116,9 @@ def check_entry(func: FuncOp, entry: ScheduleEntry, weights: list[int]) -> None:
     Raises:
         WebDNNError: it does not.
     """
-    name = func.sym_name.data
-    if entry.target == "webgpu":
-        if entry.panels is not None and any(entry.panels):
-            raise WebDNNError("weights have no panels on WebGPU", where=name)
-        if entry.schedule is not None:
-            from_attribute(entry.schedule, name)
-        return
-    inputs = len(func.function_type.inputs)
-    if entry.panels is not None and len(entry.panels) != inputs:
-        raise WebDNNError(f"panels must be a list of {inputs} numbers", where=name)
     trial = func.clone()
     write_entry(trial, entry)
-    for packing in choose_packings(trial, weights, scratch_elements=SCRATCH_ELEMENTS):
-        pack_operand(trial, packing)
-    check_schedule(trial)
+    lowering_target(entry.target).check_schedule(trial, weights)
 
 
 def table_of(module: ModuleOp, target: str) -> ScheduleTable:
@@ -150,12 +130,11 @@ def table_of(module: ModuleOp, target: str) -> ScheduleTable:
             continue
         name = func.sym_name.data
         users = launches.get(name, [])
-        panels = given_panels(func)
         entry = ScheduleEntry(
             kernel_digest(func),
             target,
             func.schedule,
-            None if panels is None else tuple(panels),
+            panels_of(func),
             name,
             tuple(dict.fromkeys(location_names(users[0].location))) if users else (),
         )

@@ -19,7 +19,7 @@ from webdnn.dialects.dtypes import array_of_dense
 from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.loops_common.affine import used_dims
 from webdnn.lowering.loops_common.reader import loop_sizes
-from webdnn.lowering.storage_size import element_bytes
+from webdnn.lowering.target import memory_of
 
 _FREE: tuple[type[Operation], ...] = (
     arith.ConstantOp,
@@ -140,4 +140,4 @@ def _elements(type: Attribute) -> int:
 
 def _width(type: Attribute, target: str) -> int:
     assert isinstance(type, TensorType)
-    return element_bytes(type.element_type, target)
+    return memory_of(target).element_bytes(type.element_type)

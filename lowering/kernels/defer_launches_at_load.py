@@ -12,7 +12,7 @@ from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import plan
-from webdnn.lowering.kernels.plan_memory import WASM_ALIGNMENT
+from webdnn.lowering.target import memory_of
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,13 @@ class DeferLaunchesAtLoad(ModulePass):
 
     name = "defer-launches-at-load"
 
+    target: str = "wasm"
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        alignment = memory_of(self.target).alignment
         for program in op.ops:
             if isinstance(program, plan.ProgramOp):
-                _defer(program)
+                _defer(program, alignment)
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class _Group:
     end: int
 
 
-def _defer(program: plan.ProgramOp) -> None:
+def _defer(program: plan.ProgramOp, alignment: int) -> None:
     launches = program.launches
     at_load = [op for op in launches if op.at_load is not None]
     groups = _groups(at_load, [op for op in launches if op.at_load is None])
@@ -59,7 +62,7 @@ def _defer(program: plan.ProgramOp) -> None:
     scratch = max(group.end - group.begin for group in groups)
     if 2 * scratch > total:
         return
-    start = (total - scratch) // WASM_ALIGNMENT * WASM_ALIGNMENT
+    start = (total - scratch) // alignment * alignment
     slices: dict[tuple[SSAValue, int], SSAValue] = {}
 
     def moved(value: SSAValue, group: _Group) -> SSAValue:

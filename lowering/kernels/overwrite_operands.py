@@ -13,14 +13,10 @@ from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel, plan
-from webdnn.dialects.linalg_ext import ordering_op
 from webdnn.dialects.plan import storage_of, whole_of
 from webdnn.lowering.kernels.layouts import layout_of, row_major, shape_of
 from webdnn.lowering.kernels.lifetimes import Lifetime, tensor_lifetimes
-from webdnn.lowering.loops_common.groups import read_groups
-from webdnn.lowering.loops_common.stages import Gather, Group, Read, walk
-from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
-from webdnn.lowering.storage_size import tensor_bytes
+from webdnn.lowering.target import LoweringTarget, lowering_target
 from webdnn.lowering.weights_function import find_function
 
 
@@ -33,7 +29,10 @@ class OverwriteOperands(ModulePass):
 
     name = "overwrite-operands"
 
+    target: str = "wasm"
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        target = lowering_target(self.target)
         main = find_function(op, plan.ENTRY)
         if main is None:  # kernels on their own
             return
@@ -53,12 +52,12 @@ class OverwriteOperands(ModulePass):
             dying = [
                 number
                 for number, value in enumerate(launch.arguments)
-                if _can_take(out, value, launch, alive, step)
+                if _can_take(out, value, launch, alive, step, target)
             ]
             if not dying or whole_of(out) is not None:
                 continue
             if name not in known:
-                known[name] = overwritable(kernels[name])
+                known[name] = target.overwritable(kernels[name])
             for number in dying:
                 if number in known[name]:
                     launch.over = IntegerAttr(number, i64)
@@ -77,6 +76,7 @@ def _can_take(
     launch: plan.LaunchOp,
     alive: dict[SSAValue, Lifetime],
     step: int,
+    target: LoweringTarget,
 ) -> bool:
     """Whether the memory of an operand is as large as a result, holds nothing else, and is free after a launch."""
     if out.type != value.type or not isinstance(
@@ -87,31 +87,7 @@ def _can_take(
     return (
         layout.root in alive
         and alive[layout.root].end == step
-        and tensor_bytes(layout.root.type, "wasm") == tensor_bytes(out.type, "wasm")
+        and target.memory.tensor_bytes(layout.root.type) == target.memory.tensor_bytes(out.type)
         and layout.strides == row_major(shape_of(value))
         and sum(layout_of(v).root is layout.root for v in launch.arguments) == 1
     )
-
-
-def overwritable(func: kernel.FuncOp) -> list[int]:
-    """The operands of a kernel of one result that are read, each element, only where the result's element is made."""
-    if ordering_op(func.body.block) is not None:
-        return []
-    groups = read_groups(func, scratch_elements=SCRATCH_ELEMENTS)
-    inputs = len(func.function_type.inputs)
-    return [number for number in range(inputs) if _reads_own_element(groups, number, inputs)]
-
-
-def _reads_own_element(groups: list[Group], operand: int, result: int) -> bool:
-    for group in groups:
-        for stage in group.stages:
-            written = [o.index for o in stage.outputs if o.buffer.argument == result]
-            again = {id(n) for n in walk(stage.updates)}
-            for node in stage.nodes():
-                if not isinstance(node, Read | Gather) or node.buffer.argument != operand:
-                    continue
-                if isinstance(node, Gather) or written != [node.index]:
-                    return False
-                if id(node) in again:
-                    return False
-    return True

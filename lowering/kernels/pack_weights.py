@@ -1,4 +1,4 @@
-"""`pack-weights`: lay weights out as the micro-kernels of the CPU read them.
+"""`pack-weights`: lay weights out as the kernels of the target read them.
 
 The kernel's operand gets the packed type, and the work goes to `@weights`: a pad, a reshape and a transpose.
 """
@@ -18,66 +18,37 @@ from webdnn.dialects import kernel, plan
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.plan import storage_of
-from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
-from webdnn.lowering.loops_cpu.pack import choose_packings, panels_attr
-from webdnn.lowering.loops_cpu.packing import Packing, pack_operand
+from webdnn.lowering.kernels.launches import launches_of, weight_operands
+from webdnn.lowering.packing import Packing
+from webdnn.lowering.target import lowering_target
 from webdnn.lowering.weights_function import (
     WeightsFunction,
     drop_unused_weights,
-    entry_function,
 )
 
 
 @dataclass(frozen=True)
 class PackWeights(ModulePass):
-    """Packs the operands of kernels that are weights at every launch, where the CPU lowering finds it worthwhile."""
+    """Packs the operands of kernels that are weights at every launch, where the target finds it worthwhile."""
 
     name = "pack-weights"
 
+    target: str = "wasm"
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        target = lowering_target(self.target)
         launches = launches_of(op)
         packer = _Packer(WeightsFunction(op))
         for func in op.ops:
             if not isinstance(func, kernel.FuncOp) or func.is_lowered:
                 continue
             users = launches.get(func.sym_name.data, [])
-            packings = choose_packings(
-                func, weight_operands(users), scratch_elements=SCRATCH_ELEMENTS
-            )
-            if packings:
-                func.attributes[kernel.PANELS] = panels_attr(func, packings)
-            for packing in packings:
-                pack_operand(func, packing)
+            for packing in target.pack(func, weight_operands(users)):
                 for user in users:
                     user.operands[packing.operand] = packer.packed(
                         user.arguments[packing.operand], packing, user
                     )
         drop_unused_weights(op)
-
-
-def launches_of(module: ModuleOp) -> dict[str, list[plan.LaunchOp]]:
-    """The launches of each kernel, by the kernel's name."""
-    launches: dict[str, list[plan.LaunchOp]] = {}
-    for launch in entry_function(module).body.block.ops:
-        if isinstance(launch, plan.LaunchOp):
-            launches.setdefault(launch.kernel.string_value(), []).append(launch)
-    return launches
-
-
-def weight_operands(users: Sequence[plan.LaunchOp]) -> list[int]:
-    """The numbers of a kernel's operands that are weights at each of its launches."""
-    if not users:
-        return []
-    return [
-        index
-        for index in range(len(users[0].arguments))
-        if all(is_weight(user.arguments[index]) for user in users)
-    ]
-
-
-def is_weight(value: SSAValue) -> bool:
-    """Whether a value of the host program is a weight, or a view of one."""
-    return isinstance(storage_of(value).owner, plan.WeightOp)
 
 
 class _Packer:

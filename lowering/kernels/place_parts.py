@@ -27,8 +27,7 @@ from webdnn.lowering.kernels.layouts import (
     shape_of,
 )
 from webdnn.lowering.kernels.lifetimes import tensor_lifetimes
-from webdnn.lowering.loops_cpu.lower import check_schedule
-from webdnn.lowering.storage_size import element_bytes, tensor_bytes
+from webdnn.lowering.target import LoweringTarget, MemoryModel, lowering_target
 from webdnn.lowering.weights_function import find_function
 
 LEAST_RUN = 16
@@ -46,13 +45,16 @@ class PlaceParts(ModulePass):
 
     name = "place-parts"
 
+    target: str = "wasm"
+
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         main = find_function(op, plan.ENTRY)
         if main is None:  # kernels on their own
             return
-        placer = _Placer(op, main.body.block)
+        target = lowering_target(self.target)
+        placer = _Placer(op, main.body.block, target)
         placer.place_all()
-        assign_strides(op, main.body.block)
+        assign_strides(op, main.body.block, target)
 
 
 def _concat_axis(function: kernel.FuncOp) -> int | None:
@@ -83,6 +85,7 @@ class _Change:
 class _Placer:
     module: ModuleOp
     block: Block
+    target: LoweringTarget
     kernels: dict[str, kernel.FuncOp] = field(init=False)
     copies: dict[Attribute, str] = field(default_factory=dict[Attribute, str])
     at_load: set[Operation] = field(default_factory=set[Operation])
@@ -105,7 +108,7 @@ class _Placer:
     def _alive(self) -> int:
         """The most bytes that are alive at one step."""
         lifetimes = tensor_lifetimes(self.block)
-        return lower_bound(lifetimes, [tensor_bytes(t.type, "wasm") for t in lifetimes])
+        return lower_bound(lifetimes, [self.target.memory.tensor_bytes(t.type) for t in lifetimes])
 
     def place_all(self) -> None:
         """Replace the launches of concatenations where memory allows."""
@@ -174,7 +177,7 @@ class _Placer:
 
         `around`: the one op whose part it may be already.
         """
-        if not _has_vectors(value, strides):
+        if not _has_vectors(value, strides, self.target.memory):
             return False
         for use in value.uses:
             op = use.operation
@@ -232,7 +235,7 @@ class _Placer:
         return plan.LaunchOp(self.copies[value.type], [value], [value.type])
 
 
-def _has_vectors(value: SSAValue, strides: Strides) -> bool:
+def _has_vectors(value: SSAValue, strides: Strides, memory: MemoryModel) -> bool:
     """Whether neighbours lie together, as many as a vector holds or all that there are."""
     run = 1
     shape = shape_of(value)
@@ -241,10 +244,11 @@ def _has_vectors(value: SSAValue, strides: Strides) -> bool:
             break
         run *= size
     assert isinstance(value.type, TensorType)
-    return run == prod(shape) or run * element_bytes(value.type.element_type, "wasm") >= LEAST_RUN
+    element = memory.element_bytes(value.type.element_type)
+    return run == prod(shape) or run * element >= LEAST_RUN
 
 
-def assign_strides(module: ModuleOp, block: Block) -> None:
+def assign_strides(module: ModuleOp, block: Block, target: LoweringTarget) -> None:
     """Give kernels whose operands or results are parts the strides of these: each launch the kernel that fits it.
 
     Kernels that are launched no more are erased.
@@ -265,7 +269,7 @@ def assign_strides(module: ModuleOp, block: Block) -> None:
             variant = kernels[name].clone()
             variant.sym_name = StringAttr(f"{name}_part_{number}")
             variant.set_strides(strides)
-            _check_schedule(variant)
+            _check_schedule(variant, target)
             module.body.block.insert_op_before(variant, kernels[name])
             variants[name, strides] = variant.sym_name.data
         launch.kernel = SymbolRefAttr(variants[name, strides])
@@ -281,9 +285,9 @@ def _own_strides(value: SSAValue) -> Strides:
     return () if strides == row_major(shape_of(value)) else strides
 
 
-def _check_schedule(function: kernel.FuncOp) -> None:
+def _check_schedule(function: kernel.FuncOp, target: LoweringTarget) -> None:
     """Remove a schedule that was made for rows that lie together, where it does not fit others."""
     try:
-        check_schedule(function)
+        target.check_schedule(function, ())
     except WebDNNError:
         del function.properties["schedule"]

@@ -22,7 +22,6 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from webdnn.dialects import plan
 from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, OUTPUT_DTYPES, OUTPUT_NAMES, strings_of
 from webdnn.dialects.plan import storage_of
-from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.kernels.arena import lower_bound
 from webdnn.lowering.kernels.layouts import layout_of, span
 from webdnn.lowering.kernels.lifetimes import launch_order, prepared_tensors, tensor_lifetimes
@@ -34,16 +33,13 @@ from webdnn.lowering.kernels.memory_planner import (
     plan_offsets,
     side_by_side,
 )
-from webdnn.lowering.storage_size import element_bytes, tensor_bytes
+from webdnn.lowering.target import MemoryModel, memory_of
 from webdnn.lowering.weights_function import WeightsFunction, find_function
-
-WASM_ALIGNMENT = 64
-"""A cache line: vectors never straddle two of them at the start of a tensor."""
 
 
 @dataclass(frozen=True)
 class PlanMemory(ModulePass):
-    """`target` is `wasm` (one linear memory) or `webgpu` (buffers)."""
+    """`target` says how memory is made: one linear memory, or buffers."""
 
     name = "plan-memory"
 
@@ -54,18 +50,19 @@ class PlanMemory(ModulePass):
         if main is None:  # kernels on their own
             return
         block = main.body.block
-        alignment = WASM_ALIGNMENT if self.target == "wasm" else WebGPULimits.offset_alignment
+        memory = memory_of(self.target)
+        alignment = memory.alignment
         lifetimes = tensor_lifetimes(block)
-        sizes = [tensor_bytes(t.type, self.target) for t in lifetimes]
-        place = plan_offsets if self.target == "wasm" else plan_buffers
-        memory: MemoryPlan = place(lifetimes, sizes, alignment)
-        places = {t.value: ("arena", p) for t, p in zip(lifetimes, memory.placements, strict=True)}
+        sizes = [memory.tensor_bytes(t.type) for t in lifetimes]
+        place = plan_offsets if memory.is_linear else plan_buffers
+        arena: MemoryPlan = place(lifetimes, sizes, alignment)
+        places = {t.value: ("arena", p) for t, p in zip(lifetimes, arena.placements, strict=True)}
         kept = prepared_tensors(block)
-        keep = side_by_side if self.target == "wasm" else own_buffers
-        prepared = keep([tensor_bytes(v.type, self.target) for v in kept], alignment)
+        keep = side_by_side if memory.is_linear else own_buffers
+        prepared = keep([memory.tensor_bytes(v.type) for v in kept], alignment)
         places |= {v: ("prepared", p) for v, p in zip(kept, prepared.placements, strict=True)}
         order = launch_order(block)
-        offsets, weight_bytes = self._weight_offsets(op, order, alignment)
+        offsets, weight_bytes = _weight_offsets(op, order, memory)
         program = plan.ProgramOp(main.sym_name.data)
         body = program.body.block
         slices: dict[tuple[str, int, int, int, Attribute], SSAValue] = {}
@@ -77,7 +74,7 @@ class PlanMemory(ModulePass):
             storage = layout.root
             count = span(type.get_shape(), layout.strides)
             memref = MemRefType(type.element_type, [count])
-            width = element_bytes(type.element_type, self.target)
+            width = memory.element_bytes(type.element_type)
             size = max(count, 1) * width
             if isinstance(storage.owner, plan.WeightOp):
                 key = ("weights", 0, offsets[storage.owner.index.value.data], size, memref)
@@ -109,42 +106,44 @@ class PlanMemory(ModulePass):
             into = plan.LaunchIntoOp(launch.kernel.string_value(), arguments, at_load=at_load)
             into.location = launch.location
             body.add_op(into)
-        program.attributes[plan.ARENA_BUFFERS] = _ints(memory.buffers)
+        program.attributes[plan.ARENA_BUFFERS] = _ints(arena.buffers)
         if kept:
             program.attributes[plan.PREPARED_BUFFERS] = _ints(prepared.buffers)
         aligned = [align_up(size, alignment) for size in sizes]
         program.attributes[plan.ARENA_BOUND] = IntegerAttr(lower_bound(lifetimes, aligned), i64)
-        program.attributes[plan.PACKED_BYTES] = IntegerAttr(self._packed_bytes(op), i64)
+        program.attributes[plan.PACKED_BYTES] = IntegerAttr(_packed_bytes(op, memory), i64)
         program.attributes[plan.WEIGHT_OFFSETS] = _ints(offsets)
         program.attributes[plan.WEIGHT_BYTES] = IntegerAttr(weight_bytes, i64)
         Rewriter.insert_op(program, InsertPoint.before(main))
         Rewriter.erase_op(main)
 
-    def _weight_offsets(
-        self, module: ModuleOp, order: Sequence[tuple[plan.LaunchOp, int]], alignment: int
-    ) -> tuple[list[int], int]:
-        """Weights lie in the order in which a first run reads them, so that it can begin before all have arrived."""
-        results = WeightsFunction(module).results
-        indices: dict[int, None] = {}
-        for launch, _ in sorted(order, key=lambda item: item[1]):
-            for value in launch.arguments:
-                source = storage_of(value).owner
-                if isinstance(source, plan.WeightOp):
-                    indices[source.index.value.data] = None
-        indices |= dict.fromkeys(range(len(results)))
-        offsets = [0] * len(results)
-        end = 0
-        for index in indices:
-            offsets[index] = end
-            end = align_up(end + tensor_bytes(results[index].type, self.target), alignment)
-        return offsets, end
 
-    def _packed_bytes(self, module: ModuleOp) -> int:
-        return sum(
-            tensor_bytes(value.type, self.target)
-            for value in WeightsFunction(module).results
-            if isinstance(value.owner, Operation) and plan.PACKED in value.owner.attributes
-        )
+def _weight_offsets(
+    module: ModuleOp, order: Sequence[tuple[plan.LaunchOp, int]], memory: MemoryModel
+) -> tuple[list[int], int]:
+    """Weights lie in the order in which a first run reads them, so that it can begin before all have arrived."""
+    results = WeightsFunction(module).results
+    indices: dict[int, None] = {}
+    for launch, _ in sorted(order, key=lambda item: item[1]):
+        for value in launch.arguments:
+            source = storage_of(value).owner
+            if isinstance(source, plan.WeightOp):
+                indices[source.index.value.data] = None
+    indices |= dict.fromkeys(range(len(results)))
+    offsets = [0] * len(results)
+    end = 0
+    for index in indices:
+        offsets[index] = end
+        end = align_up(end + memory.tensor_bytes(results[index].type), memory.alignment)
+    return offsets, end
+
+
+def _packed_bytes(module: ModuleOp, memory: MemoryModel) -> int:
+    return sum(
+        memory.tensor_bytes(value.type)
+        for value in WeightsFunction(module).results
+        if isinstance(value.owner, Operation) and plan.PACKED in value.owner.attributes
+    )
 
 
 def _ints(values: Sequence[int]) -> ArrayAttr[IntegerAttr]:

@@ -35,6 +35,7 @@ from xdsl.utils.exceptions import ParseError
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.kernel import Kernel, ScheduleAttr
+from webdnn.lowering.target import target_names
 
 FORMAT = "webdnn-schedules"
 VERSION = 1
@@ -210,8 +211,9 @@ def _entry(fields: Mapping[str, Any], number: int, path: str | Path) -> Schedule
     for key in ("digest", "target"):
         if key not in fields:
             raise _bad(path, f"{where} has no {key}")
-    if fields["target"] not in ("wasm", "webgpu"):
-        raise _bad(path, f"{where}: the target is wasm or webgpu, not {fields['target']!r}")
+    if fields["target"] not in target_names():
+        known = " or ".join(target_names())
+        raise _bad(path, f"{where}: the target is {known}, not {fields['target']!r}")
     panels: dict[str, tuple[int, ...] | None] = {}
     schedules: dict[str, ScheduleAttr | None] = {}
     for prefix in ("", "untuned_"):

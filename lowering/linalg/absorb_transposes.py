@@ -23,9 +23,9 @@ from webdnn.lowering.linalg.structure import (
     generics,
     has_concat,
     is_contraction,
-    only_user,
     pointwise_root,
 )
+from webdnn.lowering.uses import only_user
 from webdnn.lowering.weights_function import entry_function
 
 

@@ -34,10 +34,10 @@ from webdnn.lowering.linalg.structure import (
     is_identity,
     is_pointwise,
     iterator_letters,
-    only_user,
     output_maps,
     reads_elements,
 )
+from webdnn.lowering.uses import only_user
 from webdnn.lowering.weights_function import entry_function
 
 

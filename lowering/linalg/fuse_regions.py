@@ -29,7 +29,6 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel
 from webdnn.dialects.nn.base import size_of
-from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.linalg.inline_producers import inline_pointwise_producers, reads_each_once
 from webdnn.lowering.linalg.moves import moves_rows
 from webdnn.lowering.linalg.structure import (
@@ -39,12 +38,12 @@ from webdnn.lowering.linalg.structure import (
     input_maps,
     is_contraction,
     is_identity,
-    only_user,
     pointwise_root,
     reads_elements,
 )
 from webdnn.lowering.linalg.view_propagation import sink_views
-from webdnn.lowering.storage_size import binding_count
+from webdnn.lowering.target import memory_of
+from webdnn.lowering.uses import only_user
 from webdnn.lowering.weights_function import entry_function
 
 
@@ -52,13 +51,12 @@ from webdnn.lowering.weights_function import entry_function
 class FuseKernelRegions(ModulePass):
     """See the module's docstring.
 
-    `max_buffers` limits operands and results of a region together (WebGPU's default limit of storage buffers of a
-    shader); one that is larger than a binding counts for as many as it needs.
+    A region has no more operands and results than a kernel of the target may have.
     """
 
     name = "fuse-kernel-regions"
 
-    max_buffers: int = WebGPULimits.storage_buffers
+    target: str = "wasm"
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         block = entry_function(op).body.block
@@ -87,7 +85,7 @@ class FuseKernelRegions(ModulePass):
         if len(producer.outs) != 1 or only_user(value) is not consumer:
             return False
         buffers = {*producer.ins, *consumer.ins} - {value}
-        if sum(map(binding_count, [*buffers, *consumer.outs])) > self.max_buffers:
+        if not memory_of(self.target).fits_one_kernel([*buffers, *consumer.outs]):
             return False
         if has_concat(producer.body.block) or has_concat(consumer.body.block):
             return False

@@ -26,9 +26,9 @@ from webdnn.lowering.linalg.structure import (
     compose,
     input_maps,
     is_pointwise,
-    only_user,
     output_maps,
 )
+from webdnn.lowering.uses import only_user
 
 _INDEX_OPS: dict[AffineBinaryOpKind, type[Operation]] = {
     AffineBinaryOpKind.Add: arith.AddiOp,

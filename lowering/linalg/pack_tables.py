@@ -6,7 +6,7 @@ are laid one behind another, by ops of `@weights`, and are read at computed plac
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xdsl.builder import Builder
 from xdsl.context import Context
@@ -22,10 +22,9 @@ from webdnn.dialects import kernel, plan
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn.base import element_of, shape_of, size_of
 from webdnn.dialects.plan import storage_of
-from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.linalg.inline_producers import emit_index
 from webdnn.lowering.linalg.structure import input_maps, is_pointwise, output_maps
-from webdnn.lowering.storage_size import binding_count
+from webdnn.lowering.target import memory_of
 from webdnn.lowering.weights_function import (
     WeightsFunction,
     drop_unused_weights,
@@ -35,20 +34,24 @@ from webdnn.lowering.weights_function import (
 
 @dataclass(frozen=True)
 class PackTables(ModulePass):
-    """See the module's docstring. `max_buffers` limits operands and results of a region together."""
+    """See the module's docstring. `max_operands` is of operands and results together; by default that of the target."""
 
     name = "pack-tables"
 
-    max_buffers: int = WebGPULimits.storage_buffers
+    target: str = "webgpu"
+    max_operands: int | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        memory = memory_of(self.target)
+        if self.max_operands is not None:
+            memory = replace(memory, max_operands=self.max_operands)
         weights = WeightsFunction(op)
         changed = False
         for region in list(entry_function(op).body.block.ops):
             if not isinstance(region, kernel.RegionOp):
                 continue
             for group in self._groups(region):
-                if sum(map(binding_count, [*region.ins, *region.outs])) > self.max_buffers:
+                if not memory.fits_one_kernel([*region.ins, *region.outs]):
                     region = _pack(region, group, weights)
                     changed = True
         if changed:

@@ -29,6 +29,7 @@ from xdsl.passes import ModulePass
 from webdnn.dialects import kernel
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.numpy_meaning.linalg import loop_sizes, values_from_outside
+from webdnn.lowering.combining_ops import COMBINING
 from webdnn.lowering.linalg.inline_producers import inline_body, inline_pointwise_producers
 from webdnn.lowering.linalg.region_chain import RegionChain
 from webdnn.lowering.linalg.structure import (
@@ -39,7 +40,6 @@ from webdnn.lowering.linalg.structure import (
     iterator_letters,
     output_maps,
 )
-from webdnn.lowering.loops_common.combining import COMBINING
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, dims
 from webdnn.lowering.weights_function import entry_function
 

@@ -100,12 +100,6 @@ def argument_of(value: SSAValue, region: kernel.RegionOp) -> SSAValue | None:
     return found[0] if len(found) == 1 else None
 
 
-def only_user(value: SSAValue) -> Operation | None:
-    """The one operation that uses `value` (however often), or None."""
-    users = {use.operation for use in value.uses}
-    return users.pop() if len(users) == 1 else None
-
-
 def compose(outer: AffineMap, inner: Sequence[AffineExpr], num_dims: int) -> AffineMap:
     """`outer` with its dimensions replaced by the expressions `inner` over `num_dims` dimensions."""
     return AffineMap(

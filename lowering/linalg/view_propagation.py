@@ -18,11 +18,11 @@ from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.lowering.linalg.structure import (
     input_maps,
     is_identity,
-    only_user,
     pointwise_root,
     reads_elements,
 )
 from webdnn.lowering.shapes import Group, reassociation
+from webdnn.lowering.uses import only_user
 
 
 def sink_views(block: Block) -> None:

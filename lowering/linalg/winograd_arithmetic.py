@@ -38,9 +38,7 @@ from webdnn.lowering.linalg.winograd_matrices import (
     winograd_matrices,
 )
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, scalar_constant
-
-PAIR = 2
-"""Neighbouring channels whose products an instruction for integers adds."""
+from webdnn.lowering.packing import PAIR
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from xdsl.ir import SSAValue
 from webdnn.dialects import vector_ext
 from webdnn.lowering.loops_common.flatten import FlatStage, Load
 from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.packed import PAIR, is_packed, pair_dim
+from webdnn.lowering.loops_common.packed import is_packed, pair_dim
 from webdnn.lowering.loops_common.stages import Acc, Apply, Node
 from webdnn.lowering.loops_common.values import PointEvaluator
+from webdnn.lowering.packing import PAIR
 
 
 @dataclass(frozen=True)

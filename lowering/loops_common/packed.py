@@ -7,9 +7,7 @@ from xdsl.ir.affine import AffineBinaryOpKind, AffineConstantExpr, AffineDimExpr
 from webdnn.lowering.loops_common.affine import Flat, used_dims
 from webdnn.lowering.loops_common.flatten import FlatStage, Load, Pick, Position
 from webdnn.lowering.loops_common.stages import Gather, walk
-
-PAIR = 2
-"""Neighbours along a reduced dimension that lie together in a panel of small integers."""
+from webdnn.lowering.packing import PAIR
 
 
 def pair_dim(at: Flat) -> int | None:

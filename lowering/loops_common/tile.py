@@ -17,9 +17,9 @@ from webdnn.lowering.loops_common.combining import COMBINING, combiner
 from webdnn.lowering.loops_common.dot import Dot, add_products
 from webdnn.lowering.loops_common.flatten import Load
 from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.packed import PAIR
 from webdnn.lowering.loops_common.reduction import Point, ReductionEmitter
 from webdnn.lowering.loops_common.transposed import SIDE, transpose
+from webdnn.lowering.packing import PAIR
 
 
 @dataclass

@@ -16,10 +16,11 @@ from webdnn.lowering.loops_common.affine import Flat
 from webdnn.lowering.loops_common.combining import can_split
 from webdnn.lowering.loops_common.dot import dot_of
 from webdnn.lowering.loops_common.flatten import FlatStage, Load
-from webdnn.lowering.loops_common.packed import PAIR, is_packed, padded_loads
+from webdnn.lowering.loops_common.packed import is_packed, padded_loads
 from webdnn.lowering.loops_common.stages import Apply, Gather, walk
 from webdnn.lowering.loops_common.tiling import Tiling
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
+from webdnn.lowering.packing import PAIR
 
 REGISTERS = 16
 """Vector registers that engines use on x86 without AVX-512."""

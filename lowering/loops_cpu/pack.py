@@ -22,13 +22,12 @@ from xdsl.ir.affine import (
 )
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.kernel import PANELS, FuncOp
+from webdnn.dialects.kernel import FuncOp, panels_of
 from webdnn.lowering.loops_common.dot import small_factors
 from webdnn.lowering.loops_common.groups import read_groups
-from webdnn.lowering.loops_common.packed import PAIR
 from webdnn.lowering.loops_common.stages import Read, Stage, walk
 from webdnn.lowering.loops_cpu.heuristics import stage_cost
-from webdnn.lowering.loops_cpu.packing import Packing, pack_operand, readers_of
+from webdnn.lowering.packing import PAIR, Packing, pack_operand, readers_of
 
 LEAST_DEPTH = 8
 """Products of fewer terms than this are not worth a panel."""
@@ -52,7 +51,7 @@ def choose_packings(
     Raises:
         WebDNNError: the attribute `panels` does not fit the kernel.
     """
-    if (panels := given_panels(func)) is not None:
+    if (panels := panels_of(func)) is not None:
         return _given_packings(func, panels, weights, scratch_elements)
     if func.schedule is not None:
         return []
@@ -99,12 +98,6 @@ def panels_attr(func: FuncOp, packings: Sequence[Packing]) -> DenseArrayBase:
     widths = {p.operand: p.block for p in packings}
     count = len(func.function_type.inputs)
     return DenseArrayBase.from_list(i64, [widths.get(i, 0) for i in range(count)])
-
-
-def given_panels(func: FuncOp) -> list[int] | None:
-    """The widths that the attribute `panels` of a kernel says, if it has one."""
-    attr = func.attributes.get(PANELS)
-    return [int(n) for n in attr.get_values()] if isinstance(attr, DenseArrayBase) else None
 
 
 def _given_packings(

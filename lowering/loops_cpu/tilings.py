@@ -11,11 +11,12 @@ from webdnn.lowering.loops_common.affine import used_dims
 from webdnn.lowering.loops_common.combining import can_split
 from webdnn.lowering.loops_common.dot import dot_of
 from webdnn.lowering.loops_common.flatten import FlatStage, Load, Pick
-from webdnn.lowering.loops_common.packed import PAIR, is_packed, packed_block
+from webdnn.lowering.loops_common.packed import is_packed, packed_block
 from webdnn.lowering.loops_common.stages import Const, Node, walk
 from webdnn.lowering.loops_common.tiling import Tiling
 from webdnn.lowering.loops_cpu.cost import FULL_UNROLL, depends, lane_cost
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
+from webdnn.lowering.packing import PAIR
 
 CACHE_ELEMENTS = 1 << 16
 """Elements of panels that stay in a cache near the core while all rows pass by them."""

@@ -21,7 +21,7 @@ from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.nn.data_movement import ConcatOp, ReshapeOp, SliceOp, TransposeOp
 from webdnn.dialects.nn.elementwise import AddOp
 from webdnn.dialects.nn.reduction import MatmulOp
-from webdnn.lowering.linalg.structure import only_user
+from webdnn.lowering.uses import only_user
 from webdnn.lowering.weights_function import entry_function
 
 

@@ -28,8 +28,8 @@ from webdnn.dialects.nn.base import (
     size_of,
 )
 from webdnn.dialects.nn.elementwise import ElementwiseOp
-from webdnn.lowering.linalg.structure import only_user
 from webdnn.lowering.shapes import reassociation
+from webdnn.lowering.uses import only_user
 from webdnn.lowering.weights_function import entry_function
 
 Permutation = tuple[int, ...]

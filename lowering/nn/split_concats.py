@@ -1,4 +1,4 @@
-"""`split-concats`: a concatenation of more operands than a WebGPU shader may bind is done in several steps."""
+"""`split-concats`: a concatenation of more operands than a kernel of the target may have is done in several steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects.nn.data_movement import ConcatOp
-from webdnn.dialects.webgpu_limits import WebGPULimits
+from webdnn.lowering.target import memory_of
 from webdnn.lowering.weights_function import entry_function
 
 
@@ -19,23 +19,31 @@ from webdnn.lowering.weights_function import entry_function
 class SplitConcats(ModulePass):
     """Concatenations become balanced trees whose nodes have at most `max_operands` operands.
 
-    WebGPU's default limit is eight storage buffers a shader, one of which is the result.
+    By default these are as many as the target allows beside the result.
     """
 
     name = "split-concats"
 
-    max_operands: int = WebGPULimits.storage_buffers - 1
+    target: str = "webgpu"
+    max_operands: int | None = None
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        most = self.max_operands
+        if most is None:
+            limit = memory_of(self.target).max_operands
+            if limit is None:
+                return
+            most = limit - 1
         for inner in list(entry_function(op).body.block.ops):
-            if isinstance(inner, ConcatOp) and len(inner.xs) > self.max_operands:
-                self._split(inner)
+            if isinstance(inner, ConcatOp) and len(inner.xs) > most:
+                self._split(inner, most)
 
-    def _split(self, op: ConcatOp) -> None:
+    @staticmethod
+    def _split(op: ConcatOp, most: int) -> None:
         values: list[SSAValue] = list(op.xs)
         axis = op.axis.value.data
-        while len(values) > self.max_operands:
-            parts = -(-len(values) // self.max_operands)
+        while len(values) > most:
+            parts = -(-len(values) // most)
             size = -(-len(values) // parts)
             joined: list[SSAValue] = []
             for start in range(0, len(values), size):

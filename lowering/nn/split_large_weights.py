@@ -1,8 +1,8 @@
-"""`split-large-weights`: products with a matrix that does not fit one WebGPU binding become several products.
+"""`split-large-weights`: products with a matrix that is larger than one operand may be become several products.
 
-By default a binding holds 128 MiB (`maxStorageBufferBindingSize`); VGG16's first dense matrix has 411 MB. The matrix
-is cut by columns, and the results are joined. All else that is large is bound in parts (`wgsl-split-bindings`), among
-which each access has to choose: too much for the innermost loop of a product.
+By default a binding of WebGPU holds 128 MiB (`maxStorageBufferBindingSize`); VGG16's first dense matrix has 411 MB. The
+matrix is cut by columns, and the results are joined. All else that is large is bound in parts (`wgsl-split-bindings`),
+among which each access has to choose: too much for the innermost loop of a product.
 """
 
 from __future__ import annotations
@@ -19,35 +19,40 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.nn.data_movement import ConcatOp, SliceOp
 from webdnn.dialects.nn.reduction import MatmulOp
-from webdnn.dialects.webgpu_limits import WebGPULimits
-from webdnn.lowering.storage_size import tensor_bytes
+from webdnn.lowering.target import memory_of
 from webdnn.lowering.weights_function import entry_function
 
 
 @dataclass(frozen=True)
 class SplitLargeWeights(ModulePass):
-    """See the module's docstring. Parts are multiples of `multiple` columns, so that they stay ready for vectors."""
+    """See the module's docstring. Parts are multiples of `multiple` columns, so that they stay ready for vectors.
+
+    Without `max_bytes`, an operand may be as large as on the target.
+    """
 
     name = "split-large-weights"
 
-    max_bytes: int = WebGPULimits.binding_bytes
+    target: str = "webgpu"
+    max_bytes: int | None = None
     multiple: int = 64
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
+        memory = memory_of(self.target)
+        max_bytes = self.max_bytes or memory.max_operand_bytes
+        if max_bytes is None:
+            return
         static: set[SSAValue] = set()
         for inner in list(entry_function(op).body.block.ops):
             if inner.name.startswith("nn.") and all(v in static for v in inner.operands):
                 static.update(inner.results)
-            elif isinstance(inner, MatmulOp) and inner.rhs in static and self._too_large(inner.rhs):
-                self._split(inner)
+            elif isinstance(inner, MatmulOp) and inner.rhs in static:
+                size = memory.tensor_bytes(inner.rhs.type)
+                if len(shape_of(inner.rhs)) == 2 and size > max_bytes:
+                    self._split(inner, max_bytes, size)
 
-    def _too_large(self, value: SSAValue) -> bool:
-        return len(shape_of(value)) == 2 and tensor_bytes(value.type, "webgpu") > self.max_bytes
-
-    def _split(self, op: MatmulOp) -> None:
+    def _split(self, op: MatmulOp, max_bytes: int, bytes: int) -> None:
         rows, columns = shape_of(op.rhs)
-        row_bytes = tensor_bytes(op.rhs.type, "webgpu") // columns
-        width = max(self.max_bytes // row_bytes // self.multiple * self.multiple, 1)
+        width = max(max_bytes // (bytes // columns) // self.multiple * self.multiple, 1)
         builder = Builder(InsertPoint.before(op))
 
         def insert(new: Operation) -> SSAValue:

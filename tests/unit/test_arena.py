@@ -16,10 +16,10 @@ from webdnn.lowering.kernels.arena import choose_offsets, lower_bound
 from webdnn.lowering.kernels.lifetimes import Lifetime, tensor_lifetimes
 from webdnn.lowering.kernels.memory_planner import align_up
 from webdnn.lowering.kernels.outline import OutlineKernels
-from webdnn.lowering.kernels.plan_memory import WASM_ALIGNMENT
-from webdnn.lowering.storage_size import tensor_bytes
+from webdnn.lowering.loops_cpu.target import WASM
 from webdnn.lowering.weights_function import entry_function
-from webdnn.stages import context, run_stages
+from webdnn.passes import context
+from webdnn.stages import run_stages
 
 RESNET50_FLOATS = 4.60e6
 """The arena of the original WebDNN."""
@@ -71,7 +71,7 @@ def test_models(name: str) -> None:
     run_stages(imported.module, "onnx", "linalg", "wasm")
     OutlineKernels().apply(context(), imported.module)
     lives = tensor_lifetimes(entry_function(imported.module).body.block)
-    sizes = [align_up(tensor_bytes(t.type, "wasm"), WASM_ALIGNMENT) for t in lives]
+    sizes = [align_up(WASM.memory.tensor_bytes(t.type), WASM.memory.alignment) for t in lives]
     arena = _arena(lives, sizes)
     assert arena <= 1.1 * lower_bound(lives, sizes)
     if name == "resnet50":

@@ -14,7 +14,9 @@ from webdnn.dialects.ir_printer import ir_text
 from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.ir_files import parse_ir, verify_ir
-from webdnn.stages import TARGETS, Target, context, run_stages
+from webdnn.passes import context
+from webdnn.stages import run_stages
+from webdnn.targets import TARGETS
 from webdnn.tools import webdnn_opt, webdnn_translate
 
 MODEL = """
@@ -154,7 +156,7 @@ def test_damaged(count: int) -> None:
 # --- the tools ---------------------------------------------------------------------------------------------------
 
 
-def _at(stage: str, target: Target, folder: Path) -> Path:
+def _at(stage: str, target: str, folder: Path) -> Path:
     imported = load(onnx.parser.parse_model(MODEL))
     module = imported.module
     attach_weights(module, imported.weights)
@@ -193,7 +195,7 @@ def test_tools_read_no_ir(
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_wrong_stage(target: Target, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_stage(target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = _at("target", target, tmp_path)
     message = _fails([str(path), "--to-stage", "nn"], capsys, "webdnn-opt")
     assert "at stage target already, past stage nn" in message
@@ -205,7 +207,7 @@ def test_wrong_stage(target: Target, tmp_path: Path, capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize("stage", ["loops", "target"])
 @pytest.mark.parametrize("target", TARGETS)
 def test_wrong_target(
-    stage: str, target: Target, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    stage: str, target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = _at(stage, target, tmp_path)
     other = "webgpu" if target == "wasm" else "wasm"

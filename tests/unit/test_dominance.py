@@ -19,7 +19,9 @@ from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass, wgsl_passes
-from webdnn.stages import TARGETS, Target, apply_pass, context, passes_between
+from webdnn.passes import apply_pass, context
+from webdnn.stages import passes_between
+from webdnn.targets import TARGETS
 
 FUNCTION = "func.func @f(%c: i1, %a: i32) -> i32 {{ {} }}"
 
@@ -121,7 +123,7 @@ def test_a_pass_that_breaks_it_is_named() -> None:
     assert "--without merge-matmuls" in str(error.value)
 
 
-def _all_passes(target: Target) -> Sequence[ModulePass]:
+def _all_passes(target: str) -> Sequence[ModulePass]:
     """Every pass to the target, those of WGSL one by one."""
     found: list[ModulePass] = []
     for _, step in passes_between("onnx", "target", target):

@@ -20,7 +20,8 @@ from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
 from webdnn.package import Package
-from webdnn.stages import context, passes_between
+from webdnn.passes import context
+from webdnn.stages import passes_between
 
 CHANNELS = (6, 8, 12, 4)
 FORCED = {"linalg": [WinogradConvolutions(window=4)]}

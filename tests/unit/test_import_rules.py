@@ -21,9 +21,23 @@ ALLOWED = {
 }
 """For each folder, the folders that its files may import from."""
 
+LEVELS = {
+    "onnx_to_nn": set[str](),
+    "nn": set[str](),
+    "nn_to_linalg": set[str](),
+    "linalg": {"nn_to_linalg"},
+    "kernels": {"loops_common"},
+    "loops_common": set[str](),
+    "loops_cpu": {"loops_common"},
+    "loops_gpu": {"loops_common"},
+    "target_wasm": set[str](),
+    "target_wgsl": set[str](),
+}
+"""For each folder of `lowering`, the other ones that its files may import from; what several need lies beside them."""
 
-def imported_folders(path: Path) -> set[str]:
-    """The folders of this project that a file imports from, however deep in the file."""
+
+def imported_names(path: Path) -> list[str]:
+    """All that a file imports, however deep in the file."""
     names: list[str] = []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -31,8 +45,13 @@ def imported_folders(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative imports hide where things come from"
             names.extend(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def imported_folders(path: Path) -> set[str]:
+    """The folders of this project that a file imports from."""
     folders: set[str] = set()
-    for name in names:
+    for name in imported_names(path):
         package, _, rest = name.partition(".")
         if package == "webdnn":
             part = rest.partition(".")[0]
@@ -50,6 +69,26 @@ def test_imports(folder: str) -> None:
         for name in imported_folders(path) - ALLOWED[folder]
     }
     assert not wrong
+
+
+@pytest.mark.parametrize("folder", LEVELS)
+def test_levels(folder: str) -> None:
+    """A level knows those that share its work, and no other; a target knows no other one."""
+    prefix = "webdnn.lowering."
+    found = {
+        (name.removeprefix(prefix).partition(".")[0], str(path.relative_to(ROOT)))
+        for path in (ROOT / "lowering" / folder).rglob("*.py")
+        for name in imported_names(path)
+        if name.startswith(prefix)
+    }
+    wrong = {
+        (at, level) for level, at in found if level in LEVELS.keys() - LEVELS[folder] - {folder}
+    }
+    assert not wrong
+
+
+def test_levels_are_all_folders() -> None:
+    assert {p.parent.name for p in (ROOT / "lowering").glob("*/__init__.py")} == set(LEVELS)
 
 
 def test_every_folder_of_python_code_is_a_package() -> None:

@@ -15,7 +15,7 @@ from onnx.helper import make_node, np_dtype_to_tensor_dtype
 import webdnn
 from tests.unit.onnx_models import model_of, tensor
 from webdnn.dialects.dtypes import Array
-from webdnn.stages import TARGETS, Target
+from webdnn.targets import TARGETS
 
 Row = Sequence[int]
 
@@ -124,7 +124,7 @@ def _model(kinds: Sequence[str], inputs: dict[str, Array]) -> tuple[ModelProto, 
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("dtype", [*WIDE, np.int8, np.uint8])
-def test_reductions(dtype: type, target: Target) -> None:
+def test_reductions(dtype: type, target: str) -> None:
     kinds = list(KINDS) if dtype in WIDE else ["ReduceMax", "ReduceMin"]
     inputs = _inputs(dtype)
     model, expected = _model(kinds, inputs)
@@ -149,7 +149,7 @@ def test_references_agree(kind: str) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("dtype", TYPES)
-def test_indices_of_extrema(dtype: type, target: Target) -> None:
+def test_indices_of_extrema(dtype: type, target: str) -> None:
     info = np.iinfo(dtype)
     x = np.random.default_rng(3).integers(0, 4, (3, 5, 2)).astype(dtype)
     x[0, 1], x[0, 3], x[1, 2], x[1, 4] = info.max, info.max, info.min, info.min

@@ -61,7 +61,9 @@ from webdnn.dialects.kernel import ScheduleAttr
 from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
-from webdnn.stages import STAGES, TARGETS, Target, context, run_stages
+from webdnn.passes import context
+from webdnn.stages import STAGES, run_stages
+from webdnn.targets import TARGETS
 
 QUICK = ("magika",)
 """The models of every change: reading all IR of the others takes minutes."""
@@ -76,7 +78,7 @@ def _round_trip(module: ModuleOp, where: str) -> None:
         assert first_difference(module, read) is None, f"{where}, generic: {generic}"
 
 
-def _at_every_stage(source: Path | ModelProto, shapes: Any, target: Target) -> None:
+def _at_every_stage(source: Path | ModelProto, shapes: Any, target: str) -> None:
     imported = load(source, shapes, inline=inlined_operators())
     module = imported.module
     attach_weights(module, imported.weights)
@@ -92,7 +94,7 @@ def _at_every_stage(source: Path | ModelProto, shapes: Any, target: Target) -> N
     "name",
     [n if n in QUICK else pytest.param(n, marks=pytest.mark.nightly) for n in all_models()],
 )
-def test_models(name: str, target: Target) -> None:
+def test_models(name: str, target: str) -> None:
     case = model_case(name)
     _at_every_stage(case.path, case.shapes, target)
 
@@ -101,7 +103,7 @@ def test_models(name: str, target: Target) -> None:
 @pytest.mark.parametrize(
     "seed", [s if s in SEEDS else pytest.param(s, marks=pytest.mark.nightly) for s in range(40)]
 )
-def test_random_models(seed: int, target: Target) -> None:
+def test_random_models(seed: int, target: str) -> None:
     _at_every_stage(random_model(seed), None, target)
 
 

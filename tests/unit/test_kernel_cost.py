@@ -13,7 +13,7 @@ from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.kernels.cost import KernelCost, kernel_cost
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
 from webdnn.lowering.loops_cpu.pack import choose_packings
-from webdnn.lowering.loops_cpu.packing import pack_operand
+from webdnn.lowering.packing import pack_operand
 from webdnn.manifest import SCHEMA
 
 

@@ -18,7 +18,7 @@ from webdnn.dialects.numpy_meaning.arith import dtype_of
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
 from webdnn.lowering.loops_cpu.pack import choose_packings
-from webdnn.lowering.loops_cpu.packing import pack_operand
+from webdnn.lowering.packing import pack_operand
 
 
 def madd(s: Scalars, a: Sequence[SSAValue]) -> SSAValue:

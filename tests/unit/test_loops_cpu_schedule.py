@@ -19,8 +19,7 @@ from webdnn.dialects.numpy_meaning.kernel import run_kernel
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS, assign_schedule, lower_kernel
 from webdnn.lowering.loops_cpu.pack import choose_packings
-from webdnn.lowering.loops_cpu.packing import Packing, pack_operand
-from webdnn.stages import Target
+from webdnn.lowering.packing import Packing, pack_operand
 
 
 def scheduled(func: FuncOp, **entries: ScheduleValue) -> FuncOp:
@@ -159,7 +158,7 @@ def _winograd_kernels(channels: int) -> dict[str, FuncOp]:
     model = convolution((1, channels, 8, 8), channels, (3, 3), (1, 1, 1, 1))
     kept: dict[str, FuncOp] = {}
 
-    def hook(stage: str, _: Target | None, module: ModuleOp) -> None:
+    def hook(stage: str, _: str | None, module: ModuleOp) -> None:
         if stage == "kernels":
             kept.update(
                 {f.sym_name.data: f.clone() for f in module.walk() if isinstance(f, FuncOp)}

@@ -11,7 +11,7 @@ from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.numpy_meaning import loops as meaning
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
 from webdnn.dialects.numpy_meaning.lockstep import LoopsError
-from webdnn.stages import context
+from webdnn.passes import context
 
 
 def parse(text: str) -> FuncOp:

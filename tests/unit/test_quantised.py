@@ -23,7 +23,6 @@ from xdsl.dialects.builtin import ModuleOp
 
 import webdnn
 from tests.unit.onnx_models import model_of, tensor
-from webdnn.compiler import TargetChoice
 
 Arrays = dict[str, np.ndarray[Any, Any]]
 SHAPE = (1, 3, 17, 15)
@@ -97,9 +96,7 @@ def in_onnxruntime(model: onnx.ModelProto, feeds: Arrays) -> Arrays:
     return dict(zip(names, results, strict=True))
 
 
-def in_webdnn(
-    model: onnx.ModelProto, feeds: Arrays, target: TargetChoice = "wasm"
-) -> tuple[Arrays, str]:
+def in_webdnn(model: onnx.ModelProto, feeds: Arrays, target: str = "wasm") -> tuple[Arrays, str]:
     """The results in wasmtime, which WebGPU has to give too if it is a target, and the module on level `nn`."""
     seen: dict[str, str] = {}
 

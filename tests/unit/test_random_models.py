@@ -10,7 +10,6 @@ from onnx import ModelProto
 import webdnn
 from tests.tolerances import assert_close
 from tests.unit.random_models import random_model
-from webdnn.compiler import TargetChoice
 from webdnn.dialects.dtypes import Array
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
 from webdnn.package import Engine
@@ -37,7 +36,7 @@ def _seeds(quick: int, nightly: int) -> list[object]:
     return [*range(quick), *late]
 
 
-def _check(seed: int, target: TargetChoice, engine: Engine) -> None:
+def _check(seed: int, target: str, engine: Engine) -> None:
     model = random_model(seed)
     inputs = random_inputs(model, seed)
     expected = run_reference(model, inputs)

@@ -11,7 +11,6 @@ import webdnn
 from tests.tolerances import assert_close
 from tests.unit import random_layers, random_steps
 from tests.unit.random_programs import RandomProgram
-from webdnn.compiler import TargetChoice
 from webdnn.dialects.dtypes import Array
 
 TOLERANCES = {"float32": 1e-4, "float16": 1e-2}
@@ -42,7 +41,7 @@ def _seeds(quick: int, nightly: int) -> list[object]:
     return [*range(quick), *late]
 
 
-def _check(seed: int, target: TargetChoice, grow: Grow = random_program) -> None:
+def _check(seed: int, target: str, grow: Grow = random_program) -> None:
     model, inputs, expected = grow(seed)
     package = webdnn.compile(model, target=target, jobs=1)
     for _ in range(2):  # memory is used again

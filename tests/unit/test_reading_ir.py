@@ -15,7 +15,8 @@ from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.ir_printer import ir_text
 from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
-from webdnn.stages import context, run_stages
+from webdnn.passes import context
+from webdnn.stages import run_stages
 
 MODEL = """
     <ir_version: 10, opset_import: ["" : 21]>

@@ -12,7 +12,7 @@ from onnx.helper import make_node, np_dtype_to_tensor_dtype
 import webdnn
 from tests.unit.onnx_models import model_of, tensor
 from webdnn.dialects.dtypes import Array
-from webdnn.stages import TARGETS, Target
+from webdnn.targets import TARGETS
 
 FLOATS = {
     "f16": np.dtype(np.float16),
@@ -67,7 +67,7 @@ def _assert_same_bits(result: Array, expected: Array) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "target"), _on_targets(FLOATS))
-def test_floats(dtype: np.dtype[Any], target: Target) -> None:
+def test_floats(dtype: np.dtype[Any], target: str) -> None:
     x, y = _all_pairs(_floats(dtype))
     element = np_dtype_to_tensor_dtype(dtype)
     inputs = [tensor(name, x.shape, element) for name in "xy"]
@@ -78,7 +78,7 @@ def test_floats(dtype: np.dtype[Any], target: Target) -> None:
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_in_a_kernel_with_others(target: Target) -> None:
+def test_in_a_kernel_with_others(target: str) -> None:
     """Behind a product and before a sum, where rows are ragged and divisors are broadcast."""
     random = np.random.default_rng(1)
     x = random.integers(-40, 40, (5, 7)).astype(np.float32)
@@ -101,7 +101,7 @@ def test_in_a_kernel_with_others(target: Target) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 @pytest.mark.parametrize("dtype", INTEGERS, ids=str)
-def test_integers(dtype: np.dtype[Any], target: Target) -> None:
+def test_integers(dtype: np.dtype[Any], target: str) -> None:
     """The sign is that of the divisor, or of the dividend with `fmod`; nothing traps. What ONNX leaves undefined is 0
     for a divisor of 0; the least integer divided by -1 wraps around."""
     limits = np.iinfo(dtype.name)
@@ -130,7 +130,7 @@ def test_integers(dtype: np.dtype[Any], target: Target) -> None:
 
 
 @pytest.mark.parametrize(("dtype", "target"), _on_targets(FLOATS))
-def test_floats_by_floor(dtype: np.dtype[Any], target: Target) -> None:
+def test_floats_by_floor(dtype: np.dtype[Any], target: str) -> None:
     """The sign of the divisor, also of zeros: what Python's `%` gives, and opset 28 has."""
     x, y = _all_pairs(_floats(dtype)[:34])
     element = np_dtype_to_tensor_dtype(dtype)

@@ -10,7 +10,9 @@ from tests.tolerances import assert_close
 from webdnn.dialects.numpy_meaning.program import run_module
 from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
-from webdnn.stages import TARGETS, Target, apply_pass, context, passes_between
+from webdnn.passes import apply_pass, context
+from webdnn.stages import passes_between
+from webdnn.targets import TARGETS
 
 LOOPS = ("magika", "rapidocr_cls", "light_squeezenet")
 """Models whose loops are run here too; those of the others take minutes and are run nightly."""
@@ -34,7 +36,7 @@ def _parameters() -> list[object]:
 
 
 @pytest.mark.parametrize(("name", "target", "last"), _parameters())
-def test_stages(name: str, target: Target, last: str) -> None:
+def test_stages(name: str, target: str, last: str) -> None:
     case = model_case(name)
     expected = reference(case)
     imported = load(case.path, case.shapes)

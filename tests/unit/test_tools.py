@@ -96,7 +96,7 @@ BAD_CALLS = {
     "webdnn-opt types.mlir": "same types",
     "webdnn-opt full/precious.txt": "are not known",
     "webdnn-opt model.onnx -p no-such-pass": "no-such-pass",
-    "webdnn-translate model.onnx --to cobol": "one of wgsl",
+    "webdnn-translate model.onnx --to cobol": "one of llvm-ir",
     "webdnn-translate types.mlir --to wgsl": "the IR is not valid",
     "webdnn-translate model.onnx --to package --shape x=1,4": "name it with -o",
 }
@@ -254,7 +254,7 @@ def test_starting_from_dumped_ir(folder: Path) -> None:
     """A package made from the IR of a stage is the package made from the model."""
     call = ("compile", "model.onnx", "-o", "whole", "--shape", "x=2,4", "--dump-ir", "stages")
     assert tool(folder, "webdnn", *call).returncode == 0
-    for stage in ("0-onnx", "1-nn", "2-linalg"):
+    for stage in ("0-onnx", "1-nn", "2-linalg.wasm"):
         done = tool(
             folder, "webdnn-translate", f"stages/{stage}.mlir", "--to", "package",
             "--weights", "stages/weights.npz", "-o", stage,

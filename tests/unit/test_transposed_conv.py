@@ -13,7 +13,8 @@ from webdnn.dialects.nn.data_movement import PadOp
 from webdnn.dialects.numpy_meaning.program import run_module
 from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
-from webdnn.stages import context, passes_between
+from webdnn.passes import context
+from webdnn.stages import passes_between
 
 TOLERANCE = 1e-6
 """Of the range of the result: sums of at most a few hundred terms."""

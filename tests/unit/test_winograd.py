@@ -21,7 +21,8 @@ from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
 from webdnn.lowering.linalg.winograd_matrices import winograd_matrices
-from webdnn.stages import Target, context, passes_between
+from webdnn.passes import context
+from webdnn.stages import passes_between
 
 TOLERANCE = 2e-5
 """Of the range of the result; F(4, 3) in single precision is good for about 1e-5 (Lavin and Gray, 2016)."""
@@ -141,12 +142,10 @@ def test_each_stage_in_numpy(stage: str) -> None:
     assert error <= TOLERANCE, f"off by {error:.2g} of the range"
 
 
-def launches(
-    model: ModelProto, target: Target = "wasm", without: tuple[str, ...] = ()
-) -> list[str]:
+def launches(model: ModelProto, target: str = "wasm", without: tuple[str, ...] = ()) -> list[str]:
     seen: list[str] = []
 
-    def hook(stage: str, _: Target | None, module: ModuleOp) -> None:
+    def hook(stage: str, _: str | None, module: ModuleOp) -> None:
         if stage == "kernels":
             seen.append(str(module))
 

@@ -1,4 +1,4 @@
-// RUN: webdnn-opt %s -p 'pack-tables{max_buffers=4}' | filecheck %s
+// RUN: webdnn-opt %s -p 'pack-tables{max_operands=4}' | filecheck %s
 
 // Five operands and a result: the two tables of i32 share one operand, and so do those of f32.
 func.func private @weights() -> (tensor<4xi32>, tensor<3xi32>, tensor<4xf32>, tensor<1x3xf32>) {

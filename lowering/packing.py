@@ -16,7 +16,9 @@ from xdsl.rewriter import Rewriter
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
-from webdnn.lowering.loops_common.packed import PAIR
+
+PAIR = 2
+"""Neighbours along a reduced axis whose 16-bit products one instruction adds (`i32x4.dot_i16x8_s`)."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,40 @@
+"""WebGPU, as far as the lowering knows it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.kernel import FuncOp, panels_of
+from webdnn.dialects.webgpu_limits import WebGPULimits
+from webdnn.lowering.loops_gpu.read_kernel import read_kernel
+from webdnn.lowering.loops_gpu.schedules import schedule_for
+from webdnn.lowering.loops_gpu.strategy import from_attribute, to_attribute
+from webdnn.lowering.target import LoweringTarget, MemoryModel
+
+
+class GPUTarget(LoweringTarget):
+    """Storage buffers of 32-bit words; workgroups of invocations."""
+
+    name = "webgpu"
+    memory = MemoryModel(
+        word=4,
+        alignment=WebGPULimits.offset_alignment,
+        is_linear=False,
+        max_operands=WebGPULimits.storage_buffers,
+        max_operand_bytes=WebGPULimits.binding_bytes,
+    )
+
+    def choose_schedule(self, func: FuncOp) -> None:
+        if func.schedule is None:
+            func.schedule = to_attribute(schedule_for(func, read_kernel(func)))
+
+    def check_schedule(self, func: FuncOp, weights: Sequence[int]) -> None:
+        name = func.sym_name.data
+        if any(panels_of(func) or ()):
+            raise WebDNNError("weights have no panels on WebGPU", where=name)
+        if func.schedule is not None:
+            from_attribute(func.schedule, name)
+
+
+WEBGPU = GPUTarget()
