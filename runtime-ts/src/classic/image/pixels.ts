@@ -18,8 +18,8 @@ export interface DestinationRect {
 export type Drawable = HTMLImageElement | HTMLVideoElement | HTMLCanvasElement | ImageData;
 
 /**
- * Crop and resize. The result reaches from the top left to the far end of the destination; what is above and to the left
- * of it is transparent.
+ * Crop, then resize: what is outside of the part that is taken has no effect. The result reaches from the top left to the far
+ * end of the destination; what is above and to the left of it is transparent.
  *
  * @throws RangeError if it has no pixels (yet)
  */
@@ -28,13 +28,14 @@ export function pixelsOf(drawable: Drawable, rect: SourceRect & DestinationRect)
   const { srcX = 0, srcY = 0, srcW = width, srcH = height } = rect;
   const { dstX = 0, dstY = 0, dstW = srcW, dstH = srcH } = rect;
   let source = drawable;
-  if ("data" in source) {
-    const whole = newContext(width, height);
-    whole.putImageData(source, 0, 0);
-    source = whole.canvas;
+  if ("data" in source || srcX || srcY || srcW !== width || srcH !== height) {
+    const part = newContext(srcW, srcH);
+    if ("data" in source) part.putImageData(source, -srcX, -srcY);
+    else part.drawImage(source, -srcX, -srcY);
+    source = part.canvas;
   }
   const context = newContext(dstX + dstW, dstY + dstH);
-  context.drawImage(source, srcX, srcY, srcW, srcH, dstX, dstY, dstW, dstH);
+  context.drawImage(source, dstX, dstY, dstW, dstH);
   return context.getImageData(0, 0, dstX + dstW, dstY + dstH);
 }
 
