@@ -50,7 +50,7 @@ export function cachedFiles(
     return response;
   };
 
-  /** Throws a response that is none of a file. */
+  /** Throws what `fetch` does, or the response if the server has no such file. */
   const fromNetwork: Fetch = async (url, init) => {
     const isManifest = asked.length === 1;
     // The browser's other cache, that of HTTP, has to ask whether what it has is still right.

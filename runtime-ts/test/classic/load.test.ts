@@ -1,3 +1,6 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { getBackendAvailability } from "../../src/classic/backends.js";
 import * as WebDNN from "../../src/classic/index.js";
@@ -11,11 +14,12 @@ import {
 import {
   BASE,
   expected,
-  type makePackage,
+  makePackage,
   packageFetch,
   rejection,
   sampleInput,
   served,
+  writePackage,
 } from "../helpers.js";
 
 const wasm: WebDNN.InitOption = { backendOrder: "webassembly" };
@@ -134,6 +138,17 @@ describe("inputs and outputs that are no floats of 32 bits", () => {
     expect(error).toBeInstanceOf(UnsupportedError);
     expect(error.message).toMatch(/"in_bfloat16" is bfloat16, of which there are bits alone/);
   });
+});
+
+test("a folder of Node's own files", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "webdnn-classic-"));
+  try {
+    await writePackage(folder, await makePackage({ webgpu: false }));
+    const runner = await WebDNN.load(folder, wasm);
+    expect(runner.backendName).toBe("webassembly");
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 describe("back ends", () => {
