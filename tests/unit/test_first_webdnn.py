@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +30,10 @@ def _run(command: list[str | Path], folder: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the network's script writes, and with the package."""
+def folder(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A folder with what the network's script writes, and with the package. It may be large, so it goes afterwards."""
     name: str = request.param
     size = NETWORKS[name]
     made = tmp_path_factory.mktemp(name)
@@ -38,7 +41,8 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     shape = f"(1,{size},{size},3)"
     # The arguments are those of the first WebDNN's bin/convert_keras.py.
     _run([WEBDNN, "compile", "network.h5", "--input_shape", shape, "--out", "output"], made)
-    return made
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.mark.parametrize("backend", ["wasm", "webgpu"])

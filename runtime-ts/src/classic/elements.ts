@@ -1,9 +1,9 @@
 import {
   arrayClass,
-  ExecutionError,
   InputError,
   type TensorInfo,
   type TypedArray,
+  UnsupportedError,
 } from "../index.js";
 
 /** An array of numbers of whatever type. */
@@ -27,10 +27,10 @@ export function toElements(tensor: TensorInfo, floats: Float32Array): TypedArray
   return result;
 }
 
-/** A copy of an output in floats. @throws ExecutionError if it has an integer that no 32-bit float holds */
+/** A copy of an output in floats. @throws UnsupportedError if it has an integer that no 32-bit float holds */
 export function toFloats(tensor: TensorInfo, result: TypedArray): Float32Array {
   const floats = new Float32Array(result.length);
-  convert(tensor, result, floats, "output", "float32", (m) => new ExecutionError(m));
+  convert(tensor, result, floats, "output", "float32", (m) => new UnsupportedError(m));
   return floats;
 }
 

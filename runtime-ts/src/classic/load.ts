@@ -72,13 +72,15 @@ export async function load(
       files = cachedFiles("networkOnly", saveCache, addressOf);
       return open(files.fetch);
     }
-    if (error.status === 404 && /model\.json$/.test(error.url)) {
+    if (error.status === 404 && error.url.endsWith("model.json")) {
       const problem = "is not there: compile again what the first WebDNN converted";
       throw new DownloadError(error.url, problem, { cause: error, status: 404 });
     }
     throw error;
   });
   await files.keep();
-  for (const { backend, reason } of model.failures) console.warn(`not on ${backend}: ${reason}`);
+  for (const { backend, reason } of model.failures) {
+    console.warn(`WebDNN: not on ${backend}: ${reason}`);
+  }
   return new DescriptorRunner(model, transformUrlDelegate);
 }

@@ -20,7 +20,7 @@ export class DescriptorRunner {
     const odd = [...model.inputs, ...model.outputs].find(isOfBits);
     if (odd) {
       model.dispose();
-      const problem = `"${odd.name}" is ${odd.dtype}, of which there are bits alone`;
+      const problem = `"${odd.name}" is ${odd.dtype}, of which this engine reads the bits alone`;
       throw new UnsupportedError(`${problem}: use "webdnn"`);
     }
     this.model = model;
@@ -44,6 +44,7 @@ export class DescriptorRunner {
    * Run the model on what is in the input views now (they may be set again at once), and write the output views.
    *
    * @throws InputError if a view holds numbers that its input does not take
+   * @throws UnsupportedError if an output has integers that no 32-bit float holds
    * @throws DeviceLostError, ExecutionError, DisposedError
    */
   async run(): Promise<void> {
@@ -65,7 +66,7 @@ export class DescriptorRunner {
    * @throws UnsupportedError
    */
   async setPlaceholderValue(values: { [key: string]: number }): Promise<void> {
-    for (const name of Object.keys(values)) {
+    for (const name in values) {
       const problem = `there is no placeholder "${name}"`;
       throw new UnsupportedError(`${problem}: sizes are fixed by \`webdnn compile --shape\``);
     }

@@ -136,7 +136,9 @@ describe("inputs and outputs that are no floats of 32 bits", () => {
     await publish({ dtypes: ["bfloat16"], webgpu: false });
     const error = (await rejection(WebDNN.load(BASE, wasm))) as WebDNNError;
     expect(error).toBeInstanceOf(UnsupportedError);
-    expect(error.message).toMatch(/"in_bfloat16" is bfloat16, of which there are bits alone/);
+    expect(error.message).toMatch(
+      /"in_bfloat16" is bfloat16, of which this engine reads the bits alone/,
+    );
   });
 });
 
@@ -165,7 +167,7 @@ describe("back ends", () => {
     await publish();
     const runner = await WebDNN.load(BASE, backendOrder === undefined ? {} : { backendOrder });
     expect(runner.backendName).toBe(name);
-    for (const [text] of warn.mock.calls) expect(text).toMatch(/^not on webgpu: /);
+    for (const [text] of warn.mock.calls) expect(text).toMatch(/^WebDNN: not on webgpu: /);
   });
 
   test.each(["webgpu", "webmetal"])("%s alone, where there is none", async (name) => {

@@ -47,7 +47,9 @@ export function putPixels(
 ): void {
   const { dstX = 0, dstY = 0, dstW = canvas.width, dstH = canvas.height } = rect;
   const pixels = pixelsOf(image, { ...rect, dstX: 0, dstY: 0, dstW, dstH });
-  context2d(canvas).putImageData(pixels, dstX, dstY);
+  const context = canvas.getContext("2d");
+  if (!context) throw new TypeError("this canvas has a context that is not 2D");
+  context.putImageData(pixels, dstX, dstY);
 }
 
 function sizeOf(drawable: Drawable): { width: number; height: number } {
@@ -67,14 +69,6 @@ function newContext(width: number, height: number): CanvasRenderingContext2D {
   const canvas = document.createElement("canvas");
   canvas.width = width;
   canvas.height = height;
-  return context2d(canvas, { willReadFrequently: true });
-}
-
-function context2d(
-  canvas: HTMLCanvasElement,
-  settings?: CanvasRenderingContext2DSettings,
-): CanvasRenderingContext2D {
-  const context = canvas.getContext("2d", settings);
-  if (!context) throw new TypeError("this canvas has a context that is not 2D");
-  return context;
+  // A new canvas has no other context.
+  return canvas.getContext("2d", { willReadFrequently: true }) as CanvasRenderingContext2D;
 }
