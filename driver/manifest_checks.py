@@ -55,8 +55,8 @@ def _ensure(condition: bool, path: str, problem: str) -> None:
 def _check_labels(tensor: _Fields, path: str) -> None:
     labels, shape = tensor.get("labels", {}), tensor["shape"]
     if (axis := labels.get("axis")) is not None:
-        fits = axis < len(shape) and shape[axis] == len(labels["names"])
-        _ensure(fits, path, "has not one name for each element of its axis")
+        count = shape[axis] if axis < len(shape) else 0
+        _ensure(len(labels["names"]) == count, path, f"must have {count} entries")
 
 
 def _element_bytes(tensor: _Fields) -> int:
