@@ -143,15 +143,16 @@ def compile(
             what `webdnn tune` has learnt on this machine. There is a warning about entries that fit no kernel.
         custom_objects, example_inputs, caffe_weights: see `convert`.
         input_images: inputs that the package takes as pixels (see `ImageInput`), by name.
-        labels: the names of classes, or a file of them, for the manifest: of the only output, or by the names of outputs.
+        labels: the names of classes, or a file of them, for the manifest: of the only output, or by the names of
+            outputs.
         softmax: whether to take the softmax of the only output; or the names of the outputs of which to take it.
-        top_k: how many of the greatest values the only output gives in place of all, or how many by the names of outputs.
-            From `probs` become `probs_values` and `probs_indices` (int32).
+        top_k: how many of the greatest values the only output gives in place of all, or how many by the names of
+            outputs. From `probs` become `probs_values` and `probs_indices` (int32).
         rename_inputs, rename_outputs: new names in the package, by the old ones.
 
     Raises:
-        WebDNNError: the model is bad, or cannot be compiled, or a schedule does not fit its kernel, or what is asked for
-            does not fit the model's inputs and outputs.
+        WebDNNError: the model is bad, or cannot be compiled, or a schedule does not fit its kernel, or what is asked
+            for does not fit the model's inputs and outputs.
     """
     options = CompileOptions(
         target=target,
@@ -319,8 +320,8 @@ def _with_memory(
 def _with_interface(
     steps: Sequence[tuple[str, ModulePass]], interface: FittedInterface
 ) -> list[tuple[str, ModulePass]]:
-    """The steps, with those that change what the model takes and gives as soon as it is in `nn` ops: all shapes are known
-    then, and all passes of the level see the new ops."""
+    """The steps, with those that change what the model takes and gives as soon as it is in `nn` ops: all shapes are
+    known then, and all passes of the level see the new ops."""
     found: list[tuple[str, ModulePass]] = []
     for stage, step in steps:
         found.append((stage, step))

@@ -13,15 +13,15 @@ Labels: TypeAlias = Sequence[str] | str | Path
 """The names of classes in their order, or the path of a file of them."""
 
 MOST_BYTES = 1 << 20
-"""What the labels of a package may come to, in UTF-8: they stand in its manifest, which a browser reads before all else.
-Those of ImageNet take 22 KB, those of 21,841 classes 400 KB; a server compresses either to a third."""
+"""What the labels of a package may come to, in UTF-8: they stand in its manifest, which a browser reads before all
+else. Those of ImageNet take 22 KB, those of 21,841 classes 400 KB; a server compresses either to a third."""
 _MOST_FILE_BYTES = 16 << 20
 
 
 def class_labels(labels: Labels) -> tuple[str, ...]:
-    """The names of classes, read if they are in a file: text with one a line, or JSON. That is a list, or an object with
-    the numbers of classes as keys, by itself or as `id2label` (as `config.json` on the Hugging Face Hub has it). Where
-    each class has a list, as in Keras' `imagenet_class_index.json`, its last text is the name.
+    """The names of classes, read if they are in a file: text with one a line, or JSON. That is a list, or an object
+    with the numbers of classes as keys, by itself or as `id2label` (as `config.json` on the Hugging Face Hub has it).
+    Where each class has a list, as in Keras' `imagenet_class_index.json`, its last text is the name.
 
     Raises:
         WebDNNError: there is no such file, it is none of these, or there are too many.

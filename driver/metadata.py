@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from webdnn.dialects.errors import shortened
 
 MOST_BYTES = 64 << 10
-"""What the metadata of a package may come to, in UTF-8: it stands in its manifest, which a browser reads before all else."""
+"""What the metadata of a package may come to, in UTF-8: it stands in its manifest, which a browser reads before all
+else."""
 
 
 def kept_metadata(pairs: Sequence[Sequence[str]]) -> dict[str, str]:

@@ -1,4 +1,5 @@
-"""`PackageInterface`: what an application gives a package and gets from it, where that is not what the model itself does."""
+"""`PackageInterface`: what an application gives a package and gets from it, where that is not what the model itself
+does."""
 
 from __future__ import annotations
 
@@ -65,7 +66,9 @@ class PackageInterface:
         Raises:
             WebDNNError: labels cannot be read.
         """
-        by_output = labels if isinstance(labels, Mapping) else {} if labels is None else {"": labels}
+        by_output = (
+            labels if isinstance(labels, Mapping) else {} if labels is None else {"": labels}
+        )
         if isinstance(softmax, bool):
             softmax = [""] if softmax else []
         return PackageInterface(
@@ -164,7 +167,9 @@ class FittedInterface:
                 assert isinstance(type, TensorType)
                 texts = list(self.labels[name])
                 of_elements = type.element_type in _INDICES
-                axis = {} if of_elements else {"axis": class_axis(type.get_shape(), name, len(texts))}
+                axis = (
+                    {} if of_elements else {"axis": class_axis(type.get_shape(), name, len(texts))}
+                )
                 entries[name] = {**axis, "names": texts}
         return entries
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import onnx
 
+from webdnn.frontends.onnx.graphs import all_graphs
+
 
 def rename_values(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
     """Rename values of the main graph, wherever they stand in it or in graphs inside of it."""
@@ -31,8 +33,11 @@ def rename_interface(model: onnx.ModelProto, inputs: Sequence[str], outputs: Seq
     """
     values = [*model.graph.input, *model.graph.output]
     wanted = dict(zip((v.name for v in values), (*inputs, *outputs), strict=True))
-    taken = {name for node in model.graph.node for name in node.output if name in wanted.values()}
-    aside = {name: f"{name}__inner" for name in taken - wanted.keys()}
+    taken: set[str] = set()
+    for graph in all_graphs(model.graph):
+        taken.update(tensor.name for tensor in graph.initializer)
+        taken.update(name for node in graph.node for name in node.output)
+    aside = {name: f"{name}__inner" for name in taken & {*wanted.values()} - wanted.keys()}
     rename_values(model, {**aside, **wanted})
 
 

@@ -48,7 +48,7 @@ def class_axis(shape: Sequence[int], name: str, classes: int = 0) -> int:
     if not axes and shape:
         raise WebDNNError(
             f"there are {classes} labels, and the output '{name}' has the shape {list(shape)}",
-            why="there is a label for each class, and one dimension of the output has as many elements as there are classes",
+            why="there is a label for each class, and a dimension of the output with an element for each class",
             hint="a class may stand for the background, before the first label or behind the last",
         )
     if not axes:
@@ -83,7 +83,11 @@ class AppendSoftmax(ModulePass):
         if not is_float(element_of(x)):
             raise WebDNNError(f"the output '{name}' holds integers, and has no softmax")
         made = x.owner
-        if isinstance(made, rd.SoftmaxOp) and made.axis.value.data == axis and not made.log.value.data:
+        if (
+            isinstance(made, rd.SoftmaxOp)
+            and made.axis.value.data == axis
+            and not made.log.value.data
+        ):
             raise WebDNNError(
                 f"the output '{name}' is a softmax already",
                 why="the softmax of probabilities is nearly the same for all classes",
@@ -128,9 +132,7 @@ class AppendTopK(ModulePass):
         return [b.transpose(values, back), b.transpose(b.cast(index, i32), back)]
 
 
-def _replace_output(
-    function: FuncOp, name: str, weights: WeightStore, results: Results
-) -> None:
+def _replace_output(function: FuncOp, name: str, weights: WeightStore, results: Results) -> None:
     """Put the results of new ops in the place of an output. Two of them are its `top_k_names`."""
     index = position(function, OUTPUT_NAMES, name)
     name = strings_of(function, OUTPUT_NAMES)[index]

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import numpy as np
+
 from webdnn.dialects.errors import WebDNNError
 
 Pixels = Literal["uint8-rgba", "uint8-rgb", "uint8-gray"]
@@ -44,7 +46,8 @@ MODES: dict[Mode, Normalisation] = {
         1 / 255, (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
     ),
 }
-"""The usual ones: torchvision's for ImageNet, the three of `keras.applications.imagenet_utils`, and OpenAI's for CLIP."""
+"""The usual ones: torchvision's for ImageNet, the three of `keras.applications.imagenet_utils`, and OpenAI's for
+CLIP."""
 
 
 @dataclass(frozen=True)
@@ -52,25 +55,26 @@ class ImageInput:
     """The way from pixels to a model's input, which is compiled into the model.
 
     The package's input is then of type uint8 and shape [height, width, channels] ([height, width] of gray pixels), with
-    the model's batch before it where that is not 1: what `ImageData.data` is in a browser. Alpha is left out. Pixels are
-    resized as floats, and not rounded before the model reads them, if it reads floats.
+    the model's batch before it where that is not 1: what `ImageData.data` is in a browser. Alpha is left out. Pixels
+    are resized as floats, and not rounded before the model reads them, if it reads floats.
 
     Attributes:
         pixels: what the package takes.
         size: (width, height) of the picture; None for what the model reads.
         resize: how a picture of another size is resampled. Pixels are squares, as in Pillow, PyTorch and OpenCV.
-        antialias: whether a picture that becomes smaller is averaged over all of its pixels (as Pillow and torchvision do)
-            or read at single points (as OpenCV does).
-        fit: `stretch` changes the proportions; `crop` cuts off what is too much, on both sides alike; `pad` keeps the whole
-            picture in the middle of a frame.
+        antialias: whether a picture that becomes smaller is averaged over all of its pixels (as Pillow and
+            torchvision do) or read at single points (as OpenCV does).
+        fit: `stretch` changes the proportions; `crop` cuts off what is too much, on both sides alike; `pad` keeps the
+            whole picture in the middle of a frame.
         pad: the frame's value, from 0 to 255.
-        shortest_edge: with `crop`, what the shorter side becomes before the model's size is cut out; by default that size.
+        shortest_edge: with `crop`, what the shorter side becomes before the model's size is cut out; by default that
+            size.
         crop_pct: with `crop`, the share of the resized picture that the model sees, in place of `shortest_edge`.
         mode: gives the order, scale, mean and std that are not given here.
         order: of the model's channels; by default gray, rgb or rgba, by how many there are.
-        scale, mean, std: a channel's value x from 0 to 255 becomes (x * scale - mean) / std. By default the scale is 1/255,
-            and 1 where the model reads integers, which are then rounded. Mean and std are one number, or one for each of the
-            model's channels, in their order.
+        scale, mean, std: a channel's value x from 0 to 255 becomes (x * scale - mean) / std. By default the scale is
+            1/255, and 1 where the model reads integers, which are then rounded. Mean and std are one number, or one
+            for each of the model's channels, in their order.
         layout: of the model's input; told by its shape where that has one dimension of 1, 3 or 4 that may be channels.
 
     Raises:
@@ -178,7 +182,7 @@ class ImageInput:
 def _numbers(value: float | Sequence[float] | None) -> tuple[float, ...]:
     if value is None:
         return ()
-    return (float(value),) if isinstance(value, int | float) else tuple(map(float, value))
+    return tuple(float(v) for v in np.ravel(value))
 
 
 def _listed(options: object) -> str:

@@ -161,7 +161,8 @@ def _layout(name: str, image: ImageInput, sizes: Sequence[int | None]) -> Layout
     if not fitting:
         is_open = any(sizes[_AXES[layout][3]] is None for layout in layouts)
         raise WebDNNError(
-            f"the input '{name}' is no picture" + (f" of layout {layouts[0]}" if image.layout else ""),
+            f"the input '{name}' is no picture"
+            + (f" of layout {layouts[0]}" if image.layout else ""),
             where=_described(sizes),
             why="pictures have 1, 3 or 4 channels",
             hint=f"give the sizes that are open: --shape {name}=..." if is_open else "",

@@ -61,8 +61,8 @@ def _strings(values: Iterable[str]) -> ArrayAttr[StringAttr]:
 
 
 def parse_renamings(values: Iterable[str], option: str = "") -> dict[str, str]:
-    """`["StatefulPartitionedCall:1=notes"]` as `{"StatefulPartitionedCall:1": "notes"}`. What is behind the last `=` is the
-    new name: an old one may hold any.
+    """`["StatefulPartitionedCall:1=notes"]` as `{"StatefulPartitionedCall:1": "notes"}`. What is behind the last `=`
+    is the new name: an old one may hold any.
 
     Raises:
         WebDNNError: a value is not of this form, or renames what another one does.

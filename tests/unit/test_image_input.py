@@ -86,7 +86,9 @@ def test_pillow(kind: Any, size: tuple[int, int], out: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
-@pytest.mark.parametrize(("size", "out"), [((31, 17), (8, 9)), ((8, 9), (31, 17)), ((4, 1), (2, 5))])
+@pytest.mark.parametrize(
+    ("size", "out"), [((31, 17), (8, 9)), ((8, 9), (31, 17)), ((4, 1), (2, 5))]
+)
 def test_without_antialiasing(kind: Any, size: tuple[int, int], out: tuple[int, int]) -> None:
     pixels = pixels_of(*size)
     image = ImageInput(size=size, resize=kind, antialias=False, scale=1.0)
@@ -106,14 +108,19 @@ def test_without_antialiasing(kind: Any, size: tuple[int, int], out: tuple[int, 
         (ImageInput(mode="caffe"), lambda x: x[..., ::-1] - [103.939, 116.779, 123.68]),
         (ImageInput(mode="caffe", order="rgb", mean=1), lambda x: x - 1),
         (ImageInput(mean=0.5, std=[1, 2, 4]), lambda x: (x / 255 - 0.5) / [1, 2, 4]),
-        (ImageInput(scale=2, mean=[1, 2, 3], order="bgr"), lambda x: x[..., ::-1] * 2.0 - [1, 2, 3]),
+        (
+            ImageInput(scale=2, mean=[1, 2, 3], order="bgr"),
+            lambda x: x[..., ::-1] * 2.0 - [1, 2, 3],
+        ),
     ],
     ids=["plain", "imagenet", "torch", "tf", "caffe", "overridden", "std", "bgr"],
 )
 def test_normalisation(image: ImageInput, wanted: Any) -> None:
     pixels = pixels_of(5, 4)
     expected = wanted(pixels[..., :3].astype(np.float64))
-    np.testing.assert_allclose(tensor(image, pixels, "1,3,4,5"), chw(expected), atol=2e-6, rtol=2e-6)
+    np.testing.assert_allclose(
+        tensor(image, pixels, "1,3,4,5"), chw(expected), atol=2e-6, rtol=2e-6
+    )
 
 
 @pytest.mark.parametrize("mode", ["tf", "caffe", "torch"])
@@ -124,9 +131,9 @@ def test_modes_of_keras(mode: Any) -> None:
     if mode == "tf":
         x = x / 127.5 - 1.0
     elif mode == "torch":
-        x = (x / 255.0 - np.float32(IMAGENET_MEAN)) / np.float32(IMAGENET_STD)
+        x = (x / 255.0 - np.array(IMAGENET_MEAN, np.float32)) / np.array(IMAGENET_STD, np.float32)
     else:
-        x = x[..., ::-1] - np.float32([103.939, 116.779, 123.68])
+        x = x[..., ::-1] - np.array([103.939, 116.779, 123.68], np.float32)
     image = ImageInput("uint8-rgb", mode=mode)
     np.testing.assert_allclose(tensor(image, pixels, "1,6,6,3")[0], x, atol=2e-6, rtol=2e-6)
 
@@ -162,7 +169,9 @@ def test_frames(width: int, height: int) -> None:
 def test_channels() -> None:
     rgba = pixels_of(5, 4)
     gray = rgba[..., :3] @ [0.299, 0.587, 0.114]
-    assert np.allclose(tensor(ImageInput(scale=1, layout="nchw"), rgba, "1,1,4,5")[0, 0], gray, atol=1e-3)
+    assert np.allclose(
+        tensor(ImageInput(scale=1, layout="nchw"), rgba, "1,1,4,5")[0, 0], gray, atol=1e-3
+    )
     raw = tensor(ImageInput(scale=1, layout="nchw"), rgba, "1,4,4,5")
     assert np.array_equal(raw[0], np.moveaxis(rgba, -1, 0))
     one = ImageInput("uint8-gray", scale=1, layout="nchw")
