@@ -73,8 +73,10 @@ def _from_json(content: Any) -> tuple[str, ...]:
         content = [by_number[n] for n in range(len(by_number))]
     if not isinstance(content, list):
         raise ValueError("it is neither a list nor an object with numbers as keys")
-    names = [entry[-1] if isinstance(entry, list) and entry else entry for entry in content]
-    for number, name in enumerate(names):
+    names: list[str] = []
+    for entry in content:
+        name = entry[-1] if isinstance(entry, list) and entry else entry
         if not isinstance(name, str):
-            raise ValueError(f"the label of class {number} is no text")
+            raise ValueError(f"the label of class {len(names)} is no text")
+        names.append(name)
     return tuple(names)

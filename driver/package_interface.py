@@ -121,7 +121,6 @@ class PackageInterface:
         ]
         passes += [AppendSoftmax(o, classes.get(o, 0)) for o in by_output(self.softmax)]
         passes += [AppendTopK(k, o, classes.get(o, 0)) for o, k in top_k.items()]
-        renamed(inputs, "input", self.inputs)
         renamings: dict[str, str] = {}
         for old, new in self.outputs.items():
             if old in top_k and new:
@@ -129,8 +128,11 @@ class PackageInterface:
             else:
                 renamings[old] = new
         made = [part for o in outputs for part in (top_k_names(o) if o in top_k else (o,))]
-        final = dict(zip(made, renamed(made, "output", renamings), strict=True))
-        passes.append(RenameInterface(_texts(self.inputs), _texts(renamings)))
+        new_inputs = renamed(inputs, "input", self.inputs)
+        new_outputs = renamed(made, "output", renamings)
+        final = dict(zip(made, new_outputs, strict=True))
+        if (new_inputs, new_outputs) != (inputs, made):
+            passes.append(RenameInterface(tuple(new_inputs), tuple(new_outputs)))
         return FittedInterface(
             passes,
             {final[top_k_names(o)[1] if o in top_k else o]: t for o, t in labels.items()},
@@ -176,7 +178,3 @@ class FittedInterface:
 
 _INDICES = (i32, i64)
 """Outputs of these types hold numbers of classes; all others hold a score for each class."""
-
-
-def _texts(renamings: Mapping[str, str]) -> tuple[str, ...]:
-    return tuple(f"{old}={new}" for old, new in renamings.items())

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from webdnn.array_files import write_arrays
 from webdnn.compiler import compile as compile_model
 from webdnn.conversion import convert as convert_model
 from webdnn.demo.server import make_server
@@ -30,7 +31,7 @@ from webdnn.lowering.interface.names import parse_renamings
 from webdnn.package import Package, check_output, check_writable
 from webdnn.progress import progress_bars
 from webdnn.report import describe_package
-from webdnn.runner import run_files, time_kernels, time_package
+from webdnn.runner import best_classes, run_files, time_kernels, time_package
 from webdnn.schedules import ScheduleDump, all_hooks
 from webdnn.stages import OPTIONAL_PASSES, STAGES
 from webdnn.tools.arguments import (
@@ -212,11 +213,19 @@ def run(
     engine: Annotated[
         EngineName | None, typer.Option(help="by default the first that fits")
     ] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="print the labels of so many of the best classes")
+    ] = None,
 ) -> None:
     """Run a package on arrays from files."""
     check_writable(output)
-    for name, path in run_files(Package.load(package), input, output, engine).items():
+    loaded = Package.load(package)
+    results = run_files(loaded, input, engine)
+    classes = best_classes(loaded, results, top) if top is not None else None
+    for name, path in write_arrays(results, output).items():
         console.print(str(path) if path.stem == name else f"{path} ({name})", markup=False)
+    if classes is not None:
+        console.print(classes)
 
 
 @app.command()

@@ -153,7 +153,7 @@ def _layout(name: str, image: ImageInput, sizes: Sequence[int | None]) -> Layout
             why="a model reads pictures as tensors of rank 4: batch, channels, height and width, or channels last",
         )
     layouts: tuple[Layout, ...] = (image.layout,) if image.layout else ("nchw", "nhwc")
-    fitting = [
+    fitting: list[Layout] = [
         layout
         for layout in layouts
         if (n := sizes[_AXES[layout][3]]) in DEFAULT_ORDERS or (n is None and image.layout)

@@ -107,7 +107,7 @@ def renamed(names: Sequence[str], role: str, renamings: Mapping[str, str]) -> li
 
 @dataclass(frozen=True)
 class RenameInterface(ModulePass):
-    """New names for inputs and outputs of `@main`, each as `OLD=NEW`."""
+    """New names for all inputs, and all outputs, of `@main`, in their order; none leave them as they are."""
 
     name = "rename-interface"
 
@@ -116,6 +116,8 @@ class RenameInterface(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         function = entry_function(op)
-        for key, values in ((INPUT_NAMES, self.inputs), (OUTPUT_NAMES, self.outputs)):
-            names = renamed(strings_of(function, key), _ROLES[key], parse_renamings(values))
-            function.attributes[key] = _strings(names)
+        for key, new in ((INPUT_NAMES, self.inputs), (OUTPUT_NAMES, self.outputs)):
+            names = strings_of(function, key)
+            if new and len(new) != len(names):
+                raise WebDNNError(f"there are {len(new)} names for {len(names)} {_ROLES[key]}s")
+            function.attributes[key] = _strings(new or names)
