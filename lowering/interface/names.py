@@ -117,7 +117,8 @@ class RenameInterface(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         function = entry_function(op)
         for key, new in ((INPUT_NAMES, self.inputs), (OUTPUT_NAMES, self.outputs)):
-            names = strings_of(function, key)
-            if new and len(new) != len(names):
-                raise WebDNNError(f"there are {len(new)} names for {len(names)} {_ROLES[key]}s")
-            function.attributes[key] = _strings(new or names)
+            count = len(strings_of(function, key))
+            if new and len(new) != count:
+                raise WebDNNError(f"there are {len(new)} names for {count} {_ROLES[key]}s")
+            if new:
+                function.attributes[key] = _strings(new)

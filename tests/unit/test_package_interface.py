@@ -14,6 +14,7 @@ import onnx
 import pytest
 
 import webdnn
+from tests.unit.caffe_models import input_layer, layer
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.labels import class_labels
@@ -269,3 +270,18 @@ def test_commands(tmp_path: Path) -> None:
         assert done.returncode == 1
         assert message in done.stderr and "Traceback" not in done.stderr
         assert not (tmp_path / "other").exists()
+
+
+def test_names_of_a_converted_model(tmp_path: Path) -> None:
+    path = tmp_path / "deploy.prototxt"
+    path.write_text(f"{input_layer(x=[1, 2])}{layer('ReLU', 'x', 'y')}")
+    onnx_file = webdnn.convert(
+        path, tmp_path / "model.onnx", rename_inputs={"x": "image"}, rename_outputs={"y": "a=b"}
+    )
+    graph = onnx.load(onnx_file).graph
+    assert ([v.name for v in graph.input], [v.name for v in graph.output]) == (["image"], ["a=b"])
+    onnx.checker.check_model(onnx_file, full_check=True)
+    for wrong in ({"y": "x"}, {"z": "w"}):
+        with pytest.raises(WebDNNError, match=r"cannot be named so: 'x'|no output named 'z'"):
+            webdnn.convert(path, tmp_path / "other.onnx", rename_outputs=wrong)
+        assert not (tmp_path / "other.onnx").exists()
