@@ -21,7 +21,7 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.passes import ModulePass
 
-from webdnn.dialects.dtypes import is_float
+from webdnn.dialects.dtypes import Array, is_float
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, INPUT_SYMBOLS
@@ -100,9 +100,12 @@ class _Reader:
     ) -> SSAValue:
         """Pixels `[batch, rows, columns, channels]` as the tensor that the model reads."""
         b, image = self.b, self.image
-        x = self._ordered(pixels, image.channel_order(self.shape.channels))
-        x = self._resampled(x, _ROWS, rows)
-        x = b.cast(self._resampled(x, _COLUMNS, columns), f32)
+        begin, end, table = _narrowed(self._table(columns))
+        x = b.slice_axis(pixels, _COLUMNS, begin, end - begin)
+        # all four channels of a row, which lie side by side, and then those that are read
+        x = self._resampled(x, _ROWS, self._table(rows))
+        x = self._ordered(x, image.channel_order(self.shape.channels))
+        x = b.cast(self._resampled(x, _COLUMNS, table), f32)
         is_resized = any(p.size != p.resized for p in (rows, columns))
         if image.resize == "bicubic" and is_resized:  # which shoots over the mark at edges
             x = b(ew.MinOp, b(ew.MaxOp, x, 0.0), 255.0)
@@ -131,16 +134,17 @@ class _Reader:
                 shares = b.constant(np.array(_LUMA, np.float32))
                 return b.reduce("sum", b(ew.MulOp, x, shares), [_CHANNELS])
 
-    def _resampled(self, x: SSAValue, axis: int, place: Placement) -> SSAValue:
+    def _table(self, place: Placement) -> Array:
+        """The elements that are read along a dimension, `[count]`, or the matrix that weighs them, `[count, size]`."""
         image = self.image
-        if place.size == place.resized:
-            return self.b.slice_axis(x, axis, place.begin, place.count)
         at = np.arange(place.begin, place.begin + place.count)
+        if place.size == place.resized:
+            return at
         if image.resize == "nearest":
-            index = (2 * at + 1) * place.size // (2 * place.resized)
-            return read_along(x, axis, index, self.b)
+            return (2 * at + 1) * place.size // (2 * place.resized)
         density = place.resized / place.size
-        matrix = interpolation_matrix(
+        self.b.reserve([place.count, place.size])
+        return interpolation_matrix(
             (at + 0.5) / density - 0.5,
             place.size,
             density,
@@ -149,7 +153,11 @@ class _Reader:
             exclude_outside=image.antialias,
             antialias=image.antialias,
         )
-        return by_matrix(x, axis, matrix, self.b)
+
+    def _resampled(self, x: SSAValue, axis: int, table: Array) -> SSAValue:
+        if table.ndim == 1:
+            return read_along(x, axis, table, self.b)
+        return by_matrix(x, axis, table, self.b)
 
     def _normalised(self, x: SSAValue, *, is_float: bool) -> SSAValue:
         factors, summands = self.image.normalisation(self.shape.channels, is_float=is_float)
@@ -158,6 +166,16 @@ class _Reader:
         if any(summands):
             x = self.b(ew.AddOp, x, self.b.constant(np.array(summands, np.float32)))
         return x
+
+
+def _narrowed(table: Array) -> tuple[int, int, Array]:
+    """The first element that is read, the one behind the last, and the table for those between them."""
+    if table.ndim == 1:
+        begin, end = int(table.min()), int(table.max()) + 1
+        return begin, end, table - begin
+    used = np.flatnonzero(table.any(0))
+    begin, end = int(used[0]), int(used[-1]) + 1
+    return begin, end, table[:, begin:end]
 
 
 __all__ = ["ReadImage"]

@@ -116,6 +116,8 @@ def _repetition(index: Array, size: int) -> int | None:
 
 def _repeated(x: SSAValue, times: Mapping[int, int], b: NNBuilder) -> SSAValue:
     """Each element so many times in a row along each of these dimensions: one copy for all of them."""
+    if all(count == 1 for count in times.values()):
+        return x
     apart, spread, joined = list[int](), list[int](), list[int]()
     for axis, size in enumerate(shape_of(x)):
         repeated = axis in times
