@@ -26,7 +26,9 @@ def class_labels(labels: Labels) -> tuple[str, ...]:
     Raises:
         WebDNNError: there is no such file, it is none of these, or there are too many.
     """
-    found: tuple[Any, ...] = _read(Path(labels)) if isinstance(labels, str | Path) else tuple(labels)
+    found: tuple[Any, ...] = (
+        _read(Path(labels)) if isinstance(labels, str | Path) else tuple(labels)
+    )
     where = str(labels) if isinstance(labels, str | Path) else ()
     if not found:
         raise WebDNNError("there are no labels", where=where)

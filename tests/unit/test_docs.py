@@ -25,8 +25,8 @@ def snippets(page: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A folder with the `model.onnx` that the pages speak of: y = relu(x), any number of rows of 4; and with a classifier
-    of pictures by their colour."""
+    """A folder with the `model.onnx` that the pages speak of: y = relu(x), any number of rows of 4; and with a
+    classifier of pictures by their colour."""
     model = onnx.parser.parse_model(
         '<ir_version: 10, opset_import: ["" : 21]> '
         "relu (float[rows, 4] x) => (float[rows, 4] y) { y = Relu(x) }"
