@@ -49,8 +49,8 @@ def _read(path: Path) -> tuple[str, ...]:
     try:
         if path.stat().st_size > _MOST_FILE_BYTES:
             raise WebDNNError("the file of labels is too large", where=str(path))
-        text = path.read_text(encoding="utf-8-sig")
-        if text.lstrip()[:1] in ("[", "{"):
+        text = path.read_text(encoding="utf-8-sig").strip()
+        if path.suffix == ".json" or text[:1] == "{" or (text[:1] == "[" and text[-1:] == "]"):
             return _from_json(json.loads(text))
     except OSError as error:
         why = error.strerror or str(error)
@@ -62,7 +62,7 @@ def _read(path: Path) -> tuple[str, ...]:
             why=str(error),
             hint='text in UTF-8 with one label a line, or JSON: ["cat", "dog"] or {"0": "cat", "1": "dog"}',
         ) from error
-    return tuple(line.strip() for line in text.rstrip().splitlines())
+    return tuple(line.strip() for line in text.split("\n")) if text else ()
 
 
 def _from_json(content: Any) -> tuple[str, ...]:
@@ -70,9 +70,9 @@ def _from_json(content: Any) -> tuple[str, ...]:
         content = content.get("id2label", content)
     if isinstance(content, dict):
         by_number = {int(key): value for key, value in content.items()}
-        if missing := [n for n in range(len(by_number)) if n not in by_number]:
-            raise ValueError(f"class {missing[0]} of {len(by_number)} has no label")
-        content = [by_number[n] for n in range(len(by_number))]
+        if missing := [n for n in range(len(content)) if n not in by_number]:
+            raise ValueError(f"class {missing[0]} of {len(content)} has no label")
+        content = [by_number[n] for n in range(len(content))]
     if not isinstance(content, list):
         raise ValueError("it is neither a list nor an object with numbers as keys")
     names: list[str] = []

@@ -11,6 +11,7 @@ from xdsl.dialects.builtin import TensorType, i32, i64
 from xdsl.dialects.func import FuncOp
 from xdsl.passes import ModulePass
 
+from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, strings_of
 from webdnn.frontends.onnx.binding import Shapes, shapes_by_name
 from webdnn.frontends.onnx.source import Source, inputs_of
@@ -95,7 +96,8 @@ class PackageInterface:
             tensor = declared[name].type.tensor_type
             if name not in found and tensor.HasField("shape"):
                 dims = tensor.shape.dim
-                sizes = [d.dim_value if d.HasField("dim_value") else None for d in dims]
+                is_known = [d.HasField("dim_value") and d.dim_value >= 0 for d in dims]
+                sizes = [d.dim_value if k else None for d, k in zip(dims, is_known, strict=True)]
                 found[name] = bound_sizes(name, image, sizes)
         return found
 
@@ -111,7 +113,12 @@ class PackageInterface:
         inputs, outputs = strings_of(function, INPUT_NAMES), strings_of(function, OUTPUT_NAMES)
 
         def by_output(wanted: Iterable[str]) -> dict[str, str]:
-            return {outputs[position_in(outputs, "output", name)]: name for name in wanted}
+            found: dict[str, str] = {}
+            for name in wanted:
+                output = outputs[position_in(outputs, "output", name)]
+                if found.setdefault(output, name) != name:
+                    raise WebDNNError(f"two things are asked for of the output {output!r}")
+            return found
 
         labels = {o: self.labels[n] for o, n in by_output(self.labels).items()}
         top_k = {o: self.top_k[n] for o, n in by_output(self.top_k).items()}

@@ -15,12 +15,15 @@ import pytest
 
 import webdnn
 from tests.unit.caffe_models import input_layer, layer
+from webdnn import ImageInput
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.labels import class_labels
+from webdnn.lowering.interface.names import parse_renamings
 from webdnn.metadata import kept_metadata
 from webdnn.package import Package
 from webdnn.runner import best_classes
+from webdnn.tools.arguments import parse_images, parse_labels, parse_top_k
 
 ENGINES: Sequence[Any] = ("wasmtime", "wgpu")
 LABELS = ["cat", "dog", "gnu", "emu", "ant"]
@@ -127,6 +130,7 @@ def test_other_types(text: str, dtype: Any) -> None:
         (TWO, {"softmax": True}, r"the model has 2 outputs\n.*name one: its outputs are 'y', 'z'"),
         (TWO, {"top_k": 2}, "the model has 2 outputs"),
         (TWO, {"labels": LABELS}, "the model has 2 outputs"),
+        (INTEGERS, {"top_k": {"": 2, "y": 1}}, "two things are asked for of the output 'y'"),
         (TWO, {"top_k": {"w": 2}}, r"no output named 'w'\n.*its outputs are 'y', 'z'"),
         (TWO, {"top_k": {"y": 6}}, r"no 6 greatest values of the output 'y'\n  where: \[1, 5\]"),
         (TWO, {"top_k": {"y": 0}}, "no 0 greatest values"),
@@ -161,7 +165,7 @@ def test_an_output_that_is_constant() -> None:
     [
         ("labels.txt", "cat\ndog\ngnu\nemu\nant\n"),
         ("windows.txt", "\ufeffcat\r\ndog\r\ngnu\r\nemu\r\nant\r\n\r\n"),
-        ("list.json", json.dumps(LABELS)),
+        ("list", f" {json.dumps(LABELS)}\n"),
         ("object.json", json.dumps({str(4 - n): name for n, name in enumerate(LABELS[::-1])})),
         ("config.json", json.dumps({"model_type": "vit", "id2label": dict(enumerate(LABELS))})),
         ("keras.json", json.dumps({n: [f"n{n}", name] for n, name in enumerate(LABELS)})),
@@ -173,6 +177,11 @@ def test_files_of_labels(tmp_path: Path, name: str, content: str) -> None:
     assert class_labels(str(tmp_path / name)) == tuple(LABELS)
 
 
+def test_labels_in_brackets(tmp_path: Path) -> None:
+    (tmp_path / "vocabulary").write_text("[PAD]\n\n[a, b]\x0bc\u2028")
+    assert class_labels(tmp_path / "vocabulary") == ("[PAD]", "", "[a, b]\x0bc")
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -180,11 +189,12 @@ def test_files_of_labels(tmp_path: Path, name: str, content: str) -> None:
         (b"\n\n", "there are no labels"),
         (b"caf\xe9", "cannot be read.*UTF-8 with one label a line"),
         (b"[1, 2]", "the label of class 0 is no text"),
-        (b"[", "cannot be read"),
+        (b"[1,]", "cannot be read"),
+        (b'{"0": "a", "00": "b"}', "class 1 of 2 has no label"),
         (b'{"0": "a", "2": "b"}', "class 1 of 2 has no label"),
         (b'{"a": "b"}', "cannot be read"),
         (b'{"id2label": 3}', "neither a list nor an object"),
-        (b"[" * 100_000, "cannot be read"),
+        (b"[" * 100_000 + b"]" * 100_000, "cannot be read"),
         (b"x" * (2 << 20), "too large for a package: 2,097,152 bytes"),
         (None, "No such file"),
     ],
@@ -259,17 +269,36 @@ def test_commands(tmp_path: Path) -> None:
     done = webdnn_tool("run", "package", "--input", "x=x.npy", "-o", "out", "--top", "1")
     assert done.returncode == 0, done.stderr
     assert "green" in done.stdout and "color" in done.stdout
-    bad = {
-        ("--input-image", "x=uint8-rgba,mode=what"): "mode 'what' is not known",
-        ("--top-k", "many"): "--top-k many is not a number",
-        ("--rename-output", "y"): "--rename-output y renames nothing",
-        ("--labels", "none.txt"): "the labels cannot be read",
+    done = webdnn_tool("compile", "model.onnx", "-o", "other", "--labels", "none.txt")
+    assert done.returncode == 1
+    assert "the labels cannot be read" in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "other").exists()
+
+
+def test_options(tmp_path: Path) -> None:
+    assert parse_top_k(["5"]) == {"": 5}
+    assert parse_top_k(["a=b=5", "c=3"]) == {"a=b": 5, "c": 3}
+    assert parse_labels(["labels.txt"]) == {"": "labels.txt"}
+    (tmp_path / "a=b").touch()
+    assert parse_labels([f"{tmp_path}/a=b"]) == {"": f"{tmp_path}/a=b"}
+    assert parse_labels(["a=b=c.txt"]) == {"a=b": "c.txt"}
+    assert parse_renamings(["S:1=notes", "a=b=c"]) == {"S:1": "notes", "a=b": "c"}
+    assert parse_images(["a=uint8-rgba", "b=uint8-rgb"]) == {
+        "a": ImageInput(),
+        "b": ImageInput("uint8-rgb"),
     }
-    for arguments, message in bad.items():
-        done = webdnn_tool("compile", "model.onnx", "-o", "other", *arguments)
-        assert done.returncode == 1
-        assert message in done.stderr and "Traceback" not in done.stderr
-        assert not (tmp_path / "other").exists()
+    for parse, values, message in (
+        (parse_top_k, ["many"], "--top-k many is not a number"),
+        (parse_top_k, ["y=-1"], "--top-k -1 is not a number"),
+        (parse_top_k, ["5", "6"], "--top-k is given twice"),
+        (parse_labels, ["y=a", "y=b"], "--labels is given twice for output 'y'"),
+        (parse_renamings, ["y"], "y renames nothing"),
+        (parse_renamings, ["y="], "y= renames nothing"),
+        (parse_renamings, ["y=a", "y=b"], "'y' is given two new names: 'a' and 'b'"),
+        (parse_images, ["a=uint8-rgba"] * 2, "the input 'a' is given two pictures"),
+    ):
+        with pytest.raises(WebDNNError, match=message):
+            parse(values)
 
 
 def test_names_of_a_converted_model(tmp_path: Path) -> None:
