@@ -13,12 +13,14 @@ from webdnn.compiler import compile
 from webdnn.conversion import convert
 from webdnn.dialects.errors import WebDNNError
 from webdnn.kernel_cache import KernelCache
+from webdnn.lowering.interface.image_input import ImageInput
 from webdnn.lowering.kernels.schedule_table import ScheduleEntry, ScheduleTable
 from webdnn.package import Package
 from webdnn.stages import STAGES
 
 __all__ = [
     "STAGES",
+    "ImageInput",
     "KernelCache",
     "Package",
     "ScheduleEntry",

@@ -32,6 +32,7 @@ from webdnn.dialects.onnx import (
     INPUT_DTYPES,
     INPUT_NAMES,
     INPUT_SYMBOLS,
+    METADATA,
     MODEL_NAME,
     OPSETS,
     OUTPUT_DTYPES,
@@ -59,18 +60,27 @@ HINT_LENGTH = 60
 """The longest name of a value in the printed IR, not counting the number that makes it unique."""
 
 
-def build(model: ModelProto, arrays: Mapping[str, Array], weights: WeightStore) -> ModuleOp:
+def build(
+    model: ModelProto,
+    arrays: Mapping[str, Array],
+    weights: WeightStore,
+    metadata: Mapping[str, str] | None = None,
+) -> ModuleOp:
     """The module of a model.
 
     Args:
         model: a valid model with types in its `value_info`; its nodes are in the order of the data.
         arrays: the weights that were taken out of it, by the name of the input that stands for each.
         weights: gets all the weights.
+        metadata: what the module says of the model beside what it computes.
 
     Raises:
         WebDNNError: a node has something that the dialect cannot say.
     """
-    return _Builder(model, arrays, weights).module()
+    module = _Builder(model, arrays, weights).module()
+    if metadata:
+        module.attributes[METADATA] = ArrayAttr(_strings(pair) for pair in metadata.items())
+    return module
 
 
 def location(name: str) -> LocationAttr:

@@ -112,8 +112,8 @@ POSITIVE: Mapping[str, Collection[str]] = {
 AXIS: Mapping[str, int] = {
     **dict.fromkeys(
         ("ArgMax", "ArgMin", "Compress", "Concat", "Gather", "GatherElements", "Hardmax", "LayerNormalization",
-         "LogSoftmax", "LpNormalization", "RMSNormalization", "Scatter", "ScatterElements", "Softmax", "Split", "SplitToSequence", "TopK",
-         "Unique"),
+         "LogSoftmax", "LpNormalization", "RMSNormalization", "Scatter", "ScatterElements", "Softmax", "Split",
+         "SplitToSequence", "TopK", "Unique"),
         0,
     ),
     "Flatten": 1,
