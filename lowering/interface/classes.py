@@ -34,7 +34,8 @@ Results = Callable[[NNBuilder, SSAValue, str], Sequence[SSAValue]]
 
 
 def class_axis(shape: Sequence[int], name: str, classes: int = 0) -> int:
-    """The dimension of an output in which its classes lie: the last one, or the last of so many.
+    """The dimension of an output in which its classes lie: the last one, or the last of so many. The first of several
+    dimensions is the batch, and those of one element say nothing (some classifiers give `[1, 1000, 1, 1]`).
 
     Args:
         shape: the output's.
@@ -44,10 +45,13 @@ def class_axis(shape: Sequence[int], name: str, classes: int = 0) -> int:
     Raises:
         WebDNNError: it has no such dimension.
     """
-    axes = [axis for axis, size in enumerate(shape) if size == classes or not classes]
+    possible = range(len(shape) > 1, len(shape))
+    large = [axis for axis in possible if shape[axis] > 1]
+    axes = [axis for axis in large or possible if shape[axis] == classes or not classes]
     if not axes and shape:
+        counted = "is 1 label" if classes == 1 else f"are {classes} labels"
         raise WebDNNError(
-            f"there are {classes} labels, and the output '{name}' has the shape {list(shape)}",
+            f"there {counted}, and the output '{name}' has the shape {list(shape)}",
             why="there is a label for each class, and a dimension of the output with an element for each class",
             hint="a class may stand for the background, before the first label or behind the last",
         )
@@ -67,7 +71,7 @@ class AppendSoftmax(ModulePass):
 
     Args:
         output: its name; "" for the only one.
-        classes: how many there are, which tells along which dimension; 0 for the last one.
+        classes: how many there are, which tells along which dimension; 0 where that is not known.
     """
 
     name = "append-softmax"
@@ -103,7 +107,7 @@ class AppendTopK(ModulePass):
     Args:
         k: how many.
         output: its name; "" for the only one.
-        classes: how many there are, which tells along which dimension; 0 for the last one.
+        classes: how many there are, which tells along which dimension; 0 where that is not known.
     """
 
     name = "append-top-k"

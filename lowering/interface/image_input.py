@@ -142,7 +142,7 @@ class ImageInput:
         order = stated or DEFAULT_ORDERS[channels]
         if ORDER_CHANNELS[order] != channels:
             raise _wrong(
-                f"the order {order} has {ORDER_CHANNELS[order]} channels, and the model's input {channels}",
+                f"the order {order} is one of {ORDER_CHANNELS[order]} and not of {channels} channels",
                 f"order={DEFAULT_ORDERS[channels]}",
             )
         if order == "rgba" and self.pixels != "uint8-rgba":

@@ -307,7 +307,7 @@ def test_wrong_text(text: str, message: str) -> None:
         ("1,8,8,3", ImageInput(layout="nchw"), "is no picture of layout nchw"),
         ("1,3,3,3", ImageInput(), "does not say which dimension is its channels"),
         ("1,3,0,8", ImageInput(), "has no pixels"),
-        ("1,3,8,8", ImageInput(order="gray"), "the order gray has 1 channels, and the model's input 3"),
+        ("1,3,8,8", ImageInput(order="gray"), "the order gray is one of 1 and not of 3 channels"),
         ("1,1,8,8", ImageInput(mode="imagenet"), "it has 3 numbers as mean, and the model's input has 1 channel\n"),
         ("1,8,8,4", ImageInput("uint8-rgb"), "the model reads alpha"),
         ("1,3,8,8", ImageInput(fit="crop", shortest_edge=4), "is resized to 4x4, and the model reads 8x8"),

@@ -72,6 +72,17 @@ def test_the_dimension_of_classes_is_that_of_the_labels() -> None:
     np.testing.assert_allclose(results["y_values"], wanted, rtol=1e-5)
 
 
+def test_classes_of_a_network_that_ends_with_a_picture_of_one_point() -> None:
+    package = webdnn.compile(
+        model("(float[1, 5, 1, 1] x) => (float[1, 5, 1, 1] y) { y = Identity(x) }"),
+        target="wasm", softmax=True, top_k=2, jobs=1,
+    )  # fmt: skip
+    results = package.run({"x": X.reshape(1, 5, 1, 1)})
+    assert results["y_indices"].shape == (1, 2, 1, 1)
+    assert results["y_indices"].ravel().tolist() == [1, 3]
+    np.testing.assert_allclose(results["y_values"].ravel(), softmax(X)[0, [1, 3]], rtol=1e-5)
+
+
 def test_one_of_several_outputs() -> None:
     package = webdnn.compile(
         model(TWO), target="wasm", softmax=["z"], top_k={"y": 1}, labels={"z": LABELS}, jobs=1,
@@ -137,6 +148,7 @@ def test_other_types(text: str, dtype: Any) -> None:
         (TWO, {"labels": {"y": LABELS[:4]}}, r"there are 4 labels, and the output 'y' has the shape \[1, 5\]"),
         (TWO, {"labels": {"y": LABELS[:4]}, "top_k": {"y": 1}}, "there are 4 labels"),
         (TWO, {"labels": {"y": LABELS[:4]}, "softmax": "y"}, "there are 4 labels"),
+        (TWO, {"labels": {"y": ["cat"]}}, r"there is 1 label, and the output 'y' has the shape \[1, 5\]"),
         (TWO, {"labels": {"y": []}}, "there are no labels"),
         (TWO, {"rename_outputs": {"w": "v"}}, "no output named 'w'"),
         (TWO, {"rename_outputs": {"y": "z"}}, r"two outputs would be named 'z'\n  where: y, z"),
