@@ -11,6 +11,7 @@ __version__ = version("webdnn")
 
 from webdnn.compiler import compile
 from webdnn.conversion import convert
+from webdnn.custom_operators import CustomOperator
 from webdnn.dialects.errors import WebDNNError
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.kernels.schedule_table import ScheduleEntry, ScheduleTable
@@ -19,6 +20,7 @@ from webdnn.stages import STAGES
 
 __all__ = [
     "STAGES",
+    "CustomOperator",
     "KernelCache",
     "Package",
     "ScheduleEntry",

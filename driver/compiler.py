@@ -13,6 +13,7 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 import webdnn
+from webdnn.custom_operators import CustomOps, custom_operators, operator_classes
 from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.locations import nodes_at, operations_at
@@ -102,6 +103,7 @@ def compile(
     custom_objects: str | Path | None = None,
     example_inputs: Sequence[Any] = (),
     caffe_weights: str | Path | None = None,
+    custom_ops: CustomOps = (),
 ) -> Package:
     """Compile a model.
 
@@ -120,6 +122,8 @@ def compile(
         schedules: schedules of kernels, or a file of them, that go before those that the compiler chooses; `"auto"` for
             what `webdnn tune` has learnt on this machine. There is a warning about entries that fit no kernel.
         custom_objects, example_inputs, caffe_weights: see `convert`.
+        custom_ops: operators that ONNX does not define, or Python files of them, which are run. Those of installed
+            packages are known without (see `custom_operators`).
 
     Raises:
         WebDNNError: the model is bad, or cannot be compiled, or a schedule does not fit its kernel.
@@ -140,11 +144,14 @@ def compile(
     check_optional(without)
     if target != BOTH:
         find_target(target)
+    operators = operator_classes(custom_operators(custom_ops))
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with ExitStack() as converted:  # weights of a converted model are read where they are needed
         with options.progress("import", None):
             source = converted.enter_context(as_onnx(model, conversion))
-            imported = load(source, shapes, values=values, inline=inlined_operators())
+            imported = load(
+                source, shapes, values=values, inline=inlined_operators(), operators=operators
+            )
         module, weights = imported.module, imported.weights
         attach_weights(module, weights)
         _reached("onnx", None, module, options)

@@ -10,6 +10,7 @@ from pathlib import Path
 from xdsl.dialects.builtin import ModuleOp
 
 from webdnn.compiler import CompileOptions, lower, package_from
+from webdnn.custom_operators import CustomOps, custom_operators
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx.values import InputValue
 from webdnn.ir_files import lower_read, read_module, stage_of
@@ -39,14 +40,22 @@ def emit(
     values: Mapping[str, InputValue] | None = None,
     weights: Path | None = None,
     relaxed: bool = False,
+    custom_ops: CustomOps = (),
 ) -> None:
     """Lower the module of a file as far as needed, and write one of `EMISSIONS` to `output` (None: standard output).
 
     Raises:
         WebDNNError: the file is bad, or its stage is behind what the output is made from.
     """
-    ctx = context()
-    module, store = read_module(source, ctx, shapes=shapes, values=values, weights=weights)
+    operators = custom_operators(custom_ops)
+    module, store = read_module(
+        source,
+        context(operators),
+        shapes=shapes,
+        values=values,
+        weights=weights,
+        operators=operators,
+    )
     stage = stage_of(module)
     if kind == _PACKAGE:
         if output is None:

@@ -13,6 +13,7 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyException
 
 from webdnn.array_files import read_archive, write_archive
+from webdnn.custom_operators import CustomOperator, operator_classes
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.dominance import verify_dominance
 from webdnn.dialects.errors import WebDNNError
@@ -110,14 +111,15 @@ def apply_to_read(step: ModulePass, ctx: Context, module: ModuleOp, name: str) -
         ) from error
 
 
-def read_weights(path: Path) -> WeightStore:
+def read_weights(path: Path, operators: Sequence[CustomOperator] = ()) -> WeightStore:
     """The arrays of an `.npz` file, or of an ONNX model.
 
     Raises:
         WebDNNError: the file is missing or is neither.
     """
     if path.suffix == ".onnx":
-        return load(path, inline=inlined_operators()).weights
+        classes = operator_classes(operators)
+        return load(path, inline=inlined_operators(), operators=classes).weights
     return WeightStore(read_archive(path))
 
 
@@ -228,6 +230,7 @@ def read_module(
     shapes: Mapping[str, Sequence[int]] | None = None,
     values: Mapping[str, InputValue] | None = None,
     weights: Path | None = None,
+    operators: Sequence[CustomOperator] = (),
 ) -> tuple[ModuleOp, WeightStore]:
     """A module at whatever stage the file holds: an ONNX model, or IR as text.
 
@@ -237,13 +240,15 @@ def read_module(
         shapes: sizes of a model's inputs.
         values: values of a model's inputs, which become constants.
         weights: where the arrays are that the handles of an `.mlir` name.
+        operators: those that the model may use beside ONNX's own.
 
     Raises:
         WebDNNError: the file is missing, or does not parse or verify.
     """
     path = Path(path)
     if path.suffix != ".mlir":
-        imported = load(path, shapes, values=values, inline=inlined_operators())
+        classes = operator_classes(operators)
+        imported = load(path, shapes, values=values, inline=inlined_operators(), operators=classes)
         module, store = imported.module, imported.weights
     else:
         try:
@@ -254,6 +259,6 @@ def read_module(
             ) from error
         module = parse_ir(ctx, content, str(path))
         verify_ir(module, str(path))
-        store = read_weights(weights) if weights is not None else WeightStore()
+        store = read_weights(weights, operators) if weights is not None else WeightStore()
     attach_weights(module, store)
     return module, store

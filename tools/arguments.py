@@ -70,6 +70,9 @@ def chosen_shapes(by_name: Sequence[str], in_order: Sequence[str]) -> Shapes:
     return parse_shapes_in_order(in_order) if in_order else parse_shapes(by_name)
 
 
+CUSTOM_OPS_HELP = (
+    "a Python file of operators that ONNX does not define; it is run (may be repeated)"
+)
 VALUE_HELP = (
     "NAME=16000, NAME=1,2,3 or NAME=FILE.npy: a constant in place of this input (may be repeated)"
 )

@@ -35,6 +35,7 @@ from webdnn.schedules import ScheduleDump, all_hooks
 from webdnn.stages import STAGES
 from webdnn.targets import TARGETS
 from webdnn.tools.arguments import (
+    CUSTOM_OPS_HELP,
     VALUE_HELP,
     chosen_shapes,
     parse_peaks,
@@ -72,6 +73,7 @@ CaffeWeights = Annotated[
     Path | None, typer.Option(help="the .caffemodel, where it does not lie beside the .prototxt")
 ]
 MODEL_HELP = "ONNX, Keras (.keras, .h5), TensorFlow (SavedModel, .pb, .tflite), PyTorch (.pt2, module:function), Caffe"
+CustomOps = Annotated[list[Path] | None, typer.Option(help=CUSTOM_OPS_HELP)]
 Values = Annotated[list[str] | None, typer.Option("--value", help=VALUE_HELP)]
 TARGET_HELP = "the back end: " + ", ".join([*TARGETS, f"or {BOTH}"])
 
@@ -86,6 +88,7 @@ def compile(
     value: Values = None,
     custom_objects: CustomObjects = None,
     caffe_weights: CaffeWeights = None,
+    custom_ops: CustomOps = None,
     dump_ir: Annotated[
         Path | None,
         typer.Option(help="write the IR of each stage, and the weights, to this folder"),
@@ -128,6 +131,7 @@ def compile(
             values=parse_values(value or []),
             custom_objects=custom_objects,
             caffe_weights=caffe_weights,
+            custom_ops=custom_ops or (),
             without=without or (),
             hook=all_hooks(dump_ir_hook, dump_schedule_hook),
             cache=KernelCache(enabled=cache),
@@ -221,6 +225,7 @@ def tune(
     ] = "chromium",
     shape: Shapes = None,
     value: Values = None,
+    custom_ops: CustomOps = None,
     time: Annotated[float, typer.Option(min=0, help="about how many seconds to spend")] = 300.0,
     kernels: Annotated[
         int | None, typer.Option(min=1, help="search only the slowest so many")
@@ -237,6 +242,7 @@ def tune(
             seconds=time,
             kernels=kernels,
             progress=progress,
+            custom_ops=custom_ops or (),
         )
     outcome.table.save(output)
     console.print(describe_tuning(outcome))

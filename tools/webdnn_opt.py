@@ -10,14 +10,21 @@ import sys
 from collections.abc import Sequence
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass, PassPipeline, PassPipelineCallbackType
 from xdsl.targets.mlir import MLIRTarget
+from xdsl.universe import Universe
 from xdsl.xdsl_opt_main import xDSLOptMain
 
+from webdnn.custom_operators import (
+    CustomOperator,
+    custom_operators,
+    dialects_with,
+    operator_classes,
+)
 from webdnn.dialects.dominance import verify_dominance
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.ir_parser import IRParser
@@ -28,7 +35,15 @@ from webdnn.ir_files import lower_read, parse_ir, read_weights, verify_ir, write
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.stages import STAGES
 from webdnn.targets import TARGETS
-from webdnn.tools.arguments import VALUE_HELP, parse_shapes, parse_values, run_tool
+from webdnn.tools.arguments import CUSTOM_OPS_HELP, VALUE_HELP, parse_shapes, parse_values, run_tool
+
+_CUSTOM_OPS: dict[str, Any] = {
+    "action": "append",
+    "default": [],
+    "metavar": "FILE",
+    "help": CUSTOM_OPS_HELP,
+}
+"""The option `--custom-ops`, which is looked for before all others."""
 
 
 class _IRTarget(MLIRTarget):
@@ -57,9 +72,24 @@ class _KeptText(StringIO):
 
 
 class WebDNNOpt(xDSLOptMain):
-    """`xdsl-opt` that also finds the dialects, passes and targets of `webdnn`, and reads ONNX."""
+    """`xdsl-opt` that also finds the dialects, passes and targets of `webdnn`, and reads ONNX.
+
+    Args:
+        operators: those that the input may have beside ONNX's own.
+    """
 
     version_format = "webdnn-opt built from xdsl version {xdsl_version}"
+
+    def __init__(
+        self, description: str, args: Sequence[str] | None, operators: Sequence[CustomOperator]
+    ) -> None:
+        self._operators = operators
+        super().__init__(description, args)
+
+    def register_all_dialects(self) -> None:
+        known = Universe.get_multiverse().all_dialects
+        for name, factory in dialects_with(known, self._operators).items():
+            self.ctx.register_dialect(name, factory)
 
     def register_all_frontends(self) -> None:
         super().register_all_frontends()
@@ -85,6 +115,7 @@ class WebDNNOpt(xDSLOptMain):
                 parse_shapes(self.args.shape),
                 values=parse_values(self.args.value),
                 inline=inlined_operators(),
+                operators=operator_classes(self._operators),
             )
             attach_weights(imported.module, imported.weights)
             return self._prepared(imported.module)
@@ -122,6 +153,7 @@ class WebDNNOpt(xDSLOptMain):
         group.add_argument(
             "--value", action="append", default=[], metavar="NAME=VALUE", help=VALUE_HELP
         )
+        group.add_argument("--custom-ops", **_CUSTOM_OPS)
         group.add_argument(
             "--to-stage", choices=[s.name for s in STAGES[:-1]], help="lower to this stage first"
         )
@@ -149,7 +181,7 @@ class WebDNNOpt(xDSLOptMain):
 
     def _prepared(self, module: ModuleOp) -> ModuleOp:
         if self.args.weights is not None:
-            attach_weights(module, read_weights(self.args.weights))
+            attach_weights(module, read_weights(self.args.weights, self._operators))
         if self.args.to_stage is not None:
             name = self.get_input_name()
             lower_read(module, self.args.to_stage, self.args.backend, name)
@@ -169,13 +201,20 @@ def _with_dominance(callback: PassPipelineCallbackType | None) -> PassPipelineCa
     return called
 
 
+def _custom_operators(args: Sequence[str] | None) -> tuple[CustomOperator, ...]:
+    """Those of `--custom-ops`: xDSL's tool wants to know its dialects before it reads its arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--custom-ops", **_CUSTOM_OPS)
+    return custom_operators(parser.parse_known_args(args)[0].custom_ops)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the tool; its exit code is 1 where the input or a pass is wrong."""
     run_tool(lambda: _run(args))
 
 
 def _run(args: Sequence[str] | None) -> None:
-    tool = WebDNNOpt("Inspect and transform WebDNN IR", args)
+    tool = WebDNNOpt("Inspect and transform WebDNN IR", args, _custom_operators(args))
     path = Path(tool.args.input_file or "stdin.mlir")
     if path.suffix.removeprefix(".") not in tool.available_frontends and not tool.args.frontend:
         known = ", ".join(f".{suffix}" for suffix in tool.available_frontends)

@@ -9,7 +9,7 @@ import typer
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.emission import EMISSIONS, emit
-from webdnn.tools.arguments import VALUE_HELP, parse_shapes, parse_values, run_tool
+from webdnn.tools.arguments import CUSTOM_OPS_HELP, VALUE_HELP, parse_shapes, parse_values, run_tool
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -26,6 +26,7 @@ def translate(
     weights: Annotated[
         Path | None, typer.Option(help="the .npz or .onnx that handles name")
     ] = None,
+    custom_ops: Annotated[list[Path] | None, typer.Option(help=CUSTOM_OPS_HELP)] = None,
     relaxed: Annotated[bool, typer.Option(help="use relaxed SIMD (wasm)")] = False,
 ) -> None:
     """Emit WGSL, LLVM IR, wasm objects, linked wasm or a package."""
@@ -39,6 +40,7 @@ def translate(
         values=parse_values(value or []),
         weights=weights,
         relaxed=relaxed,
+        custom_ops=custom_ops or (),
     )
 
 

@@ -10,7 +10,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
 
 from webdnn.dialects.errors import WebDNNError, listed, shortened
-from webdnn.dialects.onnx import op_class
+from webdnn.dialects.onnx import OperatorSet
 from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.graphs import all_graphs, all_nodes, describe, names_read, subgraphs
 
@@ -128,8 +128,19 @@ def _element_types(type: TypeProto) -> Iterable[int]:
         yield from _element_types(type.map_type.value_type)
 
 
-def check_operators(model: ModelProto, opsets: Mapping[str, int]) -> None:
-    """Raises a WebDNNError that lists all nodes whose operators are not part of ONNX."""
+def import_domains(model: ModelProto, opsets: dict[str, int], operators: OperatorSet) -> None:
+    """Add what a model does not say: the versions of domains whose operators were given. Exporters that do not know an
+    operator leave that out. Both `model` and `opsets` are changed."""
+    nodes = [*all_nodes(model.graph)]
+    for domain in dict.fromkeys(node.domain for node in nodes):
+        version = operators.newest(domain)
+        if domain and domain not in opsets and version is not None:
+            opsets[domain] = version
+            model.opset_import.append(onnx.helper.make_opsetid(domain, version))
+
+
+def check_operators(model: ModelProto, opsets: Mapping[str, int], operators: OperatorSet) -> None:
+    """Raises a WebDNNError that lists all nodes whose operators are not among these."""
     local = {(function.domain, function.name) for function in model.functions}
     unknown: dict[str, list[str]] = {}
 
@@ -139,11 +150,11 @@ def check_operators(model: ModelProto, opsets: Mapping[str, int]) -> None:
             if (node.domain, node.op_type) in local:
                 continue
             version = versions.get(domain)
-            if version is None or op_class(node.op_type, version, domain) is None:
+            if version is None or operators.find(node.op_type, version, domain) is None:
                 operator = f"{domain or 'ai.onnx'}.{node.op_type}"
                 if version is None:
                     operator += " (of a domain that the model does not import)"
-                elif _exists(node.op_type, domain):
+                elif operators.exists(node.op_type, domain):
                     operator += f" (not in opset {version})"
                 unknown.setdefault(operator, []).append(describe(node))
 
@@ -163,12 +174,9 @@ def check_operators(model: ModelProto, opsets: Mapping[str, int]) -> None:
         why="operators of custom domains have no meaning outside the runtime they were made for",
         hint=_QDQ_HINT
         if any(operator.startswith(_QUANTISED) for operator in unknown)
-        else "export the model with standard operators, or with these as model-local functions",
+        else "export the model with standard operators, or with these as model-local functions, or say what they "
+        "mean in a Python file (--custom-ops FILE, docs/custom-operators.md)",
     )
-
-
-def _exists(op_type: str, domain: str) -> bool:
-    return onnx.defs.has(op_type, domain)
 
 
 def _with_inner(node: NodeProto) -> Iterable[NodeProto]:
@@ -332,6 +340,7 @@ __all__ = [
     "check_opsets",
     "check_text",
     "check_types",
+    "import_domains",
     "opsets_of",
     "sort_nodes",
 ]
