@@ -20,6 +20,7 @@ from webdnn.dialects.locations import nodes_at, operations_at
 from webdnn.dialects.numpy_meaning.nn import run_nn_block
 from webdnn.dialects.onnx import MODEL_NAME
 from webdnn.dialects.weight_store import WeightStore, attach_weights
+from webdnn.frontends.local_files import local_model
 from webdnn.frontends.models import Conversion, OnnxModel, as_onnx, model_name
 from webdnn.frontends.onnx import load
 from webdnn.frontends.onnx.binding import Shapes
@@ -108,7 +109,7 @@ def compile(
     """Compile a model.
 
     Args:
-        model: ONNX: a path, the bytes of a file, or a ModelProto. Or what `convert` takes.
+        model: ONNX: a path, an `https://` address, the bytes of a file, or a ModelProto. Or what `convert` takes.
         target: the name of a back end (one of `webdnn.targets.TARGETS`), or `both`.
         shapes: sizes of inputs, by name or in the order of the inputs; they bind the model's symbolic dimensions.
         values: values of inputs by name (`{"sr": 16000}`): these become constants, and are no inputs of the package.
@@ -148,7 +149,8 @@ def compile(
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with ExitStack() as converted:  # weights of a converted model are read where they are needed
         with options.progress("import", None):
-            source = converted.enter_context(as_onnx(model, conversion))
+            local = converted.enter_context(local_model(model, options.progress))
+            source = converted.enter_context(as_onnx(local, conversion))
             imported = load(
                 source, shapes, values=values, inline=inlined_operators(), operators=operators
             )

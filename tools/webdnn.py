@@ -163,6 +163,7 @@ def convert(
             shapes=shapes,
             custom_objects=custom_objects,
             caffe_weights=caffe_weights,
+            progress=progress,
         )
     console.print(str(output))
 
