@@ -14,12 +14,22 @@ from webdnn.dialects.onnx import OperatorSet
 from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.graphs import all_graphs, all_nodes, describe, names_read, subgraphs
 
-_QUANTISED = ("com.microsoft.QLinear", "com.microsoft.QGemm")
-"""What ONNX Runtime's quantiser writes in its format QOperator."""
-
 _QDQ_HINT = (
     "quantise the model in ONNX's operators: quantize_static(..., quant_format=QuantFormat.QDQ)"
 )
+_ATEN_HINT = (
+    "these call PyTorch itself: export the model again, with a newer PyTorch and without "
+    "operator_export_type=ONNX_ATEN_FALLBACK"
+)
+_HINTS = {
+    # what ONNX Runtime's quantiser writes in its format QOperator
+    "com.microsoft.QLinear": _QDQ_HINT,
+    "com.microsoft.QGemm": _QDQ_HINT,
+    # what PyTorch wrote where it had no operator of ONNX
+    "ai.onnx.ATen": _ATEN_HINT,
+    "org.pytorch.aten.ATen": _ATEN_HINT,
+}
+"""What helps with operators whose names hold these."""
 
 
 def opsets_of(model: ModelProto) -> dict[str, int]:
@@ -167,15 +177,17 @@ def check_operators(model: ModelProto, opsets: Mapping[str, int], operators: Ope
         check((inner for node in function.node for inner in _with_inner(node)), versions)
     if not unknown:
         return
+    hint = next(
+        (hint for part, hint in _HINTS.items() if any(part in operator for operator in unknown)),
+        "export the model with standard operators, or with these as model-local functions, or say what they mean in a "
+        "Python file (--custom-ops FILE, docs/custom-operators.md)",
+    )
     count = sum(len(nodes) for nodes in unknown.values())
     raise WebDNNError(
         f"{count} node{'s use operators' if count > 1 else ' uses an operator'} that ONNX does not define",
         where=[f"{operator}: {listed(nodes)}" for operator, nodes in unknown.items()],
         why="operators of custom domains have no meaning outside the runtime they were made for",
-        hint=_QDQ_HINT
-        if any(operator.startswith(_QUANTISED) for operator in unknown)
-        else "export the model with standard operators, or with these as model-local functions, or say what they "
-        "mean in a Python file (--custom-ops FILE, docs/custom-operators.md)",
+        hint=hint,
     )
 
 
