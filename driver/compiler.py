@@ -13,18 +13,17 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 import webdnn
-from webdnn.custom_operators import CustomOps, custom_operators, operator_classes
+from webdnn.custom_operators import CustomOps, custom_operators
 from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.locations import nodes_at, operations_at
 from webdnn.dialects.numpy_meaning.nn import run_nn_block
 from webdnn.dialects.onnx import MODEL_NAME
 from webdnn.dialects.weight_store import WeightStore, attach_weights
-from webdnn.frontends.local_files import local_model
-from webdnn.frontends.models import Conversion, OnnxModel, as_onnx, model_name
-from webdnn.frontends.onnx import load
+from webdnn.frontends.models import Conversion, OnnxModel, model_name
 from webdnn.frontends.onnx.binding import Shapes
 from webdnn.frontends.onnx.values import InputValue
+from webdnn.importing import imported_model
 from webdnn.kernel_cache import KernelCache
 from webdnn.kernel_compiler import compile_kernels
 from webdnn.lowering.kernels.apply_schedules import ApplySchedules
@@ -32,7 +31,6 @@ from webdnn.lowering.kernels.cost import kernel_costs
 from webdnn.lowering.kernels.digest import kernel_digest
 from webdnn.lowering.kernels.launches import launches_of
 from webdnn.lowering.kernels.schedule_table import ScheduleTable
-from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.weights_function import WeightsFunction, entry_function
 from webdnn.manifest import FORMAT, FORMAT_VERSION
 from webdnn.package import Package
@@ -145,14 +143,14 @@ def compile(
     check_optional(without)
     if target != BOTH:
         find_target(target)
-    operators = operator_classes(custom_operators(custom_ops))
+    operators = custom_operators(custom_ops)
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with ExitStack() as converted:  # weights of a converted model are read where they are needed
         with options.progress("import", None):
-            local = converted.enter_context(local_model(model, options.progress))
-            source = converted.enter_context(as_onnx(local, conversion))
-            imported = load(
-                source, shapes, values=values, inline=inlined_operators(), operators=operators
+            imported = converted.enter_context(
+                imported_model(
+                    model, conversion, values=values, operators=operators, progress=options.progress
+                )
             )
         module, weights = imported.module, imported.weights
         attach_weights(module, weights)

@@ -94,7 +94,8 @@ _HTML = Format(
 _ONNX_TEXT = Format(
     "an ONNX model as text", 'onnx.save(onnx.parser.parse_model(text), "model.onnx")'
 )
-_MLIR = Format("IR as text (.mlir)", "webdnn-opt and webdnn-translate read it")
+MLIR = Format("IR as text (.mlir)", "webdnn-opt and webdnn-translate read it")
+"""What the compiler prints."""
 _PACKAGE = Format(
     "a compiled package", "webdnn run and the runtime load it; compile the .onnx model"
 )
@@ -228,7 +229,7 @@ _TESTS: tuple[tuple[Callable[[bytes], bool], Format], ...] = (
     (_is_json_of("modelTopology"), _TFJS),
     (_is_safetensors, _SAFETENSORS),
     (_matches(rb"\s*<\s*(ir_version|opset_import)\s*:"), _ONNX_TEXT),
-    (_matches(rb"\s*(//[^\n]*\n\s*)*(module|builtin\.module|func\.func|\"builtin\.module\")\b"), _MLIR),
+    (_matches(rb"\s*(//[^\n]*\n\s*)*(module|builtin\.module|func\.func|\"builtin\.module\")\b"), MLIR),
     (is_prototxt, CAFFE),
     (_matches(rb"\x80[\x02-\x05]."), _PICKLE),
     (_is_saved_model, _SAVED_MODEL),

@@ -35,13 +35,20 @@ from webdnn.schedules import ScheduleDump, all_hooks
 from webdnn.stages import STAGES
 from webdnn.targets import TARGETS
 from webdnn.tools.arguments import (
-    CUSTOM_OPS_HELP,
-    VALUE_HELP,
     chosen_shapes,
     parse_peaks,
     parse_shapes,
     parse_values,
     run_tool,
+)
+from webdnn.tools.model_options import (
+    MODEL_HELP,
+    CaffeWeights,
+    CustomObjects,
+    CustomOps,
+    InputShapes,
+    Shapes,
+    Values,
 )
 from webdnn.tuning.tune import describe as describe_tuning
 from webdnn.tuning.tune import tune as tune_model
@@ -54,27 +61,6 @@ console = Console(
 )
 
 EngineName = Literal["wasmtime", "wgpu"]
-Shapes = Annotated[
-    list[str] | None, typer.Option("--shape", help="NAME=1,3,224,224 (may be repeated)")
-]
-InputShapes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--input-shape",
-        "--input_shape",
-        help="'(1,224,224,3)': for each input of the model in turn (may be repeated)",
-    ),
-]
-CustomObjects = Annotated[
-    Path | None,
-    typer.Option(help="a Python file that defines what a Keras model only names; it is run"),
-]
-CaffeWeights = Annotated[
-    Path | None, typer.Option(help="the .caffemodel, where it does not lie beside the .prototxt")
-]
-MODEL_HELP = "ONNX, Keras (.keras, .h5), TensorFlow (SavedModel, .pb, .tflite), PyTorch (.pt2, module:function), Caffe"
-CustomOps = Annotated[list[Path] | None, typer.Option(help=CUSTOM_OPS_HELP)]
-Values = Annotated[list[str] | None, typer.Option("--value", help=VALUE_HELP)]
 TARGET_HELP = "the back end: " + ", ".join([*TARGETS, f"or {BOTH}"])
 
 

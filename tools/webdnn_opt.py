@@ -1,6 +1,6 @@
 """`webdnn-opt`: look at the IR of any level and run passes on it (xDSL's `xdsl-opt` with our dialects and passes).
 
-Beyond `xdsl-opt` it reads `.onnx`, and lowers to a stage by name before the passes of `-p` run.
+Beyond `xdsl-opt` it reads models, and lowers to a stage by name before the passes of `-p` run.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import IO, Any
@@ -19,23 +20,30 @@ from xdsl.targets.mlir import MLIRTarget
 from xdsl.universe import Universe
 from xdsl.xdsl_opt_main import xDSLOptMain
 
-from webdnn.custom_operators import (
-    CustomOperator,
-    custom_operators,
-    dialects_with,
-    operator_classes,
-)
+from webdnn.custom_operators import CustomOperator, custom_operators, dialects_with
 from webdnn.dialects.dominance import verify_dominance
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.ir_printer import IRPrinter
 from webdnn.dialects.weight_store import attach_weights, weights_of
-from webdnn.frontends.onnx import load
-from webdnn.ir_files import lower_read, parse_ir, read_weights, verify_ir, write_weights
-from webdnn.lowering.onnx_to_nn.registry import inlined_operators
+from webdnn.frontends.models import Conversion
+from webdnn.importing import imported_model
+from webdnn.ir_files import is_ir, lower_read, parse_ir, read_weights, verify_ir, write_weights
 from webdnn.stages import STAGES
 from webdnn.targets import TARGETS
-from webdnn.tools.arguments import CUSTOM_OPS_HELP, VALUE_HELP, parse_shapes, parse_values, run_tool
+from webdnn.tools.arguments import (
+    CUSTOM_OPS_HELP,
+    VALUE_HELP,
+    chosen_shapes,
+    parse_values,
+    run_tool,
+)
+from webdnn.tools.model_options import (
+    CAFFE_WEIGHTS_HELP,
+    CUSTOM_OBJECTS_HELP,
+    INPUT_SHAPE_HELP,
+    SHAPE_HELP,
+)
 
 _CUSTOM_OPS: dict[str, Any] = {
     "action": "append",
@@ -72,18 +80,24 @@ class _KeptText(StringIO):
 
 
 class WebDNNOpt(xDSLOptMain):
-    """`xdsl-opt` that also finds the dialects, passes and targets of `webdnn`, and reads ONNX.
+    """`xdsl-opt` that also finds the dialects, passes and targets of `webdnn`, and reads models.
 
     Args:
         operators: those that the input may have beside ONNX's own.
+        opened: closes what was converted, downloaded or unpacked.
     """
 
     version_format = "webdnn-opt built from xdsl version {xdsl_version}"
 
     def __init__(
-        self, description: str, args: Sequence[str] | None, operators: Sequence[CustomOperator]
+        self,
+        description: str,
+        args: Sequence[str] | None,
+        operators: Sequence[CustomOperator],
+        opened: ExitStack,
     ) -> None:
         self._operators = operators
+        self._opened = opened
         super().__init__(description, args)
 
     def register_all_dialects(self) -> None:
@@ -107,15 +121,19 @@ class WebDNNOpt(xDSLOptMain):
             return self._prepared(module)
 
         def onnx(stream: IO[bytes]) -> ModuleOp:
-            path = self.args.input_file
-            # external data is looked for beside the file, so its path matters
-            source = Path(path) if path else BytesIO(stream.read()).getvalue()
-            imported = load(
-                source,
-                parse_shapes(self.args.shape),
-                values=parse_values(self.args.value),
-                inline=inlined_operators(),
-                operators=operator_classes(self._operators),
+            conversion = Conversion(
+                chosen_shapes(self.args.shape, self.args.input_shape),
+                self.args.custom_objects,
+                (),
+                self.args.caffe_weights,
+            )
+            imported = self._opened.enter_context(
+                imported_model(
+                    self.args.input_file or stream.read(),
+                    conversion,
+                    values=parse_values(self.args.value),
+                    operators=self._operators,
+                )
             )
             attach_weights(imported.module, imported.weights)
             return self._prepared(imported.module)
@@ -126,6 +144,16 @@ class WebDNNOpt(xDSLOptMain):
     def register_all_targets(self) -> None:
         super().register_all_targets()
         self.available_targets["mlir"] = lambda: _IRTarget
+
+    def prepare_input(self) -> tuple[list[tuple[IO[bytes], int]], str]:
+        source = self.args.input_file
+        if source is not None and not self.args.frontend and not is_ir(source):
+            return [(BytesIO(), 0)], "onnx"  # what reads models opens them
+        return super().prepare_input()
+
+    def get_input_stream(self) -> tuple[IO[bytes], str]:
+        stream, _ = super().get_input_stream()
+        return stream, "mlir"
 
     def prepare_output(self) -> IO[str]:
         # xDSL opens the file before it reads the input, and so empties it where that is wrong
@@ -147,9 +175,14 @@ class WebDNNOpt(xDSLOptMain):
         super().register_all_arguments(arg_parser)
         group = arg_parser.add_argument_group("webdnn")
         group.add_argument(
-            "--shape", action="append", default=[], metavar="NAME=1,3,224,224",
-            help="sizes of an input of an ONNX model (may be repeated)",
+            "--shape", action="append", default=[], metavar="NAME=1,3,224,224", help=SHAPE_HELP
+        )
+        group.add_argument(
+            "--input-shape", "--input_shape", action="append", default=[], metavar="(1,224,224,3)",
+            help=INPUT_SHAPE_HELP,
         )  # fmt: skip
+        group.add_argument("--custom-objects", metavar="FILE", help=CUSTOM_OBJECTS_HELP)
+        group.add_argument("--caffe-weights", metavar="FILE", help=CAFFE_WEIGHTS_HELP)
         group.add_argument(
             "--value", action="append", default=[], metavar="NAME=VALUE", help=VALUE_HELP
         )
@@ -214,13 +247,5 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _run(args: Sequence[str] | None) -> None:
-    tool = WebDNNOpt("Inspect and transform WebDNN IR", args, _custom_operators(args))
-    path = Path(tool.args.input_file or "stdin.mlir")
-    if path.suffix.removeprefix(".") not in tool.available_frontends and not tool.args.frontend:
-        known = ", ".join(f".{suffix}" for suffix in tool.available_frontends)
-        raise WebDNNError(
-            f"files that end with {path.suffix or 'nothing'} are not known",
-            where=str(path),
-            hint=f"use one of {known}, or say --frontend",
-        )
-    tool.run()
+    with ExitStack() as opened:
+        WebDNNOpt("Inspect and transform WebDNN IR", args, _custom_operators(args), opened).run()

@@ -26,6 +26,7 @@ from webdnn.frontends import archives, download
 from webdnn.frontends.download import file_name
 from webdnn.frontends.local_files import local_model
 from webdnn.frontends.onnx import load
+from webdnn.tools import webdnn_opt, webdnn_translate
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 100)).astype(np.float32)
 
@@ -113,6 +114,27 @@ def test_a_compressed_file_and_an_archive_without_onnx(tmp_path: Path) -> None:
     x = np.array([[-1, 0, 2]], np.float32)
     np.testing.assert_array_equal(package.run({"data": x})["out"], [[0, 0, 2]])
     assert package.manifest["name"] == "caffe"
+
+
+def test_all_tools_read_models(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A Caffe model, because it needs no framework, packed, and as it is."""
+    monkeypatch.chdir(tmp_path)
+    text = """name: "net" input: "data"
+        layer { name: "relu" type: "ReLU" bottom: "data" top: "out" }"""
+    Path("deploy.prototxt").write_text(text)
+    zipped(Path("net.zip"), {"deploy.prototxt": text.encode()})
+    shape = ["--input-shape", "(2,3)"]
+    for source in ("deploy.prototxt", "net.zip"):
+        webdnn_opt.main([source, "--to-stage", "nn", *shape])
+        assert "nn.relu" in capsys.readouterr().out
+        call = [source, "--to", "package", "-o", source.partition(".")[0], *shape]
+        webdnn_translate.app(call, standalone_mode=False)
+    found = [webdnn.Package.load(Path(name)) for name in ("deploy", "net")]
+    assert [package.manifest["name"] for package in found] == ["deploy", "net"]
+    x = np.array([[-1, 0, 2], [3, -4, 5]], np.float32)
+    np.testing.assert_array_equal(found[1].run({"data": x})["out"], np.maximum(x, 0))
 
 
 def bad_archives(folder: Path) -> dict[str, Path]:
