@@ -230,17 +230,35 @@ def operator_classes(operators: Sequence[CustomOperator]) -> tuple[type[OnnxOp],
 
 
 def _class_of(operator: CustomOperator, newest: int) -> type[OnnxOp]:
+    schema = operator.schema
     entry = Entry(
-        operator.schema.since_version,
+        schema.since_version,
         checked(operator.lowering, operator.name),
         tuple(operator.static),
     )
     meaning = () if operator.meaning is None else (NumpyMeaning(operator.meaning),)
     return make_op_class(
-        operator.schema,
+        _copy(schema),
         newest,
         infer=_inference(operator),
         traits=(NNLowering(entry), *meaning),
+    )
+
+
+def _copy(schema: OpSchema) -> OpSchema:
+    """The schema as an object of its own: ONNX's library keeps the shape function in it."""
+    return OpSchema(
+        schema.name,
+        schema.domain,
+        schema.since_version,
+        schema.doc or "",
+        inputs=schema.inputs,
+        outputs=schema.outputs,
+        type_constraints=[
+            (each.type_param_str, list(each.allowed_type_strs), each.description)
+            for each in schema.type_constraints
+        ],
+        attributes=list(schema.attributes.values()),
     )
 
 

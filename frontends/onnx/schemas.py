@@ -16,17 +16,15 @@ _registry = threading.RLock()
 """There is one registry in a process."""
 
 
-def register(operators: Sequence[type[OnnxOp]]) -> list[OpSchema]:
-    """Register the schemas of operators; gives those that stood there before under their names.
+def register(operators: Sequence[type[OnnxOp]]) -> None:
+    """Register the schemas of operators, in place of those that stand there under their names.
 
     Raises:
         WebDNNError: the library refuses one.
     """
-    replaced: list[OpSchema] = []
     for op in operators:
         if (old := _registered_version(op)) is not None:
             onnx.defs.deregister_schema(old.name, old.since_version, old.domain)
-            replaced.append(old)
         if op.infer is not None:
             op.schema.set_type_and_shape_inference_function(op.infer)
         try:
@@ -38,20 +36,21 @@ def register(operators: Sequence[type[OnnxOp]]) -> list[OpSchema]:
                 why=lines[0] if lines else type(error).__name__,
                 hint="mend the OpSchema of the custom operator",
             ) from None
-    return replaced
 
 
 @contextmanager
 def registered(operators: Sequence[type[OnnxOp]]) -> Generator[None, None, None]:
     """Within this the library knows these operators; other threads that want to register some wait."""
     with _registry:
-        replaced = register(operators)
+        before = [schema for op in operators if (schema := _registered_version(op)) is not None]
         try:
+            register(operators)
             yield
         finally:
             for op in operators:
-                onnx.defs.deregister_schema(op.op_type, op.since_version, op.domain)
-            for schema in replaced:
+                if _registered_version(op) is not None:
+                    onnx.defs.deregister_schema(op.op_type, op.since_version, op.domain)
+            for schema in before:
                 onnx.defs.register_schema(schema)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tests.unit.custom_operator_files import BLUR, HEAD, SWISH, model_of, named
 from webdnn import custom_operators
 from webdnn.custom_operators import operator_classes, read_operators
 from webdnn.dialects.dtypes import Array
+from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.numpy_meaning.onnx import run_node
 from webdnn.frontends.onnx import library, load
 from webdnn.tools import webdnn as tool
@@ -180,6 +182,38 @@ def test_compilations_do_not_mix(tmp_path: Path) -> None:
     assert not onnx.defs.has("Swish", "com.example")
     with pytest.raises(webdnn.WebDNNError, match="--custom-ops FILE"):
         webdnn.compile(model)
+
+
+def test_operators_that_share_a_schema() -> None:
+    """A schema is not changed by a compilation, so it can be of another operator afterwards."""
+    schema = onnx.defs.OpSchema(
+        "Same",
+        "com.example",
+        1,
+        "its text",
+        inputs=[onnx.defs.OpSchema.FormalParameter("x", "T", min_arity=1)],
+        outputs=[onnx.defs.OpSchema.FormalParameter("y", "T")],
+        type_constraints=[("T", ["tensor(float)", "tensor(int64)"], "numbers")],
+        attributes=[
+            onnx.defs.OpSchema.Attribute("k", onnx.defs.OpSchema.AttrType.INTS, "", required=False)
+        ],
+    )
+
+    def same(types: Any) -> None:
+        types.set_output_type(0, types.get_input_type(0))
+
+    first = webdnn.CustomOperator(schema, lambda node, b: b(ew.NegOp, node[0]), infer=same)
+    second = replace(first, lowering=lambda node, b: b(ew.AbsOp, node[0]))
+    x = np.array([1, -2, 3], np.int64)
+    for operator, expected in ((first, -x), (second, np.abs(x))):
+        package = webdnn.compile(
+            model_of("y = com.example.Same (x)", "int64[3] x", "int64[3] y"),
+            custom_ops=[operator],
+            target="wasm",
+        )
+        np.testing.assert_array_equal(package.run({"x": x})["y"], expected)
+        again = replace(operator, meaning=np.negative)
+        assert repr(operator_classes([again])[0].schema) == repr(schema)
 
 
 def test_without_forks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
