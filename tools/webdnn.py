@@ -203,7 +203,7 @@ def bench(
 
 @app.command()
 def tune(
-    model: Annotated[Path, typer.Argument(help="an ONNX model")],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="the file of schedules that is written")
     ],

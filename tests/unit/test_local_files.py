@@ -22,7 +22,7 @@ import pytest
 import webdnn
 from webdnn.dialects import budget
 from webdnn.dialects.dtypes import Array
-from webdnn.frontends import archives, download
+from webdnn.frontends import archives, download, models
 from webdnn.frontends.download import file_name
 from webdnn.frontends.local_files import local_model
 from webdnn.frontends.onnx import load
@@ -114,6 +114,33 @@ def test_a_compressed_file_and_an_archive_without_onnx(tmp_path: Path) -> None:
     x = np.array([[-1, 0, 2]], np.float32)
     np.testing.assert_array_equal(package.run({"data": x})["out"], [[0, 0, 2]])
     assert package.manifest["name"] == "caffe"
+
+
+OTHERS = {
+    "model.tflite": {"a/model.tflite": b"\x1c\0\0\0TFL3", "a/labels.txt": b"cat"},
+    "exported": {"exported/saved_model.pb": b"\x08\x01", "exported/variables/variables.index": b""},
+    "net.h5": {"net.h5": b"\x89HDF\r\n\x1a\n"},
+}
+"""Files of other frameworks, by the name of what their converters are to be given."""
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_models_of_other_frameworks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """What converts them gets the file, or the folder, that was unpacked from a download."""
+    given: list[Path] = []
+
+    def run(converter: Any, job: Any) -> None:
+        given.append(Path(job.model))
+        assert Path(job.model).exists()
+        onnx.save(onnx.load(with_data(tmp_path / "made")), job.output)
+
+    monkeypatch.setattr(models, "run", run)
+    archive = zipped(tmp_path / "a.zip", OTHERS[name]).read_bytes()
+    with served({"a.zip": archive}) as host:
+        webdnn.convert(f"{host}/a.zip", tmp_path / "out.onnx")
+    assert [path.name for path in given] == [name] and (tmp_path / "out.onnx").exists()
 
 
 def test_all_tools_read_models(
