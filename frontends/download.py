@@ -28,13 +28,12 @@ _CHUNK = 1 << 20
 """Bytes of a step of progress."""
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 """Hosts to which a connection need not be encrypted."""
-_PAGES = {
-    "huggingface.co": re.compile(r"(/[^/]+/[^/]+)/blob/(.+)"),
-    "hf.co": re.compile(r"(/[^/]+/[^/]+)/blob/(.+)"),
-    "github.com": re.compile(r"(/[^/]+/[^/]+)/blob/(.+)"),
-}
-"""Pages about a file, by host: what comes before and after the word that is another one in the file's own address."""
+_PAGE = re.compile(r"(/[^/]+/[^/]+)/blob/(.+)")
+"""The path of a page about a file of a repository."""
 _FILES = {"huggingface.co": "resolve", "hf.co": "resolve", "github.com": "raw"}
+"""By host: what stands in the file's own address in place of `blob`."""
+_MOST_NAME = 200
+"""Characters in the name of a file; systems take 255 bytes."""
 
 
 def is_address(model: object) -> bool:
@@ -46,7 +45,8 @@ def file_name(address: str) -> str:
     """The name of the file at an address."""
     name = unquote(urlsplit(address).path).rpartition("/")[2]
     parts = parts_inside(name)
-    return name if parts is not None and len(parts) == 1 and "\\" not in name else "model"
+    is_name = parts is not None and len(parts) == 1 and "\\" not in name
+    return name if is_name and len(name) <= _MOST_NAME else "model"
 
 
 def download(address: str, folder: Path, progress: Progress) -> Path:
@@ -64,10 +64,11 @@ def download(address: str, folder: Path, progress: Progress) -> Path:
         return path  # no ONNX model
     for location in _external(path):
         parts = parts_inside(location)
-        if parts is None or (target := folder.joinpath(*parts)) == path:
+        if parts is None:
             continue  # reading the model says what is wrong
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists():
+        target = folder.joinpath(*parts)
+        if not target.exists() and not any(parent.is_file() for parent in target.parents):
+            target.parent.mkdir(parents=True, exist_ok=True)
             beside = urljoin(address, quote("/".join(parts)))
             _fetch(opener, beside, target, progress, of=location)
     return path
@@ -83,9 +84,9 @@ def _external(path: Path) -> list[str]:
 def _own_address(address: str) -> str:
     """The address of a file, where that of the page about it is given."""
     parts = urlsplit(address)
-    page = _PAGES.get(parts.hostname or "")
-    if page is not None and (found := page.fullmatch(parts.path)) is not None:
-        path = f"{found[1]}/{_FILES[parts.hostname or '']}/{found[2]}"
+    word = _FILES.get(parts.hostname or "")
+    if word is not None and (found := _PAGE.fullmatch(parts.path)) is not None:
+        path = f"{found[1]}/{word}/{found[2]}"
         return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
     return address
 

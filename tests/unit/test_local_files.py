@@ -362,6 +362,7 @@ def test_names_of_files() -> None:
         "https://host/a/..",
         "https://host/a%2F..%2Fb/..",
         "https://host/C:%5Cx",
+        "https://host/" + "x" * 300,
     ):
         assert file_name(odd) == "model"
 
