@@ -249,7 +249,7 @@ def _copy(schema: OpSchema) -> OpSchema:
     """The schema as an object of its own: ONNX's library keeps the shape function in it."""
     return OpSchema(
         schema.name,
-        schema.domain,
+        "" if schema.domain == "ai.onnx" else schema.domain,
         schema.since_version,
         schema.doc or "",
         inputs=schema.inputs,

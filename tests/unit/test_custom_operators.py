@@ -130,6 +130,23 @@ def test_names_of_onnx_in_another_domain(tmp_path: Path) -> None:
         np.testing.assert_allclose(found, swish(x), rtol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("domain", "name"), [("", "Mine"), ("ai.onnx", "Mine"), ("ai.onnx.ml", "Normalizer")]
+)
+def test_without_a_domain_and_of_one_that_is_not_lowered(
+    tmp_path: Path, domain: str, name: str
+) -> None:
+    text = (
+        HEAD
+        + f'operator = webdnn.CustomOperator(schema("{name}", domain="{domain}"), lower, swish, same)\n'
+    )
+    operator = f"{domain}.{name}" if domain == "ai.onnx.ml" else name
+    model = model_of(f"t = {operator} (x) y = Identity (t)")
+    model.opset_import.append(onnx.helper.make_opsetid("ai.onnx.ml", 3))
+    x = RNG.normal(size=(2, 5)).astype(np.float32)
+    np.testing.assert_allclose(run(model, write(tmp_path, text), x), swish(x), rtol=1e-5)
+
+
 def test_the_version_that_the_model_imports(tmp_path: Path) -> None:
     text = HEAD + (
         "one = webdnn.CustomOperator(schema(version=1), lower, swish)\n"
