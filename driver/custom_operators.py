@@ -46,7 +46,6 @@ class CustomOperator:
             as keywords, and gives the array of its result, or a list of them. Level `onnx` cannot be run without it.
         infer: the types of its results, for ONNX's inference of shapes; sizes may be unknown when it is called. Without
             it they are known from level `nn` on.
-        static: the inputs, by index, whose values must be known when a model is compiled (`node.known(i)`).
         nn_ops: the ops of level `nn` that its lowering makes and that are not WebDNN's, so that they can be read from
             files. Each has the traits `NumpyMeaning` and `LinalgLowering`.
 
@@ -58,7 +57,6 @@ class CustomOperator:
     lowering: Lowering
     meaning: Callable[..., Array | Sequence[Array]] | None = None
     infer: Infer | None = None
-    static: Sequence[int] = ()
     nn_ops: Sequence[type[Operation]] = ()
 
     def __post_init__(self) -> None:
@@ -231,11 +229,7 @@ def operator_classes(operators: Sequence[CustomOperator]) -> tuple[type[OnnxOp],
 
 def _class_of(operator: CustomOperator, newest: int) -> type[OnnxOp]:
     schema = operator.schema
-    entry = Entry(
-        schema.since_version,
-        checked(operator.lowering, operator.name),
-        tuple(operator.static),
-    )
+    entry = Entry(schema.since_version, checked(operator.lowering), ())
     meaning = () if operator.meaning is None else (NumpyMeaning(operator.meaning),)
     return make_op_class(
         _copy(schema),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from xdsl.ir import Operation
 from xdsl.traits import OpTrait
 
 from webdnn.dialects.dtypes import Array
@@ -21,3 +22,8 @@ class NumpyMeaning(OpTrait):
     """
 
     function: Callable[..., Array | Sequence[Array]]
+
+
+def is_nn(op: Operation) -> bool:
+    """Whether an op of level `nn` is run in numpy where its operands are known, as those of the `nn` dialect are."""
+    return op.name.startswith("nn.") or op.get_trait(NumpyMeaning) is not None

@@ -29,14 +29,9 @@ from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import Lowering, Results
 
 
-def checked(lowering: Lowering, operator: str) -> Lowering:
+def checked(lowering: Lowering) -> Lowering:
     """The lowering of an operator, which raises `FaultyLowering` where it raises what no lowering should, or gives what
-    is no result of the node.
-
-    Args:
-        lowering: the user's.
-        operator: its name, for messages.
-    """
+    is no result of the node."""
     place = place_of(lowering)
 
     def lower(node: Node, b: NNBuilder) -> Results:

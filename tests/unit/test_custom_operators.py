@@ -87,8 +87,10 @@ def test_of_weights_it_is_computed_when_compiling(tmp_path: Path) -> None:
         w = RNG.normal(size=size).astype(np.float32)
         model.graph.initializer.append(onnx.numpy_helper.from_array(w, "w"))
         x = RNG.normal(size=size - 1).astype(np.float32)
-        found = run(model, write(tmp_path, BLUR), x)
-        np.testing.assert_allclose(found, x + (w[:-1] + w[1:]), rtol=1e-6)
+        package = webdnn.compile(model, custom_ops=[write(tmp_path, BLUR)], target="wasm")
+        np.testing.assert_allclose(package.run({"x": x})["y"], x + (w[:-1] + w[1:]), rtol=1e-6)
+        kernels = [kernel["name"] for kernel in package.manifest["backends"]["wasm"]["kernels"]]
+        assert len(kernels) == 1 and "pairs" not in kernels[0]
 
 
 def test_sizes_come_from_the_shape_function(tmp_path: Path) -> None:
