@@ -14,6 +14,7 @@ from webdnn.conversion import convert
 from webdnn.custom_operators import CustomOperator
 from webdnn.dialects.errors import WebDNNError
 from webdnn.kernel_cache import KernelCache
+from webdnn.lowering.interface.image_input import ImageInput
 from webdnn.lowering.kernels.schedule_table import ScheduleEntry, ScheduleTable
 from webdnn.package import Package
 from webdnn.stages import STAGES
@@ -21,6 +22,7 @@ from webdnn.stages import STAGES
 __all__ = [
     "STAGES",
     "CustomOperator",
+    "ImageInput",
     "KernelCache",
     "Package",
     "ScheduleEntry",

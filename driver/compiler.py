@@ -18,7 +18,7 @@ from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.locations import nodes_at, operations_at
 from webdnn.dialects.numpy_meaning.nn import run_nn_block
-from webdnn.dialects.onnx import MODEL_NAME
+from webdnn.dialects.onnx import METADATA, MODEL_NAME, string_lists_of
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.models import Conversion, OnnxModel, model_name
 from webdnn.frontends.onnx.binding import Shapes
@@ -26,14 +26,18 @@ from webdnn.frontends.onnx.values import InputValue
 from webdnn.importing import imported_model
 from webdnn.kernel_cache import KernelCache
 from webdnn.kernel_compiler import compile_kernels
+from webdnn.lowering.interface.image_input import ImageInput
 from webdnn.lowering.kernels.apply_schedules import ApplySchedules
 from webdnn.lowering.kernels.cost import kernel_costs
 from webdnn.lowering.kernels.digest import kernel_digest
 from webdnn.lowering.kernels.launches import launches_of
 from webdnn.lowering.kernels.schedule_table import ScheduleTable
+from webdnn.lowering.onnx_to_nn.convert import ConvertOnnxToNN
 from webdnn.lowering.weights_function import WeightsFunction, entry_function
 from webdnn.manifest import FORMAT, FORMAT_VERSION
+from webdnn.metadata import kept_metadata
 from webdnn.package import Package
+from webdnn.package_interface import FittedInterface, LabelsOf, PackageInterface
 from webdnn.packaging.program import Program, describe_cost, launched_nodes, planned_program
 from webdnn.passes import apply_pass, check_optional, context
 from webdnn.progress import Progress, no_progress
@@ -65,6 +69,7 @@ class CompileOptions:
         progress: shows how far it is.
         threads: whether the package gets wasm modules for several threads too.
         schedules: schedules that go before those of the compiler.
+        interface: what the package takes and gives, where that is not what the model itself does.
     """
 
     target: str = BOTH
@@ -78,6 +83,7 @@ class CompileOptions:
     progress: Progress = no_progress
     threads: bool = True
     schedules: ScheduleTable | None = None
+    interface: FittedInterface = field(default_factory=FittedInterface)
 
     @property
     def targets(self) -> list[AnyTarget]:
@@ -103,8 +109,16 @@ def compile(
     example_inputs: Sequence[Any] = (),
     caffe_weights: str | Path | None = None,
     custom_ops: CustomOps = (),
+    input_images: Mapping[str, ImageInput] | None = None,
+    labels: LabelsOf = None,
+    softmax: bool | str | Sequence[str] = False,
+    top_k: int | Mapping[str, int] | None = None,
+    rename_inputs: Mapping[str, str] | None = None,
+    rename_outputs: Mapping[str, str] | None = None,
 ) -> Package:
     """Compile a model.
+
+    Names of inputs and outputs are the model's, whatever they are renamed to.
 
     Args:
         model: ONNX: a path, an `https://` address, the bytes of a file, or a ModelProto. Or what `convert` takes.
@@ -123,9 +137,17 @@ def compile(
         custom_objects, example_inputs, caffe_weights: see `convert`.
         custom_ops: operators that ONNX does not define, or Python files of them, which are run. Those of installed
             packages are known without (see `custom_operators`).
+        input_images: inputs that the package takes as pixels (see `ImageInput`), by name.
+        labels: the names of classes, or a file of them, for the manifest: of the only output, or by the names of
+            outputs.
+        softmax: whether to take the softmax of the only output; or the names of the outputs of which to take it.
+        top_k: how many of the greatest values the only output gives in place of all, or how many by the names of
+            outputs. From `probs` become `probs_values` and `probs_indices` (int32).
+        rename_inputs, rename_outputs: new names in the package, by the old ones.
 
     Raises:
-        WebDNNError: the model is bad, or cannot be compiled, or a schedule does not fit its kernel.
+        WebDNNError: the model is bad, or cannot be compiled, or a schedule does not fit its kernel, or what is asked
+            for does not fit the model's inputs and outputs.
     """
     options = CompileOptions(
         target=target,
@@ -144,14 +166,28 @@ def compile(
     if target != BOTH:
         find_target(target)
     operators = custom_operators(custom_ops)
+    interface = PackageInterface.of(
+        input_images=input_images,
+        labels=labels,
+        softmax=softmax,
+        top_k=top_k,
+        rename_inputs=rename_inputs,
+        rename_outputs=rename_outputs,
+    )
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with ExitStack() as converted:  # weights of a converted model are read where they are needed
         with options.progress("import", None):
             imported = converted.enter_context(
                 imported_model(
-                    model, conversion, values=values, operators=operators, progress=options.progress
+                    model,
+                    conversion,
+                    bind=lambda source: interface.bound_shapes(source, shapes or {}),
+                    values=values,
+                    operators=operators,
+                    progress=options.progress,
                 )
             )
+            options.interface = interface.fitted(entry_function(imported.module))
         module, weights = imported.module, imported.weights
         attach_weights(module, weights)
         _reached("onnx", None, module, options)
@@ -169,11 +205,14 @@ def package_from(
     stage: str = LAST_COMMON_STAGE,
 ) -> Package:
     """The package of a module of stage `nn` or `linalg`. `module` is not changed."""
+    labels = options.interface.label_entries(entry_function(module))
+    metadata = kept_metadata(string_lists_of(module, METADATA))
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "version": FORMAT_VERSION,
         "generator": f"webdnn {webdnn.__version__}",
         "name": name,
+        **({"metadata": metadata} if metadata else {}),
         "inputs": [],
         "outputs": [],
         "backends": {},
@@ -186,7 +225,10 @@ def package_from(
         section, files, program, kernels = _backend(own, weights, target, options, stage)
         digests.update((target.name, kernel_digest(k)) for k in kernels)
         manifest["inputs"] = program.tensors("input")
-        manifest["outputs"] = program.tensors("output")
+        manifest["outputs"] = [
+            {**tensor, "labels": labels[tensor["name"]]} if tensor["name"] in labels else tensor
+            for tensor in program.tensors("output")
+        ]
         manifest["backends"][target.name] = section
         package.files.update(files)
     if options.schedules is not None:
@@ -239,6 +281,7 @@ def lower(
         target or options.targets[0],
         options.schedules,
     )
+    steps = _with_interface(steps, options.interface)
     if target is not None and target.search_pass is not None and not options.without:
         steps = _with_memory(steps, ScheduleMemory(options.cache, target.name), target.search_pass)
     for stage in dict.fromkeys(stage for stage, _ in steps):
@@ -277,6 +320,19 @@ def _with_memory(
             found.append((stage, recall))
         elif step.name == search_pass:
             found.append((stage, keep))
+    return found
+
+
+def _with_interface(
+    steps: Sequence[tuple[str, ModulePass]], interface: FittedInterface
+) -> list[tuple[str, ModulePass]]:
+    """The steps, with those that change what the model takes and gives as soon as it is in `nn` ops: all shapes are
+    known then, and all passes of the level see the new ops."""
+    found: list[tuple[str, ModulePass]] = []
+    for stage, step in steps:
+        found.append((stage, step))
+        if isinstance(step, ConvertOnnxToNN):
+            found += [(stage, each) for each in interface.passes]
     return found
 
 

@@ -40,6 +40,7 @@ def check_manifest(manifest: _Fields) -> None:
             bytes = prod(n or 1 for n in tensor["shape"]) * _element_bytes(tensor)
             fits = len(tensor["shape"]) <= _MOST_DIMENSIONS and bytes <= _MOST_BYTES
             _ensure(fits, f"{role}[{number}].shape", "is too large")
+            _check_labels(tensor, f"{role}[{number}].labels")
     if (section := manifest["backends"].get("wasm")) is not None:
         _check_wasm(manifest, section, "backends.wasm")
     if (section := manifest["backends"].get("webgpu")) is not None:
@@ -49,6 +50,13 @@ def check_manifest(manifest: _Fields) -> None:
 def _ensure(condition: bool, path: str, problem: str) -> None:
     if not condition:
         raise ValueError(f"model.json: {path} {problem}")
+
+
+def _check_labels(tensor: _Fields, path: str) -> None:
+    labels, shape = tensor.get("labels", {}), tensor["shape"]
+    if (axis := labels.get("axis")) is not None:
+        count = shape[axis] if axis < len(shape) else 0
+        _ensure(len(labels["names"]) == count, path, f"must have {count} entries")
 
 
 def _element_bytes(tensor: _Fields) -> int:

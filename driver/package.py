@@ -117,6 +117,23 @@ class Package:
         """The back ends that the package can run on."""
         return [name for name in self.manifest["backends"] if name in BACKENDS]
 
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """What the model says of itself in free text: ONNX's `metadata_props`."""
+        return self.manifest.get("metadata", {})
+
+    def labels(self, output: str) -> Sequence[str]:
+        """The names of the classes of an output; none where it has none.
+
+        Raises:
+            WebDNNError: there is no such output.
+        """
+        for tensor in self.manifest["outputs"]:
+            if tensor["name"] == output:
+                return tensor.get("labels", {}).get("names", ())
+        names = ", ".join(tensor["name"] for tensor in self.manifest["outputs"])
+        raise WebDNNError(f"there is no output {output!r}", hint=f"the outputs are {names}")
+
     def section(self, backend: str) -> dict[str, Any]:
         """What the manifest says of a back end.
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Protocol
 
 import numpy as np
 from rich.table import Table
 
-from webdnn.array_files import read_array, write_arrays
+from webdnn.array_files import read_array
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.engines.scripted import ScriptedEngineName
@@ -21,10 +20,8 @@ from webdnn.peaks import Peaks, measure_peaks
 from webdnn.progress import Progress, no_progress
 
 
-def run_files(
-    package: Package, inputs: Sequence[str], output: Path, engine: Engine | None
-) -> dict[str, Path]:
-    """Run a package on `NAME=FILE.npy`s; writes `NAME.npy` of each output to a folder and gives the path of each.
+def run_files(package: Package, inputs: Sequence[str], engine: Engine | None) -> dict[str, Array]:
+    """The outputs of a package for `NAME=FILE.npy`s.
 
     Raises:
         WebDNNError: an input is not of this form, missing, or wrong.
@@ -40,7 +37,44 @@ def run_files(
         arrays[name] = read_array(path)
         if dtypes.get(name) == "bfloat16" and arrays[name].dtype == "V2":
             arrays[name] = arrays[name].view(np.dtype("bfloat16"))  # .npy has no name for it
-    return write_arrays(package.run(arrays, engine), output)
+    return package.run(arrays, engine)
+
+
+def best_classes(package: Package, results: Mapping[str, Array], count: int) -> Table:
+    """The labels of the classes with the greatest scores, for outputs that have labels; of numbers of classes, those of
+    the first ones.
+
+    Raises:
+        WebDNNError: no output has labels.
+    """
+    table = Table()
+    for title in ("output", "class", "label", "score"):
+        table.add_column(title, justify="right" if title in ("class", "score") else "left")
+    tensors = [tensor for tensor in package.manifest["outputs"] if "labels" in tensor]
+    if not tensors:
+        raise WebDNNError(
+            "the package has no labels",
+            hint="compile the model with --labels FILE, or leave --top out",
+        )
+    for tensor in tensors:
+        name, labels = tensor["name"], tensor["labels"]
+        if "axis" in labels:
+            # of a picture or a sequence: those of its first element
+            scores = np.moveaxis(results[name], labels["axis"], -1).reshape(
+                -1, len(labels["names"])
+            )
+            best = (
+                np.argsort(-scores[0].astype(np.float64), kind="stable")[:count]
+                if len(scores)
+                else []
+            )
+            rows = [(int(index), f"{scores[0][index]:.4g}") for index in best]
+        else:
+            rows = [(int(index), "") for index in results[name].ravel()[:count]]
+        for index, score in rows:
+            known = 0 <= index < len(labels["names"])
+            table.add_row(name, str(index), labels["names"][index] if known else "", score)
+    return table
 
 
 def random_inputs(package: Package, seed: int = 0) -> dict[str, Array]:

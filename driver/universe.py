@@ -26,6 +26,10 @@ _DIALECTS: dict[str, str] = {
 _PASSES: dict[str, str] = {
     # in the order of the levels that they leave
     "convert-onnx-to-nn": "webdnn.lowering.onnx_to_nn.convert:ConvertOnnxToNN",
+    "read-image": "webdnn.lowering.interface.read_image:ReadImage",
+    "append-softmax": "webdnn.lowering.interface.classes:AppendSoftmax",
+    "append-top-k": "webdnn.lowering.interface.classes:AppendTopK",
+    "rename-interface": "webdnn.lowering.interface.names:RenameInterface",
     "sink-transposes": "webdnn.lowering.nn.sink_transposes:SinkTransposes",
     "join-slices": "webdnn.lowering.nn.join_slices:JoinSlices",
     "integer-products": "webdnn.lowering.nn.integer_products:IntegerProducts",

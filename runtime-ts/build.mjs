@@ -1,18 +1,22 @@
-// Bundles the runtime and the script of its threads. Run as a script it writes dist; `bundle` gives the texts to tests.
+// Bundles the runtime, the script of its threads, and the first WebDNN's interface to it. Run as a script it writes dist;
+// `bundle` and `bundleClassic` give the texts to tests.
 import { mkdir, writeFile } from "node:fs/promises";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
 const root = fileURLToPath(new URL(".", import.meta.url));
 
 /**
- * @param {string} name of a file in src without its ending
- * @returns {Promise<{ code: string, map: string }>} the minified ESM bundle and its source map
+ * @param {string} entry a file in src without its ending
+ * @param {string} [name] of the bundle in dist, if it is another
+ * @param {import("esbuild").BuildOptions} [options] beside those of all bundles
+ * @returns {Promise<{ code: string, map: string }>} the minified bundle and its source map
  */
-async function bundled(name) {
+async function bundled(entry, name = entry, options = {}) {
   const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: [`src/${name}.ts`],
+    entryPoints: [`src/${entry}.ts`],
     outfile: `dist/${name}.js`,
     bundle: true,
     format: "esm",
@@ -21,14 +25,27 @@ async function bundled(name) {
     minify: true,
     sourcemap: "linked",
     write: false,
+    ...options,
   });
   const find = (/** @type {string} */ suffix) => {
-    const file = outputFiles.find((f) => f.path.endsWith(suffix));
+    const file = outputFiles?.find((f) => f.path.endsWith(suffix));
     if (!file) throw new Error(`esbuild wrote no ${suffix}`);
     return file.text;
   };
   return { code: find(".js"), map: find(".js.map") };
 }
+
+/** The runtime is imported from beside the bundle, instead of being in it a second time. @type {import("esbuild").Plugin} */
+const runtimeBeside = {
+  name: "runtime-beside",
+  setup({ onResolve }) {
+    onResolve({ filter: /\/index\.js$/ }, ({ path, resolveDir }) =>
+      resolve(resolveDir, path) === `${root}src/index.js`
+        ? { path: "./index.js", external: true }
+        : undefined,
+    );
+  },
+};
 
 /** @returns the runtime, and the script of its threads, which lies beside it as worker.js */
 export async function bundle() {
@@ -36,11 +53,35 @@ export async function bundle() {
   return { ...index, worker: worker.code, workerMap: worker.map };
 }
 
+/**
+ * @returns classic.js, which imports the runtime from index.js beside it, and webdnn.js, a script that holds both and sets
+ *   the global `WebDNN`
+ */
+export async function bundleClassic() {
+  const [classic, script] = await Promise.all([
+    bundled("classic/index", "classic", { plugins: [runtimeBeside] }),
+    bundled("classic/index", "webdnn", {
+      format: "iife",
+      globalName: "WebDNN",
+      inject: [`${root}src/classic/script_url.ts`],
+      define: { "import.meta.url": "scriptUrl" },
+    }),
+  ]);
+  return { ...classic, script: script.code, scriptMap: script.map };
+}
+
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
-  const { code, map, worker, workerMap } = await bundle();
+  const [runtime, classic] = await Promise.all([bundle(), bundleClassic()]);
   await mkdir(`${root}dist`, { recursive: true });
-  await writeFile(`${root}dist/index.js`, code);
-  await writeFile(`${root}dist/index.js.map`, map);
-  await writeFile(`${root}dist/worker.js`, worker);
-  await writeFile(`${root}dist/worker.js.map`, workerMap);
+  const files = {
+    "index.js": runtime.code,
+    "index.js.map": runtime.map,
+    "worker.js": runtime.worker,
+    "worker.js.map": runtime.workerMap,
+    "classic.js": classic.code,
+    "classic.js.map": classic.map,
+    "webdnn.js": classic.script,
+    "webdnn.js.map": classic.scriptMap,
+  };
+  for (const [name, text] of Object.entries(files)) await writeFile(`${root}dist/${name}`, text);
 }

@@ -7,8 +7,9 @@ import json
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import TextIO
 
 from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
@@ -17,6 +18,8 @@ from webdnn.array_files import read_array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx.binding import Shapes
 from webdnn.frontends.onnx.values import InputValue
+from webdnn.lowering.interface.image_input import ImageInput
+from webdnn.lowering.interface.image_text import parse_image_input
 from webdnn.peaks import Peaks
 
 
@@ -68,6 +71,62 @@ def chosen_shapes(by_name: Sequence[str], in_order: Sequence[str]) -> Shapes:
     if by_name and in_order:
         raise WebDNNError("--shape and --input-shape are both given", hint="give one of them")
     return parse_shapes_in_order(in_order) if in_order else parse_shapes(by_name)
+
+
+def parse_images(values: Sequence[str]) -> dict[str, ImageInput]:
+    """`["image=uint8-rgba,mode=imagenet"]` as image inputs by name.
+
+    Raises:
+        WebDNNError: a value is not of this form, or an input is named twice.
+    """
+    images: dict[str, ImageInput] = {}
+    for value in values:
+        name, image = parse_image_input(value)
+        if name in images:
+            raise WebDNNError(f"the input '{name}' is given two pictures")
+        images[name] = image
+    return images
+
+
+def parse_labels(values: Sequence[str]) -> Mapping[str, str]:
+    """`["labels.txt"]` as `{"": "labels.txt"}`, which is for the only output, and `["y=labels.txt"]` as
+    `{"y": "labels.txt"}`. A file may have an equals sign in its name too.
+
+    Raises:
+        WebDNNError: an output is given twice.
+    """
+    return _by_output("--labels", values, lambda text: Path(text).exists())
+
+
+def parse_top_k(values: Sequence[str]) -> dict[str, int]:
+    """`["5"]` as `{"": 5}`, which is for the only output, and `["y=5"]` as `{"y": 5}`.
+
+    Raises:
+        WebDNNError: a value is not of this form, or an output is given twice.
+    """
+    counts: dict[str, int] = {}
+    for name, text in _by_output("--top-k", values, str.isdecimal).items():
+        if not (text.isascii() and text.isdecimal()):
+            raise WebDNNError(
+                f"--top-k {text} is not a number", hint="write --top-k 5, or --top-k OUTPUT=5"
+            )
+        counts[name] = int(text)
+    return counts
+
+
+def _by_output(
+    option: str, values: Sequence[str], is_whole: Callable[[str], bool]
+) -> dict[str, str]:
+    """Values for outputs: `OUTPUT=VALUE` (the last `=` counts), or the value alone."""
+    found: dict[str, str] = {}
+    for value in values:
+        name, _, text = ("", "", value) if is_whole(value) else value.rpartition("=")
+        if name in found:
+            raise WebDNNError(
+                f"{option} is given twice for {f'output {name!r}' if name else 'one output'}"
+            )
+        found[name] = text
+    return found
 
 
 CUSTOM_OPS_HELP = (

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 import typer
 from rich.console import Console
 
+from webdnn.array_files import write_arrays
 from webdnn.compiler import BOTH
 from webdnn.compiler import compile as compile_model
 from webdnn.conversion import convert as convert_model
@@ -26,18 +27,23 @@ from webdnn.demo.style_transfer import (
 from webdnn.dialects.errors import WebDNNError
 from webdnn.ir_dump import IRDump
 from webdnn.kernel_cache import KernelCache
+from webdnn.lowering.interface.image_text import FORM as IMAGE_FORM
+from webdnn.lowering.interface.names import parse_renamings
 from webdnn.package import Package, check_output, check_writable
 from webdnn.passes import OPTIONAL_PASSES
 from webdnn.progress import progress_bars
 from webdnn.report import describe_package
-from webdnn.runner import run_files, time_kernels, time_package
+from webdnn.runner import best_classes, run_files, time_kernels, time_package
 from webdnn.schedules import ScheduleDump, all_hooks
 from webdnn.stages import STAGES
 from webdnn.targets import TARGETS
 from webdnn.tools.arguments import (
     chosen_shapes,
+    parse_images,
+    parse_labels,
     parse_peaks,
     parse_shapes,
+    parse_top_k,
     parse_values,
     run_tool,
 )
@@ -62,6 +68,12 @@ console = Console(
 
 EngineName = Literal["wasmtime", "wgpu"]
 TARGET_HELP = "the back end: " + ", ".join([*TARGETS, f"or {BOTH}"])
+RenameInput = Annotated[
+    list[str] | None, typer.Option(help="OLD=NEW: another name for an input (may be repeated)")
+]
+RenameOutput = Annotated[
+    list[str] | None, typer.Option(help="OLD=NEW: another name for an output (may be repeated)")
+]
 
 
 @app.command()
@@ -75,6 +87,30 @@ def compile(
     custom_objects: CustomObjects = None,
     caffe_weights: CaffeWeights = None,
     custom_ops: CustomOps = None,
+    input_image: Annotated[
+        list[str] | None,
+        typer.Option(help=f"{IMAGE_FORM}: pixels in place of a tensor (may be repeated)"),
+    ] = None,
+    softmax: Annotated[
+        bool, typer.Option("--softmax", help="end the only output with a softmax")
+    ] = False,
+    softmax_output: Annotated[
+        list[str] | None, typer.Option(help="end this output with a softmax (may be repeated)")
+    ] = None,
+    top_k: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[OUTPUT=]K", help="the K greatest values and their indices, in place of all"
+        ),
+    ] = None,
+    labels: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[OUTPUT=]FILE", help="the names of classes: text, or JSON (also config.json)"
+        ),
+    ] = None,
+    rename_input: RenameInput = None,
+    rename_output: RenameOutput = None,
     dump_ir: Annotated[
         Path | None,
         typer.Option(help="write the IR of each stage, and the weights, to this folder"),
@@ -118,6 +154,12 @@ def compile(
             custom_objects=custom_objects,
             caffe_weights=caffe_weights,
             custom_ops=custom_ops or (),
+            input_images=parse_images(input_image or []),
+            labels=parse_labels(labels or []),
+            softmax=[*([""] if softmax else []), *(softmax_output or [])],
+            top_k=parse_top_k(top_k or []),
+            rename_inputs=parse_renamings(rename_input or [], "--rename-input"),
+            rename_outputs=parse_renamings(rename_output or [], "--rename-output"),
             without=without or (),
             hook=all_hooks(dump_ir_hook, dump_schedule_hook),
             cache=KernelCache(enabled=cache),
@@ -139,6 +181,8 @@ def convert(
     input_shape: InputShapes = None,
     custom_objects: CustomObjects = None,
     caffe_weights: CaffeWeights = None,
+    rename_input: RenameInput = None,
+    rename_output: RenameOutput = None,
 ) -> None:
     """Convert a model of another framework to ONNX."""
     with progress_bars() as progress, progress("convert", None):
@@ -150,6 +194,8 @@ def convert(
             custom_objects=custom_objects,
             caffe_weights=caffe_weights,
             progress=progress,
+            rename_inputs=parse_renamings(rename_input or [], "--rename-input"),
+            rename_outputs=parse_renamings(rename_output or [], "--rename-output"),
         )
     console.print(str(output))
 
@@ -162,11 +208,19 @@ def run(
     engine: Annotated[
         EngineName | None, typer.Option(help="by default the first that fits")
     ] = None,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="print the labels of so many of the best classes")
+    ] = None,
 ) -> None:
     """Run a package on arrays from files."""
     check_writable(output)
-    for name, path in run_files(Package.load(package), input, output, engine).items():
+    loaded = Package.load(package)
+    results = run_files(loaded, input, engine)
+    classes = best_classes(loaded, results, top) if top is not None else None
+    for name, path in write_arrays(results, output).items():
         console.print(str(path) if path.stem == name else f"{path} ({name})", markup=False)
+    if classes is not None:
+        console.print(classes)
 
 
 @app.command()

@@ -268,7 +268,10 @@ class ConcatOp(IRDLOperation):
 
     def verify_(self) -> None:
         axis = self.axis.value.data
+        rank = len(shape_of(self.res))
         for x in self.xs:
+            if len(shape_of(x)) != rank:
+                raise VerifyException(f"nn.concat: {x.type} is not of rank {rank}")
             rest = [
                 (a, b)
                 for d, (a, b) in enumerate(zip(shape_of(x), shape_of(self.res), strict=True))

@@ -42,6 +42,8 @@ OPSETS = "onnx.opset_import"
 """Attribute of the module: the version of each domain, a dictionary (`{"ai.onnx" = 23 : i64}`)."""
 MODEL_NAME = "webdnn.model_name"
 """Attribute of the module: the name of the ONNX graph, a string."""
+METADATA = "webdnn.metadata"
+"""Attribute of the module: the model's `metadata_props`, a list of pairs of strings."""
 
 Onnx = Dialect(
     "onnx",
@@ -70,6 +72,7 @@ __all__ = [
     "INPUT_DTYPES",
     "INPUT_NAMES",
     "INPUT_SYMBOLS",
+    "METADATA",
     "MODEL_NAME",
     "OPSETS",
     "OUTPUT_DTYPES",

@@ -23,6 +23,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import (
     INPUT_NAMES,
     INPUT_SYMBOLS,
+    METADATA,
     MODEL_NAME,
     OPSETS,
     OUTPUT_NAMES,
@@ -167,6 +168,8 @@ def to_model_proto(module: ModuleOp, weights: Weights) -> ModelProto:
                     dim.dim_param = symbol
     imports = [onnx.helper.make_opsetid(d, v) for d, v in opset_imports(module).items()]
     model = onnx.helper.make_model(graph, opset_imports=imports, producer_name="webdnn")
+    metadata = dict(p for p in string_lists_of(module, METADATA) if len(p) == 2)
+    onnx.helper.set_model_props(model, metadata)
     model.ir_version = onnx.helper.find_min_ir_version_for(imports, ignore_unknown=True)
     return model
 

@@ -284,6 +284,10 @@ def op_classes() -> dict[str, type[OnnxOp]]:
     return classes
 
 
+_MOST = 2**31 - 1
+"""The largest version of a domain that ONNX's library can be asked for."""
+
+
 def op_class(op_type: str, opset: int, domain: str = "") -> type[OnnxOp] | None:
     """The class of an operator as the opset `opset` of its domain defines it, or None where it does not exist.
 
@@ -293,6 +297,8 @@ def op_class(op_type: str, opset: int, domain: str = "") -> type[OnnxOp] | None:
         domain: the operator's domain; `"ai.onnx"` is the same as `""`.
     """
     domain = "" if domain == "ai.onnx" else domain
+    if not 0 < opset <= _MOST:
+        return None
     try:
         schema = onnx.defs.get_schema(op_type, opset, domain)
     except onnx.defs.SchemaError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
 
@@ -23,6 +23,16 @@ def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
                 _rename(inner, names)
 
 
+def _defined(graph: onnx.GraphProto) -> Iterator[str]:
+    """The values that a graph, and those inside of it, have beside their inputs."""
+    yield from (tensor.name for tensor in graph.initializer)
+    for node in graph.node:
+        yield from node.output
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _defined(inner)
+
+
 def rename_interface(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     """Give the inputs and outputs these names, in their order. A value that has such a name gets another one.
 
@@ -31,7 +41,7 @@ def rename_interface(model: onnx.ModelProto, inputs: Sequence[str], outputs: Seq
     """
     values = [*model.graph.input, *model.graph.output]
     wanted = dict(zip((v.name for v in values), (*inputs, *outputs), strict=True))
-    taken = {name for node in model.graph.node for name in node.output if name in wanted.values()}
+    taken = {*_defined(model.graph)} & {*wanted.values()}
     aside = {name: f"{name}__inner" for name in taken - wanted.keys()}
     rename_values(model, {**aside, **wanted})
 

@@ -53,7 +53,12 @@ Shapes: TypeAlias = Mapping[str, Sequence[int]] | Sequence[Sequence[int]]
 """Sizes of inputs: by their names, or in the order of the model's inputs."""
 
 
-def _by_name(inputs: Sequence[str], shapes: Shapes) -> Mapping[str, Sequence[int]]:
+def shapes_by_name(inputs: Sequence[str], shapes: Shapes) -> Mapping[str, Sequence[int]]:
+    """Sizes by the names of the inputs.
+
+    Raises:
+        WebDNNError: there are more of them than inputs.
+    """
     if isinstance(shapes, Mapping):
         return shapes
     if len(shapes) > len(inputs):
@@ -82,7 +87,7 @@ def bindings_of(
         WebDNNError: there is no such input, it is no tensor, a value does not fit its type, or an input is given sizes
             and a value of other sizes.
     """
-    shapes = _by_name(inputs, shapes)
+    shapes = shapes_by_name(inputs, shapes)
     _check_known(inputs, [*shapes, *values])
     types = {value.name: value.type for value in graph.input}
     for name in {**shapes, **values}:

@@ -32,6 +32,7 @@ from webdnn.dialects.onnx import (
     INPUT_DTYPES,
     INPUT_NAMES,
     INPUT_SYMBOLS,
+    METADATA,
     MODEL_NAME,
     OPSETS,
     OUTPUT_DTYPES,
@@ -64,6 +65,7 @@ def build(
     arrays: Mapping[str, Array],
     weights: WeightStore,
     operators: OperatorSet | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> ModuleOp:
     """The module of a model.
 
@@ -72,11 +74,15 @@ def build(
         arrays: the weights that were taken out of it, by the name of the input that stands for each.
         weights: gets all the weights.
         operators: those that the model may use; by default ONNX's own.
+        metadata: what the module says of the model beside what it computes.
 
     Raises:
         WebDNNError: a node has something that the dialect cannot say.
     """
-    return _Builder(model, arrays, weights, operators or OperatorSet()).module()
+    module = _Builder(model, arrays, weights, operators or OperatorSet()).module()
+    if metadata:
+        module.attributes[METADATA] = ArrayAttr(_strings(pair) for pair in metadata.items())
+    return module
 
 
 def location(name: str) -> LocationAttr:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 import onnx.inliner
-from onnx import GraphProto, ModelProto
+from onnx import ModelProto
 from xdsl.dialects.builtin import ModuleOp
 
 from webdnn.dialects.dtypes import Array
@@ -28,7 +28,7 @@ from webdnn.frontends.onnx.inference import contradiction, infer, infer_certain
 from webdnn.frontends.onnx.limits import check_functions
 from webdnn.frontends.onnx.old_opsets import to_opset_7
 from webdnn.frontends.onnx.opset import upgrade
-from webdnn.frontends.onnx.source import Source, read
+from webdnn.frontends.onnx.source import Source, inputs_of, read
 from webdnn.frontends.onnx.tensors import detach_weights
 from webdnn.frontends.onnx.validate import (
     check_model,
@@ -58,7 +58,7 @@ class ImportedModel:
 
 
 def load(
-    model: str | Path | bytes | ModelProto,
+    model: str | Path | bytes | ModelProto | Source,
     shapes: Shapes | None = None,
     *,
     values: Mapping[str, InputValue] | None = None,
@@ -73,7 +73,7 @@ def load(
 
     Args:
         model: a path (external data is looked for beside it), the bytes of a file, or a ModelProto, which is not
-            changed.
+            changed; or what `read` made of one of these, which is.
         shapes: sizes of inputs, by name or in their order; they bind the model's symbolic dimensions, wherever the same
             symbol stands.
         values: values of inputs, by name: these become constants, and are no inputs of the module. Numbers, truth
@@ -87,7 +87,8 @@ def load(
             do not fit it.
     """
     with internal_errors("read the model"), library.own_process(operators):
-        return _load(read(model), shapes or {}, values or {}, inline, OperatorSet(operators))
+        source = model if isinstance(model, Source) else read(model)
+        return _load(source, shapes or {}, values or {}, inline, OperatorSet(operators))
 
 
 def _load(
@@ -98,6 +99,7 @@ def _load(
     operators: OperatorSet,
 ) -> ImportedModel:
     proto = source.model
+    metadata = _metadata(proto)
     opsets = check_opsets(proto)
     import_domains(proto, opsets, operators)
     if not proto.opset_import:
@@ -109,7 +111,7 @@ def _load(
     check_functions(proto)
     check_names(proto.graph)
     sort_nodes(proto.graph)
-    inputs = _inputs_of(proto.graph)
+    inputs = [value.name for value in inputs_of(proto.graph)]
     bindings = bindings_of(proto.graph, inputs, shapes, values)
     arrays = detach_weights(proto.graph, source.reader)
     # From IR version 4 on an initializer need not be an input: what was detached may be either.
@@ -132,7 +134,16 @@ def _load(
         proto = _inline_operators(proto, inline)
     proto = infer(proto)
     weights = WeightStore()
-    return ImportedModel(build(proto, arrays, weights, operators), weights)
+    return ImportedModel(build(proto, arrays, weights, operators, metadata), weights)
+
+
+def _metadata(model: ModelProto) -> dict[str, str]:
+    """What a model says of itself in free text."""
+
+    def text(value: str | bytes) -> str:  # protobuf gives bytes where a string is not UTF-8
+        return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+    return {text(entry.key): text(entry.value) for entry in model.metadata_props}
 
 
 def _inline_operators(model: ModelProto, names: Sequence[str]) -> ModelProto:
@@ -170,13 +181,6 @@ def _bound(model: ModelProto, bindings: Bindings) -> tuple[ModelProto, dict[str,
             "the model cannot take inputs of these sizes", where=bindings.describe(), why=why
         )
     return bound, arrays
-
-
-def _inputs_of(graph: GraphProto) -> list[str]:
-    """The names of the inputs that a caller gives: those that are not initializers."""
-    initializers = {tensor.name for tensor in graph.initializer}
-    initializers |= {tensor.values.name for tensor in graph.sparse_initializer}
-    return [value.name for value in graph.input if value.name not in initializers]
 
 
 def _inline_functions(model: ModelProto) -> ModelProto:

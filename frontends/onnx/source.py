@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.message import DecodeError, EncodeError
-from onnx import ModelProto
+from onnx import GraphProto, ModelProto, ValueInfoProto
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.formats import Format, map_file, recognise, recognise_folder
@@ -61,6 +61,13 @@ def read(model: str | Path | bytes | ModelProto) -> Source:
             hint="write the model to a file first",
         )
     return _parse(map_file(path), str(path), _folders_of(path))
+
+
+def inputs_of(graph: GraphProto) -> list[ValueInfoProto]:
+    """The inputs that a caller gives: those that are not initializers."""
+    initializers = {tensor.name for tensor in graph.initializer}
+    initializers |= {tensor.values.name for tensor in graph.sparse_initializer}
+    return [value for value in graph.input if value.name not in initializers]
 
 
 def _parse(data: memoryview, name: str, folders: tuple[Path, ...]) -> Source:

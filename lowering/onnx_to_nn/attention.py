@@ -16,14 +16,20 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
 
 def split_heads(x: SSAValue, heads: int, b: NNBuilder) -> SSAValue:
-    """From `batch, sequence, heads * size` to `batch, heads, sequence, size`."""
+    """From `batch, sequence, heads * size` to `batch, heads, sequence, size`.
+
+    Raises:
+        Invalid: that many heads do not make up the last dimension.
+    """
     batch, sequence, hidden = shape_of(x)
+    if heads < 1 or hidden % heads:
+        raise Invalid(f"{heads} heads do not make up a dimension of {hidden}")
     return b.transpose(b.reshape(x, [batch, sequence, heads, hidden // heads]), [0, 2, 1, 3])
 
 
@@ -138,6 +144,8 @@ def attention(node: Node, b: NNBuilder) -> Sequence[SSAValue | None]:
         k, v = b.concat([node[4], k], 2), b.concat([node[5], v], 2)
     batch, heads, queries, size = shape_of(q)
     kv_heads, keys = shape_of(k)[1:3]
+    if kv_heads == 0 or heads % kv_heads:
+        raise Invalid(f"{heads} heads of queries cannot share {kv_heads} of keys")
     given = node.attr("scale")
     scale = 1.0 / math.sqrt(size) if given is None else float(given)
     mask = _mask_of(node, queries, keys, b)

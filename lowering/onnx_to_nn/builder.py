@@ -141,7 +141,9 @@ class NNBuilder:
             type = op.results[0].type
             op.erase()
             return self.constant(np.empty(shape_of(type), numpy_dtype(type)))
-        if op.operands and all(isinstance(v.owner, dm.ConstantOp) for v in op.operands):
+        if op.operands and all(
+            isinstance(v.owner, dm.ConstantOp) and v in self._arrays for v in op.operands
+        ):
             op.verify_()
             if size_of(op.results[0]) <= INLINE_ELEMENTS:
                 arrays = tuple(self._arrays[v] for v in op.operands)

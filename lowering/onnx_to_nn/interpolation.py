@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -70,3 +71,27 @@ def _clamped_pair(position: float, size: int) -> tuple[Array, Array]:
     position = min(max(position, 0.0), size - 1.0)
     low = int(np.floor(position))
     return np.array([low, low + 1]), np.array([1 - (position - low), position - low])
+
+
+@dataclass(frozen=True)
+class Band:
+    """A matrix `[outputs, size]` whose rows are 0 but for a few elements side by side.
+
+    Attributes:
+        indices: `[outputs, taps]`, the columns of these elements.
+        weights: `[outputs, taps]`, their values.
+    """
+
+    indices: Array
+    weights: Array
+
+
+def band_of(matrix: Array) -> Band:
+    """The elements of a matrix that are not 0, in rows of one length."""
+    outputs, size = matrix.shape
+    used = matrix != 0
+    first = np.where(used.any(1), used.argmax(1), 0)
+    last = np.where(used.any(1), size - 1 - used[:, ::-1].argmax(1), 0)
+    taps = int((last - first).max(initial=0)) + 1
+    indices = np.minimum(first, size - taps)[:, None] + np.arange(taps)
+    return Band(indices, np.take_along_axis(matrix, indices, 1).reshape(outputs, taps))

@@ -24,12 +24,22 @@ UINT8 = element_of_name("uint8")
 
 
 def along(parameter: SSAValue, x: SSAValue, axis: int, block: int, b: NNBuilder) -> SSAValue:
-    """A scale or zero point in a shape that broadcasts against `x`: of the whole tensor, per axis, or per block."""
+    """A scale or zero point in a shape that broadcasts against `x`: of the whole tensor, per axis, or per block.
+
+    Raises:
+        Invalid: its shape is none of these.
+    """
     shape, own = shape_of(x), shape_of(parameter)
     if size_of(parameter) == 1:
         return b.reshape(parameter, [])
+    if not 0 <= axis < len(shape):
+        raise Invalid(f"its attribute 'axis' is {axis}, and its input has the shape {list(shape)}")
     if len(own) == 1 and not block:
         return b.reshape(parameter, [own[0] if d == axis else 1 for d in range(len(shape))])
+    if len(own) != len(shape) or block < 1:
+        raise Invalid(
+            f"a scale or zero point of the shape {list(own)} does not fit {list(shape)} in blocks of {block}"
+        )
     # Each entry stands for `block` elements along the axis; the last block may be shorter.
     wide = b.reshape(parameter, [*own[: axis + 1], 1, *own[axis + 1 :]])
     wide = b.broadcast(wide, [*own[: axis + 1], block, *own[axis + 1 :]])

@@ -16,9 +16,13 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
-from webdnn.lowering.onnx_to_nn.interpolation import interpolation_matrix
+from webdnn.lowering.onnx_to_nn.interpolation import Band, band_of, interpolation_matrix
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
+
+DENSE = 4
+"""A matrix of interpolation is multiplied as one where its rows have more than one element in so many that is not 0:
+products of matrices are that much faster than sums of elements read one by one."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +116,8 @@ def _repetition(index: Array, size: int) -> int | None:
 
 def _repeated(x: SSAValue, times: Mapping[int, int], b: NNBuilder) -> SSAValue:
     """Each element so many times in a row along each of these dimensions: one copy for all of them."""
+    if all(count == 1 for count in times.values()):
+        return x
     apart, spread, joined = list[int](), list[int](), list[int]()
     for axis, size in enumerate(shape_of(x)):
         repeated = axis in times
@@ -152,7 +158,11 @@ def linear(x: SSAValue, dims: Sequence[Dimension], b: NNBuilder) -> SSAValue:
 
 
 def by_matrix(x: SSAValue, axis: int, matrix: Array, b: NNBuilder) -> SSAValue:
-    """`matrix [outputs, size]` times `x` along `axis`."""
+    """`matrix [outputs, size]` times `x` along `axis`; integers become f32."""
+    band = band_of(matrix)
+    if band.indices.shape[1] * DENSE <= matrix.shape[1]:
+        return _by_band(x, axis, band, b)
+    x = x if is_float(element_of(x)) else b.cast(x, f32)
     rank = len(shape_of(x))
     order = [*(d for d in range(rank) if d != axis), axis]
     moved = b.transpose(x, order)
@@ -160,6 +170,17 @@ def by_matrix(x: SSAValue, axis: int, matrix: Array, b: NNBuilder) -> SSAValue:
     result = b.matmul(flat, b.constant(np.ascontiguousarray(matrix.T), element_of(x)))
     result = b.reshape(result, [*shape_of(moved)[:-1], matrix.shape[0]])
     return b.transpose(result, [order.index(d) for d in range(rank)])
+
+
+def _by_band(x: SSAValue, axis: int, band: Band, b: NNBuilder) -> SSAValue:
+    """The few elements that each result is made of are read, weighed and added up."""
+    outputs, taps = band.indices.shape
+    read = b.insert(dm.GatherOp(x, b.constant(band.indices.astype(np.int32)), axis))
+    element = element_of(x) if is_float(element_of(x)) else f32
+    behind = [1] * (len(shape_of(x)) - axis - 1)
+    weights = b.constant(band.weights.reshape(outputs, taps, *behind), element)
+    weighed = b(ew.MulOp, b.cast(read, element), weights)
+    return b.reduce("sum", weighed, [axis + 1], keep_dims=False)
 
 
 @onnx_lowering("Resize", since=10, static=[1, 2, 3])

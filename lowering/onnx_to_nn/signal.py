@@ -72,7 +72,9 @@ def dft(node: Node, b: NNBuilder) -> SSAValue:
     axis = node.int("axis", 1)
     if node.version >= 20:
         axis = node.known_int(2) if node.has(2) else -2
-    axis %= rank
+    (axis,) = node.dimensions([axis])
+    if axis == rank - 1:
+        raise Invalid("its axis is the last dimension, that of real and imaginary parts")
     length = node.known_int(1) if node.has(1) else node.shape()[axis]
     inverse, one_sided = bool(node.int("inverse")), bool(node.int("onesided"))
     real, imaginary = _parts(node[0], b)

@@ -30,6 +30,7 @@ _ANY_IMAGE = (2, inf)
 _VECTOR = (0, 1)
 RANKS: Mapping[str, Mapping[int, Rank]] = {
     "AffineGrid": {0: 3, 1: 1},
+    "Attention": {0: (3, 4), 1: SAME, 2: SAME, 3: (2, 4), 4: 4, 5: 4, 6: 1},
     "AveragePool": {0: _ANY_IMAGE},
     "BatchNormalization": {0: (1, inf), 1: _VECTOR, 2: _VECTOR, 3: _VECTOR, 4: _VECTOR},
     "Col2Im": {0: 3, 1: 1, 2: 1},
@@ -111,8 +112,8 @@ POSITIVE: Mapping[str, Collection[str]] = {
 AXIS: Mapping[str, int] = {
     **dict.fromkeys(
         ("ArgMax", "ArgMin", "Compress", "Concat", "Gather", "GatherElements", "Hardmax", "LayerNormalization",
-         "LogSoftmax", "LpNormalization", "Scatter", "ScatterElements", "Softmax", "Split", "SplitToSequence", "TopK",
-         "Unique"),
+         "LogSoftmax", "LpNormalization", "RMSNormalization", "Scatter", "ScatterElements", "Softmax", "Split",
+         "SplitToSequence", "TopK", "Unique"),
         0,
     ),
     "Flatten": 1,
@@ -131,6 +132,7 @@ AXES = {
 
 
 LENGTHS: Mapping[str, tuple[str, Mapping[int, int]]] = {
+    "CenterCropPad": ("axes", {1: 1}),
     "Pad": ("axes", {1: 2}),
     "Resize": ("axes", {1: 2, 2: 1, 3: 1}),
     "Tile": ("", {1: 1}),

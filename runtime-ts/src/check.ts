@@ -19,13 +19,16 @@ export function text(pattern?: RegExp, what = "a string"): Rule<string> {
   };
 }
 
-/** An integer from `least` to `most`. */
-export function integer(least: number, most = Number.MAX_SAFE_INTEGER): Rule<number> {
+/** An integer of at least `least`, and of at most `most` if that is given. */
+export function integer(least: number, most?: number): Rule<number> {
   return (value, path) => {
-    if (!Number.isInteger(value) || (value as number) < least || (value as number) > most) {
-      const limit = most === Number.MAX_SAFE_INTEGER ? "" : ` and at most ${most}`;
-      const what = `an integer of at least ${least}${limit}`;
-      throw new ManifestError(path, `must be ${what}, not ${show(value)}`);
+    const number = value as number;
+    if (!Number.isSafeInteger(value) || number < least || number > (most ?? number)) {
+      const limit = most ? ` and at most ${most}` : "";
+      throw new ManifestError(
+        path,
+        `must be an integer of at least ${least}${limit}, not ${show(value)}`,
+      );
     }
   };
 }

@@ -1,6 +1,6 @@
 export type { LaunchProfile, Profile, Tensors } from "./backend.js";
 export type { Progress } from "./download.js";
-export type { TypedArray } from "./dtypes.js";
+export { arrayClass, type TypedArray } from "./dtypes.js";
 export {
   AbortedError,
   type BackendFailure,

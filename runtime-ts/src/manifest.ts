@@ -18,11 +18,20 @@ export type DType =
   | "uint64"
   | "bool";
 
+/** The names of the classes that a tensor speaks of. */
+export interface Labels {
+  /** The dimension with an element for each class; left out where the elements themselves are numbers of classes. */
+  readonly axis?: number;
+  /** One for each class, in their order. */
+  readonly names: readonly string[];
+}
+
 /** The name, type and static shape of an input or output. */
 export interface TensorInfo {
   readonly name: string;
   readonly dtype: DType;
   readonly shape: readonly number[];
+  readonly labels?: Labels;
 }
 
 /** A file of the package; `file` is relative to `model.json`. */
@@ -163,6 +172,8 @@ export interface Manifest {
   readonly version: 3;
   readonly generator: string;
   readonly name: string;
+  /** What the model says of itself in free text. */
+  readonly metadata?: Readonly<Record<string, string>>;
   readonly inputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
   readonly backends: { readonly wasm?: WasmSection; readonly webgpu?: WebGpuSection };

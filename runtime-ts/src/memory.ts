@@ -1,5 +1,8 @@
 import { messageOf, OutOfMemoryError } from "./errors.js";
 
+/** The bytes of a page of WebAssembly memory. */
+export const PAGE = 65536;
+
 /**
  * Make an array of as many bytes as a manifest says, which may be more than there are.
  *

@@ -1,13 +1,15 @@
 import type { Backend, Profile, Tensors } from "./backend.js";
 import { acceptedNames, elementCount, isArrayOf } from "./dtypes.js";
 import { type BackendFailure, DisposedError, InputError } from "./errors.js";
-import type { BackendName, TensorInfo } from "./manifest.js";
+import type { BackendName, Manifest, TensorInfo } from "./manifest.js";
 
 /** A loaded model. Made by `load`. */
 export class Model {
   readonly name: string;
   readonly inputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
+  /** What the model says of itself in free text (ONNX's `metadata_props`). */
+  readonly metadata: Readonly<Record<string, string>>;
   /** The back ends that were passed over before this one, and why. */
   readonly failures: readonly BackendFailure[];
   readonly #backend: Backend;
@@ -17,13 +19,14 @@ export class Model {
 
   /** @internal */
   constructor(
-    info: { name: string; inputs: readonly TensorInfo[]; outputs: readonly TensorInfo[] },
+    info: Omit<Manifest, "backends">,
     backend: Backend,
     failures: readonly BackendFailure[],
   ) {
     this.name = info.name;
     this.inputs = info.inputs;
     this.outputs = info.outputs;
+    this.metadata = info.metadata ?? {};
     this.failures = failures;
     this.#backend = backend;
   }

@@ -10,6 +10,7 @@ import type {
   GpuKernel,
   GpuLaunch,
   GpuTensor,
+  Labels,
   Manifest,
   TensorInfo,
   WasmFirstRun,
@@ -19,6 +20,7 @@ import type {
   WasmThreads,
   WebGpuSection,
 } from "./manifest.js";
+import { PAGE } from "./memory.js";
 import { storageBytes, storageFits } from "./webgpu/storage.js";
 
 /** The rule of the schema: one path on every system and in a URL, which never leads out of the package's folder. */
@@ -26,8 +28,7 @@ const FILE =
   /^(?=.{1,240}$)(?!(.*\/)?(con|prn|aux|nul|(com|lpt)\d)(\.|\/|$))[\w.-]*[\w-](\/[\w.-]*[\w-])*$/i;
 const XXH32 = /^[0-9a-f]{8}$/;
 /** Linear memory of wasm32 is at most 4 GiB. */
-const MAX_PAGES = 65536;
-const PAGE = 65536;
+const MAX_PAGES = 2 ** 32 / PAGE;
 
 const size = integer(0);
 const fileFields = {
@@ -38,12 +39,13 @@ const fileFields = {
 const file = object<FileRef>(fileFields);
 const rangeFields = { offset: size, bytes: size };
 const range = object<ByteRange>(rangeFields);
-const bufferRangeFields = { buffer: integer(0), ...rangeFields };
+const bufferRangeFields = { buffer: size, ...rangeFields };
 const label = list(text());
 const tensor = object<TensorInfo>({
   name: text(/[\s\S]/, "a string that is not empty"),
   dtype: oneOf(...DTYPES),
   shape: list(size),
+  labels: { optional: object<Labels>({ axis: { optional: size }, names: label }) },
 });
 const wasmLaunch = object<WasmLaunch>({
   kernel: text(),
@@ -54,7 +56,7 @@ const wasmLaunch = object<WasmLaunch>({
 });
 
 const wasm = object<WasmSection>({
-  modules: list(object<WasmModule>({ ...fileFields, features: list(text()) })),
+  modules: list(object<WasmModule>({ ...fileFields, features: label })),
   memory: object<WasmSection["memory"]>({ pages: integer(1, MAX_PAGES) }),
   threads: {
     optional: object<WasmThreads>({
@@ -97,7 +99,7 @@ const gpuTensor = object<GpuTensor>({
 });
 
 const webgpu = object<WebGpuSection>({
-  features: list(text()),
+  features: label,
   limits: record(size),
   weights: object<WebGpuSection["weights"]>({ bytes: size, shards: list(file) }),
   buffers: list(gpuBuffer),
@@ -105,7 +107,7 @@ const webgpu = object<WebGpuSection>({
   kernels: list(
     object<GpuKernel>({
       name: text(),
-      shader: integer(0),
+      shader: size,
       range: { optional: range },
       entryPoint: text(),
       bindings: list(oneOf("read", "read_write")),
@@ -113,7 +115,7 @@ const webgpu = object<WebGpuSection>({
   ),
   launches: list(
     object<GpuLaunch>({
-      kernel: integer(0),
+      kernel: size,
       workgroups: list(integer(1), 3) as unknown as Rule<GpuLaunch["workgroups"]>,
       bindings: list(object<BufferRange>(bufferRangeFields)),
       label,
@@ -130,6 +132,7 @@ const manifestForm = object<Manifest>({
   version: oneOf(3),
   generator: text(),
   name: text(),
+  metadata: { optional: record(text()) },
   inputs: list(tensor),
   outputs: list(tensor),
   backends: object<Manifest["backends"]>({
@@ -165,6 +168,14 @@ function ensure(condition: boolean, path: string, problem: string): asserts cond
 function unique(tensors: readonly TensorInfo[], path: string): void {
   const names = new Set(tensors.map((t) => t.name));
   ensure(names.size === tensors.length, path, "has two tensors of one name");
+  for (const [i, { shape, labels }] of tensors.entries()) {
+    if (labels?.axis !== undefined)
+      hasEntries(labels.names, shape[labels.axis] ?? 0, `${path}[${i}].labels`);
+  }
+}
+
+function hasEntries(list: readonly unknown[], count: number, path: string): void {
+  ensure(list.length === count, path, `must have ${count} entries`);
 }
 
 /** No two files have one path, also where case is not told apart, and none is the manifest. */
@@ -197,7 +208,7 @@ function eachTensor<P>(
   for (const role of ["inputs", "outputs"] as const) {
     const [tensors, places] = [manifest[role], section[role]];
     const path = `${at}.${role}`;
-    ensure(places.length === tensors.length, path, `must have ${tensors.length} entries`);
+    hasEntries(places, tensors.length, path);
     for (const [i, t] of tensors.entries()) place(t, places[i] as P, `${path}[${i}]`);
   }
 }
@@ -279,8 +290,7 @@ function checkWebGpu(manifest: Manifest, section: WebGpuSection): void {
     const path = `${at}.launches[${i}]`;
     const kernel = kernels[launch.kernel];
     ensure(kernel !== undefined, `${path}.kernel`, "is not the number of a kernel");
-    const count = kernel.bindings.length;
-    ensure(launch.bindings.length === count, `${path}.bindings`, `must have ${count} entries`);
+    hasEntries(launch.bindings, kernel.bindings.length, `${path}.bindings`);
     for (const [j, b] of launch.bindings.entries()) inBuffer(b, `${path}.bindings[${j}]`);
   }
   preparesItsOwn(section, at);

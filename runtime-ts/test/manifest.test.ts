@@ -20,6 +20,7 @@ type Spoilt = any;
 const { manifest: full } = await makePackage({ dtypes: GPU_DTYPES, threads: true });
 const { manifest: preparing } = await makePackage({ prepare: true });
 const { manifest: deferring } = await makePackage({ prepare: true, firstRun: true });
+const { manifest: labelled } = await makePackage({ dtypes: ["int32"], labelled: true });
 const { manifest: wasmOnly } = await makePackage({ dtypes: ALL_DTYPES, webgpu: false });
 const { manifest: webgpuOnly } = await makePackage({ wasm: false });
 
@@ -59,6 +60,7 @@ describe("the schema and the runtime's types agree", () => {
   test.each([
     ["both back ends", full],
     ["launches at load", preparing],
+    ["labels and metadata", labelled],
     ["wasm", wasmOnly],
     ["webgpu", webgpuOnly],
   ])("on a good manifest: %s", (_, manifest) => {
@@ -72,6 +74,7 @@ describe("the schema and the runtime's types agree", () => {
       prepare: true,
       firstRun: true,
       threads: true,
+      labelled: true,
     });
     const junk = [null, true, "", "x", "../x", -1, 0, 0.5, 65537, [], [1], {}];
     let rejected = 0;
@@ -120,6 +123,7 @@ test("the schema refuses fields that it does not know; the runtime ignores them"
 describe("what a schema cannot say", () => {
   const wasm = ["backends", "wasm"];
   const webgpu = ["backends", "webgpu"];
+  const labels = ["outputs", "0", "labels"];
   const file = (shard: number): string => full.backends.wasm?.weights.shards[shard]?.file ?? "";
   const cases: [string, Spoilt, string[], unknown, string, RegExp][] = [
     ["two files of a name", full, [...wasm, "weights", "shards", "0", "file"], file(1), "", /two/],
@@ -132,6 +136,16 @@ describe("what a schema cannot say", () => {
       /two files/,
     ],
     ["the manifest as a file", full, [...webgpu, "shaders", "0", "file"], "Model.json", "", /two/],
+    [
+      "labels of too few classes",
+      labelled,
+      [...labels, "names"],
+      [],
+      "outputs[0].labels",
+      /1 entries/,
+    ],
+    ["labels of another dimension", labelled, [...labels, "axis"], 1, "", /must have 100 entries/],
+    ["labels of no dimension", labelled, [...labels, "axis"], 2, "", /must have 0 entries/],
     ["two inputs of a name", full, ["inputs", "1", "name"], "x", "inputs", /one name/],
     ["more inputs than places", full, [...wasm, "inputs"], [], "backends.wasm.inputs", /entries/],
     ["an input beyond the memory", full, [...wasm, "inputs", "0", "offset"], 65536, "", /beyond/],

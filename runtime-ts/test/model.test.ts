@@ -44,6 +44,13 @@ function allInputs(): Tensors {
   return inputs;
 }
 
+test("a model says what else it brings", async () => {
+  const model = await open({ labelled: true });
+  expect(model.metadata).toEqual({ author: "nobody" });
+  expect(model.outputs[0]?.labels).toEqual({ axis: 0, names: ["all"] });
+  expect((await open()).metadata).toEqual({});
+});
+
 test("a model says what it takes and gives", async () => {
   const model = await open();
   expect(model.name).toBe("tiny");

@@ -29,6 +29,8 @@ const DTYPES = {
   bool: { bytes: 1, storage: "u32" },
 };
 const COPIED = 5;
+/** Of the first dimension of y. */
+const LABELS = { axis: 0, names: ["all"] };
 const FIRST_RUN = {
   limit: 0,
   launches: [
@@ -85,6 +87,7 @@ const roundUp = (n, step) => Math.ceil(n / step) * step;
  * @property {boolean} [trap] whether the first wasm kernel traps; in a module for threads, whether a thread does
  * @property {boolean} [threads] whether there is a wasm module for threads
  * @property {boolean} [prepare] whether the scale is read from where a launch at load copies it
+ * @property {boolean} [labelled] whether there are labels and metadata
  * @property {boolean} [firstRun] whether a first run may begin before that; its launches use the same memory
  */
 
@@ -102,7 +105,8 @@ export function xxh32(content) {
  * @returns {Promise<{ manifest: any, files: Map<string, Uint8Array> }>}
  */
 export async function makePackage(options = {}) {
-  const { dtypes = [], wasm = true, webgpu = true, wgsl, prepare = false } = options;
+  const { dtypes = [], wasm = true, webgpu = true, wgsl } = options;
+  const { prepare = false, labelled = false } = options;
   /** @type {Map<string, Uint8Array>} */
   const files = new Map();
   /** @param {string} file @param {Uint8Array} content */
@@ -126,8 +130,12 @@ export async function makePackage(options = {}) {
     version: 3,
     generator: "fixture",
     name: "tiny",
+    ...(labelled ? { metadata: { author: "nobody" } } : {}),
     inputs: [{ name: "x", ...main }, ...copies.map((c) => ({ name: `in_${c.dtype}`, ...c }))],
-    outputs: [{ name: "y", ...main }, ...copies.map((c) => ({ name: `out_${c.dtype}`, ...c }))],
+    outputs: [
+      { name: "y", ...main, ...(labelled ? { labels: LABELS } : {}) },
+      ...copies.map((c) => ({ name: `out_${c.dtype}`, ...c })),
+    ],
     backends: /** @type {any} */ ({}),
   };
   if (wasm) manifest.backends.wasm = await wasmPart(dtypes, add, addShards("wasm"), options);

@@ -59,7 +59,7 @@ def test_outputs_of_like_names_do_not_overwrite_each_other(tmp_path: Path) -> No
     x = np.array([1, -2], np.float32)
     np.save(tmp_path / "x.npy", x)
     package = webdnn.compile(model, target="wasm", jobs=1)
-    paths = run_files(package, [f"x={tmp_path / 'x.npy'}"], tmp_path / "out", None)
+    paths = write_arrays(run_files(package, [f"x={tmp_path / 'x.npy'}"], None), tmp_path / "out")
     np.testing.assert_array_equal(np.load(paths["a/b"]), -x)
     np.testing.assert_array_equal(np.load(paths["a_b"]), np.abs(x))
 

@@ -25,12 +25,20 @@ def snippets(page: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A folder with the `model.onnx` that the pages speak of: y = relu(x), any number of rows of 4."""
+    """A folder with the `model.onnx` that the pages speak of: y = relu(x), any number of rows of 4; and with a
+    classifier of pictures by their colour."""
     model = onnx.parser.parse_model(
         '<ir_version: 10, opset_import: ["" : 21]> '
         "relu (float[rows, 4] x) => (float[rows, 4] y) { y = Relu(x) }"
     )
     onnx.save(model, tmp_path / "model.onnx")
+    classifier = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 21]> '
+        "colours (float[batch, 3, 32, 32] image) => (float[batch, 3] scores) "
+        "{ mean = GlobalAveragePool(image) scores = Flatten(mean) }"
+    )
+    onnx.save(classifier, tmp_path / "classifier.onnx")
+    (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
     return tmp_path
 
 

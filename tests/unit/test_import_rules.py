@@ -23,6 +23,7 @@ ALLOWED = {
 
 LEVELS = {
     "onnx_to_nn": set[str](),
+    "interface": {"onnx_to_nn"},
     "nn": set[str](),
     "nn_to_linalg": set[str](),
     "linalg": {"nn_to_linalg"},

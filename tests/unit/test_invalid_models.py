@@ -45,6 +45,16 @@ INVALID = {
     f"{X} <int64[2] l = {{1, 1}}> {{ [N] y = ReverseSequence <time_axis = 1, batch_axis = 1> (x, l) }}": (
         "must be 0 and 1"
     ),
+    # dimensions
+    f"{X} <int64[3] s = {{1, 1, 1}}> {{ [N] y = CenterCropPad <axes = [0, 1]> (x, s) }}": (
+        "has 3 numbers, and 2 are needed"
+    ),
+    "(float[2,3] x) => (uint8[2,3] y) <float[2] s = {1, 2}> { [N] y = QuantizeLinear <axis = 5> (x, s) }": (
+        "'axis' is 5"
+    ),
+    "(float[2,3] x) => (uint8[2,3] y) <float[2] s = {1, 2}> { [N] y = QuantizeLinear <block_size = 2> (x, s) }": (
+        "does not fit [2, 3] in blocks of 2"
+    ),
     # sizes and scales
     f"{X} <float[2] s = {{1, 0}}> {{ [N] y = Resize (x, , s) }}": "its scales are [1.0, 0.0]",
     f"{X} <float[1] s = {{2}}> {{ [N] y = Resize (x, , s) }}": "'scales' has 1 numbers, and 2 are needed",
@@ -95,6 +105,23 @@ INVALID = {
 }  # fmt: skip
 
 
+FLAT = "(float[1,2,6] x) => (float[a,b,c] y)"
+INVALID_IN_OPSET = {
+    (17, "(float[1,4,2] x) => (float[a,b,c] y) { [N] y = DFT <axis = 5, onesided = 1> (x) }"): "axis 5 is",
+    (23, f"{X} <float[3] s = {{1, 1, 1}}> {{ [N] y = RMSNormalization <axis = 7> (x, s) }}"): "'axis' is 7",
+    (23, f"{FLAT} {{ [N] y = Attention (x, x, x) }}"): "0 heads do not make up",
+    (23, f"{FLAT} {{ [N] y = Attention <q_num_heads = 4, kv_num_heads = 3> (x, x, x) }}"): (
+        "4 heads do not make up a dimension of 6"
+    ),
+    (23, f"{FLAT} {{ [N] y = Attention <q_num_heads = 3, kv_num_heads = 2> (x, x, x) }}"): (
+        "3 heads of queries cannot share 2"
+    ),
+    (23, "(float[1,2,6] x, float[2,6] k) => (float[a,b,c] y) "
+     "{ [N] y = Attention <q_num_heads = 2, kv_num_heads = 2> (x, k, k) }"): "must be of rank 3",
+}  # fmt: skip
+"""What is not there, or not so, in the opset of the others."""
+
+
 def message(graph: str, opset: int = 21) -> str:
     text = f'<ir_version: 10, opset_import: ["" : {opset}]> test {graph}'
     with pytest.raises(WebDNNError) as error:
@@ -108,6 +135,23 @@ def test_invalid_nodes(graph: str) -> None:
     text = message(graph)
     assert INVALID[graph] in text
     assert "'N'" in text
+
+
+@pytest.mark.parametrize(("opset", "graph"), INVALID_IN_OPSET)
+def test_invalid_nodes_in_opset(opset: int, graph: str) -> None:
+    text = message(graph, opset)
+    assert INVALID_IN_OPSET[opset, graph] in text
+    assert "'N'" in text
+
+
+def test_impossible_version() -> None:
+    model = onnx.parser.parse_model(
+        f'<ir_version: 10, opset_import: ["" : 21]> test {X} {{ y = Relu (x) }}'
+    )
+    model.opset_import.add(domain="ai.onnx.ml", version=-(2**40))
+    model.graph.node[0].domain = "ai.onnx.ml"
+    with pytest.raises(WebDNNError, match=r"ai\.onnx\.ml\.Relu"):
+        load(model)
 
 
 def test_words_that_another_opset_knows() -> None:

@@ -41,6 +41,12 @@ MODELS = {
         <float[8] roi = {0, 0, 0.25, 0, 1, 1, 1, 0.5}, float[4] scales = {1, 1, 2, 0.5}> {
             y = Resize <mode = "linear", coordinate_transformation_mode = "tf_crop_and_resize">
                 (x, roi, scales) }""",
+    "few of many elements are weighed": """
+        (float[1, 2, 40, 33] x) => (float[1, 2, 9, 50] a, float[1, 2, 9, 50] b, float[1, 2, 9, 50] c)
+        <int64[4] sizes = {1, 2, 9, 50}> {
+            a = Resize <mode = "cubic"> (x, , , sizes)
+            b = Resize <mode = "cubic", antialias = 1> (x, , , sizes)
+            c = Resize <mode = "linear", antialias = 1> (x, , , sizes) }""",
     "the size of a transposed convolution without pads": """
         (float[1, 1, 2, 4] x) => (float[1, 1, 4, 3] y) <float[1, 1, 2, 1] w = {2, -3}> {
             y = ConvTranspose <strides = [2, 1], auto_pad = "VALID", output_shape = [4, 3]> (x, w) }""",

@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 import webdnn
+from webdnn.array_files import write_arrays
 from webdnn.dialects.errors import WebDNNError
 from webdnn.package import Package
 from webdnn.runner import run_files
@@ -87,15 +88,14 @@ def test_wrong_files(package: Package, tmp_path: Path, content: bytes | None, me
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(WebDNNError, match=message):
-        run_files(package, [f"x={path}"], tmp_path / "out", None)
-    assert not (tmp_path / "out").exists()
+        run_files(package, [f"x={path}"], None)
 
 
 def test_files_twice_and_without_a_name(package: Package, tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", X)
     for inputs in (["x.npy"], [f"x={tmp_path}/x.npy"] * 2):
         with pytest.raises(WebDNNError, match=r"names no file|'x' is given twice"):
-            run_files(package, inputs, tmp_path / "out", None)
+            run_files(package, inputs, None)
 
 
 def test_bfloat16_in_files(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_bfloat16_in_files(tmp_path: Path) -> None:
     x = np.array([1, -2, 0.5], np.float32).astype(np.dtype("bfloat16"))
     np.save(tmp_path / "x.npy", x)
     package = webdnn.compile(model, target="wasm", jobs=1)
-    paths = run_files(package, [f"x={tmp_path}/x.npy"], tmp_path, None)
+    paths = write_arrays(run_files(package, [f"x={tmp_path}/x.npy"], None), tmp_path)
     np.testing.assert_array_equal(np.load(paths["y"]).view(x.dtype), -x)
 
 

@@ -15,7 +15,7 @@ import {
   UnsupportedError,
 } from "../errors.js";
 import type { ByteRange, Manifest, TensorInfo, WasmModule, WasmSection } from "../manifest.js";
-import { allocate } from "../memory.js";
+import { allocate, PAGE } from "../memory.js";
 import { Arrivals } from "./arrivals.js";
 import { type Executor, onThisThread } from "./executor.js";
 import { missingFeatures } from "./features.js";
@@ -23,9 +23,6 @@ import { FirstRun } from "./first_run.js";
 import { Pool } from "./pool.js";
 import { WorkerError } from "./thread.js";
 import { countThreads, sayOneThread, THREADS } from "./threads.js";
-
-/** The bytes of a page of WebAssembly memory. */
-const PAGE = 65536;
 
 /** An input or output and a view of the part of the memory (which never grows) that holds it. */
 interface Slot {

@@ -1,0 +1,187 @@
+"""`PackageInterface`: what an application gives a package and gets from it, where that is not what the model itself
+does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from xdsl.dialects.builtin import TensorType, i32, i64
+from xdsl.dialects.func import FuncOp
+from xdsl.passes import ModulePass
+
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, strings_of
+from webdnn.frontends.onnx.binding import Shapes, shapes_by_name
+from webdnn.frontends.onnx.source import Source, inputs_of
+from webdnn.labels import Labels, class_labels
+from webdnn.lowering.interface.classes import (
+    AppendSoftmax,
+    AppendTopK,
+    class_axis,
+    top_k_names,
+)
+from webdnn.lowering.interface.image_input import ImageInput
+from webdnn.lowering.interface.image_shapes import bound_sizes
+from webdnn.lowering.interface.image_text import image_text
+from webdnn.lowering.interface.names import RenameInterface, position_in, renamed
+from webdnn.lowering.interface.read_image import ReadImage
+
+LabelsOf = Labels | Mapping[str, Labels] | None
+"""Labels of the only output, or by the names of outputs."""
+
+
+@dataclass(frozen=True)
+class PackageInterface:
+    """What is asked for. Names are those that inputs and outputs have in the model; of outputs "" is the only one.
+
+    Attributes:
+        images: what comes into inputs that are pictures.
+        labels: the names of classes.
+        softmax: outputs of which the softmax is taken.
+        top_k: of how many classes, the best ones, outputs give values and indices.
+        inputs: new names of inputs.
+        outputs: new names of outputs.
+    """
+
+    images: Mapping[str, ImageInput] = field(default_factory=dict[str, ImageInput])
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+    softmax: Sequence[str] = ()
+    top_k: Mapping[str, int] = field(default_factory=dict[str, int])
+    inputs: Mapping[str, str] = field(default_factory=dict[str, str])
+    outputs: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @staticmethod
+    def of(
+        *,
+        input_images: Mapping[str, ImageInput] | None,
+        labels: LabelsOf,
+        softmax: bool | str | Sequence[str],
+        top_k: int | Mapping[str, int] | None,
+        rename_inputs: Mapping[str, str] | None,
+        rename_outputs: Mapping[str, str] | None,
+    ) -> PackageInterface:
+        """From the arguments of `webdnn.compile`.
+
+        Raises:
+            WebDNNError: labels cannot be read.
+        """
+        by_output = (
+            labels if isinstance(labels, Mapping) else {} if labels is None else {"": labels}
+        )
+        if isinstance(softmax, bool):
+            softmax = [""] if softmax else []
+        return PackageInterface(
+            input_images or {},
+            {name: class_labels(each) for name, each in by_output.items()},
+            [softmax] if isinstance(softmax, str) else softmax,
+            {} if top_k is None else top_k if isinstance(top_k, Mapping) else {"": top_k},
+            rename_inputs or {},
+            rename_outputs or {},
+        )
+
+    def bound_shapes(self, source: Source, shapes: Shapes) -> Shapes:
+        """The sizes of inputs, with those that follow from pictures.
+
+        Raises:
+            WebDNNError: an input is no picture, or its sizes are not known.
+        """
+        if not self.images:
+            return shapes
+        declared = {value.name: value for value in inputs_of(source.model.graph)}
+        found = dict(shapes_by_name([*declared], shapes))
+        for name, image in self.images.items():
+            position_in([*declared], "input", name or "?")
+            tensor = declared[name].type.tensor_type
+            if name not in found and tensor.HasField("shape"):
+                dims = tensor.shape.dim
+                is_known = [d.HasField("dim_value") and d.dim_value >= 0 for d in dims]
+                sizes = [d.dim_value if k else None for d, k in zip(dims, is_known, strict=True)]
+                found[name] = bound_sizes(name, image, sizes)
+        return found
+
+    def fitted(self, function: FuncOp) -> FittedInterface:
+        """What is to be done to a model.
+
+        Args:
+            function: its `@main`, at level `onnx`.
+
+        Raises:
+            WebDNNError: it has no such inputs or outputs, or two would have one name.
+        """
+        inputs, outputs = strings_of(function, INPUT_NAMES), strings_of(function, OUTPUT_NAMES)
+
+        def by_output(wanted: Iterable[str]) -> dict[str, str]:
+            found: dict[str, str] = {}
+            for name in wanted:
+                output = outputs[position_in(outputs, "output", name)]
+                if found.setdefault(output, name) != name:
+                    raise WebDNNError(f"two things are asked for of the output {output!r}")
+            return found
+
+        labels = {o: self.labels[n] for o, n in by_output(self.labels).items()}
+        top_k = {o: self.top_k[n] for o, n in by_output(self.top_k).items()}
+        classes = {name: len(texts) for name, texts in labels.items()}
+        passes: list[ModulePass] = [
+            ReadImage(image_text(name, image)) for name, image in self.images.items()
+        ]
+        passes += [AppendSoftmax(o, classes.get(o, 0)) for o in by_output(self.softmax)]
+        passes += [AppendTopK(k, o, classes.get(o, 0)) for o, k in top_k.items()]
+        renamings: dict[str, str] = {}
+        for old, new in self.outputs.items():
+            if old in top_k and new:
+                renamings |= zip(top_k_names(old), top_k_names(new), strict=True)
+            else:
+                renamings[old] = new
+        made = [part for o in outputs for part in (top_k_names(o) if o in top_k else (o,))]
+        new_inputs = renamed(inputs, "input", self.inputs)
+        new_outputs = renamed(made, "output", renamings)
+        final = dict(zip(made, new_outputs, strict=True))
+        if (new_inputs, new_outputs) != (inputs, made):
+            passes.append(RenameInterface(tuple(new_inputs), tuple(new_outputs)))
+        return FittedInterface(
+            passes,
+            {final[top_k_names(o)[1] if o in top_k else o]: t for o, t in labels.items()},
+        )
+
+
+@dataclass(frozen=True)
+class FittedInterface:
+    """What is done to a model.
+
+    Attributes:
+        passes: those that run as soon as the model is in `nn` ops.
+        labels: the names of classes, by the package's names of outputs.
+    """
+
+    passes: Sequence[ModulePass] = ()
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+    def label_entries(self, function: FuncOp) -> dict[str, dict[str, Any]]:
+        """What the manifest says of the labels of each output.
+
+        Args:
+            function: the model's `@main`, after `passes`.
+
+        Raises:
+            WebDNNError: there are not as many labels as classes.
+        """
+        entries: dict[str, dict[str, Any]] = {}
+        if not self.labels:
+            return entries
+        names = strings_of(function, OUTPUT_NAMES)
+        for name, type in zip(names, function.function_type.outputs.data, strict=True):
+            if name in self.labels:
+                assert isinstance(type, TensorType)
+                texts = list(self.labels[name])
+                of_elements = type.element_type in _INDICES
+                axis = (
+                    {} if of_elements else {"axis": class_axis(type.get_shape(), name, len(texts))}
+                )
+                entries[name] = {**axis, "names": texts}
+        return entries
+
+
+_INDICES = (i32, i64)
+"""Outputs of these types hold numbers of classes; all others hold a score for each class."""

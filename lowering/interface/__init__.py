@@ -1,0 +1,1 @@
+"""Passes on level `nn` that change what `@main` takes and gives: pictures, classes, names."""
