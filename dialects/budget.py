@@ -12,6 +12,9 @@ TABLE_BYTES = 1 << 30
 """The bytes of all that a compilation makes out of little: constants of a shape, ranges, windows, masks, repetitions.
 Weights of the file, and what has no more elements than they, do not count. All of it would be shipped."""
 
+MODEL_BYTES = 16 << 30
+"""The bytes of a model that is downloaded or unpacked, with its data. A WebAssembly memory has a quarter of that."""
+
 MOST_NODES = 1 << 18
 """The nodes that inlined functions and unrolled loops may come to."""
 

@@ -11,6 +11,7 @@ __version__ = version("webdnn")
 
 from webdnn.compiler import compile
 from webdnn.conversion import convert
+from webdnn.custom_operators import CustomOperator
 from webdnn.dialects.errors import WebDNNError
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.interface.image_input import ImageInput
@@ -20,6 +21,7 @@ from webdnn.stages import STAGES
 
 __all__ = [
     "STAGES",
+    "CustomOperator",
     "ImageInput",
     "KernelCache",
     "Package",

@@ -13,17 +13,17 @@ from xdsl.ir import Operation
 from xdsl.passes import ModulePass
 
 import webdnn
+from webdnn.custom_operators import CustomOps, custom_operators
 from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.locations import nodes_at, operations_at
 from webdnn.dialects.numpy_meaning.nn import run_nn_block
 from webdnn.dialects.onnx import METADATA, MODEL_NAME, string_lists_of
 from webdnn.dialects.weight_store import WeightStore, attach_weights
-from webdnn.frontends.models import Conversion, OnnxModel, as_onnx, model_name
-from webdnn.frontends.onnx import load
+from webdnn.frontends.models import Conversion, OnnxModel, model_name
 from webdnn.frontends.onnx.binding import Shapes
-from webdnn.frontends.onnx.source import read
 from webdnn.frontends.onnx.values import InputValue
+from webdnn.importing import imported_model
 from webdnn.kernel_cache import KernelCache
 from webdnn.kernel_compiler import compile_kernels
 from webdnn.lowering.interface.image_input import ImageInput
@@ -33,7 +33,6 @@ from webdnn.lowering.kernels.digest import kernel_digest
 from webdnn.lowering.kernels.launches import launches_of
 from webdnn.lowering.kernels.schedule_table import ScheduleTable
 from webdnn.lowering.onnx_to_nn.convert import ConvertOnnxToNN
-from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.lowering.weights_function import WeightsFunction, entry_function
 from webdnn.manifest import FORMAT, FORMAT_VERSION
 from webdnn.metadata import kept_metadata
@@ -109,6 +108,7 @@ def compile(
     custom_objects: str | Path | None = None,
     example_inputs: Sequence[Any] = (),
     caffe_weights: str | Path | None = None,
+    custom_ops: CustomOps = (),
     input_images: Mapping[str, ImageInput] | None = None,
     labels: LabelsOf = None,
     softmax: bool | str | Sequence[str] = False,
@@ -121,7 +121,7 @@ def compile(
     Names of inputs and outputs are the model's, whatever they are renamed to.
 
     Args:
-        model: ONNX: a path, the bytes of a file, or a ModelProto. Or what `convert` takes.
+        model: ONNX: a path, an `https://` address, the bytes of a file, or a ModelProto. Or what `convert` takes.
         target: the name of a back end (one of `webdnn.targets.TARGETS`), or `both`.
         shapes: sizes of inputs, by name or in the order of the inputs; they bind the model's symbolic dimensions.
         values: values of inputs by name (`{"sr": 16000}`): these become constants, and are no inputs of the package.
@@ -135,6 +135,8 @@ def compile(
         schedules: schedules of kernels, or a file of them, that go before those that the compiler chooses; `"auto"` for
             what `webdnn tune` has learnt on this machine. There is a warning about entries that fit no kernel.
         custom_objects, example_inputs, caffe_weights: see `convert`.
+        custom_ops: operators that ONNX does not define, or Python files of them, which are run. Those of installed
+            packages are known without (see `custom_operators`).
         input_images: inputs that the package takes as pixels (see `ImageInput`), by name.
         labels: the names of classes, or a file of them, for the manifest: of the only output, or by the names of
             outputs.
@@ -163,6 +165,7 @@ def compile(
     check_optional(without)
     if target != BOTH:
         find_target(target)
+    operators = custom_operators(custom_ops)
     interface = PackageInterface.of(
         input_images=input_images,
         labels=labels,
@@ -174,11 +177,16 @@ def compile(
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with ExitStack() as converted:  # weights of a converted model are read where they are needed
         with options.progress("import", None):
-            onnx_model = converted.enter_context(as_onnx(model, conversion))
-            with internal_errors("read the model"):
-                source = read(onnx_model)
-                bound = interface.bound_shapes(source, shapes or {})
-            imported = load(source, bound, values=values, inline=inlined_operators())
+            imported = converted.enter_context(
+                imported_model(
+                    model,
+                    conversion,
+                    bind=lambda source: interface.bound_shapes(source, shapes or {}),
+                    values=values,
+                    operators=operators,
+                    progress=options.progress,
+                )
+            )
             options.interface = interface.fitted(entry_function(imported.module))
         module, weights = imported.module, imported.weights
         attach_weights(module, weights)

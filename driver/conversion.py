@@ -11,11 +11,13 @@ import onnx
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.conversion.onnx_names import rename_interface
+from webdnn.frontends.local_files import local_model
 from webdnn.frontends.models import Conversion, OnnxModel, as_onnx
 from webdnn.frontends.onnx.binding import Shapes
 from webdnn.frontends.onnx.source import inputs_of
 from webdnn.lowering.interface.names import renamed
 from webdnn.package import check_writable
+from webdnn.progress import Progress
 
 
 def convert(
@@ -28,19 +30,22 @@ def convert(
     caffe_weights: str | Path | None = None,
     rename_inputs: Mapping[str, str] | None = None,
     rename_outputs: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Convert a model of another framework to an ONNX file. What is converted is told by its content, not by its name.
 
     Args:
         model: a Keras model (`.keras`, `.h5`); a TensorFlow SavedModel (its folder), frozen graph or TensorFlow Lite
             model; a PyTorch program (`.pt2`), a module, or `package.module:function` of a function that makes one; one
-            of the two files of a Caffe model (`.prototxt`, `.caffemodel`).
+            of the two files of a Caffe model (`.prototxt`, `.caffemodel`). Files may lie in a zip or tar archive, or be
+            given by an `https://` address.
         output: where the ONNX file goes; it comes whole or not at all.
         shapes: sizes of inputs, by name or in the order of the model's inputs.
         custom_objects: a Python file that defines the layers and functions which a Keras model only names. It is run.
         example_inputs: the arguments of a PyTorch module's `forward`, as tensors.
         caffe_weights: the other file of a Caffe model, where it does not lie beside the first.
         rename_inputs, rename_outputs: new names, by the old ones.
+        progress: shows how far a download is.
 
     Raises:
         WebDNNError: the model is ONNX already or of no known kind, cannot be converted, or what converts it is not
@@ -51,8 +56,8 @@ def convert(
     if target.is_dir():
         raise WebDNNError("the output is a folder", where=str(target), hint="name a file")
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
-    with as_onnx(model, conversion) as source:
-        if source is model:
+    with local_model(model, progress) as local, as_onnx(local, conversion) as source:
+        if source is local:
             raise WebDNNError(
                 "there is nothing to convert",
                 where=str(model) if isinstance(model, str | Path) else (),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from xdsl.context import Context
@@ -13,14 +14,18 @@ from xdsl.passes import ModulePass
 from xdsl.utils.exceptions import DiagnosticException, ParseError, VerifyException
 
 from webdnn.array_files import read_archive, write_archive
+from webdnn.custom_operators import CustomOperator, operator_classes
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.dominance import verify_dominance
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.locations import location_names
 from webdnn.dialects.weight_store import WeightStore, attach_weights
+from webdnn.frontends.formats import MLIR, recognise_file
+from webdnn.frontends.models import Conversion
 from webdnn.frontends.onnx import load
 from webdnn.frontends.onnx.values import InputValue
+from webdnn.importing import imported_model
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 from webdnn.passes import context
 from webdnn.stages import LAST_COMMON_STAGE, passes_between, stage_index
@@ -110,14 +115,15 @@ def apply_to_read(step: ModulePass, ctx: Context, module: ModuleOp, name: str) -
         ) from error
 
 
-def read_weights(path: Path) -> WeightStore:
+def read_weights(path: Path, operators: Sequence[CustomOperator] = ()) -> WeightStore:
     """The arrays of an `.npz` file, or of an ONNX model.
 
     Raises:
         WebDNNError: the file is missing or is neither.
     """
     if path.suffix == ".onnx":
-        return load(path, inline=inlined_operators()).weights
+        classes = operator_classes(operators)
+        return load(path, inline=inlined_operators(), operators=classes).weights
     return WeightStore(read_archive(path))
 
 
@@ -221,39 +227,49 @@ def _invalid_op(module: ModuleOp) -> Operation | None:
     return found
 
 
-def read_module(
-    path: str | Path,
+def is_ir(source: str) -> bool:
+    """Whether a file holds IR as text, by its ending or its content."""
+    path = Path(source)
+    return path.suffix == ".mlir" or (path.is_file() and recognise_file(path) is MLIR)
+
+
+@contextmanager
+def opened_module(
+    source: str,
     ctx: Context,
     *,
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    conversion: Conversion | None = None,
     values: Mapping[str, InputValue] | None = None,
     weights: Path | None = None,
-) -> tuple[ModuleOp, WeightStore]:
-    """A module at whatever stage the file holds: an ONNX model, or IR as text.
+    operators: Sequence[CustomOperator] = (),
+) -> Generator[tuple[ModuleOp, WeightStore], None, None]:
+    """A module at whatever stage a file holds, and its weights, which are there as long as the context lasts.
 
     Args:
-        path: `.onnx`, or `.mlir` of any stage.
+        source: IR as text of any stage, or a model that `webdnn.compile` takes.
         ctx: knows the dialects.
-        shapes: sizes of a model's inputs.
+        conversion: what to know beside a model: sizes of its inputs, ...
         values: values of a model's inputs, which become constants.
         weights: where the arrays are that the handles of an `.mlir` name.
+        operators: those that the model may use beside ONNX's own.
 
     Raises:
         WebDNNError: the file is missing, or does not parse or verify.
     """
-    path = Path(path)
-    if path.suffix != ".mlir":
-        imported = load(path, shapes, values=values, inline=inlined_operators())
-        module, store = imported.module, imported.weights
-    else:
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise WebDNNError(
-                "the IR cannot be read", where=str(path), why=error.strerror or ""
-            ) from error
-        module = parse_ir(ctx, content, str(path))
-        verify_ir(module, str(path))
-        store = read_weights(weights) if weights is not None else WeightStore()
+    if not is_ir(source):
+        given = conversion or Conversion()
+        with imported_model(source, given, values=values, operators=operators) as imported:
+            attach_weights(imported.module, imported.weights)
+            yield imported.module, imported.weights
+        return
+    try:
+        content = Path(source).read_bytes()
+    except OSError as error:
+        raise WebDNNError(
+            "the IR cannot be read", where=source, why=error.strerror or ""
+        ) from error
+    module = parse_ir(ctx, content, source)
+    verify_ir(module, source)
+    store = read_weights(weights, operators) if weights is not None else WeightStore()
     attach_weights(module, store)
-    return module, store
+    yield module, store

@@ -10,6 +10,7 @@ from xdsl.passes import ModulePass
 from xdsl.universe import Universe
 from xdsl.utils.exceptions import VerifyException
 
+from webdnn.custom_operators import CustomOperator, dialects_with
 from webdnn.dialects.dominance import verify_dominance
 from webdnn.dialects.errors import WebDNNError
 from webdnn.universe import WEBDNN_UNIVERSE
@@ -47,14 +48,12 @@ def check_optional(names: Sequence[str]) -> None:
             )
 
 
-def context() -> Context:
-    """An xDSL context that knows the dialects of every stage."""
+def context(operators: Sequence[CustomOperator] = ()) -> Context:
+    """An xDSL context that knows the dialects of every stage, with the ops of custom operators."""
     ctx = Context()
-    for name, factory in Universe.get_multiverse().all_dialects.items():
+    known = {**WEBDNN_UNIVERSE.all_dialects, **Universe.get_multiverse().all_dialects}
+    for name, factory in dialects_with(known, operators).items():
         ctx.register_dialect(name, factory)
-    for name, factory in WEBDNN_UNIVERSE.all_dialects.items():
-        if name not in ctx.registered_dialect_names:
-            ctx.register_dialect(name, factory)
     return ctx
 
 

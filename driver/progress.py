@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.progress import (
@@ -15,8 +15,7 @@ from rich.progress import (
 )
 from rich.progress import Progress as RichProgress
 
-Progress = Callable[[str, int | None], AbstractContextManager[Callable[[], None]]]
-"""Opens a task: its name and how many steps it has (None: unknown). What it gives is called after each step."""
+from webdnn.frontends.download import Progress
 
 
 @contextmanager

@@ -31,11 +31,13 @@ class Format:
         name: with its article: `a TensorFlow Lite model`.
         hint: what to do to have an ONNX model.
         converter: what makes one of it, if there is such a thing.
+        is_archive: whether a model may lie in it, which is to be unpacked.
     """
 
     name: str
     hint: str
     converter: Converter | None = None
+    is_archive: bool = False
 
 
 def _tf2onnx(arguments: str) -> str:
@@ -78,7 +80,9 @@ _GGUF = Format(
 _ORT = Format(
     "a model in ONNX Runtime's own format (.ort)", "give the .onnx file that it was made from"
 )
-_COMPRESSED = Format("a compressed file", _UNPACK_HINT)
+_COMPRESSED = Format("a compressed file", _UNPACK_HINT, is_archive=True)
+_OTHER_COMPRESSED = Format("a compressed file of a kind that is not read", _UNPACK_HINT)
+_TAR = Format("a tar archive", _UNPACK_HINT, is_archive=True)
 _LFS = Format(
     "a Git LFS pointer, not the file itself", "fetch the file: git lfs install, then git lfs pull"
 )
@@ -90,7 +94,8 @@ _HTML = Format(
 _ONNX_TEXT = Format(
     "an ONNX model as text", 'onnx.save(onnx.parser.parse_model(text), "model.onnx")'
 )
-_MLIR = Format("IR as text (.mlir)", "webdnn-opt and webdnn-translate read it")
+MLIR = Format("IR as text (.mlir)", "webdnn-opt and webdnn-translate read it")
+"""What the compiler prints."""
 _PACKAGE = Format(
     "a compiled package", "webdnn run and the runtime load it; compile the .onnx model"
 )
@@ -216,14 +221,15 @@ _TESTS: tuple[tuple[Callable[[bytes], bool], Format], ...] = (
     (lambda head: head[4:8] == b"ORTM", _ORT),
     (_starts(b"GGUF", b"ggml", b"ggjt", b"lmgg", b"tjgg"), _GGUF),
     (_starts(b"version https://git-lfs.github.com/"), _LFS),
-    (_starts(b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"), _COMPRESSED),
-    (lambda head: head[257:262] == b"ustar", Format("a tar archive", _UNPACK_HINT)),
+    (_starts(b"\x1f\x8b", b"BZh", b"\xfd7zXZ"), _COMPRESSED),
+    (_starts(b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"), _OTHER_COMPRESSED),
+    (lambda head: head[257:262] == b"ustar", _TAR),
     (_matches(rb"\s*(<\?xml[^>]*>\s*)?(<!--((?!-->).)*-->\s*)*<(!doctype html|html|head|body)\b"), _HTML),
     (_is_json_of("format", "backends"), _PACKAGE),
     (_is_json_of("modelTopology"), _TFJS),
     (_is_safetensors, _SAFETENSORS),
     (_matches(rb"\s*<\s*(ir_version|opset_import)\s*:"), _ONNX_TEXT),
-    (_matches(rb"\s*(//[^\n]*\n\s*)*(module|builtin\.module|func\.func|\"builtin\.module\")\b"), _MLIR),
+    (_matches(rb"\s*(//[^\n]*\n\s*)*(module|builtin\.module|func\.func|\"builtin\.module\")\b"), MLIR),
     (is_prototxt, CAFFE),
     (_matches(rb"\x80[\x02-\x05]."), _PICKLE),
     (_is_saved_model, _SAVED_MODEL),
@@ -271,7 +277,8 @@ def _in_zip(data: memoryview) -> Format | None:
     plain = {name.rpartition("/")[2] for name in names}
     models = [name for name in names if name.endswith(".onnx")]
     if models:
-        return Format("a zip archive", f"unpack it and give the model in it: {listed(models)}")
+        hint = f"unpack it and give the model in it: {listed(models)}"
+        return Format("a zip archive", hint, is_archive=True)
     if {"config.json", "metadata.json"} <= plain and "model.weights.h5" in plain:
         return _KERAS
     if "archive_format" in plain or {"serialized_exported_program.json", "version"} <= plain:
@@ -279,7 +286,8 @@ def _in_zip(data: memoryview) -> Format | None:
     if "data.pkl" in plain:
         return _TORCHSCRIPT if any("/code/" in name for name in names) else _TORCH
     if "saved_model.pb" in plain:
-        return Format("a zip archive of a TensorFlow SavedModel", "unpack it and give its folder")
+        name, hint = "a zip archive of a TensorFlow SavedModel", "unpack it and give its folder"
+        return Format(name, hint, is_archive=True)
     if names and all(name.endswith(".npy") for name in names):
         return Format("an archive of NumPy arrays (.npz)", "give the .onnx model")
-    return Format("a zip archive without an .onnx file", _UNPACK_HINT)
+    return Format("a zip archive without an .onnx file", _UNPACK_HINT, is_archive=True)

@@ -17,6 +17,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.caffe.convert import convert as convert_caffe
 from webdnn.frontends.conversion.process import Job, run
 from webdnn.frontends.conversion.pytorch import PYTORCH, export_module
+from webdnn.frontends.download import file_name, is_address
 from webdnn.frontends.formats import CAFFE, Format, recognise_file, recognise_folder
 from webdnn.frontends.onnx.binding import Shapes
 
@@ -50,7 +51,8 @@ def as_onnx(model: Any, conversion: Conversion) -> Generator[OnnxModel, None, No
 
     Args:
         model: what `OnnxModel` says; the path of a Keras, TensorFlow or PyTorch model; `package.module:function` of a
-            function that makes a PyTorch module; or a PyTorch module.
+            function that makes a PyTorch module; or a PyTorch module. What `local_model` takes is to be given to it
+            first.
 
     Raises:
         WebDNNError: it cannot be converted, or what converts it is not installed.
@@ -84,7 +86,7 @@ def model_name(model: Any) -> str | None:
     if isinstance(model, str) and _is_function(model):
         return model.rpartition(":")[2].rpartition(".")[2]
     if isinstance(model, str | Path):
-        return Path(model).absolute().stem
+        return Path(file_name(str(model)) if is_address(model) else model).absolute().stem
     return type(model).__name__ if _is_torch_module(model) else None
 
 

@@ -129,6 +129,9 @@ def _by_output(
     return found
 
 
+CUSTOM_OPS_HELP = (
+    "a Python file of operators that ONNX does not define; it is run (may be repeated)"
+)
 VALUE_HELP = (
     "NAME=16000, NAME=1,2,3 or NAME=FILE.npy: a constant in place of this input (may be repeated)"
 )

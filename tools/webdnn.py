@@ -38,7 +38,6 @@ from webdnn.schedules import ScheduleDump, all_hooks
 from webdnn.stages import STAGES
 from webdnn.targets import TARGETS
 from webdnn.tools.arguments import (
-    VALUE_HELP,
     chosen_shapes,
     parse_images,
     parse_labels,
@@ -47,6 +46,15 @@ from webdnn.tools.arguments import (
     parse_top_k,
     parse_values,
     run_tool,
+)
+from webdnn.tools.model_options import (
+    MODEL_HELP,
+    CaffeWeights,
+    CustomObjects,
+    CustomOps,
+    InputShapes,
+    Shapes,
+    Values,
 )
 from webdnn.tuning.tune import describe as describe_tuning
 from webdnn.tuning.tune import tune as tune_model
@@ -59,26 +67,6 @@ console = Console(
 )
 
 EngineName = Literal["wasmtime", "wgpu"]
-Shapes = Annotated[
-    list[str] | None, typer.Option("--shape", help="NAME=1,3,224,224 (may be repeated)")
-]
-InputShapes = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--input-shape",
-        "--input_shape",
-        help="'(1,224,224,3)': for each input of the model in turn (may be repeated)",
-    ),
-]
-CustomObjects = Annotated[
-    Path | None,
-    typer.Option(help="a Python file that defines what a Keras model only names; it is run"),
-]
-CaffeWeights = Annotated[
-    Path | None, typer.Option(help="the .caffemodel, where it does not lie beside the .prototxt")
-]
-MODEL_HELP = "ONNX, Keras (.keras, .h5), TensorFlow (SavedModel, .pb, .tflite), PyTorch (.pt2, module:function), Caffe"
-Values = Annotated[list[str] | None, typer.Option("--value", help=VALUE_HELP)]
 TARGET_HELP = "the back end: " + ", ".join([*TARGETS, f"or {BOTH}"])
 RenameInput = Annotated[
     list[str] | None, typer.Option(help="OLD=NEW: another name for an input (may be repeated)")
@@ -98,6 +86,7 @@ def compile(
     value: Values = None,
     custom_objects: CustomObjects = None,
     caffe_weights: CaffeWeights = None,
+    custom_ops: CustomOps = None,
     input_image: Annotated[
         list[str] | None,
         typer.Option(help=f"{IMAGE_FORM}: pixels in place of a tensor (may be repeated)"),
@@ -164,6 +153,7 @@ def compile(
             values=parse_values(value or []),
             custom_objects=custom_objects,
             caffe_weights=caffe_weights,
+            custom_ops=custom_ops or (),
             input_images=parse_images(input_image or []),
             labels=parse_labels(labels or []),
             softmax=[*([""] if softmax else []), *(softmax_output or [])],
@@ -203,6 +193,7 @@ def convert(
             shapes=shapes,
             custom_objects=custom_objects,
             caffe_weights=caffe_weights,
+            progress=progress,
             rename_inputs=parse_renamings(rename_input or [], "--rename-input"),
             rename_outputs=parse_renamings(rename_output or [], "--rename-output"),
         )
@@ -266,7 +257,7 @@ def bench(
 
 @app.command()
 def tune(
-    model: Annotated[Path, typer.Argument(help="an ONNX model")],
+    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
     output: Annotated[
         Path, typer.Option("-o", "--output", help="the file of schedules that is written")
     ],
@@ -275,6 +266,7 @@ def tune(
     ] = "chromium",
     shape: Shapes = None,
     value: Values = None,
+    custom_ops: CustomOps = None,
     time: Annotated[float, typer.Option(min=0, help="about how many seconds to spend")] = 300.0,
     kernels: Annotated[
         int | None, typer.Option(min=1, help="search only the slowest so many")
@@ -291,6 +283,7 @@ def tune(
             seconds=time,
             kernels=kernels,
             progress=progress,
+            custom_ops=custom_ops or (),
         )
     outcome.table.save(output)
     console.print(describe_tuning(outcome))

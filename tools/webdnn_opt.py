@@ -1,6 +1,6 @@
 """`webdnn-opt`: look at the IR of any level and run passes on it (xDSL's `xdsl-opt` with our dialects and passes).
 
-Beyond `xdsl-opt` it reads `.onnx`, and lowers to a stage by name before the passes of `-p` run.
+Beyond `xdsl-opt` it reads models, and lowers to a stage by name before the passes of `-p` run.
 """
 
 from __future__ import annotations
@@ -8,27 +8,50 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass, PassPipeline, PassPipelineCallbackType
 from xdsl.targets.mlir import MLIRTarget
+from xdsl.universe import Universe
 from xdsl.xdsl_opt_main import xDSLOptMain
 
+from webdnn.custom_operators import CustomOperator, custom_operators, dialects_with
 from webdnn.dialects.dominance import verify_dominance
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.ir_printer import IRPrinter
 from webdnn.dialects.weight_store import attach_weights, weights_of
-from webdnn.frontends.onnx import load
-from webdnn.ir_files import lower_read, parse_ir, read_weights, verify_ir, write_weights
-from webdnn.lowering.onnx_to_nn.registry import inlined_operators
+from webdnn.frontends.models import Conversion
+from webdnn.importing import imported_model
+from webdnn.ir_files import is_ir, lower_read, parse_ir, read_weights, verify_ir, write_weights
 from webdnn.stages import STAGES
 from webdnn.targets import TARGETS
-from webdnn.tools.arguments import VALUE_HELP, parse_shapes, parse_values, run_tool
+from webdnn.tools.arguments import (
+    CUSTOM_OPS_HELP,
+    VALUE_HELP,
+    chosen_shapes,
+    parse_values,
+    run_tool,
+)
+from webdnn.tools.model_options import (
+    CAFFE_WEIGHTS_HELP,
+    CUSTOM_OBJECTS_HELP,
+    INPUT_SHAPE_HELP,
+    SHAPE_HELP,
+)
+
+_CUSTOM_OPS: dict[str, Any] = {
+    "action": "append",
+    "default": [],
+    "metavar": "FILE",
+    "help": CUSTOM_OPS_HELP,
+}
+"""The option `--custom-ops`, which is looked for before all others."""
 
 
 class _IRTarget(MLIRTarget):
@@ -57,9 +80,30 @@ class _KeptText(StringIO):
 
 
 class WebDNNOpt(xDSLOptMain):
-    """`xdsl-opt` that also finds the dialects, passes and targets of `webdnn`, and reads ONNX."""
+    """`xdsl-opt` that also finds the dialects, passes and targets of `webdnn`, and reads models.
+
+    Args:
+        operators: those that the input may have beside ONNX's own.
+        opened: closes what was converted, downloaded or unpacked.
+    """
 
     version_format = "webdnn-opt built from xdsl version {xdsl_version}"
+
+    def __init__(
+        self,
+        description: str,
+        args: Sequence[str] | None,
+        operators: Sequence[CustomOperator],
+        opened: ExitStack,
+    ) -> None:
+        self._operators = operators
+        self._opened = opened
+        super().__init__(description, args)
+
+    def register_all_dialects(self) -> None:
+        known = Universe.get_multiverse().all_dialects
+        for name, factory in dialects_with(known, self._operators).items():
+            self.ctx.register_dialect(name, factory)
 
     def register_all_frontends(self) -> None:
         super().register_all_frontends()
@@ -77,14 +121,19 @@ class WebDNNOpt(xDSLOptMain):
             return self._prepared(module)
 
         def onnx(stream: IO[bytes]) -> ModuleOp:
-            path = self.args.input_file
-            # external data is looked for beside the file, so its path matters
-            source = Path(path) if path else BytesIO(stream.read()).getvalue()
-            imported = load(
-                source,
-                parse_shapes(self.args.shape),
-                values=parse_values(self.args.value),
-                inline=inlined_operators(),
+            conversion = Conversion(
+                chosen_shapes(self.args.shape, self.args.input_shape),
+                self.args.custom_objects,
+                (),
+                self.args.caffe_weights,
+            )
+            imported = self._opened.enter_context(
+                imported_model(
+                    self.args.input_file or stream.read(),
+                    conversion,
+                    values=parse_values(self.args.value),
+                    operators=self._operators,
+                )
             )
             attach_weights(imported.module, imported.weights)
             return self._prepared(imported.module)
@@ -95,6 +144,16 @@ class WebDNNOpt(xDSLOptMain):
     def register_all_targets(self) -> None:
         super().register_all_targets()
         self.available_targets["mlir"] = lambda: _IRTarget
+
+    def prepare_input(self) -> tuple[list[tuple[IO[bytes], int]], str]:
+        source = self.args.input_file
+        if source is not None and not self.args.frontend and not is_ir(source):
+            return [(BytesIO(), 0)], "onnx"  # what reads models opens them
+        return super().prepare_input()
+
+    def get_input_stream(self) -> tuple[IO[bytes], str]:
+        stream, _ = super().get_input_stream()
+        return stream, "mlir"
 
     def prepare_output(self) -> IO[str]:
         # xDSL opens the file before it reads the input, and so empties it where that is wrong
@@ -116,12 +175,18 @@ class WebDNNOpt(xDSLOptMain):
         super().register_all_arguments(arg_parser)
         group = arg_parser.add_argument_group("webdnn")
         group.add_argument(
-            "--shape", action="append", default=[], metavar="NAME=1,3,224,224",
-            help="sizes of an input of an ONNX model (may be repeated)",
+            "--shape", action="append", default=[], metavar="NAME=1,3,224,224", help=SHAPE_HELP
+        )
+        group.add_argument(
+            "--input-shape", "--input_shape", action="append", default=[], metavar="(1,224,224,3)",
+            help=INPUT_SHAPE_HELP,
         )  # fmt: skip
+        group.add_argument("--custom-objects", metavar="FILE", help=CUSTOM_OBJECTS_HELP)
+        group.add_argument("--caffe-weights", metavar="FILE", help=CAFFE_WEIGHTS_HELP)
         group.add_argument(
             "--value", action="append", default=[], metavar="NAME=VALUE", help=VALUE_HELP
         )
+        group.add_argument("--custom-ops", **_CUSTOM_OPS)
         group.add_argument(
             "--to-stage", choices=[s.name for s in STAGES[:-1]], help="lower to this stage first"
         )
@@ -149,7 +214,7 @@ class WebDNNOpt(xDSLOptMain):
 
     def _prepared(self, module: ModuleOp) -> ModuleOp:
         if self.args.weights is not None:
-            attach_weights(module, read_weights(self.args.weights))
+            attach_weights(module, read_weights(self.args.weights, self._operators))
         if self.args.to_stage is not None:
             name = self.get_input_name()
             lower_read(module, self.args.to_stage, self.args.backend, name)
@@ -169,19 +234,18 @@ def _with_dominance(callback: PassPipelineCallbackType | None) -> PassPipelineCa
     return called
 
 
+def _custom_operators(args: Sequence[str] | None) -> tuple[CustomOperator, ...]:
+    """Those of `--custom-ops`: xDSL's tool wants to know its dialects before it reads its arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--custom-ops", **_CUSTOM_OPS)
+    return custom_operators(parser.parse_known_args(args)[0].custom_ops)
+
+
 def main(args: Sequence[str] | None = None) -> None:
     """Run the tool; its exit code is 1 where the input or a pass is wrong."""
     run_tool(lambda: _run(args))
 
 
 def _run(args: Sequence[str] | None) -> None:
-    tool = WebDNNOpt("Inspect and transform WebDNN IR", args)
-    path = Path(tool.args.input_file or "stdin.mlir")
-    if path.suffix.removeprefix(".") not in tool.available_frontends and not tool.args.frontend:
-        known = ", ".join(f".{suffix}" for suffix in tool.available_frontends)
-        raise WebDNNError(
-            f"files that end with {path.suffix or 'nothing'} are not known",
-            where=str(path),
-            hint=f"use one of {known}, or say --frontend",
-        )
-    tool.run()
+    with ExitStack() as opened:
+        WebDNNOpt("Inspect and transform WebDNN IR", args, _custom_operators(args), opened).run()

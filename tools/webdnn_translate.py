@@ -9,23 +9,39 @@ import typer
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.emission import EMISSIONS, emit
-from webdnn.tools.arguments import VALUE_HELP, parse_shapes, parse_values, run_tool
+from webdnn.frontends.models import Conversion
+from webdnn.tools.arguments import chosen_shapes, parse_values, run_tool
+from webdnn.tools.model_options import (
+    MODEL_HELP,
+    CaffeWeights,
+    CustomObjects,
+    CustomOps,
+    InputShapes,
+    Shapes,
+    Values,
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
 def translate(
-    input: Annotated[Path, typer.Argument(help="an .onnx model, or .mlir of any stage")],
+    input: Annotated[
+        str, typer.Argument(help="IR as text (.mlir) of any stage, or a model: " + MODEL_HELP)
+    ],
     to: Annotated[str, typer.Option("--to", help="one of: " + ", ".join(EMISSIONS))],
     output: Annotated[
         Path | None, typer.Option("-o", help="a file (for package: a folder)")
     ] = None,
-    shape: Annotated[list[str] | None, typer.Option(help="NAME=1,3,224,224")] = None,
-    value: Annotated[list[str] | None, typer.Option(help=VALUE_HELP)] = None,
+    shape: Shapes = None,
+    input_shape: InputShapes = None,
+    value: Values = None,
+    custom_objects: CustomObjects = None,
+    caffe_weights: CaffeWeights = None,
     weights: Annotated[
         Path | None, typer.Option(help="the .npz or .onnx that handles name")
     ] = None,
+    custom_ops: CustomOps = None,
     relaxed: Annotated[bool, typer.Option(help="use relaxed SIMD (wasm)")] = False,
 ) -> None:
     """Emit WGSL, LLVM IR, wasm objects, linked wasm or a package."""
@@ -35,10 +51,13 @@ def translate(
         input,
         to,
         output,
-        shapes=parse_shapes(shape or []),
+        conversion=Conversion(
+            chosen_shapes(shape or [], input_shape or []), custom_objects, (), caffe_weights
+        ),
         values=parse_values(value or []),
         weights=weights,
         relaxed=relaxed,
+        custom_ops=custom_ops or (),
     )
 
 

@@ -10,6 +10,8 @@ from xdsl.interpreter import Interpreter, OpImplResult
 from xdsl.ir import Block, Operation, SSAValue
 
 from webdnn.dialects.dtypes import Array, numpy_dtype
+from webdnn.dialects.foreign_code import foreign_errors
+from webdnn.dialects.locations import location_names
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.numpy_meaning.nn_data_movement import DATA_MOVEMENT_MEANING
@@ -17,6 +19,7 @@ from webdnn.dialects.numpy_meaning.nn_elementwise import ELEMENTWISE_MEANING
 from webdnn.dialects.numpy_meaning.nn_ordering import ORDERING_MEANING
 from webdnn.dialects.numpy_meaning.nn_reduction import REDUCTION_MEANING
 from webdnn.dialects.numpy_meaning.table import TableFunctions
+from webdnn.dialects.numpy_meaning.trait import NumpyMeaning
 
 NN_MEANING: dict[type[Operation], Callable[..., Array]] = {
     **ELEMENTWISE_MEANING,
@@ -33,10 +36,21 @@ def run_nn_op(op: Operation, arrays: tuple[Array, ...], weights: Mapping[str, Ar
         result = weights[op.key.data]
     else:
         with np.errstate(all="ignore"):
-            result = NN_MEANING[type(op)](op, *arrays)
+            own = op.get_trait(NumpyMeaning)
+            result = NN_MEANING[type(op)](op, *arrays) if own is None else _own(own, op, arrays)
     expected = op.results[0].type
     if result.shape != shape_of(expected) or result.dtype != numpy_dtype(expected):
         raise ValueError(f"{op.name} gave {result.dtype}{list(result.shape)} and not {expected}")
+    return result
+
+
+def _own(meaning: NumpyMeaning, op: Operation, arrays: tuple[Array, ...]) -> Array:
+    what, where = f"the numpy meaning of {op.name}", [*location_names(op.location)]
+    expected = op.results[0].type
+    with foreign_errors(what, meaning.function, where):
+        result = np.asarray(meaning.function(op, *arrays))
+        if result.shape != shape_of(expected) or result.dtype != numpy_dtype(expected):
+            raise ValueError(f"it gave {result.dtype}{list(result.shape)} and not {expected}")
     return result
 
 

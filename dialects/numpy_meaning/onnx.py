@@ -19,7 +19,8 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.numpy_meaning.onnx_control_flow import CONTROL_FLOW, RunRegion
 from webdnn.dialects.numpy_meaning.onnx_corrections import corrections_of
 from webdnn.dialects.numpy_meaning.table import TableFunctions
-from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp, YieldOp, op_classes
+from webdnn.dialects.numpy_meaning.trait import NumpyMeaning
+from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightAttr, WeightOp, YieldOp, op_classes
 from webdnn.dialects.onnx.export import Exporter, to_model_proto, to_node_proto
 from webdnn.dialects.onnx.types import StringType, UnknownType, numpy_dtype, type_to_proto
 
@@ -51,7 +52,10 @@ def run_node(
     weights = weights or {}
     try:
         with np.errstate(all="ignore"):
-            if (meaning := CONTROL_FLOW.get(op.op_type)) is not None and not op.domain:
+            if (own := op.get_trait(NumpyMeaning)) is not None:
+                given = own.function(*inputs, **_attributes(op, weights))
+                results = [given] if isinstance(given, np.ndarray) else list(given)
+            elif (meaning := CONTROL_FLOW.get(op.op_type)) is not None and not op.domain:
                 run = _region_runner(dict(captured or {}), weights)
                 results = meaning(op, inputs, run)
             else:
@@ -69,6 +73,17 @@ def run_node(
 
 def _name_of(op: OnnxOp) -> str:
     return op.location.desc.data if isinstance(op.location, NameLoc) else op.name
+
+
+def _attributes(op: OnnxOp, weights: Mapping[str, Array]) -> dict[str, Any]:
+    """The attributes that a node has or its schema gives a value to, but for graphs."""
+    names = [name for name in op.schema.attributes if name not in op.graph_names]
+    values = {name: op.value_of(name) for name in names}
+    return {
+        name: weights[value.key.data] if isinstance(value, WeightAttr) else value
+        for name, value in values.items()
+        if value is not None
+    }
 
 
 def _run_reference(

@@ -19,7 +19,16 @@ from webdnn.dialects.onnx.interface import (
     string_lists_of,
     strings_of,
 )
-from webdnn.dialects.onnx.ops import NoneOp, OnnxOp, WeightOp, YieldOp, op_class, op_classes
+from webdnn.dialects.onnx.ops import (
+    NoneOp,
+    OnnxOp,
+    OperatorSet,
+    WeightOp,
+    YieldOp,
+    make_op_class,
+    op_class,
+    op_classes,
+)
 from webdnn.dialects.onnx.types import (
     MapType,
     OptionalType,
@@ -74,6 +83,7 @@ __all__ = [
     "NoneOp",
     "Onnx",
     "OnnxOp",
+    "OperatorSet",
     "OptionalType",
     "SequenceType",
     "SparseType",
@@ -82,6 +92,7 @@ __all__ = [
     "WeightAttr",
     "WeightOp",
     "YieldOp",
+    "make_op_class",
     "op_class",
     "op_classes",
     "string_lists_of",

@@ -6,12 +6,14 @@ Operators of other domains carry what follows `ai.onnx`: `onnx.ml.Scaler`, `onnx
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import onnx
 from onnx import AttributeProto
 from onnx.defs import OpSchema
+from onnx.shape_inference import InferenceContext
 from xdsl.dialects.builtin import NoneType, StringAttr
 from xdsl.ir import Attribute, Operation, OpTraits, Region, SSAValue
 from xdsl.irdl import (
@@ -24,10 +26,13 @@ from xdsl.irdl import (
 )
 from xdsl.parser import Parser
 from xdsl.printer import Printer
-from xdsl.traits import IsTerminator, Pure
+from xdsl.traits import IsTerminator, OpTrait, Pure
 from xdsl.utils.exceptions import VerifyException
 
 from webdnn.dialects.onnx.attributes import kind_of, python_value
+
+Infer: TypeAlias = Callable[[InferenceContext], None]
+"""What `OpSchema.set_type_and_shape_inference_function` takes."""
 
 _GRAPH = OpSchema.AttrType.GRAPH
 _KINDS: dict[OpSchema.AttrType, int] = {
@@ -115,6 +120,8 @@ class OnnxOp(Operation):
     input_names: ClassVar[tuple[str, ...]]
     output_names: ClassVar[tuple[str, ...]]
     graph_names: ClassVar[tuple[str, ...]]
+    infer: ClassVar[Infer | None] = None
+    """Types of the results for ONNX's inference, of an operator that ONNX itself does not know."""
 
     def operand_named(self, name: str) -> SSAValue | None:
         """The operand that the schema calls `name` (the first one, where it is variadic), or None where it is absent.
@@ -235,10 +242,20 @@ def _newest() -> dict[tuple[str, str], int]:
     return newest
 
 
-def _make_class(schema: OpSchema, newest: int) -> type[OnnxOp]:
+def make_op_class(
+    schema: OpSchema, newest: int, *, infer: Infer | None = None, traits: Sequence[OpTrait] = ()
+) -> type[OnnxOp]:
+    """The class of an operator.
+
+    Args:
+        schema: what it takes and gives.
+        newest: the newest version of this operator that there is.
+        infer: types of its results, where ONNX itself does not know the operator.
+        traits: what else is known about it.
+    """
     suffix = "" if schema.since_version == newest else f"_{schema.since_version}"
     graphs = sorted((n for n, a in schema.attributes.items() if a.type == _GRAPH), reverse=True)
-    is_pure = schema.name not in _RANDOM
+    is_pure = schema.domain != "" or schema.name not in _RANDOM
     members: dict[str, Any] = {
         "__module__": __name__,
         "__doc__": f"{schema.name} of {schema.domain or 'ai.onnx'}, version {schema.since_version}.",
@@ -250,7 +267,8 @@ def _make_class(schema: OpSchema, newest: int) -> type[OnnxOp]:
         "input_names": tuple(p.name for p in schema.inputs),
         "output_names": tuple(p.name for p in schema.outputs),
         "graph_names": tuple(graphs),
-        "traits": OpTraits((lambda: (Pure(),)) if is_pure else (lambda: ())),
+        "infer": infer if infer is None else staticmethod(infer),
+        "traits": OpTraits(lambda: (*((Pure(),) if is_pure else ()), *traits)),
     }
     return cast("type[OnnxOp]", type(f"{schema.name}{suffix}", (OnnxOp,), members))
 
@@ -261,7 +279,7 @@ def op_classes() -> dict[str, type[OnnxOp]]:
     newest = _newest()
     classes: dict[str, type[OnnxOp]] = {}
     for schema in onnx.defs.get_all_schemas_with_history():
-        cls = _make_class(schema, newest[schema.domain, schema.name])
+        cls = make_op_class(schema, newest[schema.domain, schema.name])
         classes[cls.name] = cls
     return classes
 
@@ -288,3 +306,32 @@ def op_class(op_type: str, opset: int, domain: str = "") -> type[OnnxOp] | None:
     newest = _newest()[domain, schema.name]
     suffix = "" if schema.since_version == newest else f"_{schema.since_version}"
     return op_classes()[f"{_prefix(domain)}{schema.name}{suffix}"]
+
+
+class OperatorSet:
+    """The operators that a model may use: ONNX's own, and others.
+
+    Args:
+        others: classes of operators that ONNX does not define, from `make_op_class`.
+    """
+
+    def __init__(self, others: Iterable[type[OnnxOp]] = ()) -> None:
+        self.others = tuple(others)
+
+    def find(self, op_type: str, opset: int, domain: str = "") -> type[OnnxOp] | None:
+        """The class of an operator as the opset `opset` of its domain defines it; see `op_class`."""
+        versions = [op for op in self._versions(op_type, domain) if op.since_version <= opset]
+        return versions[-1] if versions else op_class(op_type, opset, domain)
+
+    def exists(self, op_type: str, domain: str) -> bool:
+        """Whether some opset of the domain has the operator."""
+        return bool(self._versions(op_type, domain)) or onnx.defs.has(op_type, domain)
+
+    def newest(self, domain: str) -> int | None:
+        """The newest opset of a domain that one of the other operators is of."""
+        versions = [op.since_version for op in self.others if op.domain == domain]
+        return max(versions, default=None)
+
+    def _versions(self, op_type: str, domain: str) -> list[type[OnnxOp]]:
+        found = [op for op in self.others if (op.domain, op.op_type) == (domain, op_type)]
+        return sorted(found, key=lambda op: op.since_version)

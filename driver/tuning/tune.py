@@ -15,6 +15,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from webdnn.compiler import Model
 from webdnn.compiler import compile as compile_model
+from webdnn.custom_operators import CustomOps
 from webdnn.dialects.kernel import FuncOp
 from webdnn.engines.scripted import ScriptedEngine, ScriptedEngineName, scripted_engine
 from webdnn.frontends.onnx.values import InputValue
@@ -72,6 +73,7 @@ def tune(
     cache: TuningCache | None = None,
     default_schedules: bool = True,
     progress: Progress | None = None,
+    custom_ops: CustomOps = (),
 ) -> Tuned:
     """Search schedules for the kernels of a model's wasm back end.
 
@@ -89,6 +91,7 @@ def tune(
         default_schedules: whether the schedules that ship with the compiler are what must be beaten, or those of its
             cost model alone.
         progress: shows how far it is.
+        custom_ops: see `webdnn.compile`.
 
     Raises:
         WebDNNError: the model is bad, or the engine is missing or fails.
@@ -100,7 +103,9 @@ def tune(
     measured = _measured(runs_in)
     outcome = Tuned(ScheduleTable(measured=measured))
     with runs_in:
-        found = _kernels(model, shapes, values, runs_in, default_schedules, show)[:kernels]
+        found = _kernels(model, shapes, values, runs_in, default_schedules, show, custom_ops)[
+            :kernels
+        ]
         whole = sum(k.milliseconds for k in found) or 1.0
         start = time.monotonic()
         with show(f"tune in {runs_in.name}", len(found)) as advance:
@@ -142,6 +147,7 @@ def _kernels(
     engine: ScriptedEngine,
     default_schedules: bool,
     show: Progress,
+    custom_ops: CustomOps,
 ) -> list[_Kernel]:
     """The kernels of a model, those that take longest first."""
     dump = ScheduleDump()
@@ -160,6 +166,7 @@ def _kernels(
         hook=hook,
         without=() if default_schedules else ("apply-schedules",),
         progress=show,
+        custom_ops=custom_ops,
     )
     with show(f"profile in {engine.name}", 10) as advance:
         profile = profile_package(package, engine, 10, on_step=advance)

@@ -40,10 +40,10 @@ from webdnn.dialects.onnx import (
     OUTPUT_SYMBOLS,
     NoneOp,
     OnnxOp,
+    OperatorSet,
     UnknownType,
     WeightOp,
     YieldOp,
-    op_class,
 )
 from webdnn.dialects.onnx.attributes import attribute_from_proto
 from webdnn.dialects.onnx.types import dtype_name, type_from_proto, type_of_array
@@ -64,6 +64,7 @@ def build(
     model: ModelProto,
     arrays: Mapping[str, Array],
     weights: WeightStore,
+    operators: OperatorSet | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> ModuleOp:
     """The module of a model.
@@ -72,12 +73,13 @@ def build(
         model: a valid model with types in its `value_info`; its nodes are in the order of the data.
         arrays: the weights that were taken out of it, by the name of the input that stands for each.
         weights: gets all the weights.
+        operators: those that the model may use; by default ONNX's own.
         metadata: what the module says of the model beside what it computes.
 
     Raises:
         WebDNNError: a node has something that the dialect cannot say.
     """
-    module = _Builder(model, arrays, weights).module()
+    module = _Builder(model, arrays, weights, operators or OperatorSet()).module()
     if metadata:
         module.attributes[METADATA] = ArrayAttr(_strings(pair) for pair in metadata.items())
     return module
@@ -90,11 +92,16 @@ def location(name: str) -> LocationAttr:
 
 class _Builder:
     def __init__(
-        self, model: ModelProto, arrays: Mapping[str, Array], weights: WeightStore
+        self,
+        model: ModelProto,
+        arrays: Mapping[str, Array],
+        weights: WeightStore,
+        operators: OperatorSet,
     ) -> None:
         self.model = model
         self.arrays = arrays
         self.weights = weights
+        self.operators = operators
         self.opsets = opsets_of(model)
         self.none: NoneOp | None = None
         self.reader = TensorReader()
@@ -165,7 +172,7 @@ class _Builder:
             scope[node.output[0]] = self._weight(block, node.output[0], self._constant(node))
             return
         domain = "" if node.domain == "ai.onnx" else node.domain
-        cls = op_class(node.op_type, self.opsets.get(domain, 0), domain)
+        cls = self.operators.find(node.op_type, self.opsets.get(domain, 0), domain)
         assert cls is not None  # check_operators has seen it.
         operands = [self._operand(name, scope) for name in _without_trailing(node.input)]
         outputs = _without_trailing(node.output)

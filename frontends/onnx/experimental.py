@@ -14,6 +14,7 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto
 from onnx.helper import get_attribute_value, make_node
 
+from webdnn.dialects.budget import TABLE_BYTES, elements
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx.graphs import all_graphs, describe
 from webdnn.frontends.onnx.old_graph import names_of
@@ -29,7 +30,7 @@ class _Expansion:
         self.node = node
         self.attributes: dict[str, Any] = {a.name: get_attribute_value(a) for a in node.attribute}
         self.nodes: list[NodeProto] = []
-        self._opset = opset
+        self.opset = opset
         self._taken = taken
 
     def number(self, name: str, default: float | None = None) -> float:
@@ -43,6 +44,14 @@ class _Expansion:
         if len(values) != count:
             raise self.invalid(f"it needs {count} numbers {name}")
         return [int(value) for value in values]
+
+    def shape(self, name: str) -> list[int]:
+        """A list of sizes, which may be missing."""
+        return [int(size) for size in self.attributes.get(name, [])]
+
+    def constant(self, value: np.ndarray[Any, Any]) -> str:
+        """A Constant node."""
+        return self.add("Constant", value=onnx.numpy_helper.from_array(value))
 
     def invalid(self, why: str) -> WebDNNError:
         return WebDNNError(
@@ -62,15 +71,19 @@ class _Expansion:
 
     def cast_to_float(self, x: str) -> str:
         """A truth value as 0 or 1; before opset 6 types have names."""
-        to: Any = onnx.TensorProto.FLOAT if self._opset >= 6 else "FLOAT"
+        return self.cast(x, onnx.TensorProto.FLOAT)
+
+    def cast(self, x: str, element: int) -> str:
+        """Another element type; before opset 6 types have names."""
+        name = onnx.TensorProto.DataType.Name(element)
+        to: Any = element if self.opset >= 6 else name
         return self.add("Cast", x, to=to)
 
     def of(self, op_type: str, a: str, b: str | float | np.ndarray[Any, Any]) -> str:
         """An elementwise operator of two values, the second of which is broadcast."""
         if not isinstance(b, str):
-            tensor = onnx.numpy_helper.from_array(np.asarray(b, np.float32))
-            b = self.add("Constant", value=tensor)
-        return self.add(op_type, a, b, **({"broadcast": 1} if self._opset < 7 else {}))
+            b = self.constant(np.asarray(b, np.float32))
+        return self.add(op_type, a, b, **({"broadcast": 1} if self.opset < 7 else {}))
 
 
 _Expand: TypeAlias = Callable[[_Expansion, str], str]
@@ -129,9 +142,75 @@ def _mean_variance_normalization(e: _Expansion, x: str) -> str:
     return e.of("Div", centered, e.add("Sqrt", e.of("Add", variance, 1e-9)))
 
 
+def _fc(e: _Expansion, x: str) -> str:
+    """x W^T + b, of matrices that are made of tensors."""
+    if len(e.node.input) != 3:
+        raise e.invalid("it needs x, W and b")
+    rows = e.add("Flatten", x, axis=int(e.number("axis", 1)))
+    weights = e.add("Flatten", e.node.input[1], axis=int(e.number("axis_w", 1)))
+    broadcast = {"broadcast": 1} if e.opset < 7 else {}
+    return e.add("Gemm", rows, weights, e.node.input[2], transB=1, **broadcast)
+
+
+def _constant_fill(e: _Expansion, x: str) -> str:
+    """One value everywhere, of the shape that an attribute, an input or the values of an input say."""
+    element = int(e.number("dtype", onnx.TensorProto.FLOAT))
+    if element not in _FILLED:
+        raise e.invalid(
+            f"its dtype is {element}, and must be one of {', '.join(map(str, _FILLED))}"
+        )
+    value = np.array(e.number("value", 0.0), onnx.helper.tensor_dtype_to_np_dtype(element))
+    if not x:
+        shape = e.shape("shape")
+        if elements(shape) * value.dtype.itemsize > TABLE_BYTES or any(n < 0 for n in shape):
+            raise e.invalid(f"its shape is {shape}")
+        return e.constant(np.broadcast_to(value, shape))
+    if extra := e.shape("extra_shape"):
+        raise e.invalid(f"it has extra_shape {extra}, which is not supported")
+    if not e.number("input_as_shape", 0):
+        # No element is less than itself, not even NaN; before opset 9 floats alone are compared.
+        x = e.cast_to_float(x)
+        zeros = e.cast_to_float(e.add("Less", x, x))
+        return e.cast(e.of("Add", zeros, float(value)), element)
+    sizes = e.cast(x, onnx.TensorProto.INT64)
+    if e.opset >= 9:
+        filled = onnx.numpy_helper.from_array(value.reshape(1))
+        return e.add("ConstantOfShape", sizes, value=filled)
+    if e.opset == 8:
+        return e.add("Expand", e.constant(value), sizes)
+    raise e.invalid(
+        f"its shape is computed, which opset {e.opset} has no operator for: export with opset 8 or newer"
+    )
+
+
+_FILLED = (
+    onnx.TensorProto.FLOAT,
+    onnx.TensorProto.INT32,
+    onnx.TensorProto.INT64,
+    onnx.TensorProto.BOOL,
+)
+"""The element types of ConstantFill."""
+
+
+def _given_tensor_fill(e: _Expansion, x: str) -> str:
+    """The values that an attribute lists, in the shape that an attribute or an input says."""
+    values = np.array(e.attributes.get("values", []), np.float32)
+    shape = e.shape("shape")
+    if not x:
+        if elements(shape) != values.size or any(n < 0 for n in shape):
+            raise e.invalid(f"it has {values.size} values, and its shape is {shape}")
+        return e.constant(values.reshape(shape))
+    if e.shape("extra_shape") or not e.number("input_as_shape", 0) or e.opset < 5:
+        raise e.invalid("its shape is that of an input, which is not supported")
+    return e.add("Reshape", e.constant(values), e.cast(x, onnx.TensorProto.INT64))
+
+
 _EXPANSIONS: Mapping[str, tuple[int, _Expand]] = {
     "Affine": (LAST_OPSET, _affine),
+    "ConstantFill": (LAST_OPSET, _constant_fill),
     "Crop": (LAST_OPSET, _crop),
+    "FC": (LAST_OPSET, _fc),
+    "GivenTensorFill": (LAST_OPSET, _given_tensor_fill),
     "ImageScaler": (LAST_OPSET, _image_scaler),
     "MeanVarianceNormalization": (8, _mean_variance_normalization),
     "ParametricSoftplus": (LAST_OPSET, _parametric_softplus),
@@ -140,6 +219,9 @@ _EXPANSIONS: Mapping[str, tuple[int, _Expand]] = {
     "ThresholdedRelu": (LAST_OPSET, _thresholded_relu),
 }
 """By operator: the last opset in which it was experimental, and what it is."""
+
+_WITHOUT_INPUT = ("ConstantFill", "GivenTensorFill")
+"""Those that need no input."""
 
 
 def expand_experimental(model: ModelProto, opset: int) -> None:
@@ -157,8 +239,9 @@ def expand_experimental(model: ModelProto, opset: int) -> None:
 
 def _expansion_of(node: NodeProto, opset: int) -> _Expand | None:
     last, expand = _EXPANSIONS.get(node.op_type, (0, None))
-    is_one = node.domain in ("", "ai.onnx") and opset <= last and node.input and node.output
-    return expand if is_one else None
+    is_one = node.domain in ("", "ai.onnx") and opset <= last and any(node.output)
+    has_input = bool(node.input) or node.op_type in _WITHOUT_INPUT
+    return expand if is_one and has_input else None
 
 
 def _expand_graph(graph: GraphProto, opset: int, taken: set[str]) -> None:
@@ -169,7 +252,7 @@ def _expand_graph(graph: GraphProto, opset: int, taken: set[str]) -> None:
             nodes.append(NodeProto.FromString(node.SerializeToString()))
             continue
         expansion = _Expansion(node, opset, taken)
-        result = expand(expansion, node.input[0])
+        result = expand(expansion, node.input[0] if node.input else "")
         assert expansion.nodes[-1].output[0] == result
         expansion.nodes[-1].output[0] = node.output[0]
         nodes += expansion.nodes

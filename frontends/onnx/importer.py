@@ -13,6 +13,7 @@ from xdsl.dialects.builtin import ModuleOp
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError, internal_errors, shortened
+from webdnn.dialects.onnx import OnnxOp, OperatorSet
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.binding import Bindings, Shapes, bind, bindings_of
@@ -36,6 +37,7 @@ from webdnn.frontends.onnx.validate import (
     check_opsets,
     check_text,
     check_types,
+    import_domains,
     sort_nodes,
 )
 from webdnn.frontends.onnx.values import InputValue
@@ -61,6 +63,7 @@ def load(
     *,
     values: Mapping[str, InputValue] | None = None,
     inline: Sequence[str] = (),
+    operators: Sequence[type[OnnxOp]] = (),
 ) -> ImportedModel:
     """Import an ONNX model.
 
@@ -77,14 +80,15 @@ def load(
             values, nested lists of them, or arrays; they are converted to the declared type, and an array's sizes bind
             symbols as `shapes` does.
         inline: operators that ONNX defines as functions of others (`"LayerNormalization"`) to replace by these.
+        operators: those that the model may use beside ONNX's own.
 
     Raises:
-        WebDNNError: the model is missing, broken, or uses operators that ONNX does not define; or `shapes` or `values`
+        WebDNNError: the model is missing, broken, or uses operators that nothing defines; or `shapes` or `values`
             do not fit it.
     """
-    with internal_errors("read the model"), library.own_process():
+    with internal_errors("read the model"), library.own_process(operators):
         source = model if isinstance(model, Source) else read(model)
-        return _load(source, shapes or {}, values or {}, inline)
+        return _load(source, shapes or {}, values or {}, inline, OperatorSet(operators))
 
 
 def _load(
@@ -92,16 +96,18 @@ def _load(
     shapes: Shapes,
     values: Mapping[str, InputValue],
     inline: Sequence[str],
+    operators: OperatorSet,
 ) -> ImportedModel:
     proto = source.model
     metadata = _metadata(proto)
     opsets = check_opsets(proto)
+    import_domains(proto, opsets, operators)
     if not proto.opset_import:
         proto.opset_import.append(onnx.helper.make_opsetid("", opsets[""]))
     check_text(proto)
     check_types(proto)
     expand_experimental(proto, opsets.get("", LAST_OPSET + 1))
-    check_operators(proto, opsets)
+    check_operators(proto, opsets, operators)
     check_functions(proto)
     check_names(proto.graph)
     sort_nodes(proto.graph)
@@ -128,7 +134,7 @@ def _load(
         proto = _inline_operators(proto, inline)
     proto = infer(proto)
     weights = WeightStore()
-    return ImportedModel(build(proto, arrays, weights, metadata), weights)
+    return ImportedModel(build(proto, arrays, weights, operators, metadata), weights)
 
 
 def _metadata(model: ModelProto) -> dict[str, str]:

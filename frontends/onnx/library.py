@@ -3,6 +3,10 @@
 Some of what it finds in a damaged model ends in a failed assertion, a division by zero or a jump through a wild pointer
 in its C++, which would take the caller's whole process down. So within `own_process()` each call is made in another
 one: a fork of this where that is safe, else a fresh Python that knows the `onnx` package only.
+
+Schemas of operators that ONNX does not define are registered with the library there, so that this process, and whatever
+else it compiles, knows nothing of them. Where there is no fork their functions cannot be passed on; then calls are made
+here after all.
 """
 
 from __future__ import annotations
@@ -21,8 +25,10 @@ from typing import Any, ParamSpec, TypeVar
 from onnx import ModelProto
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.onnx import OnnxOp
 from webdnn.frontends.onnx import library_process as process
 from webdnn.frontends.onnx.graphs import describe
+from webdnn.frontends.onnx.schemas import register, registered
 
 FORKS = sys.platform == "linux"
 """Whether a fork of this process may call C++: elsewhere libraries of the system may not survive it."""
@@ -49,13 +55,13 @@ class _Exhausted(Exception):
 
 
 class _Process:
-    def __init__(self) -> None:
+    def __init__(self, operators: Sequence[type[OnnxOp]]) -> None:
         if FORKS:
-            self._fork()
+            self._fork(operators)
         else:
             self._spawn()
 
-    def _fork(self) -> None:
+    def _fork(self, operators: Sequence[type[OnnxOp]]) -> None:
         requests, self._requests = os.pipe()
         self._results, results = os.pipe()
         self._popen = None
@@ -64,7 +70,7 @@ class _Process:
             try:
                 os.close(self._requests)
                 os.close(self._results)
-                process.serve(requests, results)
+                process.serve(requests, results, _failure_of(register, operators))
             finally:
                 os._exit(0)
         os.close(requests)
@@ -115,6 +121,15 @@ class _Process:
             os.waitpid(self._pid, 0)
 
 
+def _failure_of(function: Callable[..., Any], *arguments: Any) -> Exception | None:
+    """What a call raises, as an answer to whoever asks for more."""
+    try:
+        function(*arguments)
+    except Exception as error:
+        return error
+    return None
+
+
 def _is_readable(descriptor: int, seconds: float) -> bool:
     """Whether something can be read within a time. (`select.select` takes no descriptor above 1023.)"""
     poll = select.poll()
@@ -125,11 +140,12 @@ def _is_readable(descriptor: int, seconds: float) -> bool:
 class _Library:
     """The process, which is started at the first call and after each call that ended it."""
 
-    def __init__(self) -> None:
+    def __init__(self, operators: Sequence[type[OnnxOp]]) -> None:
+        self._operators = operators
         self._process: _Process | None = None
 
     def call(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
-        self._process = self._process or _Process()
+        self._process = self._process or _Process(self._operators)
         try:
             return self._process.call(function, *arguments, **keywords)
         except (_Ended, _Exhausted):
@@ -146,9 +162,17 @@ _current: ContextVar[_Library | None] = ContextVar("library", default=None)
 
 
 @contextmanager
-def own_process() -> Generator[None, None, None]:
-    """Within this, calls of the library are made in a process of their own."""
-    library = _Library()
+def own_process(operators: Sequence[type[OnnxOp]] = ()) -> Generator[None, None, None]:
+    """Within this, calls of the library are made in a process of their own.
+
+    Args:
+        operators: those beyond ONNX's own that the library is to know.
+    """
+    if operators and not FORKS:
+        with registered(operators):
+            yield
+        return
+    library = _Library(operators)
     token = _current.set(library)
     try:
         yield

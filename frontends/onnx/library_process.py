@@ -48,13 +48,14 @@ MEMORY_PER_BYTE = 64
 """and those that it may take for each byte of its arguments. Inference of shapes takes a tenth of that."""
 
 
-def serve(requests: int, results: int) -> None:
+def serve(requests: int, results: int, failure: Exception | None = None) -> None:
     """Answer requests, `(function, arguments, keywords)`, until the pipe is closed: with `(True, result)`, or with
     `(False, exception)`.
 
     Args:
         requests: where they come from.
         results: where answers go.
+        failure: what prevents all requests from being answered: it is the answer.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     # An assertion that fails in the library prints its C++; the one who called says what happened.
@@ -67,6 +68,8 @@ def serve(requests: int, results: int) -> None:
             return
         _limit_memory(MEMORY + MEMORY_PER_BYTE * size)
         try:
+            if failure is not None:
+                raise failure
             answer: tuple[bool, Any] = (True, function(*arguments, **keywords))
         except MemoryError:
             answer = (False, MemoryError())

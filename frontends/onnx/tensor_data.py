@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,9 @@ from onnx import SparseTensorProto, TensorProto
 from webdnn.dialects.budget import TABLE_BYTES, described, elements
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.onnx.safetensors import SUFFIX, place_in
 from webdnn.frontends.onnx.wire import BLOB_KEY
+from webdnn.frontends.paths import parts_inside
 
 _PACKED_BITS: dict[int, int] = {
     TensorProto.INT4: 4,
@@ -97,7 +99,7 @@ class TensorReader:
                 where=name,
                 hint="give the path of the model file, with its data beside it",
             )
-        if (parts := _parts_inside(location)) is None:
+        if (parts := parts_inside(location)) is None:
             raise _outside(location, name)
         path = next(
             (p for folder in self.folders if (p := _find(folder, parts, name)) is not None), None
@@ -110,8 +112,11 @@ class TensorReader:
             )
         length = _byte_count(tensor)
         try:
-            offset = int(entries.get("offset") or 0)
-            declared = int(entries.get("length") or length)
+            if path.suffix == SUFFIX and not entries.get("offset"):
+                offset, declared = _place_by_name(path, tensor)
+            else:
+                offset = int(entries.get("offset") or 0)
+                declared = int(entries.get("length") or length)
         except ValueError:
             raise _does_not_fit(tensor, "the offset or length is not a number") from None
         have = path.stat().st_size - offset
@@ -130,13 +135,17 @@ class TensorReader:
         return _view(tensor, np.memmap(path, np.uint8, "r", offset, (length,)))
 
 
-def _parts_inside(location: str) -> tuple[str, ...] | None:
-    """The steps from the model's folder to a file; None where the path is empty, or absolute or up on any system."""
-    windows = PureWindowsPath(location)
-    parts = PurePosixPath(location).parts
-    if not parts or "\0" in location or windows.drive or windows.root or parts[0] == "/":
-        return None
-    return None if ".." in parts or ".." in windows.parts else parts
+def _place_by_name(path: Path, tensor: TensorProto) -> tuple[int, int]:
+    """Offset and length of a tensor in a safetensors file, where the model does not say them."""
+    try:
+        return place_in(path, tensor, is_packed=tensor.data_type in _PACKED_BITS)
+    except ValueError as error:
+        raise WebDNNError(
+            f"the external data file '{path.name}' does not fit the model",
+            where=_name(tensor),
+            why=str(error),
+            hint="save both again from one model",
+        ) from None
 
 
 def _find(folder: Path, parts: Sequence[str], name: str) -> Path | None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 
 import onnx
-from onnx import GraphProto, NodeProto, TensorProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.onnx.attributes import tensor_to_proto
-from webdnn.frontends.onnx.graphs import all_graphs
+from webdnn.frontends.onnx.graphs import all_graphs, all_nodes
 from webdnn.frontends.onnx.tensor_data import TensorReader, element_count, is_external
 
 KEPT_ELEMENTS = 64
@@ -76,6 +76,19 @@ def constant_tensor(node: NodeProto) -> TensorProto | None:
             if attribute.name == "value":
                 return attribute.t
     return None
+
+
+def external_locations(model: ModelProto) -> list[str]:
+    """The files that the tensors of a model are in, each once, as the model names them."""
+    tensors: list[TensorProto] = []
+    nodes = [*all_nodes(model.graph), *(node for f in model.functions for node in f.node)]
+    for graph in all_graphs(model.graph):
+        tensors += [*graph.initializer]
+        tensors += [t for s in graph.sparse_initializer for t in (s.values, s.indices)]
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        tensors += [attribute.t, *attribute.tensors]
+    entries = [entry for tensor in tensors if is_external(tensor) for entry in tensor.external_data]
+    return list(dict.fromkeys(entry.value for entry in entries if entry.key == "location"))
 
 
 def _count_definitions(graph: GraphProto) -> Counter[str]:

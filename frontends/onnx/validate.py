@@ -10,16 +10,26 @@ import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
 
 from webdnn.dialects.errors import WebDNNError, listed, shortened
-from webdnn.dialects.onnx import op_class
+from webdnn.dialects.onnx import OperatorSet
 from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.graphs import all_graphs, all_nodes, describe, names_read, subgraphs
-
-_QUANTISED = ("com.microsoft.QLinear", "com.microsoft.QGemm")
-"""What ONNX Runtime's quantiser writes in its format QOperator."""
 
 _QDQ_HINT = (
     "quantise the model in ONNX's operators: quantize_static(..., quant_format=QuantFormat.QDQ)"
 )
+_ATEN_HINT = (
+    "these call PyTorch itself: export the model again, with a newer PyTorch and without "
+    "operator_export_type=ONNX_ATEN_FALLBACK"
+)
+_HINTS = {
+    # what ONNX Runtime's quantiser writes in its format QOperator
+    "com.microsoft.QLinear": _QDQ_HINT,
+    "com.microsoft.QGemm": _QDQ_HINT,
+    # what PyTorch wrote where it had no operator of ONNX
+    "ai.onnx.ATen": _ATEN_HINT,
+    "org.pytorch.aten.ATen": _ATEN_HINT,
+}
+"""What helps with operators whose names hold these."""
 
 
 def opsets_of(model: ModelProto) -> dict[str, int]:
@@ -128,8 +138,19 @@ def _element_types(type: TypeProto) -> Iterable[int]:
         yield from _element_types(type.map_type.value_type)
 
 
-def check_operators(model: ModelProto, opsets: Mapping[str, int]) -> None:
-    """Raises a WebDNNError that lists all nodes whose operators are not part of ONNX."""
+def import_domains(model: ModelProto, opsets: dict[str, int], operators: OperatorSet) -> None:
+    """Add what a model does not say: the versions of domains whose operators were given. Exporters that do not know an
+    operator leave that out. Both `model` and `opsets` are changed."""
+    nodes = [*all_nodes(model.graph)]
+    for domain in dict.fromkeys(node.domain for node in nodes):
+        version = operators.newest(domain)
+        if domain and domain not in opsets and version is not None:
+            opsets[domain] = version
+            model.opset_import.append(onnx.helper.make_opsetid(domain, version))
+
+
+def check_operators(model: ModelProto, opsets: Mapping[str, int], operators: OperatorSet) -> None:
+    """Raises a WebDNNError that lists all nodes whose operators are not among these."""
     local = {(function.domain, function.name) for function in model.functions}
     unknown: dict[str, list[str]] = {}
 
@@ -139,11 +160,11 @@ def check_operators(model: ModelProto, opsets: Mapping[str, int]) -> None:
             if (node.domain, node.op_type) in local:
                 continue
             version = versions.get(domain)
-            if version is None or op_class(node.op_type, version, domain) is None:
+            if version is None or operators.find(node.op_type, version, domain) is None:
                 operator = f"{domain or 'ai.onnx'}.{node.op_type}"
                 if version is None:
                     operator += " (of a domain that the model does not import)"
-                elif _exists(node.op_type, domain):
+                elif operators.exists(node.op_type, domain):
                     operator += f" (not in opset {version})"
                 unknown.setdefault(operator, []).append(describe(node))
 
@@ -156,19 +177,18 @@ def check_operators(model: ModelProto, opsets: Mapping[str, int]) -> None:
         check((inner for node in function.node for inner in _with_inner(node)), versions)
     if not unknown:
         return
+    hint = next(
+        (hint for part, hint in _HINTS.items() if any(part in operator for operator in unknown)),
+        "export the model with standard operators, or with these as model-local functions, or say what they mean in a "
+        "Python file (--custom-ops FILE, docs/custom-operators.md)",
+    )
     count = sum(len(nodes) for nodes in unknown.values())
     raise WebDNNError(
         f"{count} node{'s use operators' if count > 1 else ' uses an operator'} that ONNX does not define",
         where=[f"{operator}: {listed(nodes)}" for operator, nodes in unknown.items()],
         why="operators of custom domains have no meaning outside the runtime they were made for",
-        hint=_QDQ_HINT
-        if any(operator.startswith(_QUANTISED) for operator in unknown)
-        else "export the model with standard operators, or with these as model-local functions",
+        hint=hint,
     )
-
-
-def _exists(op_type: str, domain: str) -> bool:
-    return onnx.defs.has(op_type, domain)
 
 
 def _with_inner(node: NodeProto) -> Iterable[NodeProto]:
@@ -332,6 +352,7 @@ __all__ = [
     "check_opsets",
     "check_text",
     "check_types",
+    "import_domains",
     "opsets_of",
     "sort_nodes",
 ]

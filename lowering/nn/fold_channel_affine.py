@@ -21,6 +21,7 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import element_of, shape_of, size_of
+from webdnn.dialects.numpy_meaning.trait import is_nn
 from webdnn.lowering.weights_function import entry_function
 
 
@@ -48,7 +49,7 @@ def static_values(block: Block) -> set[SSAValue]:
     """The values of a block that are computed from weights and constants alone."""
     static: set[SSAValue] = set()
     for op in block.ops:
-        if op.name.startswith("nn.") and all(v in static for v in op.operands):
+        if is_nn(op) and all(v in static for v in op.operands):
             static.update(op.results)
     return static
 

@@ -15,6 +15,7 @@ from webdnn.dialects import plan
 from webdnn.dialects.dtypes import is_splat
 from webdnn.dialects.nn.data_movement import ConstantOp
 from webdnn.dialects.nn.elementwise import ElementwiseOp
+from webdnn.dialects.numpy_meaning.trait import is_nn
 from webdnn.lowering.weights_function import WeightsFunction, entry_function
 
 
@@ -70,7 +71,7 @@ class HoistWeights(ModulePass):
         """The ops that depend on no block argument, in order."""
         static: dict[Operation, None] = {}
         for op in ops:
-            if isinstance(op, func.ReturnOp | plan.WeightOp) or not op.name.startswith("nn."):
+            if isinstance(op, func.ReturnOp | plan.WeightOp) or not is_nn(op):
                 continue
             if all(isinstance(v.owner, Operation) and v.owner in static for v in op.operands):
                 static[op] = None

@@ -21,6 +21,7 @@ from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.nn.data_movement import ConcatOp, ReshapeOp, SliceOp, TransposeOp
 from webdnn.dialects.nn.elementwise import AddOp
 from webdnn.dialects.nn.reduction import MatmulOp
+from webdnn.dialects.numpy_meaning.trait import is_nn
 from webdnn.lowering.uses import only_user
 from webdnn.lowering.weights_function import entry_function
 
@@ -37,7 +38,7 @@ class MergeMatmuls(ModulePass):
         order: dict[Operation, int] = {}
         for number, inner in enumerate(entry_function(op).body.block.ops):
             order[inner] = number
-            if inner.name.startswith("nn.") and all(v in static for v in inner.operands):
+            if is_nn(inner) and all(v in static for v in inner.operands):
                 static.update(inner.results)
             elif isinstance(inner, MatmulOp) and (found := _projection(inner, static)) is not None:
                 groups.setdefault(found.key, []).append(found)

@@ -28,6 +28,7 @@ from webdnn.dialects.nn.base import (
     size_of,
 )
 from webdnn.dialects.nn.elementwise import ElementwiseOp
+from webdnn.dialects.numpy_meaning.trait import is_nn
 from webdnn.lowering.shapes import reassociation
 from webdnn.lowering.uses import only_user
 from webdnn.lowering.weights_function import entry_function
@@ -57,7 +58,7 @@ class _Sinker:
 
     def run(self) -> None:
         for op in list(self.block.ops):
-            if op.name.startswith("nn.") and all(v in self.static for v in op.operands):
+            if is_nn(op) and all(v in self.static for v in op.operands):
                 self.static.update(op.results)
                 continue
             self.visit(op)

@@ -19,6 +19,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.nn.data_movement import ConcatOp, SliceOp
 from webdnn.dialects.nn.reduction import MatmulOp
+from webdnn.dialects.numpy_meaning.trait import is_nn
 from webdnn.lowering.target import memory_of
 from webdnn.lowering.weights_function import entry_function
 
@@ -43,7 +44,7 @@ class SplitLargeWeights(ModulePass):
             return
         static: set[SSAValue] = set()
         for inner in list(entry_function(op).body.block.ops):
-            if inner.name.startswith("nn.") and all(v in static for v in inner.operands):
+            if is_nn(inner) and all(v in static for v in inner.operands):
                 static.update(inner.results)
             elif isinstance(inner, MatmulOp) and inner.rhs in static:
                 size = memory.tensor_bytes(inner.rhs.type)

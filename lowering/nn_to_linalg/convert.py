@@ -30,6 +30,7 @@ from webdnn.dialects.nn.ordering import TopKOp
 from webdnn.lowering.nn_to_linalg import data_movement, ordering, reduction
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, scalar_constant, signless
 from webdnn.lowering.nn_to_linalg.scalars import emit_elementwise
+from webdnn.lowering.nn_to_linalg.trait import LinalgLowering
 from webdnn.lowering.weights_function import WeightsFunction, entry_function
 
 Lower = Callable[[Any, RegionBuilder], kernel.RegionOp]
@@ -115,6 +116,8 @@ class _Converter:
                 )
             case _ if type(op) in LOWERINGS:
                 self.lower(op, [self.values[v] for v in op.operands])
+            case _ if (own := op.get_trait(LinalgLowering)) is not None:
+                self.define(op, own.lower(op, RegionBuilder([self.values[v] for v in op.operands])))
             case _:
                 raise WebDNNError(
                     f"{op.name} has no lowering to structured ops", where=str(op.location)
@@ -127,7 +130,7 @@ class _Converter:
 
     def define(self, old: Operation, new: Operation) -> None:
         if isinstance(new, kernel.RegionOp):
-            new.attributes[kernel.HINT] = StringAttr(old.name.removeprefix("nn."))
+            new.attributes[kernel.HINT] = StringAttr(old.name.rpartition(".")[2])
         self.insert(new)
         for old_result, new_result in zip(old.results, new.results, strict=True):
             new_result.name_hint = old_result.name_hint

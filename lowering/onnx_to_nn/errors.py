@@ -34,5 +34,12 @@ class TooLarge(Invalid):
         Unsupported.__init__(self, reason, hint)
 
 
+class FaultyLowering(Invalid):
+    """A lowering of the user's is wrong, so that nothing is known of the node."""
+
+    def __init__(self, reason: str) -> None:
+        Unsupported.__init__(self, reason, "mend the custom operator")
+
+
 class FailureInside(Exception):
     """A node in a subgraph failed, which has been noted."""

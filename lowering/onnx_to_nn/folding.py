@@ -36,7 +36,7 @@ NEVER = {
 
 def is_foldable(node: Node, builder: NNBuilder) -> bool:
     """Whether the node's results are to be computed now."""
-    op_type = node.op.op_type
+    op_type = _own_type(node)
     if op_type in NEVER or op_type in SHAPE_ONLY or op_type == "Constant":
         return op_type == "Constant"
     operands = [v for v in node.operands if v is not None]
@@ -54,6 +54,11 @@ def is_foldable(node: Node, builder: NNBuilder) -> bool:
         if node.constant(index) is None:
             return False
     return True
+
+
+def _own_type(node: Node) -> str:
+    """The operator where it is one of ONNX's own; those of other domains may have the same names."""
+    return "" if node.op.domain else node.op.op_type
 
 
 def is_run_in_numpy(node: Node) -> bool:
@@ -84,7 +89,7 @@ def _result_shapes(node: Node, arrays: Sequence[Array | None]) -> Iterator[Seque
             yield result.type.get_shape()
     values = [_numbers(array) for array in arrays]
     first = arrays[0].shape if arrays and arrays[0] is not None else ()
-    op_type = node.op.op_type
+    op_type = _own_type(node)
     if op_type == "Range" and len(values) == 3:
         start, limit, delta = (v[0] for v in values)
         steps = (limit - start) / delta if delta else 0

@@ -25,8 +25,9 @@ def per_channel(vector: SSAValue, rank: int, b: NNBuilder) -> SSAValue:
 @onnx_lowering("BatchNormalization", since=7)
 def batch_normalization(node: Node, b: NNBuilder) -> SSAValue:
     """A multiplication and an addition per channel, whose factors are computed from the weights."""
-    if node.int("training_mode"):
-        raise Unsupported("training_mode is on", "export the model for inference")
+    if node.int("training_mode") or node.result_count > 1:
+        what = "training_mode is on" if node.int("training_mode") else "it has more than one output"
+        raise Unsupported(f"it is for training: {what}", "export the model for inference")
     x, scale, bias, mean, variance = (node[i] for i in range(5))
     element = element_of(x)
     root = b(ew.SqrtOp, b(ew.AddOp, variance, node.float("epsilon", 1e-5)))

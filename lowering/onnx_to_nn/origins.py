@@ -45,7 +45,9 @@ def _arguments_behind(value: SSAValue) -> list[BlockArgument]:
                 continue
         else:
             owner = value.owner if isinstance(value.owner, Operation) else None
-        if owner is None or (isinstance(owner, OnnxOp) and owner.op_type in _SHAPE_ONLY):
+        if owner is None or (
+            isinstance(owner, OnnxOp) and not owner.domain and owner.op_type in _SHAPE_ONLY
+        ):
             continue
         pending.extend(operand for inner in owner.walk() for operand in inner.operands)
     return sorted(found, key=lambda argument: argument.index)

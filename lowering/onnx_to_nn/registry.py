@@ -10,6 +10,7 @@ from typing import Any
 
 import onnx
 from xdsl.ir import SSAValue
+from xdsl.traits import OpTrait
 
 from webdnn.dialects.onnx import OnnxOp
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
@@ -53,6 +54,13 @@ class Entry:
     static: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class NNLowering(OpTrait):
+    """The lowering that the class of an operator brings along, because ONNX does not define that operator."""
+
+    entry: Entry
+
+
 _LOWERINGS: dict[tuple[str, str], list[Entry]] = {}
 
 
@@ -83,6 +91,8 @@ def onnx_lowering(
 
 def find_lowering(op: type[OnnxOp] | OnnxOp) -> Entry | None:
     """The lowering of an op's version, or None where there is none."""
+    if (own := op.get_trait(NNLowering)) is not None:
+        return own.entry
     load_families()
     for entry in _LOWERINGS.get((op.domain, op.op_type), ()):
         if entry.since <= op.since_version:

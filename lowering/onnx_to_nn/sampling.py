@@ -1,4 +1,4 @@
-"""Reading images at computed positions: GridSample, AffineGrid, RoiAlign and DeformConv."""
+"""Reading images at computed positions: GridSample, AffineGrid, RoiAlign, MaxRoiPool and DeformConv."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from xdsl.dialects.builtin import i64
+from xdsl.dialects.builtin import f32, i64
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.dtypes import Array
@@ -14,7 +14,7 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Unsupported
+from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.indices import check_indices
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
@@ -169,6 +169,75 @@ def affine_grid(node: Node, b: NNBuilder) -> SSAValue:
     base = b.constant(points.reshape(-1, len(sizes) + 1), element_of(theta))
     result = b.matmul(base, b.transpose(theta, [0, 2, 1]))
     return b.reshape(result, [batch, *sizes, len(sizes)])
+
+
+@onnx_lowering("MaxRoiPool")
+def max_roi_pool(node: Node, b: NNBuilder) -> SSAValue:
+    """Maxima over the columns of each bin, then over its rows: what is in a bin is known when the package runs.
+
+    As ONNX Runtime has it: corners are rounded, halves away from zero, bins overlap where they do not divide a region,
+    and one without elements is 0.
+    """
+    x, rois = node[0], node[1]
+    element = element_of(x)
+    _, channels, height, width = node.shape()
+    (count, fields), pooled = node.shape(1), node.ints("pooled_shape") or []
+    if fields != 5:
+        raise Invalid(f"its input 'rois' has {fields} numbers for each region, and must have 5")
+    if len(pooled) != 2:
+        raise Invalid(f"its attribute 'pooled_shape' is {pooled}, and must be two numbers")
+    scaled = b(ew.MulOp, b.cast(rois, f32), node.float("spatial_scale", 1.0))
+    away = b(ew.FloorOp, b(ew.AddOp, b(ew.AbsOp, scaled), 0.5))
+    corners = b(ew.MulOp, b(ew.SignOp, scaled), away)
+    rows = _bins(corners, 2, pooled[0], height, b)
+    columns = _bins(corners, 1, pooled[1], width, b)
+    image = b.cast(b.reshape(b.slice_axis(rois, 1, 0, 1), [count]), i64)
+    values = b.insert(dm.GatherOp(x, image, 0))
+    lowest = -np.inf
+    masked = b(
+        ew.SelectOp,
+        b.reshape(columns, [count, 1, 1, pooled[1], width]),
+        b.reshape(values, [count, channels, height, 1, width]),
+        lowest,
+    )
+    across = b.reduce("max", masked, [4], keep_dims=False)
+    masked = b(
+        ew.SelectOp,
+        b.reshape(rows, [count, 1, pooled[0], height, 1]),
+        b.reshape(across, [count, channels, 1, height, pooled[1]]),
+        lowest,
+    )
+    maxima = b.reduce("max", masked, [3], keep_dims=False)
+    is_empty = [b(ew.NotOp, b.reduce("or", bins, [2], keep_dims=False)) for bins in (rows, columns)]
+    either = b(
+        ew.OrOp,
+        b.reshape(is_empty[0], [count, 1, pooled[0], 1]),
+        b.reshape(is_empty[1], [count, 1, 1, pooled[1]]),
+    )
+    return b(ew.SelectOp, either, b.constant(0.0, element), maxima)
+
+
+def _bins(corners: SSAValue, first: int, bins: int, size: int, b: NNBuilder) -> SSAValue:
+    """Whether each of `size` positions is in each bin of each region: [regions, bins, size].
+
+    Args:
+        corners: [regions, 5] in positions; the first one stands at `first`, the last one two numbers behind it.
+    """
+    count = shape_of(corners)[0]
+    low, high = (
+        b.reshape(b.slice_axis(corners, 1, at, 1), [count, 1]) for at in (first, first + 2)
+    )
+    extent = b(ew.MaxOp, b(ew.AddOp, b(ew.SubOp, high, low), 1.0), 1.0)
+    step = b(ew.DivOp, extent, float(bins))
+    bin = b.iota([1, bins], 1, f32)
+    starts = b(ew.AddOp, low, b(ew.FloorOp, b(ew.MulOp, bin, step)))
+    ends = b(ew.AddOp, low, b(ew.CeilOp, b(ew.MulOp, b(ew.AddOp, bin, 1.0), step)))
+    position = b.iota([1, 1, size], 2, f32)
+    return b(
+        ew.AndOp,
+        b(ew.LessEqualOp, b.reshape(starts, [count, bins, 1]), position),
+        b(ew.LessOp, position, b.reshape(ends, [count, bins, 1])),
+    )
 
 
 @onnx_lowering("RoiAlign", static=[1, 2])

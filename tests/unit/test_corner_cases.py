@@ -104,6 +104,15 @@ MODELS = {
     "a region of whole bins": """
         (float[1, 1, 6, 6] x) => (float[1, 1, 2, 2] y) <float[1, 4] regions = {0, 0, 5, 5}, int64[1] at = {0}> {
             y = RoiAlign <output_height = 2, output_width = 2, spatial_scale = 0.8> (x, regions, at) }""",
+    # halves are rounded away from zero, bins overlap, and some lie outside of the picture
+    "the greatest of regions that are computed": """
+        (float[2, 2, 5, 3] x) => (float[4, 2, 3, 2] y) <float none = {0},
+        float[4, 5] regions = {1, 1, 1, 5, 9, 0, 0, 0, 0, 0, 1, -3, -5, 3, 3, 0, 4, 8, 30, 30}> {
+            most = ReduceMax <keepdims = 0> (x) zero = Mul(most, none) at = Add(regions, zero)
+            y = MaxRoiPool <pooled_shape = [3, 2], spatial_scale = 0.5> (x, at) }""",
+    "no regions": """
+        (float[1, 2, 5, 3] x) => (float[0, 2, 3, 2] y) <float[0, 5] at = {}>
+        { y = MaxRoiPool <pooled_shape = [3, 2]> (x, at) }""",
     # ONNX's reference implementation of these is wrong, so lowerings fold them
     "constants that windows pass over": """
         (float[1] x) => (float[1, 4, 2] y, float[1, 1, 2] z, float[1, 1, 2] u)

@@ -321,6 +321,49 @@ def test_experimental_operators(node: str, opset: int) -> None:
     check(parse(graph, opset), expected, "wasm", node)
 
 
+FILLS = {
+    "ConstantFill <shape = [2, 3, 4, 6], value = 2.5> ()": (1, "k"),
+    "ConstantFill <value = 2.5> (x)": (1, "k"),
+    "ConstantFill <value = 2.5, input_as_shape = 1> (sizes)": (8, "k"),
+    "GivenTensorFill <shape = [1, 3, 1, 1], values = [1.0, -2.0, 3.0]> ()": (1, "c"),
+    "GivenTensorFill <input_as_shape = 1, values = [1.0, -2.0, 3.0]> (few)": (5, "c"),
+}
+"""By node: the first opset in which it is expanded, and the constant that it is, or that broadcasts to it."""
+
+
+@pytest.mark.parametrize("opset", [1, 6, 7, 8, 9])
+@pytest.mark.parametrize("node", FILLS)
+def test_experimental_fills(node: str, opset: int) -> None:
+    """As Caffe2 wrote them; x may hold what is no number."""
+    first, constant = FILLS[node]
+    sizes = "int64[4] sizes = {2, 3, 4, 6}, int64[4] few = {1, 3, 1, 1}"
+    broadcast = "<broadcast = 1>" if opset < 7 else ""
+    old = parse(
+        f"""(float[2,3,4,6] x) => (float[2,3,4,6] y) <{sizes}>
+        {{ f = {node} z = Log (x) g = {node.replace("(x)", "(z)")}
+            h = Add {broadcast} (x, f) y = Add {broadcast} (h, g) }}""",
+        opset,
+    )
+    new = parse(
+        f"""(float[2,3,4,6] x) => (float[2,3,4,6] y)
+        <float k = {{2.5}}, float[1,3,1,1] c = {{1, -2, 3}}> {{ h = Add (x, {constant}) y = Add (h, {constant}) }}""",
+        21,
+    )
+    if opset < first:
+        with pytest.raises(webdnn.WebDNNError, match=r"is not supported|export with opset 8"):
+            webdnn.compile(old)
+    else:
+        check(old, new, "wasm", node)
+
+
+@pytest.mark.parametrize("opset", [1, 7])
+def test_experimental_fully_connected(opset: int) -> None:
+    old = """(float[2,3,4] x, float[5,12] w, float[5] b) => (float[2,5] y) { y = FC (x, w, b) }"""
+    new = """(float[2,3,4] x, float[5,12] w, float[5] b) => (float[2,5] y)
+        { r = Flatten (x) y = Gemm <transB = 1> (r, w, b) }"""
+    check(parse(old, opset), parse(new, 21), "wasm", "FC")
+
+
 WRITTEN_DOWN_LATER = {("Clip", "min"), ("Clip", "max")}
 """Defaults that the text of an old version states and its schema does not."""
 

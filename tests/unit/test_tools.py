@@ -94,7 +94,7 @@ BAD_CALLS = {
     "webdnn-opt missing.mlir": "missing.mlir",
     "webdnn-opt syntax.mlir": "Expected",
     "webdnn-opt types.mlir": "same types",
-    "webdnn-opt full/precious.txt": "are not known",
+    "webdnn-opt full/precious.txt": "not an ONNX model",
     "webdnn-opt model.onnx -p no-such-pass": "no-such-pass",
     "webdnn-translate model.onnx --to cobol": "one of llvm-ir",
     "webdnn-translate types.mlir --to wgsl": "the IR is not valid",
