@@ -13,12 +13,12 @@ from onnx.helper import make_node
 
 import webdnn
 from tests.unit.onnx_models import convolution, model_of, tensor
-from webdnn import kernel_compiler
 from webdnn.dialects.errors import InternalError, WebDNNError
 from webdnn.frontends.onnx import library, load, source
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.nn.merge_matmuls import MergeMatmuls
 from webdnn.lowering.onnx_to_nn.registry import Entry, find_lowering
+from webdnn.targets import wasm
 
 SHAPES = {"x": (1, 3, 8, 8)}
 
@@ -63,14 +63,14 @@ def test_a_pass_that_raises_names_the_node_that_it_was_at(monkeypatch: pytest.Mo
 def test_a_code_generator_that_raises_names_the_nodes(
     jobs: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kernel_compiler, "compile_object", fail)
+    monkeypatch.setattr(wasm, "compile_object", fail)
     error = refused(jobs=jobs)
     assert "failed to compile the kernel" in error.what
     assert set(error.where) & {"Conv_0", "Relu_1"}
 
 
 def test_a_kernel_that_kills_its_process_names_the_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel_compiler, "compile_object", lambda *_: os._exit(1))
+    monkeypatch.setattr(wasm, "compile_object", lambda *_: os._exit(1))
     error = refused(jobs=2)
     assert "failed to compile the kernel" in error.what
     assert error.where
