@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import onnx
 from onnx import numpy_helper
 
+from webdnn.dialects.dtypes import Array
 from webdnn.frontends.conversion.tensorflow import OPSET
 
 LARGE = 1 << 14
@@ -55,8 +56,11 @@ def export(keras: Any, model: Any, specs: Sequence[Any]) -> onnx.ModelProto:
         return keras.tree.flatten(results)
 
     function = tf.function(predict, autograph=False, jit_compile=False)
-    proto = _converted(tf2onnx, function, [*inputs, *weights])
-    _fill(proto, {labels[id(variable)]: variable for variable in large})
+    signature = [*inputs, *weights]
+    proto: onnx.ModelProto
+    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    arrays = {labels[id(variable)]: variable.numpy() for variable in large}
+    _fill(proto, arrays | _captured(tf, function.get_concrete_function(*signature)))
     return proto
 
 
@@ -71,21 +75,23 @@ def _tensor_spec(tf: Any, shape: Any, dtype: Any, name: str) -> Any:
     return tf.TensorSpec(shape, dtype, name=name)
 
 
-def _converted(tf2onnx: Any, function: Any, signature: list[Any]) -> onnx.ModelProto:
-    proto: onnx.ModelProto
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
-    return proto
+def _captured(tf: Any, function: Any) -> dict[str, Array]:
+    """Arrays that layers hold beside their variables, by the names of what stands for them in the function."""
+    return {
+        inside.name: outside.numpy()
+        for outside, inside in function.graph.captures
+        if isinstance(outside, tf.Tensor) and outside.dtype not in (tf.resource, tf.variant)
+    }
 
 
-def _fill(proto: onnx.ModelProto, variables: dict[str, Any]) -> None:
-    """Put the trained arrays in place of the inputs that stood for them."""
+def _fill(proto: onnx.ModelProto, arrays: Mapping[str, Array]) -> None:
+    """Put arrays in place of the inputs that stood for them."""
     kept: list[onnx.ValueInfoProto] = []
     for value in proto.graph.input:
-        variable = variables.get(value.name.partition(":")[0])
-        if variable is None:
+        array = arrays.get(value.name, arrays.get(value.name.removesuffix(":0")))
+        if array is None:
             kept.append(value)
         else:
-            array = variable.numpy()
             proto.graph.initializer.append(numpy_helper.from_array(array, value.name))
     del proto.graph.input[:]
     proto.graph.input.extend(kept)

@@ -91,6 +91,9 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
 OF_WHOLE_NUMBERS = frozenset({"CategoryEncoding", "Discretization", "Hashing", "IntegerLookup", "StringLookup"})
 """Layers whose `dtype` is the type of their results. Of others it is a precision, and 32 bits are computed here."""
 
+ELSEWHERE: Mapping[str, str] = {"LayerScale": "keras.src.applications.convnext"}
+"""Layers of networks that come with Keras, and their modules."""
+
 ACTIVATIONS: Mapping[str, str] = {"hard_sigmoid": "webdnn>hard_sigmoid"}
 """Activation functions that are other ones today, and what they are called in `layers`."""
 

@@ -135,6 +135,11 @@ def _recurrent(class_name: str, settings: Config, context: Context) -> Changed:
     return class_name, settings
 
 
+def _embedding(class_name: str, settings: Config, context: Context) -> Changed:
+    settings.pop("dropout", None)
+    return class_name, settings
+
+
 def _attention(class_name: str, settings: Config, context: Context) -> Changed:
     """Keras 2 wrote the shapes that the layer was built with."""
     for name in ("query_shape", "key_shape", "value_shape"):
@@ -163,5 +168,6 @@ _RULES: Mapping[str, _Rule] = {
     **_all(_recurrent, "GRU", "LSTM", "SimpleRNN"),
     "BatchNormalization": _normalization,
     "Deconvolution2D": _deconvolution,
+    "Embedding": _embedding,
     "MultiHeadAttention": _attention,
 }

@@ -163,10 +163,13 @@ class Configs:
             )
         shape, dtype = found
         is_lookup = built["class_name"] == "Embedding"
+        name = f"{built['config']['name']}_input"
+        if built["class_name"] == "Sequential":
+            name = built["config"]["layers"][0]["config"]["name"]
         settings = {
             "batch_shape": shape,
             "dtype": _type_name(dtype or ("int32" if is_lookup else "float32")),
-            "name": f"{built['config']['name']}_input",
+            "name": name,
         }
         return _keras("InputLayer", settings)
 
@@ -231,6 +234,9 @@ class Configs:
         """A layer of Keras 3, or one of ours."""
         is_gone = class_name in arguments.GONE
         known = self._parameters(class_name)
+        module = arguments.ELSEWHERE.get(class_name)
+        if module is not None:
+            return {**_keras(class_name, settings), "module": module}
         if known is None and not is_gone:
             raise WebDNNError(
                 f"Keras has no layer {old_name}",
