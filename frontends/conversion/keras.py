@@ -28,7 +28,7 @@ def convert(job: Job) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     keras: Any = importlib.import_module("keras")
     custom = Path(job.custom_objects) if job.custom_objects else None
-    model = load(Path(job.model), custom, Path(job.output))
+    model = load(Path(job.model), custom, Path(f"{job.output}.model"))
     specs = _input_specs(keras, model, job)
     proto = export(keras, model, specs)
     rename_interface(proto, [spec.name for spec in specs], _output_names(model))

@@ -10,7 +10,9 @@ import onnx
 from onnx import numpy_helper
 
 from webdnn.dialects.dtypes import Array
+from webdnn.frontends.conversion.keras_tracing import plain_operators
 from webdnn.frontends.conversion.tensorflow import OPSET
+from webdnn.frontends.conversion.tf2onnx_repairs import convert_function
 
 LARGE = 1 << 14
 """Elements from which a trained array stays out of what TensorFlow and tf2onnx see: they copy constants dozens of times,
@@ -27,9 +29,7 @@ def export(keras: Any, model: Any, specs: Sequence[Any]) -> onnx.ModelProto:
         A model whose inputs and outputs stand in the order of those of Keras, with tf2onnx's names.
     """
     tf: Any = importlib.import_module("tensorflow")
-    tf2onnx: Any = importlib.import_module("tf2onnx")
-    # it repairs tf2onnx for NumPy 2
-    importlib.import_module("keras.src.export.tf2onnx_lib").patch_tf2onnx()
+    _write_out_lookups(keras, model)
     trained, others = model.trainable_variables, model.non_trainable_variables
     variables = [*trained, *others]
     large = [variable for variable in variables if _size(variable) >= LARGE]
@@ -57,10 +57,11 @@ def export(keras: Any, model: Any, specs: Sequence[Any]) -> onnx.ModelProto:
 
     function = tf.function(predict, autograph=False, jit_compile=False)
     signature = [*inputs, *weights]
-    proto: onnx.ModelProto
-    proto, _ = tf2onnx.convert.from_function(function, input_signature=signature, opset=OPSET)
+    with plain_operators():
+        concrete = function.get_concrete_function(*signature)
+        proto = convert_function(function, signature, OPSET)
     arrays = {labels[id(variable)]: variable.numpy() for variable in large}
-    _fill(proto, arrays | _captured(tf, function.get_concrete_function(*signature)))
+    _fill(proto, arrays | _captured(tf, concrete))
     return proto
 
 
@@ -73,6 +74,37 @@ def _size(variable: Any) -> int:
 
 def _tensor_spec(tf: Any, shape: Any, dtype: Any, name: str) -> Any:
     return tf.TensorSpec(shape, dtype, name=name)
+
+
+class _Lookup:
+    """A table of integers as comparisons: TensorFlow's own are no tensors.
+
+    Args:
+        table: of TensorFlow.
+    """
+
+    def __init__(self, tf: Any, table: Any) -> None:
+        self._tf = tf
+        self._table = table
+        self._keys, self._values = (array.numpy() for array in table.export())
+        self._missing = table._default_value.numpy()
+
+    def lookup(self, inputs: Any) -> Any:
+        """The values of keys."""
+        tf = self._tf
+        found = tf.equal(tf.expand_dims(inputs, -1), tf.constant(self._keys, inputs.dtype))
+        values = tf.reduce_sum(tf.cast(found, tf.int64) * tf.constant(self._values, tf.int64), -1)
+        return tf.where(tf.reduce_any(found, -1), values, tf.constant(self._missing, tf.int64))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._table, name)
+
+
+def _write_out_lookups(keras: Any, model: Any) -> None:
+    tf: Any = importlib.import_module("tensorflow")
+    for layer in model._flatten_layers():
+        if isinstance(layer, keras.layers.IntegerLookup):
+            layer.lookup_table = _Lookup(tf, layer.lookup_table)
 
 
 def _captured(tf: Any, function: Any) -> dict[str, Array]:

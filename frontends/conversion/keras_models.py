@@ -8,6 +8,7 @@ import inspect
 import json
 import pkgutil
 import re
+import sys
 import zipfile
 from collections.abc import Collection
 from functools import cache
@@ -166,5 +167,6 @@ def _objects_in(path: Path) -> dict[str, Any]:
     return {
         name: value
         for name, value in vars(module).items()
-        if inspect.isclass(value) or inspect.isfunction(value)
+        if (inspect.isclass(value) or inspect.isfunction(value))
+        and value.__module__.partition(".")[0] not in sys.stdlib_module_names
     }
