@@ -13,6 +13,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,9 +27,10 @@ from webdnn.frontends.conversion.keras import convert
 from webdnn.frontends.conversion.process import Job
 
 LEFT_OUT = {
-    "FeatureSpace": "is no layer: it makes several of strings and numbers",
+    "Equalization": "passes its input on, and Keras makes no model of it",
     "HashedCrossing": "hashes strings",
     "Hashing": "hashes strings",
+    "InputLayer": "of every model",
     "InputSpec": "is no layer",
     "JaxLayer": "holds a function of JAX",
     "FlaxLayer": "holds a function of JAX",
@@ -324,7 +326,7 @@ def _adapted_normalisation(layers: Any, x: Any) -> Any:
 def _random_preprocessing() -> Iterator[tuple[str, Case]]:
     """What changes pictures at random while a model is trained, and passes them on afterwards."""
     arguments: dict[str, dict[str, Any]] = {
-        "AugMix": {"value_range": (0, 1)}, "AutoContrast": {"value_range": (0, 1)}, "CutMix": {}, "Equalization": {"value_range": (0, 1)},
+        "AugMix": {"value_range": (0, 1)}, "AutoContrast": {"value_range": (0, 1)}, "ContrastLimitedAdaptiveHistogramEqualization": {}, "CutMix": {}, 
         "MixUp": {}, "RandAugment": {"value_range": (0, 1)}, "RandomBrightness": {"factor": 0.2},
         "RandomColorDegeneration": {"factor": 0.2}, "RandomColorJitter": {"value_range": (0, 1)},
         "RandomContrast": {"factor": 0.2}, "RandomCrop": {"height": 4, "width": 5}, "RandomElasticTransform": {},
@@ -396,11 +398,16 @@ def make(name: str, folder: Path) -> None:
 
 def classes() -> dict[str, Any]:
     """All classes of `keras.layers` but for operators, and what the cases use."""
-    layers = _keras().layers
-    every = sorted(name for name, value in vars(layers).items() if inspect.isclass(value))
-    text = Path(__file__).read_text()
-    used = [name for name in every if name in CASES or f'"{name}"' in text or f"L.{name}(" in text]
-    return {"all": every, "used": used}
+    found = {
+        name: value for name, value in vars(_keras().layers).items() if inspect.isclass(value)
+    }  # one class has several names
+    text = Path(__file__).read_text().partition("@dataclass")[2]
+    used = {
+        value.__name__
+        for name, value in found.items()
+        if name in CASES or re.search(rf'"{name}[" _]|[. ]{name}[( ]', text)
+    }
+    return {"all": sorted({value.__name__ for value in found.values()}), "used": sorted(used)}
 
 
 if __name__ == "__main__":

@@ -22,6 +22,10 @@ import numpy as np
 from benchmarks.inputs import photograph
 
 
+SPREAD = 0.3
+"""The standard deviation of scores. A softmax multiplies their rounding by as much as they are apart."""
+
+
 def constructors(keras: Any) -> list[str]:
     """The functions of `keras.applications` that make a network."""
     return [name for name, value in vars(keras.applications).items() if inspect.isfunction(value)]
@@ -50,7 +54,7 @@ def network(keras: Any, name: str, image: Any) -> Any:
     before = np.asarray(keras.Model(model.inputs, last.input)(image, training=False))
     kernel = np.asarray(last.kernel)
     kernel = kernel.reshape(kernel.shape[-2:])  # of a convolution over one place
-    last.kernel.assign(np.asarray(last.kernel) / (before @ kernel).std())
+    last.kernel.assign(np.asarray(last.kernel) * (SPREAD / (before @ kernel).std()))
     return model
 
 
