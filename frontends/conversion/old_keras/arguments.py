@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 CLASS_NAMES: Mapping[str, str] = {
@@ -91,8 +92,14 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
 OF_WHOLE_NUMBERS = frozenset({"CategoryEncoding", "Discretization", "Hashing", "IntegerLookup", "StringLookup"})
 """Layers whose `dtype` is the type of their results. Of others it is a precision, and 32 bits are computed here."""
 
-ELSEWHERE: Mapping[str, str] = {"LayerScale": "keras.src.applications.convnext"}
+ELSEWHERE: Mapping[str, str] = {
+    "CustomScaleLayer": "keras.src.applications.inception_resnet_v2",
+    "LayerScale": "keras.src.applications.convnext",
+}
 """Layers of networks that come with Keras, and their modules."""
+
+SCALED_SUM = re.compile(r"block(35|17|8)_\d+")
+"""The names of the Lambdas in InceptionResNetV2 of Keras 2: a sum whose second operand is multiplied by `scale`."""
 
 ACTIVATIONS: Mapping[str, str] = {"hard_sigmoid": "webdnn>hard_sigmoid"}
 """Activation functions that are other ones today, and what they are called in `layers`."""

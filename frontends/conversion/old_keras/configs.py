@@ -193,6 +193,8 @@ class Configs:
             function = settings["function"]
             function = function if isinstance(function, str) else None
             given = settings.get("arguments")
+            if given and given.keys() == {"scale"} and arguments.SCALED_SUM.fullmatch(label):
+                return self._known("CustomScaleLayer", {"name": settings["name"], **given})
             return _keras("Lambda", function_of_user(label, function, given, self._custom))
         if not self._is_old and not {"trainable", "dtype"} & settings.keys():
             # a layer and an operation may have one name, but only a layer has these
