@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -15,15 +15,18 @@ from webdnn.frontends.conversion.tensorflow import OPSET
 from webdnn.frontends.conversion.tf2onnx_repairs import convert_function
 
 LARGE = 1 << 14
-"""Elements from which a trained array stays out of what TensorFlow and tf2onnx see: they copy constants dozens of times,
-and VGG16 would take 19 GB of memory."""
+"""Elements from which a trained array stays out of what TensorFlow and tf2onnx see: they copy constants dozens of
+times, and VGG16 would take 19 GB of memory."""
 
 
-def export(keras: Any, model: Any, specs: Sequence[Any]) -> onnx.ModelProto:
+def export(
+    keras: Any, model: Any, specs: Sequence[Any], arrange: Callable[[list[Any]], list[Any]]
+) -> onnx.ModelProto:
     """Export a model for prediction.
 
     Args:
         specs: `keras.InputSpec` of each input, flat, with distinct names.
+        arrange: makes the arguments of the model's call of tensors in this order.
 
     Returns:
         A model whose inputs and outputs stand in the order of those of Keras, with tf2onnx's names.
@@ -40,18 +43,20 @@ def export(keras: Any, model: Any, specs: Sequence[Any]) -> onnx.ModelProto:
         _tensor_spec(tf, variable.shape, variable.dtype, labels[id(variable)]) for variable in large
     ]
 
+    mode = {"training": False} if model._call_has_training_arg else {}
+
     def predict(*tensors: Any) -> Any:
         given = dict(zip(labels, tensors[len(inputs) :], strict=True))
         values = [
             given[id(variable)] if id(variable) in given else tf.constant(small[id(variable)])
             for variable in variables
         ]
-        taken: Any = list(tensors[: len(inputs)])
+        taken = [*tensors[: len(inputs)]]
         results, *_ = model.stateless_call(
             values[: len(trained)],
             values[len(trained) :],
-            taken if len(taken) > 1 else taken[0],
-            training=False,
+            *arrange(taken),
+            **mode,
         )
         return keras.tree.flatten(results)
 

@@ -17,13 +17,19 @@ from typing import Any
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.conversion.old_keras.configs import Configs
-from webdnn.frontends.conversion.old_keras.source import Source, parse_config, parse_version, read_hdf5
+from webdnn.frontends.conversion.old_keras.source import (
+    Source,
+    parse_config,
+    parse_version,
+    read_hdf5,
+)
 from webdnn.frontends.conversion.old_keras.weights import assign_weights
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
 _WHAT_KERAS_RAISES = (
-    TypeError, ValueError, AttributeError, ImportError, KeyError, IndexError, NotImplementedError, RuntimeError, OSError,
+    AttributeError, ImportError, IndexError, KeyError, NotImplementedError, OSError, RuntimeError, TypeError,
+    ValueError,
 )  # fmt: skip
 
 

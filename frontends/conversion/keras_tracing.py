@@ -49,18 +49,20 @@ def _function(tf: Any, original: Any) -> Any:
 
 
 def _resize(tf: Any, original: Callable[..., Any]) -> Callable[..., Any]:
-    """Resizing of all kinds is linear along each axis: a product with a matrix, which is that of resizing the unit matrix."""
+    """Resizing of all kinds is linear along each axis: a product with what the unit matrix is resized to."""
 
     def matrix(old: int, new: int, method: str, antialias: bool) -> Any:
         with tf.init_scope():
             unit = tf.eye(old)[None, :, :, None]
-            return original(unit, (new, old), method=method, antialias=antialias)[0, :, :, 0].numpy()
+            return original(unit, (new, old), method=method, antialias=antialias)[
+                0, :, :, 0
+            ].numpy()
 
     def resize(images: Any, size: Any, method: Any = "bilinear", **options: Any) -> Any:
         antialias = options.get("antialias", False)
         old = images.shape[-3:-1]
         known = None not in old and all(isinstance(new, int | np.integer) for new in size)
-        if not known or method in ("nearest", "bilinear") and not antialias:
+        if not known or (method in ("nearest", "bilinear") and not antialias):
             return original(images, size, method=method, **options)
         rows, columns = (
             matrix(before, int(after), method, antialias)

@@ -51,7 +51,9 @@ def _bucketize(context: Any, node: Any, name: str, args: Any) -> None:
     context.remove_node(name)
     limits = context.make_const(f"{name}_limits", boundaries).output[0]
     last = context.make_const(f"{name}_last", np.array([-1], np.int64)).output[0]
-    values = context.make_node("Cast", node.input[:1], attr={"to": onnx.TensorProto.FLOAT}).output[0]
+    values = context.make_node("Cast", node.input[:1], attr={"to": onnx.TensorProto.FLOAT}).output[
+        0
+    ]
     each = context.make_node("Unsqueeze", [values, last]).output[0]
     reached = context.make_node("GreaterOrEqual", [each, limits]).output[0]
     hits = context.make_node("Cast", [reached], attr={"to": dtype}).output[0]
@@ -60,7 +62,11 @@ def _bucketize(context: Any, node: Any, name: str, args: Any) -> None:
     )  # fmt: skip
 
 
-HANDLERS: Mapping[str, Handler] = {"Erfc": (_erfc, []), "Expm1": (_expm1, []), "Bucketize": (_bucketize, [])}
+HANDLERS: Mapping[str, Handler] = {
+    "Erfc": (_erfc, []),
+    "Expm1": (_expm1, []),
+    "Bucketize": (_bucketize, []),
+}
 """For `custom_op_handlers` of tf2onnx."""
 
 
@@ -110,11 +116,16 @@ def _repair_graph(graph: onnx.GraphProto) -> None:
 def _repair_nearest(node: onnx.NodeProto) -> None:
     """An old name of a transformation: the element at floor((i + 0.5) / scale)."""
     for attribute in node.attribute:
-        if attribute.name == "coordinate_transformation_mode" and attribute.s == b"tf_half_pixel_for_nn":
+        if (
+            attribute.name == "coordinate_transformation_mode"
+            and attribute.s == b"tf_half_pixel_for_nn"
+        ):
             attribute.s = b"half_pixel"
             kept = [a for a in node.attribute if a.name != "nearest_mode"]
             nearest = helper.make_attribute("nearest_mode", "round_prefer_ceil")
-            copies = [onnx.AttributeProto.FromString(a.SerializeToString()) for a in (*kept, nearest)]
+            copies = [
+                onnx.AttributeProto.FromString(a.SerializeToString()) for a in (*kept, nearest)
+            ]
             del node.attribute[:]
             node.attribute.extend(copies)
             return

@@ -1,7 +1,7 @@
 """A script that writes models with tf_keras, which is Keras 2: python -m tests.unit.keras2_models FOLDER.
 
-Of each of `NAMES` there are `NAME.h5` and `NAME.keras`, and in `numbers.npz` inputs (`NAME|in0`) and results (`NAME|out0`);
-`code.h5`, `major.h5` and `unknown.h5` cannot be converted.
+Of each of `MAKERS` there are `NAME.h5` and `NAME.keras`, and in `numbers.npz` inputs (`NAME|in0`) and results
+(`NAME|out0`); `code.h5`, `major.h5` and `unknown.h5` cannot be converted.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib
 import json
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,16 @@ import numpy as np
 
 from webdnn.dialects.dtypes import Array
 
-NAMES = ("attention", "embedding", "nested", "operators", "preprocessing", "recurrent", "sequential")
+NAMES = (
+    "attention",
+    "cudnn",
+    "embedding",
+    "nested",
+    "operators",
+    "preprocessing",
+    "recurrent",
+    "sequential",
+)
 
 
 def _numbers(*shape: int) -> Array:
@@ -58,6 +68,14 @@ def _recurrent(layers: Any, keras: Any) -> tuple[Any, list[Array]]:
     return keras.Model([x, h, c], results), [_numbers(2, 7, 5), _numbers(2, 4), 2 * _numbers(2, 4)]
 
 
+def _cudnn(layers: Any, keras: Any) -> tuple[Any, list[Array]]:
+    """Recurrent layers with the defaults of today, which are what CuDNN computes."""
+    model = keras.Sequential([
+        layers.GRU(4, return_sequences=True, input_shape=(7, 5)), layers.LSTM(3, return_sequences=True),
+    ])  # fmt: skip
+    return model, [_numbers(2, 7, 5)]
+
+
 def _nested(layers: Any, keras: Any) -> tuple[Any, list[Array]]:
     """Models in a model, called twice."""
     first = keras.Sequential([layers.Dense(4, input_shape=(5,)), layers.BatchNormalization()])
@@ -86,11 +104,25 @@ def _embedding(layers: Any, keras: Any) -> tuple[Any, list[Array]]:
 
 def _preprocessing(layers: Any, keras: Any) -> tuple[Any, list[Array]]:
     x = layers.Input((10, 9, 3))
-    y = layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0])(layers.Rescaling(2.0, -1)(x))
+    y = layers.Normalization(mean=[0.1, 0.2, 0.3], variance=[1.0, 2.0, 3.0])(
+        layers.Rescaling(2.0, -1)(x)
+    )
     y = layers.TimeDistributed(layers.Dense(3))(layers.ZeroPadding2D(((1, 2), (0, 1)))(y))
     y = layers.ConvLSTM2D(2, 3)(layers.Reshape((1, 13, 10, 3))(y))
     y = layers.UpSampling2D(2, interpolation="bilinear")(y)
     return keras.Model(x, layers.GlobalAveragePooling2D(keepdims=True)(y)), [_numbers(2, 10, 9, 3)]
+
+
+MAKERS: dict[str, Callable[[Any, Any], tuple[Any, list[Array]]]] = {
+    "attention": _attention,
+    "cudnn": _cudnn,
+    "embedding": _embedding,
+    "nested": _nested,
+    "operators": _operators,
+    "preprocessing": _preprocessing,
+    "recurrent": _recurrent,
+    "sequential": _sequential,
+}
 
 
 def _write_what_fails(layers: Any, keras: Any, folder: Path) -> None:
@@ -112,8 +144,8 @@ def _write(folder: Path) -> None:
     keras.utils.set_random_seed(0)
     random = np.random.default_rng(0)
     numbers: dict[str, Array] = {}
-    for name in NAMES:
-        model, inputs = globals()[f"_{name}"](layers, keras)
+    for name, make in MAKERS.items():
+        model, inputs = make(layers, keras)
         for weight in model.weights:
             values = random.normal(0, 0.3, weight.shape)
             weight.assign(np.abs(values) + 0.5 if "variance" in weight.name else values)

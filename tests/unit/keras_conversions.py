@@ -44,8 +44,11 @@ def check_converted(model: Path, inputs: list[Array], expected: list[Array]) -> 
         shapes=[array.shape for array in inputs],
         jobs=1,
     )
-    names = [entry["name"] for entry in package.manifest["inputs"]]
-    results = list(package.run(dict(zip(names, inputs, strict=True))).values())
+    given = {
+        entry["name"]: array.astype(entry["dtype"])
+        for entry, array in zip(package.manifest["inputs"], inputs, strict=True)
+    }
+    results = list(package.run(given).values())
     assert len(results) == len(expected)
     for result, wanted in zip(results, expected, strict=True):
         assert result.shape == wanted.shape

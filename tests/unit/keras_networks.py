@@ -21,7 +21,6 @@ import numpy as np
 
 from benchmarks.inputs import photograph
 
-
 SPREAD = 0.3
 """The standard deviation of scores. A softmax multiplies their rounding by as much as they are apart."""
 
@@ -70,7 +69,9 @@ def _randomise(weight: Any, random: np.random.Generator, is_depthwise: bool) -> 
 def make(name: str, size: int, folder: Path) -> None:
     """Write the files."""
     keras: Any = importlib.import_module("keras")
-    image = photograph(size, size)[None] * (255 if name.startswith(("Efficient", "ConvNeXt")) else 1)
+    image = photograph(size, size)[None] * (
+        255 if name.startswith(("Efficient", "ConvNeXt")) else 1
+    )
     model = network(keras, name, image)
     model.save(folder / "net.h5")
     result = np.asarray(model(image, training=False))

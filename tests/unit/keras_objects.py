@@ -3,5 +3,5 @@
 from typing import Any
 
 
-def _halved(x: Any) -> Any:
+def halved(x: Any) -> Any:
     return x * 0.5

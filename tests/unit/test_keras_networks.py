@@ -17,7 +17,9 @@ from webdnn.dialects.dtypes import Array
 
 SIZES = {
     "MobileNetV3Small": 96,
-    **dict.fromkeys(("ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge", "EfficientNetV2L", "NASNetLarge"), 128),
+    **dict.fromkeys(
+        ("ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge", "EfficientNetV2L", "NASNetLarge"), 128
+    ),
 }
 """Pictures of other sizes than 224: in CI, and where the network is large."""
 

@@ -29,20 +29,29 @@ KERAS_1 = (
     "seqinseq",
 )  # fmt: skip
 KERAS_2 = ("cnn", "mlp", "nest", "rnn", "seqcnn")
-QUICK = {"cnn", "cnnth", "func", "merged", "mlp", "rnngpu", "rnn"}
+QUICK = {"c1d", "cnnth", "func", "merged", "mlp", "rnncpu"}
+"""What is compared at every change; all of it nightly."""
 
 
 @pytest.fixture(scope="module")
-def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All files of both versions, and some of them changed to what others wrote, with their conversions."""
-    folder = tmp_path_factory.mktemp("old")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _converted(tmp_path_factory.mktemp("old"), {"numbers.npz"} | {f"{n}.h5" for n in QUICK})
+
+
+@pytest.fixture(scope="module")
+def every(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return _converted(tmp_path_factory.mktemp("old"), None)
+
+
+def _converted(folder: Path, wanted: set[str] | None) -> Path:
+    """Files of both versions, and some of them changed to what others wrote, with their conversions."""
     for version in ("keras_1_2_2", "keras_2_2_4"):
         with zipfile.ZipFile(FILES / f"{version}.zip") as archive:
             for name in archive.namelist():
-                (folder / f"{version}_{name}").write_bytes(archive.read(name))
+                if wanted is None or name in wanted:
+                    (folder / f"{version}_{name}").write_bytes(archive.read(name))
     _changed(folder / "keras_1_2_2_cnnth.h5", folder / "theano_cnnth.h5", _as_theano)
     _changed(folder / "keras_1_2_2_c1d.h5", folder / "keras_1_1_c1d.h5", _as_keras_1_1)
-    _changed(folder / "keras_2_2_4_rnn.h5", folder / "cudnn_rnn.h5", _as_cudnn)
     convert_all(folder)
     return folder
 
@@ -93,7 +102,15 @@ def _as_cudnn(file: Any) -> None:
         if layer["class_name"] not in ("LSTM", "GRU"):
             continue
         gates = 4 if layer["class_name"] == "LSTM" else 3
-        kept = ("name", "trainable", "return_sequences", "return_state", "go_backwards", "stateful", "units")
+        kept = (
+            "name",
+            "trainable",
+            "return_sequences",
+            "return_state",
+            "go_backwards",
+            "stateful",
+            "units",
+        )
         layer["config"] = {key: settings[key] for key in kept}
         layer["class_name"] = f"CuDNN{layer['class_name']}"
         group = file["model_weights"][layer["name"]]
@@ -114,47 +131,58 @@ def _check(folder: Path, version: str, name: str, file: str | None = None) -> No
     check_converted(folder / f"{file or f'{version}_{name}'}.h5", inputs, expected)
 
 
-def _cases(names: tuple[str, ...]) -> list[Any]:
-    return [n if n in QUICK else pytest.param(n, marks=pytest.mark.nightly) for n in names]
+@pytest.mark.parametrize("name", [name for name in KERAS_1 if name in QUICK])
+def test_keras_1(quick: Path, name: str) -> None:
+    _check(quick, "keras_1_2_2", name)
 
 
-@pytest.mark.parametrize("name", _cases(KERAS_1))
-def test_keras_1(converted: Path, name: str) -> None:
-    _check(converted, "keras_1_2_2", name)
+@pytest.mark.parametrize("name", [name for name in KERAS_2 if name in QUICK])
+def test_keras_2(quick: Path, name: str) -> None:
+    _check(quick, "keras_2_2_4", name)
 
 
-@pytest.mark.parametrize("name", _cases(KERAS_2))
-def test_keras_2(converted: Path, name: str) -> None:
-    _check(converted, "keras_2_2_4", name)
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", KERAS_1)
+def test_all_of_keras_1(every: Path, name: str) -> None:
+    _check(every, "keras_1_2_2", name)
 
 
-def test_filters_of_theano(converted: Path) -> None:
-    _check(converted, "keras_1_2_2", "cnnth", "theano_cnnth")
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", KERAS_2)
+def test_all_of_keras_2(every: Path, name: str) -> None:
+    _check(every, "keras_2_2_4", name)
 
 
-def test_layers_of_cudnn(converted: Path) -> None:
-    _check(converted, "keras_2_2_4", "rnn", "cudnn_rnn")
+def test_filters_of_theano(quick: Path) -> None:
+    _check(quick, "keras_1_2_2", "cnnth", "theano_cnnth")
 
 
-def test_filters_of_keras_1_1(converted: Path) -> None:
-    _check(converted, "keras_1_2_2", "c1d", "keras_1_1_c1d")
+def test_filters_of_keras_1_1(quick: Path) -> None:
+    _check(quick, "keras_1_2_2", "c1d", "keras_1_1_c1d")
 
 
 @pytest.fixture(scope="module")
 def newest(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("keras2")
     run_script(keras2_models.__name__, str(folder))
+    _changed(folder / "cudnn.h5", folder / "changed.h5", _as_cudnn)
     convert_all(folder)
     return folder
 
 
 @pytest.mark.parametrize("suffix", ["h5", pytest.param("keras", marks=pytest.mark.nightly)])
-@pytest.mark.parametrize("name", keras2_models.NAMES)
+@pytest.mark.parametrize("name", keras2_models.MAKERS)
 def test_newest_keras_2(newest: Path, name: str, suffix: str) -> None:
     with np.load(newest / "numbers.npz") as arrays:
         inputs = [arrays[key] for key in sorted(arrays) if key.startswith(f"{name}|in")]
         expected = [arrays[key] for key in sorted(arrays) if key.startswith(f"{name}|out")]
     check_converted(newest / f"{name}.{suffix}", inputs, expected)
+
+
+def test_layers_of_cudnn(newest: Path) -> None:
+    with np.load(newest / "numbers.npz") as arrays:
+        inputs, expected = [arrays["cudnn|in0"]], [arrays["cudnn|out0"]]
+    check_converted(newest / "changed.h5", inputs, expected)
 
 
 def test_code_in_a_file_is_not_run(newest: Path) -> None:

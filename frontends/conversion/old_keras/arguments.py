@@ -74,9 +74,9 @@ OF_TRAINING = (
 """Endings of arguments that say nothing of a trained model."""
 
 WITHOUT_MEANING = frozenset({
-    "batch_input_shape", "build_input_shape", "consume_less", "dropout_U", "dropout_W", "fused", "implementation", "init",
-    "input_dtype", "input_length", "input_shape", "ragged", "renorm", "renorm_clipping", "renorm_momentum", "seed",
-    "softmax_robust_masking", "sparse", "virtual_batch_size",
+    "batch_input_shape", "build_input_shape", "consume_less", "dropout_U", "dropout_W", "fused", "implementation",
+    "init", "input_dtype", "input_length", "input_shape", "ragged", "renorm", "renorm_clipping", "renorm_momentum",
+    "seed", "softmax_robust_masking", "sparse", "virtual_batch_size",
 })  # fmt: skip
 """Arguments that Keras 3 has not, or that say nothing of what is computed."""
 
@@ -89,7 +89,9 @@ DEFAULTS: Mapping[str, Mapping[str, object]] = {
 }
 """What held before an argument was written into files."""
 
-OF_WHOLE_NUMBERS = frozenset({"CategoryEncoding", "Discretization", "Hashing", "IntegerLookup", "StringLookup"})
+OF_WHOLE_NUMBERS = frozenset(
+    {"CategoryEncoding", "Discretization", "Hashing", "IntegerLookup", "StringLookup"}
+)
 """Layers whose `dtype` is the type of their results. Of others it is a precision, and 32 bits are computed here."""
 
 ELSEWHERE: Mapping[str, str] = {

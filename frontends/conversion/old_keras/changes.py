@@ -49,7 +49,7 @@ def _convolution(class_name: str, settings: Config, context: Context) -> Changed
     strides = _numbers(settings.get("strides", 1))
     differs = context.backend == "theano" and not _is_alike(sizes, strides)
     padding = settings.get("padding")
-    if padding == "full" or padding == "same" and differs:
+    if padding == "full" or (padding == "same" and differs):
         return f"Padded{class_name}", settings
     return class_name, settings
 

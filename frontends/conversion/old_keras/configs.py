@@ -108,9 +108,7 @@ class Configs:
                 convert_call(call, built["class_name"], reference) for call in item["inbound_nodes"]
             ]
             layers.append({**built, "name": safe_name(item["name"]), "inbound_nodes": calls})
-        ends = {
-            key: _ends(settings[key], models) for key in ("input_layers", "output_layers")
-        }
+        ends = {key: _ends(settings[key], models) for key in ("input_layers", "output_layers")}
         name = settings.get("name") or entry.get("name") or self._make_up("model")
         return _keras("Functional", {"name": safe_name(name), "layers": layers, **ends})
 
@@ -213,7 +211,7 @@ class Configs:
 
     def _renamed(self, class_name: str, settings: Config) -> Config:
         own = arguments.OWN_ARGUMENT_NAMES.get(class_name, {})
-        found = dict(arguments.DEFAULTS.get(class_name, {}))
+        found: Config = dict(arguments.DEFAULTS.get(class_name, {}))
         for key, value in settings.items():
             if key in arguments.WITHOUT_MEANING or key.endswith(arguments.OF_TRAINING):
                 continue
@@ -229,7 +227,7 @@ class Configs:
             if parts[0] in found:
                 found["kernel_size"] = [found.pop(part) for part in parts]
         if found.get("data_format") in arguments.ORDERINGS:
-            found["data_format"] = arguments.ORDERINGS[found["data_format"]]
+            found["data_format"] = arguments.ORDERINGS[str(found["data_format"])]
         return found
 
     def _known(self, class_name: str, settings: Config, old_name: str = "") -> Config:
@@ -331,8 +329,11 @@ def _input_shape(item: Config) -> tuple[Any, Any] | None:
     shape = settings.get("batch_input_shape") or settings.get("batch_shape")
     if shape:
         return shape, settings.get("input_dtype") or settings.get("dtype")
-    if "layers" in settings and settings["layers"]:
-        names = [entry[0] if isinstance(entry, list) else entry for entry in settings.get("input_layers", ())]
+    if settings.get("layers"):
+        names = [
+            entry[0] if isinstance(entry, list) else entry
+            for entry in settings.get("input_layers", ())
+        ]
         inner = [layer for layer in settings["layers"] if layer.get("name") in names]
         return _input_shape(inner[0] if inner else settings["layers"][0])
     return _input_shape(settings["layer"]) if "layer" in settings else None
@@ -342,7 +343,7 @@ def _type_name(dtype: Any) -> str:
     """Of a type, or of a policy of types."""
     if isinstance(dtype, dict):
         return _type_name(dtype.get("config", {}).get("name", "float32"))
-    return {"float64": "float32"}.get(dtype, dtype)
+    return "float32" if dtype == "float64" else str(dtype)
 
 
 def _orderings(value: Any) -> Generator[str]:

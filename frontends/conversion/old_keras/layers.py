@@ -122,7 +122,7 @@ class MaxoutDense(_Layer):
 
 @_registered
 class BatchNormalizationOfKeras1(_Layer):
-    """Modes 1, which normalises each sample along its last axis, and 2, which always takes the statistics of the batch."""
+    """Mode 1 normalises each sample along its last axis, mode 2 always takes the statistics of the batch."""
 
     def __init__(
         self,

@@ -45,7 +45,7 @@ def function_of_user(
             "a layer is a Python function, which the file holds as code of some version of Python, or only names",
             where=name,
             why="code of a file is not run here",
-            hint=f"define it as `def {function or name}(inputs): ...` in a file of yours, and give that with --custom-objects FILE.py",
+            hint=f"define it as `def {function or name}(inputs): ...` in FILE.py, and give --custom-objects FILE.py",
         )
     reference = {"module": None, "class_name": "function", "config": found, "registered_name": found}  # fmt: skip
     return {"name": name, "function": reference, "arguments": given or {}}

@@ -10,7 +10,9 @@ from webdnn.frontends.conversion.old_keras.source import Config
 CONSTANT = "_CONSTANT_VALUE"
 """Stands in place of a layer's name where an argument is a number."""
 
-RECURRENT = frozenset({"Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "GRU", "LSTM", "RNN", "SimpleRNN"})
+RECURRENT = frozenset(
+    {"Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "GRU", "LSTM", "RNN", "SimpleRNN"}
+)
 """Layers that had their first states in one list with their input."""
 
 Reference = Callable[[str, int, int], Config]

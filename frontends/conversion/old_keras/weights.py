@@ -193,7 +193,9 @@ def _of_keras_1(old_name: str, settings: Config, arrays: list[Array]) -> list[Ar
         order = _GATES[old_name]
         axis = 0 if old_name == "ConvLSTM2D" and is_first else -1
         arrays = [
-            np.concatenate([arrays[3 * gate + kind] for gate in order], axis=-1 if kind == 2 else axis)
+            np.concatenate(
+                [arrays[3 * gate + kind] for gate in order], axis=-1 if kind == 2 else axis
+            )
             for kind in range(3)
         ]
         if axis == 0:
