@@ -1,4 +1,4 @@
-"""A script that converts many models of Keras in one process, for TensorFlow takes longer to start than to convert them.
+"""A script that converts many models of Keras in one process: TensorFlow takes longer to start than to convert them.
 
 python -m tests.unit.keras_conversions FOLDER: beside each `NAME.h5` and `NAME.keras` it leaves `NAME.h5.onnx` ..., or
 `NAME.h5.txt` with the error. `objects.py` in the folder has what they only name.

@@ -1,8 +1,8 @@
 """A script that makes a model of each layer of Keras, converts it, and says what Keras computes.
 
-python keras_layers.py FOLDER [NAME ...]: for each case `NAME.onnx` and `NAME.npz` (`in0`, `out0` ...), or `NAME.txt` with the
-error of the conversion.
-python keras_layers.py classes: the layers of `keras.layers`, those of each case, and those that are left out.
+python -m tests.unit.keras_layers FOLDER [NAME ...]: for each case `NAME.onnx` and `NAME.npz` (`in0`, `out0` ...), or
+`NAME.txt` with the error of the conversion.
+python -m tests.unit.keras_layers classes: the layers of `keras.layers`, and those that a case has.
 
 All is done in one process, for TensorFlow takes longer to start than to convert a layer.
 """
@@ -69,9 +69,9 @@ def layer(
 ) -> Case:
     """A case of one layer, called with its inputs as one list where they are several."""
 
-    def make(layers: Any, *inputs: Any) -> Any:
+    def make(layers: Any, first: Any, *others: Any) -> Any:
         built = getattr(layers, name)(**arguments)
-        return built(list(inputs) if len(inputs) > 1 else inputs[0])
+        return built([first, *others] if others else first)
 
     return Case(make, shapes, below, scale)
 
@@ -594,16 +594,33 @@ def _adapted_normalisation(layers: Any, x: Any) -> Any:
 def _random_preprocessing() -> Iterator[tuple[str, Case]]:
     """What changes pictures at random while a model is trained, and passes them on afterwards."""
     arguments: dict[str, dict[str, Any]] = {
-        "AugMix": {"value_range": (0, 1)}, "AutoContrast": {"value_range": (0, 1)}, "ContrastLimitedAdaptiveHistogramEqualization": {}, "CutMix": {},
-        "MixUp": {}, "RandAugment": {"value_range": (0, 1)}, "RandomBrightness": {"factor": 0.2},
-        "RandomColorDegeneration": {"factor": 0.2}, "RandomColorJitter": {"value_range": (0, 1)},
-        "RandomContrast": {"factor": 0.2}, "RandomCrop": {"height": 4, "width": 5}, "RandomElasticTransform": {},
-        "RandomErasing": {}, "RandomFlip": {}, "RandomGaussianBlur": {"factor": 1.0}, "RandomGrayscale": {}, "RandomHue": {"factor": 0.2},
-        "RandomInvert": {}, "RandomPerspective": {}, "RandomPosterization": {"factor": 4},
-        "RandomRotation": {"factor": 0.2}, "RandomSaturation": {"factor": 0.5}, "RandomSharpness": {"factor": 0.2},
-        "RandomShear": {}, "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
+        "AugMix": {"value_range": (0, 1)},
+        "AutoContrast": {"value_range": (0, 1)},
+        "ContrastLimitedAdaptiveHistogramEqualization": {},
+        "CutMix": {},
+        "MixUp": {},
+        "RandAugment": {"value_range": (0, 1)},
+        "RandomBrightness": {"factor": 0.2},
+        "RandomColorDegeneration": {"factor": 0.2},
+        "RandomColorJitter": {"value_range": (0, 1)},
+        "RandomContrast": {"factor": 0.2},
+        "RandomCrop": {"height": 4, "width": 5},
+        "RandomElasticTransform": {},
+        "RandomErasing": {},
+        "RandomFlip": {},
+        "RandomGaussianBlur": {"factor": 1.0},
+        "RandomGrayscale": {},
+        "RandomHue": {"factor": 0.2},
+        "RandomInvert": {},
+        "RandomPerspective": {},
+        "RandomPosterization": {"factor": 4},
+        "RandomRotation": {"factor": 0.2},
+        "RandomSaturation": {"factor": 0.5},
+        "RandomSharpness": {"factor": 0.2},
+        "RandomShear": {},
+        "RandomTranslation": {"height_factor": 0.2, "width_factor": 0.2},
         "RandomZoom": {"height_factor": 0.2},
-    }  # fmt: skip
+    }
     for name, given in arguments.items():
         yield name, layer(name, (2, 9, 11, 3), **given)
 

@@ -14,10 +14,11 @@ from tests.unit import keras_layers
 from tests.unit.keras_conversions import check_converted, run_script
 
 QUICK = (
-    "Bidirectional_masked", "CategoryEncoding_count", "Conv1D_groups", "Conv2DTranspose_first", "ConvLSTM2D", "Dense",
-    "DepthwiseConv2D", "Discretization_int", "GRU_state", "GroupQueryAttention", "IntegerLookup_int", "LSTM_masked",
-    "LayerNormalization_of_axes", "MelSpectrogram", "MultiHeadAttention_masked", "RNN", "Resizing_bilinear", "Resizing_nearest",
-    "SeparableConv2D", "UpSampling2D_bicubic", "activation_celu", "activation_gelu", "softmax_masked",
+    "Bidirectional_masked", "CategoryEncoding_count", "Conv1D_groups", "Conv2DTranspose_first", "ConvLSTM2D",
+    "Dense", "DepthwiseConv2D", "Discretization_int", "GRU_state", "GroupQueryAttention", "IntegerLookup_int",
+    "LSTM_masked", "LayerNormalization_of_axes", "MelSpectrogram", "MultiHeadAttention_masked", "RNN",
+    "Resizing_bilinear", "Resizing_nearest", "SeparableConv2D", "UpSampling2D_bicubic", "activation_celu",
+    "activation_gelu", "softmax_masked",
 )  # fmt: skip
 """What is compared at every change; all of it nightly."""
 

@@ -1,8 +1,8 @@
 """Files of Keras 1 and 2 against what these computed.
 
-`keras_files/keras_1_2_2.zip` and `keras_2_2_4.zip` were written by these very versions, on TensorFlow's interface of version 1:
-each model as `model.save` left it, and in `numbers.npz` its inputs (`NAME|in0`) and what `model.predict` gave (`NAME|out0`). Newer
-files are written here, by tf_keras, which is Keras 2 as it is today.
+`keras_files/keras_1_2_2.zip` and `keras_2_2_4.zip` were written by these very versions, on TensorFlow's interface of
+version 1: each model as `model.save` left it, and in `numbers.npz` its inputs (`NAME|in0`) and what `model.predict` gave
+(`NAME|out0`). Newer files are written here, by tf_keras, which is Keras 2 as it is today.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from webdnn.dialects.dtypes import Array
 
 FILES = Path(__file__).with_name("keras_files")
 KERAS_1 = (
-    "bn2", "c1d", "c3d", "cnn", "cnnth", "convlstm", "deconv", "emb", "func", "merged", "mlp", "rnncpu", "rnngpu", "rnnmem",
-    "seqinseq",
+    "bn2", "c1d", "c3d", "cnn", "cnnth", "convlstm", "deconv", "emb", "func", "merged", "mlp", "rnncpu", "rnngpu",
+    "rnnmem", "seqinseq",
 )  # fmt: skip
 KERAS_2 = ("cnn", "mlp", "nest", "rnn", "seqcnn")
 QUICK = {"c1d", "cnnth", "func", "merged", "mlp", "rnncpu"}
@@ -113,7 +113,7 @@ def _as_cudnn(file: Any) -> None:
         )
         layer["config"] = {key: settings[key] for key in kept}
         layer["class_name"] = f"CuDNN{layer['class_name']}"
-        group = file["model_weights"][layer["name"]]
+        group = file["model_weights"][settings["name"]]
         names, (kernel, recurrent, bias) = _stored(group)
         # of each gate the transposed filter, read row by row
         kernels = [part.T.reshape(part.shape) for part in np.split(kernel, gates, 1)]

@@ -248,7 +248,7 @@ class LocallyConnected2D(_LocallyConnected):
     rank = 2
 
 
-def _padded(name: str, rank: int) -> Any:
+def _padded(name: str) -> Any:
     """A convolution that is padded as Theano does it: by half of the filter at both ends (`same`), or by all of it but
     one element (`full`)."""
     base: Any = getattr(_keras.layers, name)
@@ -285,9 +285,9 @@ def _padded(name: str, rank: int) -> Any:
     return _registered(type(f"Padded{name}", (base,), members))
 
 
-PaddedConv1D = _padded("Conv1D", 1)
-PaddedConv2D = _padded("Conv2D", 2)
-PaddedConv3D = _padded("Conv3D", 3)
+PaddedConv1D = _padded("Conv1D")
+PaddedConv2D = _padded("Conv2D")
+PaddedConv3D = _padded("Conv3D")
 
 
 @_registered

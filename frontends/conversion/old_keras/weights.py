@@ -9,6 +9,7 @@ import numpy as np
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.conversion.old_keras.arguments import CLASS_NAMES
 from webdnn.frontends.conversion.old_keras.configs import safe_name
 from webdnn.frontends.conversion.old_keras.source import Config, Source
 
@@ -167,7 +168,7 @@ def _converted(
         parts = (arrays,)
     if old_name in ("Bidirectional", "TimeDistributed") and "layer" in settings:
         old_name, settings = _innermost(old_name, settings)
-        new_name = _new_name(old_name)
+        new_name = CLASS_NAMES.get(old_name, old_name)
     found: list[Array] = []
     for part in parts:
         if source.version < (2, 0):
@@ -179,12 +180,6 @@ def _converted(
             part = [_reversed(array) for array in part[:count]] + part[count:]
         found += part
     return found
-
-
-def _new_name(old_name: str) -> str:
-    from webdnn.frontends.conversion.old_keras.arguments import CLASS_NAMES
-
-    return CLASS_NAMES.get(old_name, old_name)
 
 
 def _of_keras_1(old_name: str, settings: Config, arrays: list[Array]) -> list[Array]:
