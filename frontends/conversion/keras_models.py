@@ -103,7 +103,7 @@ def _operation(class_name: str) -> str | None:
 def _from_archive(path: Path, objects: dict[str, Any], alias: Path) -> Any:
     keras: Any = importlib.import_module("keras")
     alias = alias.with_suffix(".keras")
-    version = _check_archive(path, keras.__version__)
+    version = check_archive(path, keras.__version__)
     if version < (3, 0):
         _rewrite_archive(path, alias, version, objects)
     else:
@@ -128,7 +128,7 @@ def _rewrite_archive(
             rewritten.writestr(name, content)
 
 
-def _check_archive(path: Path, installed: str) -> tuple[int, int]:
+def check_archive(path: Path, installed: str) -> tuple[int, int]:
     """Check that Keras' archive can be read, and that it is not of a Keras to come. Gives the version that wrote it."""
     try:
         with zipfile.ZipFile(path) as archive:

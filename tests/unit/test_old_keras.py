@@ -1,8 +1,8 @@
 """Files of Keras 1 and 2 against what these computed.
 
 `keras_files/keras_1_2_2.zip` and `keras_2_2_4.zip` were written by these very versions, on TensorFlow's interface of
-version 1: each model as `model.save` left it, and in `numbers.npz` its inputs (`NAME|in0`) and what `model.predict` gave
-(`NAME|out0`). Newer files are written here, by tf_keras, which is Keras 2 as it is today.
+version 1: each model as `model.save` left it, and in `numbers.npz` its inputs (`NAME|in0`) and what `model.predict`
+gave (`NAME|out0`). Newer files are written here, by tf_keras, which is Keras 2 as it is today.
 """
 
 from __future__ import annotations
