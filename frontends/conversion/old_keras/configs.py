@@ -188,8 +188,7 @@ class Configs:
         if old_name == "Merge":
             return self._known(*convert_merge(settings, self._custom))
         if old_name == "Lambda":
-            function = settings["function"]
-            function = function if isinstance(function, str) else None
+            function = _function_name(settings["function"])
             given = settings.get("arguments")
             if given and given.keys() == {"scale"} and arguments.SCALED_SUM.fullmatch(label):
                 return self._known("CustomScaleLayer", {"name": settings["name"], **given})
@@ -280,6 +279,13 @@ class Configs:
         if name in (*_MODELS, *self._custom, *arguments.GONE):
             return True
         return self._parameters(name) is not None
+
+
+def _function_name(function: Any) -> str | None:
+    """The name of a function, where the file has no code of it."""
+    if isinstance(function, dict) and function.get("class_name") == "function":
+        function = function["config"]
+    return function if isinstance(function, str) else None
 
 
 def safe_name(name: str) -> str:
