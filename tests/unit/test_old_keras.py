@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 import webdnn
-from tests.unit import keras2_models
+from tests.unit import keras2_models, theano_padding
 from tests.unit.keras_conversions import check_converted, convert_all, run_script
 from webdnn.dialects.dtypes import Array
 
@@ -155,6 +155,10 @@ def test_all_of_keras_2(every: Path, name: str) -> None:
 
 def test_filters_of_theano(quick: Path) -> None:
     _check(quick, "keras_1_2_2", "cnnth", "theano_cnnth")
+
+
+def test_padding_of_theano() -> None:
+    run_script(theano_padding.__name__)
 
 
 def test_filters_of_keras_1_1(quick: Path) -> None:

@@ -279,7 +279,18 @@ def _padded(name: str) -> Any:
         return result[index]
 
     def compute_output_shape(self: Any, input_shape: Any) -> Any:
-        return _keras.layers.Layer.compute_output_shape(self, input_shape)
+        is_first = self.data_format == "channels_first"
+        sizes = input_shape[2:] if is_first else input_shape[1:-1]
+        grown = [
+            (size - 1) * rate if self.theano_padding == "full" else 0
+            for size, rate in zip(self.kernel_size, self.dilation_rate, strict=True)
+        ]
+        spatial = [
+            None if size is None else (size + more - 1) // stride + 1
+            for size, more, stride in zip(sizes, grown, self.strides, strict=True)
+        ]
+        ends = (self.filters, *spatial) if is_first else (*spatial, self.filters)
+        return (input_shape[0], *ends)
 
     members = {"__init__": __init__, "call": call, "compute_output_shape": compute_output_shape}
     return _registered(type(f"Padded{name}", (base,), members))
