@@ -13,6 +13,7 @@ import onnx
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.conversion.onnx_names import name_sizes, rename_interface, rename_values
 from webdnn.frontends.conversion.process import Converter, Job, main
+from webdnn.frontends.conversion.tf2onnx_repairs import HANDLERS, convert_function, repair
 
 TENSORFLOW = Converter("TensorFlow", __name__, "tensorflow", ("tensorflow", "tf2onnx"))
 
@@ -41,7 +42,6 @@ def convert(job: Job) -> None:
 
 def _from_saved_model(path: Path) -> onnx.ModelProto:
     tf: Any = importlib.import_module("tensorflow")
-    tf2onnx: Any = importlib.import_module("tf2onnx")
     try:
         loaded = tf.saved_model.load(str(path))
     except (OSError, ValueError, AttributeError) as error:
@@ -62,10 +62,7 @@ def _from_saved_model(path: Path) -> onnx.ModelProto:
     def call(*arguments: Any) -> Any:
         return function(**dict(zip(specs, arguments, strict=True)))
 
-    proto: onnx.ModelProto
-    proto, _ = tf2onnx.convert.from_function(
-        tf.function(call), input_signature=list(specs.values()), opset=OPSET
-    )
+    proto = convert_function(tf.function(call), list(specs.values()), OPSET)
     rename_interface(proto, list(specs), sorted(function.structured_outputs))
     return proto
 
@@ -74,6 +71,7 @@ def _from_tflite(path: Path) -> onnx.ModelProto:
     tf2onnx: Any = importlib.import_module("tf2onnx")
     proto: onnx.ModelProto
     proto, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
+    repair(proto)
     rename_values(proto, _distinct(proto, _signature_names(path)))
     return proto
 
@@ -114,7 +112,9 @@ def _from_graph(path: Path) -> onnx.ModelProto:
         input_names=[f"{name}:0" for name in inputs],
         output_names=[f"{name}:0" for name in leaves],
         opset=OPSET,
+        custom_op_handlers=dict(HANDLERS),
     )
+    repair(proto)
     rename_values(proto, _distinct(proto, {}))
     return proto
 
