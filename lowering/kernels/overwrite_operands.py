@@ -17,8 +17,9 @@ from webdnn.dialects.linalg_ext import ordering_op
 from webdnn.dialects.plan import storage_of, whole_of
 from webdnn.lowering.kernels.layouts import layout_of, row_major, shape_of
 from webdnn.lowering.kernels.lifetimes import Lifetime, tensor_lifetimes
+from webdnn.lowering.loops_common.expression import walk
 from webdnn.lowering.loops_common.groups import read_groups
-from webdnn.lowering.loops_common.stages import Gather, Group, Read, walk
+from webdnn.lowering.loops_common.stages import Group
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
 from webdnn.lowering.storage_size import tensor_bytes
 from webdnn.lowering.weights_function import find_function
@@ -105,12 +106,12 @@ def overwritable(func: kernel.FuncOp) -> list[int]:
 def _reads_own_element(groups: list[Group], operand: int, result: int) -> bool:
     for group in groups:
         for stage in group.stages:
-            written = [o.index for o in stage.outputs if o.buffer.argument == result]
+            written = [o.index for o in stage.stores if o.buffer.argument == result]
             again = {id(n) for n in walk(stage.updates)}
-            for node in stage.nodes():
-                if not isinstance(node, Read | Gather) or node.buffer.argument != operand:
+            for node in stage.loads():
+                if node.buffer.argument != operand:
                     continue
-                if isinstance(node, Gather) or written != [node.index]:
+                if written != [node.index]:
                     return False
                 if id(node) in again:
                     return False

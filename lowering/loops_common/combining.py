@@ -6,8 +6,8 @@ from xdsl.dialects import arith
 from xdsl.dialects.vector import CombiningKindFlag
 from xdsl.ir import Operation
 
+from webdnn.lowering.loops_common.expression import Accumulator, Apply, Node, walk
 from webdnn.lowering.loops_common.flatten import FlatStage
-from webdnn.lowering.loops_common.stages import Acc, Apply, Node, walk
 
 COMBINING: dict[type[Operation], tuple[CombiningKindFlag, float | None]] = {
     arith.AddfOp: (CombiningKindFlag.ADD, 0),
@@ -32,13 +32,17 @@ the initial value twice does no harm, so that each partial result may start with
 
 def combiner(update: Node, number: int) -> Apply | None:
     """The op that combines accumulator `number` with a value, where the update is just that."""
-    if not isinstance(update, Apply) or type(update.op) not in COMBINING or len(update.args) != 2:
+    if (
+        not isinstance(update, Apply)
+        or type(update.op) not in COMBINING
+        or len(update.operands) != 2
+    ):
         return None
-    accs = [a for a in update.args if isinstance(a, Acc)]
+    accs = [a for a in update.operands if isinstance(a, Accumulator)]
     if len(accs) != 1 or accs[0].number != number:
         return None
-    other = update.args[0] if update.args[1] is accs[0] else update.args[1]
-    if any(isinstance(n, Acc) for n in walk([other])):
+    other = update.operands[0] if update.operands[1] is accs[0] else update.operands[1]
+    if any(isinstance(n, Accumulator) for n in walk([other])):
         return None
     return update
 

@@ -135,7 +135,8 @@ class Emitter:
         """
         assert lin.is_uniform
         by_level: dict[int, list[tuple[SSAValue, int]]] = {}
-        for value, c in lin.terms.items():
+        for value, c in lin.terms:
+            assert isinstance(value, SSAValue)
             by_level.setdefault(self.level_of(value), []).append((value, c))
         total: SSAValue | None = None
         for level in sorted(by_level):
@@ -252,9 +253,9 @@ class Emitter:
         self._counts.update(zip(args, counts, strict=True))
         return [Lin.of(arg) for arg in args]
 
-    def count_of(self, value: SSAValue) -> int | None:
+    def count_of(self, value: object) -> int | None:
         """How many values, from 0, the induction variable of an `scf.parallel` takes; None for any other value."""
-        return self._counts.get(value)
+        return self._counts.get(value) if isinstance(value, SSAValue) else None
 
     def end_parallel(self, counts: Sequence[int]) -> None:
         """Close the `scf.parallel` that `begin_parallel` opened."""

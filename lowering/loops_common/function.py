@@ -10,7 +10,8 @@ from xdsl.ir import Attribute, Block, Region
 
 from webdnn.dialects.kernel import FuncOp, ReturnOp
 from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.stages import Buffer, Gather, Group, Read
+from webdnn.lowering.loops_common.expression import Buffer
+from webdnn.lowering.loops_common.stages import Group
 
 
 def argument_buffers(func: FuncOp, groups: Sequence[Group]) -> dict[int, list[Buffer]]:
@@ -18,9 +19,7 @@ def argument_buffers(func: FuncOp, groups: Sequence[Group]) -> dict[int, list[Bu
     found: dict[int, dict[int, Buffer]] = {}
     for group in groups:
         for stage in group.stages:
-            used = [o.buffer for o in stage.outputs]
-            used += [n.buffer for n in stage.nodes() if isinstance(n, Read | Gather)]
-            for buffer in used:
+            for buffer in [access.buffer for access in (*stage.stores, *stage.loads())]:
                 if buffer.argument is not None:
                     found.setdefault(buffer.argument, {})[id(buffer)] = buffer
     return {number: list(buffers.values()) for number, buffers in found.items()}

@@ -7,17 +7,9 @@ from collections.abc import Callable, Sequence
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, VectorType, i32
 from xdsl.ir import Attribute, SSAValue
-from xdsl.ir.affine import (
-    AffineBinaryOpExpr,
-    AffineBinaryOpKind,
-    AffineConstantExpr,
-    AffineDimExpr,
-    AffineExpr,
-)
 
-from webdnn.lowering.loops_common.affine import Flat
 from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.linear import Lin
+from webdnn.lowering.loops_common.linear import Division, Lin, Remainder
 
 Idx = Lin | tuple[Lin, ...]
 """An index: linear in the lanes, or one expression for each lane."""
@@ -40,63 +32,33 @@ class Indices:
         self.emitter = emitter
         self.width = width
 
-    def flat(self, flat: Flat, point: Sequence[Lin]) -> Idx:
-        """The value of an affine expression at a point."""
-        result = Lin({}, flat.const)
-        for d, c in flat.coefficients.items():
-            result = result + point[d] * c
-        total: Idx = result
-        for expr, c in flat.others:
-            total = self.add(total, self.scale(self._affine(expr, point), c))
-        return total
-
-    def _affine(self, expr: AffineExpr, point: Sequence[Lin]) -> Idx:
-        match expr:
-            case AffineConstantExpr():
-                return Lin({}, expr.value)
-            case AffineDimExpr():
-                return point[expr.position]
-            case AffineBinaryOpExpr(kind=AffineBinaryOpKind.Add):
-                return self.add(self._affine(expr.lhs, point), self._affine(expr.rhs, point))
-            case AffineBinaryOpExpr(rhs=AffineConstantExpr(value=value)):
-                inner = self._affine(expr.lhs, point)
-                if expr.kind is AffineBinaryOpKind.Mul:
-                    return self.scale(inner, value)
-                return self._divide(inner, value, expr.kind)
-            case _:
-                raise ValueError(f"not affine: {expr}")
-
-    def _divide(self, index: Idx, divisor: int, kind: AffineBinaryOpKind) -> Idx:
+    def divide(self, index: Idx, division: Division) -> Idx:
+        """What a quotient or a remainder is where its form is `index`."""
+        part, divisor = int(isinstance(division, Remainder)), division.divisor
         if isinstance(index, tuple) or index.lane:
             if isinstance(index, Lin) and (parts := index.divide(divisor, self.width)):
-                return parts[kind is AffineBinaryOpKind.Mod]
-            return self._per_lane([index], lambda lins: self._divide_one(lins[0], divisor, kind))
-        return self._divide_one(index, divisor, kind)
+                return parts[part]
+            return self._per_lane([index], lambda lins: self._divide_one(lins[0], divisor, part))
+        return self._divide_one(index, divisor, part)
 
-    def _divide_one(self, lin: Lin, divisor: int, kind: AffineBinaryOpKind) -> Lin:
-        if kind is AffineBinaryOpKind.CeilDiv:
-            return self._divide_one(lin + (divisor - 1), divisor, AffineBinaryOpKind.FloorDiv)
-        if (parts := lin.divide(divisor, 1) or self._divide_small(lin, divisor)) is not None:
-            return parts[kind is AffineBinaryOpKind.Mod]
+    def _divide_one(self, lin: Lin, divisor: int, part: int) -> Lin:
+        if (parts := lin.divide(divisor) or self._divide_small(lin, divisor)) is not None:
+            return parts[part]
         value = self.emitter.materialize(lin)
         # dimensions and what is added to them in front of a division are never negative
-        op = arith.RemUIOp if kind is AffineBinaryOpKind.Mod else arith.DivUIOp
+        op = arith.RemUIOp if part else arith.DivUIOp
         return Lin.of(self.emitter.binary(op, value, self.emitter.index(divisor)))
 
     def _divide_small(self, lin: Lin, divisor: int) -> tuple[Lin, Lin] | None:
         """Quotient and remainder where what is not a multiple of the divisor is always less than it."""
-        whole = {v: c for v, c in lin.terms.items() if c % divisor == 0}
-        rest = {v: c for v, c in lin.terms.items() if v not in whole}
-        quotient, const = divmod(lin.const, divisor)
-        most = const
-        for value, c in rest.items():
+        quotient, rest = lin.split(divisor)
+        most = rest.const
+        for value, c in rest.terms:
             count = self.emitter.count_of(value)
             if count is None or c < 0:
                 return None
             most += c * (count - 1)
-        if most >= divisor:
-            return None
-        return Lin({v: c // divisor for v, c in whole.items()}, quotient), Lin(rest, const)
+        return (quotient, rest) if most < divisor else None
 
     def add(self, a: Idx, b: Idx) -> Idx:
         """The sum of two indices."""
@@ -119,7 +81,7 @@ class Indices:
         if isinstance(index, tuple):
             lanes = [self.to_int(emitter.materialize(i), i32) for i in index]
             return emitter.from_lanes(lanes)
-        base = self.to_int(emitter.materialize(Lin(index.terms, index.const)), i32)
+        base = self.to_int(emitter.materialize(index.at_lane(0)), i32)
         vector_type = VectorType(i32, [self.width])
         steps = [index.lane * lane for lane in range(self.width)]
         dense = DenseIntOrFPElementsAttr.from_list(vector_type, steps)

@@ -2,57 +2,63 @@
 
 from __future__ import annotations
 
-from xdsl.ir.affine import AffineBinaryOpKind, AffineConstantExpr, AffineDimExpr
-
-from webdnn.lowering.loops_common.affine import Flat, used_dims
-from webdnn.lowering.loops_common.flatten import FlatStage, Load, Pick, Position
-from webdnn.lowering.loops_common.stages import Gather, walk
+from webdnn.lowering.loops_common.expression import Choose, Index, Load, walk
+from webdnn.lowering.loops_common.flatten import FlatStage
+from webdnn.lowering.loops_common.linear import Dim, Lin, Quotient, Remainder
 
 PAIR = 2
 """Neighbours along a reduced dimension that lie together in a panel of small integers."""
 
 
-def pair_dim(at: Flat) -> int | None:
+def pair_dim(at: Lin) -> Dim | None:
     """The dimension k of an address that ends with `... + k mod 2`: its neighbours lie together in pairs."""
     found = [
-        e.lhs.position
-        for e, c in at.others
-        if e.kind is AffineBinaryOpKind.Mod
-        and e.rhs == AffineConstantExpr(PAIR)
-        and c == 1
-        and isinstance(e.lhs, AffineDimExpr)
+        division.form.dim
+        for division, c in at.divisions
+        if isinstance(division, Remainder) and division.divisor == PAIR and c == 1
     ]
     return found[0] if len(found) == 1 else None
 
 
-def is_packed(at: Flat, d: int, width: int) -> bool:
-    """Whether an address is contiguous in blocks of whole vectors along d: `(d floordiv n) * c + d mod n`, or is so but
-    for pairs of another dimension in each place."""
-    if d in at.coefficients:
+def is_packed(at: Lin, dim: Dim, width: int) -> bool:
+    """Whether an address is contiguous in blocks of whole vectors along a dimension d: `(d floordiv n) * c + d mod n`,
+    or is so but for pairs of another dimension in each place."""
+    mine = [(division, c) for division, c in at.divisions if dim in division.dims]
+    step = _step(at, dim)
+    return (
+        step > 0
+        and not at.coefficient(dim)
+        and len(mine) == 2
+        and {type(division) for division, _ in mine} == {Quotient, Remainder}
+        and all(division.form.dim is dim and division.divisor % width == 0 for division, _ in mine)
+        and all(c == step for division, c in mine if isinstance(division, Remainder))
+    )
+
+
+def in_panels(load: Load, dim: Dim, width: int) -> bool:
+    """Whether whole vectors along a dimension can be loaded, also where the last of them reaches beyond its end: the
+    address `is_packed`, or all is one block and memory goes on behind it."""
+    at = load.at
+    if is_packed(at, dim, width):
+        return True
+    step = _step(at, dim)
+    if not step or at.coefficient(dim) != step or dim in at.nonlinear_dims:
         return False
+    bounds = at.range()
+    return bounds is not None and bounds[1] + step * (-dim.size % width) < load.buffer.count
+
+
+def _step(at: Lin, dim: Dim) -> int:
+    """The distance of neighbours along a dimension in a panel; 0 where it is the one that pairs lie along."""
     pairs = pair_dim(at)
-    if pairs == d:
-        return False
-    step = 1 if pairs is None else PAIR
-    mine = [(e, c) for e, c in at.others if d in used_dims(e)]
-    if len(mine) != 2:
-        return False
-    for expr, c in mine:
-        block = expr.rhs
-        if expr.lhs != AffineDimExpr(d) or not isinstance(block, AffineConstantExpr):
-            return False
-        if block.value % width or (expr.kind is AffineBinaryOpKind.Mod and c != step):
-            return False
-    return {e.kind for e, _ in mine} == {AffineBinaryOpKind.Mod, AffineBinaryOpKind.FloorDiv}
+    if pairs is None:
+        return 1
+    return 0 if pairs is dim else PAIR
 
 
-def packed_block(at: Flat, d: int) -> int:
-    """The size of the blocks of an address that `is_packed` along d."""
-    (block,) = {
-        e.rhs.value
-        for e, _ in at.others
-        if d in used_dims(e) and isinstance(e.rhs, AffineConstantExpr)
-    }
+def packed_block(at: Lin, dim: Dim) -> int:
+    """The size of the blocks of an address that `is_packed` along a dimension."""
+    (block,) = {division.divisor for division, _ in at.divisions if dim in division.dims}
     return block
 
 
@@ -61,13 +67,20 @@ def padded_loads(stage: FlatStage, d: int, width: int) -> list[Load] | None:
     its end may be computed."""
     if not stage.is_reduction or not 0 <= d < stage.num_parallel:
         return None
+    dim = stage.dims[d]
     found: list[Load] = []
     for node in walk(stage.updates):
-        if isinstance(node, Gather | Position | Pick):
-            return None
-        if isinstance(node, Load):
-            if is_packed(node.at, d, width):
-                found.append(node)
-            elif d in node.at.coefficients or d in node.at.nonlinear_dims:
+        match node:
+            case Index(form=form) if form.is_const:
+                pass
+            case Index() | Choose():
                 return None
+            case Load() if not node.is_affine:
+                return None
+            case Load() if node.at.depends(dim):
+                if not in_panels(node, dim, width):
+                    return None
+                found.append(node)
+            case _:
+                pass
     return found or None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -14,10 +14,10 @@ from webdnn.lowering.loops_common.coefficients import add_multiple
 from webdnn.lowering.loops_common.combining import combiner
 from webdnn.lowering.loops_common.dot import dot_of
 from webdnn.lowering.loops_common.emitter import Emitter
+from webdnn.lowering.loops_common.expression import Accumulator, Apply, Node
 from webdnn.lowering.loops_common.flatten import FlatStage
-from webdnn.lowering.loops_common.linear import Lin
+from webdnn.lowering.loops_common.linear import Dim, Lin
 from webdnn.lowering.loops_common.packed import padded_loads
-from webdnn.lowering.loops_common.stages import Acc, Apply, Node
 from webdnn.lowering.loops_common.tiling import Tiling
 from webdnn.lowering.loops_common.transposed import crossing
 from webdnn.lowering.loops_common.values import PointEvaluator, Scope
@@ -47,11 +47,11 @@ class ReductionEmitter:
         emitter: where the ops go; its innermost block is the one that the stage's loops begin in.
         stage: the stage.
         tiling: how it is cut.
-        origin: the position of the group's tile along each dimension (zero along dimensions that are not shared).
+        origin: the position of the group's tile along each shared dimension.
     """
 
     def __init__(
-        self, emitter: Emitter, stage: FlatStage, tiling: Tiling, origin: Sequence[Lin]
+        self, emitter: Emitter, stage: FlatStage, tiling: Tiling, origin: Mapping[Dim, Lin]
     ) -> None:
         self.emitter = emitter
         self.stage = stage
@@ -76,9 +76,8 @@ class ReductionEmitter:
     def _evaluator(
         self, point: Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue] = ()
     ) -> PointEvaluator:
-        return PointEvaluator(
-            self.scope, [*point.at, *reduced], point.width, point.valid, accumulators
-        )
+        at = dict(zip(self.stage.dims, [*point.at, *reduced], strict=True))
+        return PointEvaluator(self.scope, at, point.width, point.valid, accumulators)
 
     def _inits(self, point: Point) -> list[SSAValue]:
         evaluator = self._evaluator(point, self._zeros)
@@ -185,9 +184,9 @@ class ReductionEmitter:
             and isinstance(node.op, arith.AddfOp | arith.AddiOp)
             and isinstance(node.type, AnyFloat | IntegerType)
         ):
-            for acc, term in (node.args, node.args[::-1]):
+            for acc, term in (node.operands, node.operands[::-1]):
                 if (
-                    isinstance(acc, Acc)
+                    isinstance(acc, Accumulator)
                     and isinstance(term, Apply)
                     and isinstance(term.op, arith.MulfOp | arith.MuliOp)
                 ):
@@ -195,6 +194,6 @@ class ReductionEmitter:
                         return folded
                     if isinstance(node.type, IntegerType):
                         break
-                    a, b = (evaluator.vector(f) for f in term.args)
+                    a, b = (evaluator.vector(f) for f in term.operands)
                     return evaluator.fma(a, b, evaluator.vector(acc))
         return evaluator.vector(node)

@@ -1,135 +1,17 @@
 """What a kernel computes, as stages: loop nests whose bodies are expressions of single elements.
 
 A `Stage` is one iteration space. Every intermediate tensor that is not worth a place in memory has been replaced by the
-expression of its element, so a stage reads buffers, computes, reduces, and writes buffers. Index
-expressions are affine in the stage's dimensions (`xdsl.ir.affine`).
+expression of its element, so a stage reads buffers, computes, reduces, and writes buffers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-from xdsl.dialects.builtin import FloatAttr, IntegerAttr
-from xdsl.ir import Attribute, Operation, SSAValue
-from xdsl.ir.affine import AffineExpr
-
-
-@dataclass(eq=False)
-class Buffer:
-    """A tensor that has a place in memory, in row-major order or at strides of its own.
-
-    Attributes:
-        argument: the number of the lowered kernel's operand; None for scratch memory.
-        value: the memref, once it exists.
-        layout: the strides, where it is not in row-major order.
-        extents: for scratch memory, the extent of each dimension that is kept at a time (at most that of `shape`).
-    """
-
-    shape: tuple[int, ...]
-    element_type: Attribute
-    argument: int | None = None
-    read_only: bool = False
-    value: SSAValue | None = None
-    extents: tuple[int, ...] = ()
-    layout: tuple[int, ...] = ()
-
-    @property
-    def is_scratch(self) -> bool:
-        return self.argument is None
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """The distance in elements between neighbours along each dimension."""
-        if self.layout:
-            return self.layout
-        extents = self.extents or self.shape
-        return tuple(prod(extents[i + 1 :]) for i in range(len(extents)))
-
-
-@dataclass(eq=False)
-class Node:
-    """The value of one element; `type` is a scalar type."""
-
-    type: Attribute
-
-    def children(self) -> Sequence[Node]:
-        """The nodes that this one reads."""
-        return ()
-
-
-@dataclass(eq=False)
-class Const(Node):
-    """A constant."""
-
-    value: IntegerAttr | FloatAttr
-
-
-@dataclass(eq=False)
-class Index(Node):
-    """An affine expression of the dimensions, as a value of type index."""
-
-    expr: AffineExpr
-
-
-@dataclass(eq=False)
-class Read(Node):
-    """An element of a buffer at an affine position."""
-
-    buffer: Buffer
-    index: tuple[AffineExpr, ...]
-
-
-@dataclass(eq=False)
-class Gather(Node):
-    """An element of a buffer at a computed position."""
-
-    buffer: Buffer
-    index: tuple[Node, ...]
-
-    def children(self) -> Sequence[Node]:
-        return self.index
-
-
-@dataclass(eq=False)
-class Apply(Node):
-    """A pure scalar op on values; `op` is the op of the kernel that it stands for."""
-
-    op: Operation
-    args: tuple[Node, ...]
-
-    def children(self) -> Sequence[Node]:
-        return self.args
-
-
-@dataclass(eq=False)
-class Choose(Node):
-    """The case whose half-open range of positions `expr` falls into; case i ends at `ends[i]`. Only that
-    case is computed."""
-
-    expr: AffineExpr
-    ends: tuple[int, ...]
-    cases: tuple[Node, ...]
-
-    def children(self) -> Sequence[Node]:
-        return self.cases
-
-
-@dataclass(eq=False)
-class Acc(Node):
-    """The running value of accumulator `number` in an update, and its final value in an output."""
-
-    number: int
-
-
-@dataclass
-class Output:
-    """`value` is stored at `index` of `buffer`, for each point of the stage's parallel dimensions."""
-
-    buffer: Buffer
-    index: tuple[AffineExpr, ...]
-    value: Node
+from webdnn.lowering.loops_common.expression import Buffer, Load, Node, Store, walk
+from webdnn.lowering.loops_common.linear import Dim
 
 
 @dataclass
@@ -137,15 +19,25 @@ class Stage:
     """A loop nest. The first `num_parallel` dimensions are parallel, the others are reduced.
 
     For each point of the parallel dimensions the accumulators start as `inits` and become `updates` at
-    each point of the reduced dimensions; then the outputs are stored. A stage without reduced dimensions
+    each point of the reduced dimensions; then the stores are done. A stage without reduced dimensions
     has no accumulators.
     """
 
-    sizes: list[int]
+    dims: list[Dim]
     num_parallel: int
     inits: list[Node] = field(default_factory=list[Node])
     updates: list[Node] = field(default_factory=list[Node])
-    outputs: list[Output] = field(default_factory=list[Output])
+    stores: list[Store] = field(default_factory=list[Store])
+
+    @property
+    def sizes(self) -> list[int]:
+        """The extent of each dimension."""
+        return [dim.size for dim in self.dims]
+
+    @property
+    def points(self) -> int:
+        """The number of points of the iteration space."""
+        return prod(self.sizes)
 
     @property
     def is_reduction(self) -> bool:
@@ -153,25 +45,15 @@ class Stage:
 
     def roots(self) -> list[Node]:
         """All expressions of the stage."""
-        return [*self.inits, *self.updates, *(o.value for o in self.outputs)]
+        return [*self.inits, *self.updates, *(s.value for s in self.stores)]
 
     def nodes(self) -> Iterator[Node]:
         """Every node once, a node after those that it reads."""
         return walk(self.roots())
 
-
-def walk(roots: Sequence[Node]) -> Iterator[Node]:
-    """Every node once, a node after those that it reads."""
-    done: set[int] = set()
-    stack = [(root, False) for root in reversed(roots)]
-    while stack:
-        node, expanded = stack.pop()
-        if expanded:
-            yield node
-        elif id(node) not in done:
-            done.add(id(node))
-            stack.append((node, True))
-            stack.extend((child, False) for child in reversed(node.children()))
+    def loads(self) -> list[Load]:
+        """The loads, each once."""
+        return [n for n in self.nodes() if isinstance(n, Load)]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from webdnn.lowering.loops_common.combining import COMBINING, combiner
 from webdnn.lowering.loops_common.dot import Dot, add_products
-from webdnn.lowering.loops_common.flatten import Load
+from webdnn.lowering.loops_common.expression import Load
 from webdnn.lowering.loops_common.linear import Lin
 from webdnn.lowering.loops_common.packed import PAIR
 from webdnn.lowering.loops_common.reduction import Point, ReductionEmitter
@@ -88,7 +88,7 @@ class TileEmitter(ReductionEmitter):
     def _store(self, point: Point, accumulators: Sequence[SSAValue]) -> None:
         evaluator = self._evaluator(point, self._zeros, accumulators)
         for store in self.stage.stores:
-            evaluator.write(evaluator.vector(store.value), store.buffer, store.at)
+            evaluator.write(store)
 
     def _store_all(self, points: list[Point], sizes: Sequence[int]) -> None:
         """Store the points of an elementwise stage; squares of them that lie across in memory are transposed."""
@@ -120,7 +120,7 @@ class TileEmitter(ReductionEmitter):
                 evaluator.know(load, column)
         for evaluator in evaluators:
             for store in self.stage.stores:
-                evaluator.write(evaluator.vector(store.value), store.buffer, store.at)
+                evaluator.write(store)
 
     # reductions with the lanes along a parallel dimension, or without lanes
 

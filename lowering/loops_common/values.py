@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from xdsl.dialects import arith, scf, vector
 from xdsl.dialects.builtin import (
     IndexType,
-    IntegerAttr,
     VectorType,
     i32,
 )
 from xdsl.ir import Attribute, Operation, Region, SSAValue
 
 from webdnn.dialects import vector_ext
-from webdnn.lowering.loops_common.affine import Flat
 from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.flatten import Load, Pick, Position
+from webdnn.lowering.loops_common.expression import (
+    Accumulator,
+    Apply,
+    Buffer,
+    Choose,
+    Constant,
+    Index,
+    Load,
+    Node,
+    Store,
+)
 from webdnn.lowering.loops_common.indices import Idx, Indices, lane_of, same
-from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.stages import Acc, Apply, Buffer, Const, Gather, Node
+from webdnn.lowering.loops_common.linear import Dim, Division, Lin
 
 Value = SSAValue | Idx
 """What a node evaluates to: an index, or a scalar that all lanes share, or a vector."""
@@ -42,15 +49,14 @@ class Scope:
 
     Attributes:
         emitter: where the ops go; what does not depend on the point is shared by all points through it.
-        origin: the position of the group's tile along each dimension, for the dimensions that scratch
-            memory holds in part.
+        origin: the position of the group's tile, for the dimensions that scratch memory holds in part.
         level: the open block that the stage's loops begin in: tensors that it does not write itself are complete there.
         written: the buffers that the stage writes, by `id`.
         padded: loads that may be done for lanes beyond the last point, by `id`.
     """
 
     emitter: Emitter
-    origin: Sequence[Lin]
+    origin: Mapping[Dim, Lin]
     level: int = 0
     written: frozenset[int] = frozenset()
     padded: frozenset[int] = frozenset()
@@ -70,7 +76,7 @@ class PointEvaluator:
     def __init__(
         self,
         scope: Scope,
-        point: Sequence[Lin],
+        point: Mapping[Dim, Lin],
         width: int,
         valid: int | None = None,
         accumulators: Sequence[SSAValue] = (),
@@ -84,16 +90,30 @@ class PointEvaluator:
         self.accumulators = accumulators
         self._memo: dict[int, Value] = {}
 
-    def flat(self, flat: Flat) -> Idx:
-        """The value of an affine expression."""
-        return self.indices.flat(flat, self.point)
+    def form(self, form: Lin) -> Idx:
+        """The value of a linear form."""
+        return self._form(form, self.point)
 
-    def address(self, buffer: Buffer, flat: Flat) -> Idx:
+    def _form(self, form: Lin, point: Mapping[Dim, Lin]) -> Idx:
+        total: Idx = Lin((), form.const)
+        for atom, c in form.terms:
+            match atom:
+                case Dim():
+                    value = point[atom]
+                case Division():
+                    value = self.indices.divide(self._form(atom.form, point), atom)
+                case _:
+                    assert isinstance(atom, Node)
+                    value = self._index(atom)
+            total = self.indices.add(total, self.indices.scale(value, c))
+        return total
+
+    def address(self, access: Load | Store) -> Idx:
         """The address of an access."""
-        if not buffer.is_scratch:
-            return self.flat(flat)
-        local = [p + o * -1 for p, o in zip(self.point, self.scope.origin, strict=True)]
-        return self.indices.flat(flat, local)
+        if not access.buffer.is_scratch:
+            return self.form(access.at)
+        local = {dim: at - self.scope.origin.get(dim, Lin()) for dim, at in self.point.items()}
+        return self._form(access.at, local)
 
     def value(self, node: Node) -> Value:
         """The value of a node."""
@@ -103,24 +123,16 @@ class PointEvaluator:
 
     def _value(self, node: Node) -> Value:
         match node:
-            case Const():
-                if isinstance(node.type, IndexType):
-                    assert isinstance(node.value, IntegerAttr)
-                    return Lin({}, node.value.value.data)
+            case Constant():
                 return self.emitter.constant(node.value)
-            case Position():
-                return self.flat(node.at)
-            case Acc():
+            case Index():
+                return self.form(node.form)
+            case Accumulator():
                 return self.accumulators[node.number]
             case Load():
-                address = self.address(node.buffer, node.at)
-                return self.read(node.buffer, address, padded=id(node) in self.scope.padded)
-            case Gather():
-                total: Idx = Lin()
-                for index, stride in zip(node.index, node.buffer.strides, strict=True):
-                    total = self.indices.add(total, self.indices.scale(self._index(index), stride))
-                return self.read(node.buffer, total)
-            case Pick():
+                padded = id(node) in self.scope.padded
+                return self.read(node.buffer, self.address(node), padded=padded)
+            case Choose():
                 return self._pick(node)
             case Apply():
                 return self._apply(node)
@@ -165,7 +177,7 @@ class PointEvaluator:
 
     def load_lanes(self, load: Load, width: int) -> list[SSAValue]:
         """For each lane of a load that is scattered along the vectorised dimension, the `width` elements from it on."""
-        address = self.address(load.buffer, load.at)
+        address = self.address(load)
         return [self.elements(load.buffer, lane_of(address, i), width) for i in range(self.width)]
 
     def know(self, node: Node, value: SSAValue) -> None:
@@ -183,10 +195,11 @@ class PointEvaluator:
             buffer.value, address, width, level=self.scope.level, version=self.scope
         )
 
-    def write(self, value: SSAValue, buffer: Buffer, flat: Flat) -> None:
+    def write(self, store: Store) -> None:
         """Store the valid lanes of a value."""
+        value, buffer = self.vector(store.value), store.buffer
         assert buffer.value is not None
-        address = self.address(buffer, flat)
+        address = self.address(store)
         contiguous = isinstance(address, Lin) and address.lane == 1
         if self.width == 1 or (contiguous and self.valid == self.width):
             self.emitter.store(value, buffer.value, lane_of(address, 0))
@@ -196,7 +209,7 @@ class PointEvaluator:
             self.emitter.store(scalar, buffer.value, lane_of(address, lane))
 
     def _apply(self, node: Apply) -> Value:
-        args = [self.value(a) for a in node.args]
+        args = [self.value(a) for a in node.operands]
         if isinstance(node.type, IndexType) or any(isinstance(a, Lin | tuple) for a in args):
             return self._apply_to_indices(node, args)
         values = [a for a in args if isinstance(a, SSAValue)]
@@ -313,34 +326,34 @@ class PointEvaluator:
             return self.emitter.extract(value, lane) if is_vector(value) else value
         return self.emitter.materialize(lane_of(value, lane))
 
-    def _pick(self, node: Pick) -> Value:
-        at = self.flat(node.at)
+    def _pick(self, node: Choose) -> Value:
+        at = self.form(node.position)
         if isinstance(at, tuple) or at.lane:
             lanes = [self._in_lane(lane, node) for lane in range(self.valid)]
             return self.emitter.from_lanes(lanes + lanes[:1] * (self.width - self.valid))
         if at.is_const:
-            return self.value(_case(node, at.const))
+            return self.value(node.case_at(at.const))
         return self._pick_from(node, at, 0)
 
     def _in_lane(self, lane: int, node: Node) -> SSAValue:
-        point = [p.at_lane(lane) for p in self.point]
+        point = {dim: at.at_lane(lane) for dim, at in self.point.items()}
         scalars = [self.emitter.extract(a, lane) if is_vector(a) else a for a in self.accumulators]
         return PointEvaluator(self.scope, point, 1, None, scalars).vector(node)
 
     def number(self, node: Node) -> float | None:
         """The value of a constant, or of the constant that a table holds where its position is known."""
         match node:
-            case Const(value=attr):
+            case Constant(value=attr):
                 return attr.value.data
-            case Pick():
-                at = self.flat(node.at)
+            case Choose():
+                at = self.form(node.position)
                 if isinstance(at, Lin) and at.is_const:
-                    return self.number(_case(node, at.const))
+                    return self.number(node.case_at(at.const))
                 return None
             case _:
                 return None
 
-    def _pick_from(self, node: Pick, at: Lin, first: int) -> SSAValue:
+    def _pick_from(self, node: Choose, at: Lin, first: int) -> SSAValue:
         emitter = self.emitter
         if first == len(node.cases) - 1:
             return self.vector(node.cases[first])
@@ -361,10 +374,6 @@ class PointEvaluator:
             regions.append(Region(block))
         type = VectorType(node.type, [self.width]) if self.width > 1 else node.type
         return emitter.emit(scf.IfOp(below, [type], regions[0], regions[1])).results[0]
-
-
-def _case(node: Pick, position: int) -> Node:
-    return node.cases[next(i for i, end in enumerate(node.ends) if position < end)]
 
 
 def type_of(op: Operation) -> type[Operation]:

@@ -8,7 +8,7 @@ from math import prod
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.flatten import FlatStage
 from webdnn.lowering.loops_common.groups import scratch_extents
-from webdnn.lowering.loops_common.linear import Lin
+from webdnn.lowering.loops_common.linear import Dim, Lin
 from webdnn.lowering.loops_common.stages import Group
 from webdnn.lowering.loops_common.tile import TileEmitter
 from webdnn.lowering.loops_common.tiling import Tiling
@@ -62,9 +62,9 @@ def emit_stage(
     """
     base = [Lin()] * stage.num_parallel
     sizes = stage.sizes[: stage.num_parallel]
-    origin = [Lin()] * len(stage.sizes)
+    origin: dict[Dim, Lin] = {}
     for d, start, size in zip(stage.fixed, shared_base, shared_sizes, strict=True):
-        base[d], sizes[d], origin[d] = start, size, start
+        base[d], sizes[d], origin[stage.dims[d]] = start, size, start
     tile_emitter = TileEmitter(emitter, stage, tiling, origin)
     order = tiling.order
 
@@ -103,6 +103,6 @@ def emit_group(emitter: Emitter, group: Group, schedule: GroupSchedule) -> None:
 
 def _coarser(at: Lin, step: int) -> Lin:
     """The first point of a tile, in steps of `step` points."""
-    parts = at.divide(step, 1)
+    parts = at.divide(step)
     assert parts is not None, "tiles of a shared dimension are whole steps"
     return parts[0]

@@ -6,8 +6,8 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType
 from xdsl.ir import Attribute, Operation
 
+from webdnn.lowering.loops_common.expression import Apply, Constant, Node, Reduction, walk
 from webdnn.lowering.loops_gpu.evaluate import is_word
-from webdnn.lowering.loops_gpu.expression import Apply, Constant, Node, Reduction, walk
 
 CombineOp = type[arith.SignlessIntegerBinaryOperation | arith.FloatingPointLikeBinaryOperation]
 

@@ -19,12 +19,12 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.loops_common.expression import Apply, Node, Reduction, reductions
+from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.combine import needs_init
-from webdnn.lowering.loops_gpu.evaluate import Evaluator, is_word
-from webdnn.lowering.loops_gpu.expression import Apply, Node, Output, Reduction, reductions
+from webdnn.lowering.loops_gpu.evaluate import Evaluator, is_vector, is_word, memory
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
-from webdnn.lowering.loops_gpu.linear import Dim, Lin, volume
-from webdnn.lowering.loops_gpu.pointwise import is_vector_store
+from webdnn.lowering.loops_gpu.read_kernel import Output
 from webdnn.lowering.loops_gpu.strategy import Contraction
 from webdnn.lowering.loops_gpu.tiles import WIDTH, Axis, Place, Source, Tile, zero_of
 
@@ -123,7 +123,7 @@ class _Lowering:
         self.m = Axis(product.m, self.tile_m * self.groups_m, run=self.tile_m // self.split)
         self.n = Axis(product.n, self.vectors_n * WIDTH * self.groups_n)
         self.k = Axis(product.k, self.k_block(strategy), self.split, summed=True)
-        self.builder = KernelBuilder(func, [self.groups_n, self.groups_m, self.split])
+        self.builder = KernelBuilder(func, outputs, [self.groups_n, self.groups_m, self.split])
         self.emit = self.builder.emitter
         (update,) = product.reduction.updates
         assert isinstance(update, Apply)
@@ -152,15 +152,12 @@ class _Lowering:
             self.in_range = emit.less(batch, batches)
             batch = emit.clamp(batch, batches - 1)
         indices = emit.delinearize(batch, [d.size for d in product.batch])
-        self.evaluator = Evaluator(
-            emit, builder.operands, dict(zip(product.batch, indices, strict=True))
-        )
+        self.evaluator = Evaluator(emit, dict(zip(product.batch, indices, strict=True)))
         self.thread_n, self.thread_m, self.part = (builder.thread(axis) for axis in range(3))
         self.at_m = Place(block_m * self.m.block, Lin())
         self.at_n = Place(block_n * self.n.block, Lin())
-        sizes = builder.sizes
-        self.a = Source(self.evaluator, sizes, product.a, self.m, self.k)
-        self.b = Source(self.evaluator, sizes, product.b, self.k, self.n)
+        self.a = Source(self.evaluator, product.a, self.m, self.k)
+        self.b = Source(self.evaluator, product.b, self.k, self.n)
         zero = zero_of(emit, product.reduction.inits[0].type, WIDTH)
         results = self.over_k([zero] * (self.tile_m * self.vectors_n))
         if self.split > 1:
@@ -385,11 +382,11 @@ class _Lowering:
         evaluator.define(reduction, [total], width)
         values = [emit.splat(evaluator.packed(o.value), width) for o in self.outputs]
         for output, value in zip(self.outputs, values, strict=True):
-            memory, offset = self.builder.operands[output.buffer], evaluator.form(output.offset)
+            target, offset = memory(output), evaluator.form(output.at)
             lane = evaluator.lane
-            if lane is None or is_vector_store(output, lane, self.builder.sizes):
-                emit.store(value, memory, offset)
+            if lane is None or is_vector(output, lane):
+                emit.store(value, target, offset)
                 continue
-            stride = output.offset.coefficient(lane)
+            stride = output.at.coefficient(lane)
             for i in range(width):
-                emit.store(emit.lane(value, i), memory, offset + stride * i)
+                emit.store(emit.lane(value, i), target, offset + stride * i)

@@ -21,7 +21,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
-from webdnn.lowering.loops_gpu.linear import Atom, Lin
+from webdnn.lowering.loops_common.linear import Atom, Lin
 
 index = IndexType()
 
@@ -228,7 +228,7 @@ class Emitter:
         """Quotient and remainder of a form that is not negative by a positive constant."""
         if divisor == 1:
             return form, Lin()
-        exact, rest = form.divide(divisor)
+        exact, rest = form.split(divisor)
         if not rest.terms and rest.const < divisor:
             return exact, rest
         if (most := self._most(rest)) is not None and most < divisor:
@@ -393,9 +393,3 @@ def element_type(memory: SSAValue) -> Attribute:
 def vector_type(element: Attribute, width: int) -> Attribute:
     """`vector<width x element>`, or the element itself for width 1."""
     return element if width == 1 else VectorType(element, [width])
-
-
-def element_count(memory: SSAValue) -> int:
-    """The number of elements of a one-dimensional memref."""
-    assert isinstance(memory.type, MemRefType)
-    return memory.type.get_shape()[0]

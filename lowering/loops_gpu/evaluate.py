@@ -14,22 +14,29 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.lowering.divisions import DIVISIONS
-from webdnn.lowering.loops_gpu.emitter import Emitter, element_count, vector_type
-from webdnn.lowering.loops_gpu.expression import (
+from webdnn.lowering.loops_common.expression import (
     Accumulator,
     Apply,
     Choose,
     Constant,
-    FloorDiv,
     Index,
     Load,
     Node,
     Reduced,
     Reduction,
-    form_dims,
+    Store,
     walk,
 )
-from webdnn.lowering.loops_gpu.linear import Atom, Dim, Lin
+from webdnn.lowering.loops_common.linear import (
+    Atom,
+    Dim,
+    Division,
+    Lin,
+    Quotient,
+    Remainder,
+    is_never_negative,
+)
+from webdnn.lowering.loops_gpu.emitter import Emitter, vector_type
 
 Lanes = tuple[SSAValue, ...]
 Value = SSAValue | Lanes
@@ -51,22 +58,24 @@ def is_contiguous(offset: Lin, lane: Dim, width: int) -> bool:
         if atom is lane:
             if coefficient != 1:
                 return False
-        elif coefficient % width or (isinstance(atom, Node) and lane in atom.dims):
+        elif coefficient % width or (isinstance(atom, Node | Division) and lane in atom.dims):
             return False
     return offset.coefficient(lane) == 1
 
 
-def is_vector_load(node: Load, lane: Dim, width: int, count: int) -> bool:
-    """Whether `width` lanes of a load from a memref of `count` elements may be one vector load."""
+def is_vector(access: Load | Store, lane: Dim, width: int = 4) -> bool:
+    """Whether `width` lanes of a load or a store may be one vector."""
+    buffer = access.buffer
     # Vectors are bound as arrays of vectors: the last one must be whole.
-    return is_word(node.type) and count % width == 0 and is_contiguous(node.offset, lane, width)
+    return (
+        is_word(buffer.element_type)
+        and buffer.count % width == 0
+        and is_contiguous(access.at, lane, width)
+    )
 
 
-def can_vectorize(roots: Iterable[Node], lane: Dim, sizes: Sequence[int], width: int = 4) -> bool:
-    """Whether along `lane` every load is contiguous or uniform and nothing else depends on the lane number.
-
-    `sizes` are the numbers of elements of the kernel's operands.
-    """
+def can_vectorize(roots: Iterable[Node], lane: Dim, width: int = 4) -> bool:
+    """Whether along `lane` every load is contiguous or uniform and nothing else depends on the lane number."""
     if lane.size % width:
         return False
     for node in walk(list(roots)):
@@ -74,12 +83,12 @@ def can_vectorize(roots: Iterable[Node], lane: Dim, sizes: Sequence[int], width:
             continue
         match node:
             case Load():
-                if not is_vector_load(node, lane, width, sizes[node.buffer]):
+                if not is_vector(node, lane, width):
                     return False
-            case Index() | FloorDiv():
+            case Index():
                 return False
             case Choose():
-                if lane in form_dims(node.position):
+                if node.position.depends(lane):
                     return False
             case _:
                 pass
@@ -96,13 +105,11 @@ class Evaluator:
     def __init__(
         self,
         emitter: Emitter,
-        operands: Sequence[SSAValue],
         bindings: Mapping[Dim, Lin],
         lane: Dim | None = None,
         width: int = 1,
     ) -> None:
         self.emitter = emitter
-        self.operands = operands
         self.bindings = dict(bindings)
         self.lane = lane
         self.width = width
@@ -146,13 +153,28 @@ class Evaluator:
     def form(self, form: Lin) -> Lin:
         """A linear form over dims and nodes as one over SSA values."""
 
-        def substitute(atom: Atom) -> Lin:
-            if isinstance(atom, Dim):
-                return self.bindings[atom]
-            assert isinstance(atom, Node)
-            return Lin.of(self.scalar(atom))
+        total = Lin((), form.const)
+        for atom, coefficient in form.terms:
+            total = total + self._atom(atom) * coefficient
+        return total
 
-        return form.map(substitute)
+    def _atom(self, atom: Atom) -> Lin:
+        match atom:
+            case Dim():
+                return self.bindings[atom]
+            case Division():
+                return self._divide(atom)
+            case _:
+                assert isinstance(atom, Node)
+                return Lin.of(self.scalar(atom))
+
+    def _divide(self, atom: Division) -> Lin:
+        emit, form = self.emitter, self.form(atom.form)
+        if is_never_negative(atom.form):
+            return emit.divide(form, atom.divisor)[isinstance(atom, Remainder)]
+        value, divisor = emit.value(form), emit.constant_index(atom.divisor)
+        quotient = Lin.of(emit.binary(arith.FloorDivSIOp, value, divisor))
+        return quotient if isinstance(atom, Quotient) else form - quotient * atom.divisor
 
     @contextmanager
     def scope(self) -> Generator[None]:
@@ -207,10 +229,8 @@ class Evaluator:
                 return emit.constant(node.value)
             case Index():
                 return emit.value(self.form(node.form))
-            case FloorDiv():
-                return self._floor_div(node)
             case Load():
-                return emit.load(self.operands[node.buffer], self.form(node.offset))
+                return emit.load(memory(node), self.form(node.at))
             case Apply():
                 return self._apply(node, [self._value(n) for n in node.operands])
             case Choose():
@@ -222,21 +242,16 @@ class Evaluator:
 
     def _vector_value(self, node: Node, lane: Dim) -> Value:
         match node:
-            case Load() if self._is_vector(node, lane):
-                offset = self.form(node.offset)
-                return self.emitter.load_vector(self.operands[node.buffer], offset, self.width)
+            case Load() if is_vector(node, lane, self.width):
+                return self.emitter.load_vector(memory(node), self.form(node.at), self.width)
             case Apply():
                 return self._apply(node, [self._value(n) for n in node.operands])
-            case Choose() if lane not in form_dims(node.position) and is_word(node.type):
+            case Choose() if not node.position.depends(lane) and is_word(node.type):
                 return self._choose(node)
             case Reduced() if all(is_word(n.type) for n in node.reduction.inits):
                 return self._reduce(node, self.width)
             case _:
                 return self._lanes(node, lane)
-
-    def _is_vector(self, node: Load, lane: Dim) -> bool:
-        count = element_count(self.operands[node.buffer])
-        return is_vector_load(node, lane, self.width, count)
 
     def _lanes(self, node: Node, lane: Dim) -> Lanes:
         """The node computed anew for each lane."""
@@ -250,24 +265,18 @@ class Evaluator:
         self.lane, self.width = lane, width
         return tuple(lanes)
 
-    def _floor_div(self, node: FloorDiv) -> SSAValue:
-        emit = self.emitter
-        bounds = node.form.range()
-        form = self.form(node.form)
-        if bounds is not None and bounds[0] >= 0:
-            return emit.value(emit.divide(form, node.divisor)[0])
-        value, divisor = emit.value(form), emit.constant_index(node.divisor)
-        return emit.binary(arith.FloorDivSIOp, value, divisor)
-
     def _choose(self, node: Choose) -> Value:
         emit = self.emitter
         width = self.width if self.lane is not None and self.lane in node.dims else 1
-        condition = emit.less(self.form(node.position), node.bound)
 
-        def branch(child: Node) -> Callable[[], Sequence[SSAValue]]:
-            return self.scoped(lambda: [emit.splat(self.packed(child), width)])
+        def cases(first: int) -> Sequence[SSAValue]:
+            if first == len(node.cases) - 1:
+                return [emit.splat(self.packed(node.cases[first]), width)]
+            condition = emit.less(self.form(node.position), node.ends[first])
+            below = self.scoped(lambda: [emit.splat(self.packed(node.cases[first]), width)])
+            return emit.if_else(condition, below, self.scoped(lambda: cases(first + 1)))
 
-        return emit.if_else(condition, branch(node.below), branch(node.above))[0]
+        return cases(0)[0]
 
     def _reduce(self, node: Reduced, width: int) -> SSAValue:
         reduction = node.reduction
@@ -331,6 +340,12 @@ class Evaluator:
             lambda: cls.create(operands=operands, result_types=[type_], properties=properties),
             speculatable=not isinstance(op, DIVISIONS),
         )
+
+
+def memory(access: Load | Store) -> SSAValue:
+    """The memref of a load or a store."""
+    assert access.buffer.value is not None
+    return access.buffer.value
 
 
 def _keeps_vectors(op: Operation) -> bool:

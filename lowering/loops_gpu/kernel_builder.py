@@ -12,8 +12,10 @@ from xdsl.ir import Attribute, Block, Region, SSAValue
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, ReturnOp
 from webdnn.dialects.webgpu_limits import WebGPULimits
+from webdnn.lowering.loops_common.expression import Load, walk
+from webdnn.lowering.loops_common.linear import Lin
 from webdnn.lowering.loops_gpu.emitter import Emitter
-from webdnn.lowering.loops_gpu.linear import Lin
+from webdnn.lowering.loops_gpu.read_kernel import Output
 
 MAX_GROUPS = WebGPULimits.workgroups
 """WebGPU's `maxComputeWorkgroupsPerDimension`."""
@@ -30,38 +32,29 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def operand_sizes(func: FuncOp) -> list[int]:
-    """The number of elements of each operand of a kernel on level `kernels`, outputs last."""
-    sizes: list[int] = []
-    for type in (*func.function_type.inputs, *func.function_type.outputs):
-        assert isinstance(type, TensorType)
-        sizes.append(prod(type.get_shape()))
-    return sizes
-
-
 class KernelBuilder:
     """Builds the lowered form of one kernel.
 
     Attributes:
-        operands: the memrefs, inputs first.
-        sizes: their numbers of elements.
         emitter: emits into the kernel's body.
         workgroup: the invocations of a workgroup along x, y and z.
     """
 
-    def __init__(self, func: FuncOp, workgroup: Sequence[int]) -> None:
+    def __init__(self, func: FuncOp, outputs: Sequence[Output], workgroup: Sequence[int]) -> None:
         tensors = (*func.function_type.inputs, *func.function_type.outputs)
-        self.sizes = operand_sizes(func)
         types: list[MemRefType[Attribute]] = []
-        for type, size in zip(tensors, self.sizes, strict=True):
+        for type in tensors:
             assert isinstance(type, TensorType)
-            types.append(MemRefType(type.element_type, [size]))
+            types.append(MemRefType(type.element_type, [prod(type.get_shape())]))
         self._func = func
         self._types = types
         self._block = Block(arg_types=types)
         self._grid: tuple[int, int, int] | None = None
         self.workgroup = (*workgroup, *(1 for _ in range(3 - len(workgroup))))
-        self.operands: tuple[SSAValue, ...] = self._block.args
+        loads = [n for n in walk([o.value for o in outputs]) if isinstance(n, Load)]
+        for buffer in [access.buffer for access in (*loads, *outputs)]:
+            assert buffer.argument is not None
+            buffer.value = self._block.args[buffer.argument]
         self.emitter = Emitter(self._block)
 
     def finish(self) -> FuncOp:

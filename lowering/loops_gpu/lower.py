@@ -25,7 +25,7 @@ def lower_kernel(func: FuncOp) -> FuncOp:
     """
     outputs = read_kernel(func)
     schedule, name = func.schedule, func.sym_name.data
-    match schedule_for(func, outputs) if schedule is None else from_attribute(schedule, name):
+    match schedule_for(outputs) if schedule is None else from_attribute(schedule, name):
         case Pointwise() as strategy:
             lowered = lower_pointwise(func, outputs, strategy)
         case Rows() as strategy:

@@ -14,17 +14,18 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
-from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize, is_contiguous, is_word
-from webdnn.lowering.loops_gpu.expression import Output, Reduction, reductions
+from webdnn.lowering.loops_common.expression import Reduction, reductions
+from webdnn.lowering.loops_common.linear import Dim, Lin, volume
+from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize, is_vector, is_word, memory
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
-from webdnn.lowering.loops_gpu.linear import Dim, Lin, volume
+from webdnn.lowering.loops_gpu.read_kernel import Output
 from webdnn.lowering.loops_gpu.strategy import Pointwise
 
 
 def lower_pointwise(func: FuncOp, outputs: Sequence[Output], strategy: Pointwise) -> FuncOp:
     """The kernel with one invocation for every element (or vector of elements) of its outputs."""
     workgroup = strategy.workgroup
-    builder = KernelBuilder(func, [workgroup])
+    builder = KernelBuilder(func, outputs, [workgroup])
     groups: dict[tuple[Dim, ...], list[Output]] = {}
     for output in outputs:
         groups.setdefault(output.dims, []).append(output)
@@ -44,22 +45,13 @@ def lower_pointwise(func: FuncOp, outputs: Sequence[Output], strategy: Pointwise
     return builder.finish()
 
 
-def vectorizes(group: Sequence[Output], sizes: Sequence[int], width: int = 4) -> bool:
+def vectorizes(group: Sequence[Output], width: int = 4) -> bool:
     """Whether the outputs, which have the same dims, can be vectors along the innermost dim."""
     dims = group[0].dims
     return (
         bool(dims)
-        and all(is_vector_store(o, dims[-1], sizes, width) for o in group)
-        and can_vectorize([o.value for o in group], dims[-1], sizes, width)
-    )
-
-
-def is_vector_store(output: Output, lane: Dim, sizes: Sequence[int], width: int = 4) -> bool:
-    """Whether `width` elements of an output along a dim may be stored as one vector."""
-    return (
-        is_word(output.value.type)
-        and sizes[output.buffer] % width == 0
-        and is_contiguous(output.offset, lane, width)
+        and all(is_vector(o, dims[-1], width) for o in group)
+        and can_vectorize([o.value for o in group], dims[-1], width)
     )
 
 
@@ -77,7 +69,7 @@ class _Body:
         self.group = group
         self.dims = group[0].dims
         vector = strategy.vector
-        self.width = vector if vector > 1 and vectorizes(group, builder.sizes, vector) else 1
+        self.width = vector if vector > 1 and vectorizes(group, vector) else 1
         self.sizes = [dim.size for dim in self.dims]
         if self.width > 1:
             self.sizes[-1] //= self.width
@@ -102,7 +94,6 @@ class _Body:
             indices[-1] = indices[-1] * self.width
         evaluator = Evaluator(
             emit,
-            self.builder.operands,
             dict(zip(self.dims, indices, strict=True)),
             lane,
             self.width,
@@ -162,7 +153,7 @@ class _Body:
         emit = self.builder.emitter
         values = [emit.splat(evaluator.packed(o.value), self.width) for o in self.group]
         for output, value in zip(self.group, values, strict=True):
-            emit.store(value, self.builder.operands[output.buffer], evaluator.form(output.offset))
+            emit.store(value, memory(output), evaluator.form(output.at))
 
 
 def tile_axis(dims: Sequence[Dim], width: int) -> int | None:

@@ -9,10 +9,10 @@ from functools import partial
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType
 from xdsl.ir import Attribute, SSAValue
 
+from webdnn.lowering.loops_common.expression import Node
+from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.emitter import Emitter
 from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize
-from webdnn.lowering.loops_gpu.expression import Node
-from webdnn.lowering.loops_gpu.linear import Dim, Lin, volume
 
 WIDTH = 4
 """The number of elements of a vector."""
@@ -111,7 +111,7 @@ class Axis:
         if not self.ragged:
             return place, None
         unit = width if place.run is None else self.run
-        units, rest = (place.base + place.offset).divide(unit)
+        units, rest = (place.base + place.offset).split(unit)
         assert rest == Lin(), "vectors and runs begin at multiples of their size"
         clamped = emit.clamp(units, self.size // unit - 1)
         condition = emit.below(place.flat, self.size) if self.summed else None
@@ -121,20 +121,18 @@ class Axis:
 class Source:
     """A matrix whose elements are an expression over two axes, read as vectors along its columns."""
 
-    def __init__(
-        self, evaluator: Evaluator, sizes: Sequence[int], node: Node, rows: Axis, columns: Axis
-    ) -> None:
+    def __init__(self, evaluator: Evaluator, node: Node, rows: Axis, columns: Axis) -> None:
         self.evaluator = evaluator
         self.node = node
         self.rows = rows
         self.columns = columns
-        self.along_columns = columns.has_vectors and can_vectorize([node], columns.dims[-1], sizes)
+        self.along_columns = columns.has_vectors and can_vectorize([node], columns.dims[-1])
         self.along_rows = (
             not self.along_columns
             and rows.has_vectors
             and rows.block % WIDTH == 0
             and rows.dims[-1] in node.dims
-            and can_vectorize([node], rows.dims[-1], sizes)
+            and can_vectorize([node], rows.dims[-1])
         )
 
     def element(self, row: Place, column: Place, lane: Axis | None = None) -> SSAValue:

@@ -253,7 +253,7 @@ def product_kernel(m: int, n: int, k: int) -> FuncOp:
 )
 def test_schedules_of_products(m: int, n: int, k: int, expected: Any) -> None:
     func = product_kernel(m, n, k)
-    assert schedule_for(func, read_kernel(func)) == expected
+    assert schedule_for(read_kernel(func)) == expected
 
 
 def test_matrix_times_vector() -> None:
