@@ -89,7 +89,7 @@ def add_products(
         scalar = evaluator.read(dot.row.buffer, evaluator.address(dot.row))
         if scalar.type != i16:
             scalar = emitter.pure(arith.ExtSIOp, (scalar,), lambda: arith.ExtSIOp(scalar, i16))
-        row = emitter.broadcast(scalar, PAIR * width)
+        row = emitter.splat(scalar, PAIR * width)
     else:
         pair = _wide(evaluator, dot.row, PAIR)
         mask = DenseArrayBase.from_list(i64, list(range(PAIR)) * width)

@@ -39,12 +39,11 @@ def begin_function(func: FuncOp, groups: Sequence[Group]) -> Emitter:
 
 def end_function(func: FuncOp, emitter: Emitter) -> FuncOp:
     """The lowered kernel, of the same name and attributes."""
-    block = emitter.close()
-    block.add_op(ReturnOp())
+    emitter.append(ReturnOp())
     return FuncOp(
         func.sym_name.data,
-        ([a.type for a in block.args], []),
-        Region(block),
+        ([a.type for a in emitter.block.args], []),
+        Region(emitter.block),
         schedule=func.schedule,
         num_outputs=len(func.function_type.outputs),
         attributes=func.attributes,

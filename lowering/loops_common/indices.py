@@ -34,31 +34,18 @@ class Indices:
 
     def divide(self, index: Idx, division: Division) -> Idx:
         """What a quotient or a remainder is where its form is `index`."""
-        part, divisor = int(isinstance(division, Remainder)), division.divisor
+        if isinstance(index, Lin) and index.lane:
+            parts = index.divide(division.divisor, self.width)
+            if parts is not None:
+                return parts[isinstance(division, Remainder)]
         if isinstance(index, tuple) or index.lane:
-            if isinstance(index, Lin) and (parts := index.divide(divisor, self.width)):
-                return parts[part]
-            return self._per_lane([index], lambda lins: self._divide_one(lins[0], divisor, part))
-        return self._divide_one(index, divisor, part)
+            return self._per_lane([index], lambda forms: self._divide_one(forms[0], division))
+        return self._divide_one(index, division)
 
-    def _divide_one(self, lin: Lin, divisor: int, part: int) -> Lin:
-        if (parts := lin.divide(divisor) or self._divide_small(lin, divisor)) is not None:
-            return parts[part]
-        value = self.emitter.materialize(lin)
-        # dimensions and what is added to them in front of a division are never negative
-        op = arith.RemUIOp if part else arith.DivUIOp
-        return Lin.of(self.emitter.binary(op, value, self.emitter.index(divisor)))
-
-    def _divide_small(self, lin: Lin, divisor: int) -> tuple[Lin, Lin] | None:
-        """Quotient and remainder where what is not a multiple of the divisor is always less than it."""
-        quotient, rest = lin.split(divisor)
-        most = rest.const
-        for value, c in rest.terms:
-            count = self.emitter.count_of(value)
-            if count is None or c < 0:
-                return None
-            most += c * (count - 1)
-        return (quotient, rest) if most < divisor else None
+    def _divide_one(self, form: Lin, division: Division) -> Lin:
+        if isinstance(division, Remainder):
+            return self.emitter.remainder(form, division.divisor)
+        return self.emitter.divide(form, division.divisor)[0]
 
     def add(self, a: Idx, b: Idx) -> Idx:
         """The sum of two indices."""
@@ -79,14 +66,14 @@ class Indices:
         """An index that differs between lanes, as a vector of i32."""
         emitter = self.emitter
         if isinstance(index, tuple):
-            lanes = [self.to_int(emitter.materialize(i), i32) for i in index]
-            return emitter.from_lanes(lanes)
-        base = self.to_int(emitter.materialize(index.at_lane(0)), i32)
+            lanes = [self.to_int(emitter.value(i), i32) for i in index]
+            return emitter.pack(lanes)
+        base = self.to_int(emitter.value(index.at_lane(0)), i32)
         vector_type = VectorType(i32, [self.width])
         steps = [index.lane * lane for lane in range(self.width)]
         dense = DenseIntOrFPElementsAttr.from_list(vector_type, steps)
         offsets = emitter.pure(("constant", dense), (), lambda: arith.ConstantOp(dense))
-        return emitter.binary(arith.AddiOp, emitter.broadcast(base, self.width), offsets)
+        return emitter.binary(arith.AddiOp, emitter.splat(base, self.width), offsets)
 
     def to_int(self, value: SSAValue, type: Attribute) -> SSAValue:
         """An index as an integer of a type, or an integer as an index."""

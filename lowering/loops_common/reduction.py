@@ -22,7 +22,7 @@ from webdnn.lowering.loops_common.tiling import Tiling
 from webdnn.lowering.loops_common.transposed import crossing
 from webdnn.lowering.loops_common.values import PointEvaluator, Scope
 
-_Update = Callable[[Sequence[Lin], list[SSAValue]], list[SSAValue]]
+_Update = Callable[[Sequence[Lin], Sequence[SSAValue]], Sequence[SSAValue]]
 """A step of a reduction: the position along the reduced dimensions and the accumulators, to the new
 accumulators."""
 
@@ -61,7 +61,7 @@ class ReductionEmitter:
         self.scope = Scope(
             emitter,
             origin,
-            emitter.depth,
+            emitter.current_depth,
             frozenset(id(s.buffer) for s in stage.stores),
             frozenset(id(load) for load in padded or ()),
         )
@@ -87,9 +87,9 @@ class ReductionEmitter:
         self,
         dims: list[int],
         reduced: list[Lin],
-        accs: list[SSAValue],
+        accs: Sequence[SSAValue],
         update: _Update,
-    ) -> list[SSAValue]:
+    ) -> Sequence[SSAValue]:
         """Loops over the reduced dimensions `dims`, unrolled as the tiling says."""
         if not dims:
             return update(reduced, accs)
@@ -122,15 +122,18 @@ class ReductionEmitter:
         start: Lin,
         rest: list[int],
         reduced: list[Lin],
-        accs: list[SSAValue],
+        accs: Sequence[SSAValue],
         update: _Update,
-    ) -> list[SSAValue]:
+    ) -> Sequence[SSAValue]:
         """A loop of `count` steps of `unroll` points each, from `start` on along the next reduced dimension."""
-        iv, results = self.emitter.begin_for(accs)
-        for i in range(unroll):
-            at = iv * unroll + start + i
-            results = self._loops(rest, [*reduced, at], results, update)
-        return self.emitter.end_for(count, accs, results)
+
+        def body(step: Lin, results: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            for i in range(unroll):
+                at = step * unroll + start + i
+                results = self._loops(rest, [*reduced, at], results, update)
+            return results
+
+        return self.emitter.for_loop(0, count, 1, accs, body)
 
     def _blocks(
         self,
@@ -139,34 +142,32 @@ class ReductionEmitter:
         unroll: int,
         rest: list[int],
         reduced: list[Lin],
-        accs: list[SSAValue],
+        accs: Sequence[SSAValue],
         update: _Update,
-    ) -> list[SSAValue]:
+    ) -> Sequence[SSAValue]:
         """A long sum as the sum of `count` sums: errors grow with the length of a block and the number of blocks, not
         with their product (Higham, "The Accuracy of Floating Point Summation", 1993)."""
         emitter = self.emitter
         found = [combiner(u, i) for i, u in enumerate(self.stage.updates)]
-        iv, totals = emitter.begin_for(accs)
-        zeros = [self._zero(total.type) for total in totals]
-        start = iv * (block * unroll)
-        if block > 1:
+
+        def body(number: Lin, totals: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            zeros = [self._zero(total.type) for total in totals]
+            start = number * (block * unroll)
             parts = self._steps(block, unroll, start, rest, reduced, zeros, update)
-        else:
-            parts = zeros
-            for i in range(unroll):
-                parts = self._loops(rest, [*reduced, start + i], parts, update)
-        sums: list[SSAValue] = []
-        for i, (total, part) in enumerate(zip(totals, parts, strict=True)):
-            apply = found[i % len(found)]
-            assert apply is not None
-            sums.append(emitter.like(apply.op, [total, part], total.type))
-        return emitter.end_for(count, accs, sums)
+            sums: list[SSAValue] = []
+            for i, (total, part) in enumerate(zip(totals, parts, strict=True)):
+                apply = found[i % len(found)]
+                assert apply is not None
+                sums.append(emitter.like(apply.op, [total, part], total.type))
+            return sums
+
+        return emitter.for_loop(0, count, 1, accs, body)
 
     def _zero(self, type: Attribute) -> SSAValue:
         """Zero as a float or a vector of floats."""
         if isinstance(type, VectorType):
             (width,) = type.get_shape()
-            return self.emitter.broadcast(self._zero(type.element_type), width)
+            return self.emitter.splat(self._zero(type.element_type), width)
         assert isinstance(type, AnyFloat)
         return self.emitter.constant(FloatAttr(0.0, type))
 

@@ -128,7 +128,7 @@ class TileEmitter(ReductionEmitter):
         count = len(self.stage.updates)
         flat = [v for start in starts for v in start]
 
-        def update(reduced: Sequence[Lin], accs: list[SSAValue]) -> list[SSAValue]:
+        def update(reduced: Sequence[Lin], accs: Sequence[SSAValue]) -> Sequence[SSAValue]:
             result: list[SSAValue] = []
             for i, point in enumerate(points):
                 mine = accs[i * count : (i + 1) * count]
@@ -140,7 +140,7 @@ class TileEmitter(ReductionEmitter):
             final = self._dot_loops(self._dot, points, dims, [], flat)
         else:
             final = self._loops(dims, [], flat, update)
-        return [final[i * count : (i + 1) * count] for i in range(len(points))]
+        return [list(final[i * count : (i + 1) * count]) for i in range(len(points))]
 
     def _dot_loops(
         self,
@@ -148,11 +148,13 @@ class TileEmitter(ReductionEmitter):
         points: list[Point],
         dims: list[int],
         reduced: list[Lin],
-        accs: list[SSAValue],
-    ) -> list[SSAValue]:
+        accs: Sequence[SSAValue],
+    ) -> Sequence[SSAValue]:
         """Loops over the reduced dimensions `dims`, in the last of which two products are added at a time."""
 
-        def update(at: Lin, accs: list[SSAValue], *, single: bool = False) -> list[SSAValue]:
+        def update(
+            at: Lin, accs: Sequence[SSAValue], *, single: bool = False
+        ) -> Sequence[SSAValue]:
             if dims[0] != dot.depth:
                 return self._dot_loops(dot, points, dims[1:], [*reduced, at], accs)
             return [
@@ -165,10 +167,13 @@ class TileEmitter(ReductionEmitter):
         unroll = max(1, self.tiling.tile[dims[0]] // step)
         whole, done = size // (unroll * step), 0
         if whole > 1:
-            iv, results = self.emitter.begin_for(accs)
-            for i in range(unroll):
-                results = update((iv * unroll + i) * step, results)
-            accs = self.emitter.end_for(whole, accs, results)
+
+            def body(number: Lin, results: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                for i in range(unroll):
+                    results = update((number * unroll + i) * step, results)
+                return results
+
+            accs = self.emitter.for_loop(0, whole, 1, accs, body)
             done = whole * unroll * step
         for i in range(done, size, step):
             accs = update(Lin.of(i), accs, single=i + step > size)
@@ -220,7 +225,7 @@ class TileEmitter(ReductionEmitter):
             for i in range(count)
         ]
 
-        def update(reduced: Sequence[Lin], accs: list[SSAValue]) -> list[SSAValue]:
+        def update(reduced: Sequence[Lin], accs: Sequence[SSAValue]) -> Sequence[SSAValue]:
             def step(at: Lin, values: list[SSAValue], part: int) -> None:
                 for p, point in enumerate(wide):
                     first = (p * unroll + part) * count
@@ -231,10 +236,14 @@ class TileEmitter(ReductionEmitter):
 
             done = 0
             if whole > 1:
-                iv, inner = emitter.begin_for(accs)
-                for part in range(unroll):
-                    step(iv * (unroll * width) + part * width, inner, part)
-                accs = emitter.end_for(whole, accs, inner)
+
+                def body(number: Lin, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                    values = list(running)
+                    for part in range(unroll):
+                        step(number * (unroll * width) + part * width, values, part)
+                    return values
+
+                accs = emitter.for_loop(0, whole, 1, accs, body)
                 done = whole * unroll * width
             accs = list(accs)
             for part, at in enumerate(range(done, size - width + 1, width)):
@@ -243,7 +252,7 @@ class TileEmitter(ReductionEmitter):
 
         flat = self._loops(self._other_dims(), [], starts, update)
         return [
-            [flat[(p * unroll + u) * count :][:count] for u in range(unroll)]
+            [list(flat[(p * unroll + u) * count :][:count]) for u in range(unroll)]
             for p in range(len(points))
         ]
 
@@ -253,7 +262,7 @@ class TileEmitter(ReductionEmitter):
         assert found is not None
         neutral = COMBINING[type(found.op)][1]
         start = init if neutral is None else self.emitter.constant(_constant(neutral, found.type))
-        return self.emitter.broadcast(start, self.tiling.width)
+        return self.emitter.splat(start, self.tiling.width)
 
     def _scalar_rest(
         self, points: list[Point], inits: list[list[SSAValue]]
@@ -262,7 +271,7 @@ class TileEmitter(ReductionEmitter):
         size = self.stage.sizes[self.tiling.vector]
         count = len(self.stage.updates)
 
-        def update(reduced: Sequence[Lin], accs: list[SSAValue]) -> list[SSAValue]:
+        def update(reduced: Sequence[Lin], accs: Sequence[SSAValue]) -> Sequence[SSAValue]:
             for i in range(size - size % self.tiling.width, size):
                 result: list[SSAValue] = []
                 for p, point in enumerate(points):
@@ -272,7 +281,7 @@ class TileEmitter(ReductionEmitter):
             return accs
 
         flat = self._loops(self._other_dims(), [], [s for mine in inits for s in mine], update)
-        return [flat[p * count : (p + 1) * count] for p in range(len(points))]
+        return [list(flat[p * count : (p + 1) * count]) for p in range(len(points))]
 
     def _combine(self, number: int, parts: list[SSAValue], scalar: SSAValue) -> SSAValue:
         """All lanes of all partial results, and a scalar, as one scalar."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from xdsl.dialects import arith, scf, vector
+from xdsl.dialects import arith, vector
 from xdsl.dialects.builtin import (
     IndexType,
     VectorType,
     i32,
 )
-from xdsl.ir import Attribute, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.dialects import vector_ext
 from webdnn.lowering.loops_common.emitter import Emitter
@@ -50,14 +50,15 @@ class Scope:
     Attributes:
         emitter: where the ops go; what does not depend on the point is shared by all points through it.
         origin: the position of the group's tile, for the dimensions that scratch memory holds in part.
-        level: the open block that the stage's loops begin in: tensors that it does not write itself are complete there.
+        depth: that of the open block that the stage's loops begin in: tensors that it does not write itself are
+            complete there.
         written: the buffers that the stage writes, by `id`.
         padded: loads that may be done for lanes beyond the last point, by `id`.
     """
 
     emitter: Emitter
     origin: Mapping[Dim, Lin]
-    level: int = 0
+    depth: int = 0
     written: frozenset[int] = frozenset()
     padded: frozenset[int] = frozenset()
 
@@ -147,11 +148,11 @@ class PointEvaluator:
         """A value as a vector of all lanes, or as a scalar where the width is 1."""
         if isinstance(value, Lin | tuple):
             if self.width == 1 or (isinstance(value, Lin) and value.is_uniform):
-                return self.widen(self.emitter.materialize(lane_of(value, 0)))
+                return self.widen(self.emitter.value(lane_of(value, 0)))
             return self.indices.vector(value)
         if self.width == 1 or isinstance(value.type, VectorType):
             return value
-        return self.emitter.broadcast(value, self.width)
+        return self.emitter.splat(value, self.width)
 
     def _index(self, node: Node) -> Idx:
         value = self.value(node)
@@ -173,7 +174,7 @@ class PointEvaluator:
         elif self.width == 1 or all(same(a, address[0]) for a in address[1:]):
             return self.elements(buffer, address[0], 1)
         lanes = [self.elements(buffer, lane_of(address, lane), 1) for lane in range(self.valid)]
-        return self.emitter.from_lanes(lanes + lanes[:1] * (self.width - self.valid))
+        return self.emitter.pack(lanes + lanes[:1] * (self.width - self.valid))
 
     def load_lanes(self, load: Load, width: int) -> list[SSAValue]:
         """For each lane of a load that is scattered along the vectorised dimension, the `width` elements from it on."""
@@ -187,12 +188,13 @@ class PointEvaluator:
     def elements(self, buffer: Buffer, address: Lin, width: int) -> SSAValue:
         """One element, or a vector of neighbours in memory."""
         assert buffer.value is not None
+        emitter = self.emitter
         if buffer.read_only:
-            return self.emitter.load(buffer.value, address, width)
+            return emitter.load(buffer.value, address, width)
         if id(buffer) in self.scope.written:
-            return self.emitter.load(buffer.value, address, width, level=None)
-        return self.emitter.load(
-            buffer.value, address, width, level=self.scope.level, version=self.scope
+            return emitter.load(buffer.value, address, width, depth=None)
+        return emitter.load(
+            buffer.value, address, width, depth=self.scope.depth, version=self.scope
         )
 
     def write(self, store: Store) -> None:
@@ -205,7 +207,7 @@ class PointEvaluator:
             self.emitter.store(value, buffer.value, lane_of(address, 0))
             return
         for lane in range(self.valid):
-            scalar = self.emitter.extract(value, lane)
+            scalar = self.emitter.lane(value, lane)
             self.emitter.store(scalar, buffer.value, lane_of(address, lane))
 
     def _apply(self, node: Apply) -> Value:
@@ -273,7 +275,7 @@ class PointEvaluator:
             self.emitter.like(op, [self._scalar(a, lane) for a in args], node.type)
             for lane in range(self.width)
         ]
-        return tuple(Lin.of(v) for v in lanes) if to_index else self.emitter.from_lanes(lanes)
+        return tuple(Lin.of(v) for v in lanes) if to_index else self.emitter.pack(lanes)
 
     def _linear(self, op: Operation, args: Sequence[Value]) -> Idx | None:
         """An op on indices as linear expressions, where it is one."""
@@ -297,13 +299,13 @@ class PointEvaluator:
             if not is_vector(arg):
                 return Lin.of(self.indices.to_int(arg, IndexType()))
             return tuple(
-                Lin.of(self.indices.to_int(self.emitter.extract(arg, lane), IndexType()))
+                Lin.of(self.indices.to_int(self.emitter.lane(arg, lane), IndexType()))
                 for lane in range(self.width)
             )
         if isinstance(arg, Lin) and arg.is_uniform:
-            return self.indices.to_int(self.emitter.materialize(arg), type)
+            return self.indices.to_int(self.emitter.value(arg), type)
         if self.width == 1:
-            return self.indices.to_int(self.emitter.materialize(lane_of(arg, 0)), type)
+            return self.indices.to_int(self.emitter.value(lane_of(arg, 0)), type)
         wide = self.indices.vector(arg)
         if type == i32:
             return wide
@@ -315,29 +317,29 @@ class PointEvaluator:
     def _int_vector(self, value: Value) -> SSAValue:
         if isinstance(value, SSAValue):
             # a scalar of type index that all lanes share
-            return self.emitter.broadcast(self.indices.to_int(value, i32), self.width)
+            return self.emitter.splat(self.indices.to_int(value, i32), self.width)
         if isinstance(value, Lin) and value.is_uniform:
-            scalar = self.indices.to_int(self.emitter.materialize(value), i32)
-            return self.emitter.broadcast(scalar, self.width)
+            scalar = self.indices.to_int(self.emitter.value(value), i32)
+            return self.emitter.splat(scalar, self.width)
         return self.indices.vector(value)
 
     def _scalar(self, value: Value, lane: int) -> SSAValue:
         if isinstance(value, SSAValue):
-            return self.emitter.extract(value, lane) if is_vector(value) else value
-        return self.emitter.materialize(lane_of(value, lane))
+            return self.emitter.lane(value, lane) if is_vector(value) else value
+        return self.emitter.value(lane_of(value, lane))
 
     def _pick(self, node: Choose) -> Value:
         at = self.form(node.position)
         if isinstance(at, tuple) or at.lane:
             lanes = [self._in_lane(lane, node) for lane in range(self.valid)]
-            return self.emitter.from_lanes(lanes + lanes[:1] * (self.width - self.valid))
+            return self.emitter.pack(lanes + lanes[:1] * (self.width - self.valid))
         if at.is_const:
             return self.value(node.case_at(at.const))
         return self._pick_from(node, at, 0)
 
     def _in_lane(self, lane: int, node: Node) -> SSAValue:
         point = {dim: at.at_lane(lane) for dim, at in self.point.items()}
-        scalars = [self.emitter.extract(a, lane) if is_vector(a) else a for a in self.accumulators]
+        scalars = [self.emitter.lane(a, lane) if is_vector(a) else a for a in self.accumulators]
         return PointEvaluator(self.scope, point, 1, None, scalars).vector(node)
 
     def number(self, node: Node) -> float | None:
@@ -357,23 +359,21 @@ class PointEvaluator:
         emitter = self.emitter
         if first == len(node.cases) - 1:
             return self.vector(node.cases[first])
-        position = emitter.materialize(at)
-        end = emitter.index(node.ends[first])
-        below = emitter.pure(("ult",), (position, end), lambda: arith.CmpiOp(position, end, "ult"))
         memo = dict(self._memo)
-        regions: list[Region] = []
-        for branch in (
-            lambda: self.vector(node.cases[first]),
-            lambda: self._pick_from(node, at, first + 1),
-        ):
-            emitter.open(guarded=True)
-            result = branch()
-            self._memo = dict(memo)
-            block = emitter.close()
-            block.add_op(scf.YieldOp(result))
-            regions.append(Region(block))
-        type = VectorType(node.type, [self.width]) if self.width > 1 else node.type
-        return emitter.emit(scf.IfOp(below, [type], regions[0], regions[1])).results[0]
+
+        def branch(value: Callable[[], SSAValue]) -> Callable[[], Sequence[SSAValue]]:
+            def run() -> Sequence[SSAValue]:
+                result = value()
+                self._memo = dict(memo)
+                return [result]
+
+            return run
+
+        return emitter.if_else(
+            emitter.less(at, node.ends[first]),
+            branch(lambda: self.vector(node.cases[first])),
+            branch(lambda: self._pick_from(node, at, first + 1)),
+        )[0]
 
 
 def type_of(op: Operation) -> type[Operation]:

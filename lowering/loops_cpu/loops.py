@@ -36,9 +36,9 @@ def walk_tiles(
         tile = max(1, min(tiles[d], size))
         whole, rest = divmod(size, tile)
         if whole > 1:
-            (iv,) = emitter.begin_parallel([whole])
-            level(d + 1, [*base, iv * tile], [*extent, tile])
-            emitter.end_parallel([whole])
+            emitter.parallel(
+                whole, lambda number: level(d + 1, [*base, number * tile], [*extent, tile])
+            )
         elif whole == 1:
             level(d + 1, [*base, Lin()], [*extent, tile])
         if rest:

@@ -267,7 +267,10 @@ class _Lowering:
         sums: list[SSAValue] = []
         for i in range(self.tile_m * self.vectors_n):
             vector = self.first_row * self.vectors_n + i
-            values = [emit.read(self.memory, place(vector, p), WIDTH) for p in range(self.split)]
+            values = [
+                emit.load(self.memory, place(vector, p), WIDTH, depth=None)
+                for p in range(self.split)
+            ]
             total = values[0]
             for value in values[1:]:
                 total = emit.binary(self.add, total, value)

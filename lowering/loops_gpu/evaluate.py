@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from webdnn.lowering.divisions import DIVISIONS
+from webdnn.lowering.loops_common.emitter import Emitter, vector_type
 from webdnn.lowering.loops_common.expression import (
     Accumulator,
     Apply,
@@ -36,7 +36,6 @@ from webdnn.lowering.loops_common.linear import (
     Remainder,
     is_never_negative,
 )
-from webdnn.lowering.loops_gpu.emitter import Emitter, vector_type
 
 Lanes = tuple[SSAValue, ...]
 Value = SSAValue | Lanes
@@ -171,7 +170,9 @@ class Evaluator:
     def _divide(self, atom: Division) -> Lin:
         emit, form = self.emitter, self.form(atom.form)
         if is_never_negative(atom.form):
-            return emit.divide(form, atom.divisor)[isinstance(atom, Remainder)]
+            if isinstance(atom, Remainder):
+                return emit.remainder(form, atom.divisor)
+            return emit.divide(form, atom.divisor)[0]
         value, divisor = emit.value(form), emit.constant_index(atom.divisor)
         quotient = Lin.of(emit.binary(arith.FloorDivSIOp, value, divisor))
         return quotient if isinstance(atom, Quotient) else form - quotient * atom.divisor
@@ -243,7 +244,7 @@ class Evaluator:
     def _vector_value(self, node: Node, lane: Dim) -> Value:
         match node:
             case Load() if is_vector(node, lane, self.width):
-                return self.emitter.load_vector(memory(node), self.form(node.at), self.width)
+                return self.emitter.load(memory(node), self.form(node.at), self.width)
             case Apply():
                 return self._apply(node, [self._value(n) for n in node.operands])
             case Choose() if not node.position.depends(lane) and is_word(node.type):
@@ -330,16 +331,7 @@ class Evaluator:
         return value[lane] if isinstance(value, tuple) else self.emitter.lane(value, lane)
 
     def _op(self, op: Operation, operands: Sequence[SSAValue], width: int) -> SSAValue:
-        cls = type(op)
-        type_ = vector_type(op.results[0].type, width)
-        properties = dict(op.properties)
-        key = (cls, type_, tuple(sorted(properties.items(), key=lambda item: item[0])))
-        return self.emitter.pure(
-            key,
-            operands,
-            lambda: cls.create(operands=operands, result_types=[type_], properties=properties),
-            speculatable=not isinstance(op, DIVISIONS),
-        )
+        return self.emitter.like(op, operands, vector_type(op.results[0].type, width))
 
 
 def memory(access: Load | Store) -> SSAValue:

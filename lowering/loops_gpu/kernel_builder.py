@@ -14,7 +14,7 @@ from webdnn.dialects.kernel import FuncOp, ReturnOp
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.loops_common.expression import Load, walk
 from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_gpu.emitter import Emitter
+from webdnn.lowering.loops_gpu.emitter import GPUEmitter
 from webdnn.lowering.loops_gpu.read_kernel import Output
 
 MAX_GROUPS = WebGPULimits.workgroups
@@ -55,7 +55,7 @@ class KernelBuilder:
         for buffer in [access.buffer for access in (*loads, *outputs)]:
             assert buffer.argument is not None
             buffer.value = self._block.args[buffer.argument]
-        self.emitter = Emitter(self._block)
+        self.emitter = GPUEmitter(self._block)
 
     def finish(self) -> FuncOp:
         """The lowered kernel."""

@@ -19,7 +19,7 @@ from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.loops_common.expression import Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.combine import CombineOp, combiner, needs_init, start_value
-from webdnn.lowering.loops_gpu.emitter import Emitter
+from webdnn.lowering.loops_gpu.emitter import GPUEmitter
 from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize, is_vector, memory
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
 from webdnn.lowering.loops_gpu.pointwise import vectorizes
@@ -106,7 +106,7 @@ class _Lowering:
         self.kept_inside = strategy.along == "kept"
         shape = [self.rows, self.threads] if self.kept_inside else [self.threads, self.rows]
         self.builder = KernelBuilder(func, outputs, shape)
-        self.emit: Emitter = self.builder.emitter
+        self.emit: GPUEmitter = self.builder.emitter
         vector = strategy.vector > 1
         kept_vectors = vector and self.kept_inside
         self.row_width = 4 if kept_vectors and vectorizes_kept(kernel, outputs) else 1
@@ -223,7 +223,9 @@ class _Lowering:
             emit.when(emit.less(self.thread, half), partial(self.combine_halves, slots, half))
             emit.barrier()
             half //= 2
-        results = [emit.read(s.memory, self.place(Lin(), s.width), s.width) for s in slots]
+        results = [
+            emit.load(s.memory, self.place(Lin(), s.width), s.width, depth=None) for s in slots
+        ]
         if len(self.kernel.reduced) > 1:
             emit.barrier()  # the next reduction writes to the same memory
         return results
@@ -236,8 +238,8 @@ class _Lowering:
             other = self.place(self.thread + half, slot.width)
             value = emit.binary(
                 slot.op,
-                emit.read(slot.memory, mine, slot.width),
-                emit.read(slot.memory, other, slot.width),
+                emit.load(slot.memory, mine, slot.width, depth=None),
+                emit.load(slot.memory, other, slot.width, depth=None),
             )
             emit.store(value, slot.memory, mine)
 

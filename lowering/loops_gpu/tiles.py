@@ -9,9 +9,9 @@ from functools import partial
 from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType
 from xdsl.ir import Attribute, SSAValue
 
+from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.expression import Node
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
-from webdnn.lowering.loops_gpu.emitter import Emitter
 from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize
 
 WIDTH = 4
@@ -234,4 +234,6 @@ class Tile:
 
     def read(self, row: Lin, column: Lin) -> SSAValue:
         """Four elements of a row of the block."""
-        return self.emit.read(self.memory, self.start + row * self.pitch + column, WIDTH)
+        return self.emit.load(
+            self.memory, self.start + row * self.pitch + column, WIDTH, depth=None
+        )
