@@ -17,7 +17,7 @@ from xdsl.ir import SSAValue
 from webdnn.dialects import vector_ext
 from webdnn.lowering.loops_common.expression import Accumulator, Apply, Load, Node
 from webdnn.lowering.loops_common.flatten import FlatStage
-from webdnn.lowering.loops_common.linear import Lin
+from webdnn.lowering.loops_common.indices import lane_of
 from webdnn.lowering.loops_common.packed import PAIR, in_panels, pair_dim
 from webdnn.lowering.loops_common.values import PointEvaluator
 
@@ -86,7 +86,7 @@ def add_products(
     panel = _wide(evaluator, dot.panel, PAIR * width)
     wide = VectorType(i16, [PAIR * width])
     if single:  # the panel holds a zero behind the last place
-        scalar = evaluator.read(dot.row.buffer, evaluator.address(dot.row))
+        scalar = evaluator.elements(dot.row, lane_of(evaluator.address(dot.row), 0))
         if scalar.type != i16:
             scalar = emitter.pure(arith.ExtSIOp, (scalar,), lambda: arith.ExtSIOp(scalar, i16))
         row = emitter.splat(scalar, PAIR * width)
@@ -104,9 +104,7 @@ def add_products(
 
 def _wide(evaluator: PointEvaluator, load: Load, count: int) -> SSAValue:
     """Neighbours in memory as 16-bit integers."""
-    address = evaluator.address(load)
-    assert isinstance(address, Lin)
-    value = evaluator.elements(load.buffer, address.at_lane(0), count)
+    value = evaluator.elements(load, lane_of(evaluator.address(load), 0), count)
     type = VectorType(i16, [count])
     if value.type == type:
         return value

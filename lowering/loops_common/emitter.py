@@ -47,6 +47,8 @@ class Emitter:
         self._scopes = [_Scope(block, False)]
         self._depths: dict[Block, int] = {block: 0}
         self._limits: dict[SSAValue, int] = {}
+        self._lanes: dict[SSAValue, Sequence[SSAValue]] = {}
+        """The lanes of vectors that were put together."""
 
     # Placing ops
 
@@ -415,6 +417,8 @@ class Emitter:
         type = value.type
         if not isinstance(type, VectorType):
             return value
+        if (lanes := self._lanes.get(value)) is not None:
+            return lanes[lane]
         element = type.element_type
         return self.pure(
             ("extract", lane), (value,), lambda: vector.ExtractOp(value, [lane], element)
@@ -426,6 +430,7 @@ class Emitter:
         for i, lane in enumerate(lanes):
             if lane is not lanes[0]:
                 result = self._insert(lane, result, i)
+        self._lanes[result] = tuple(lanes)
         return result
 
     def _insert(self, lane: SSAValue, target: SSAValue, position: int) -> SSAValue:

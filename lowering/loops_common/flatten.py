@@ -103,6 +103,7 @@ def flatten(stage: Stage, fixed: Sequence[int] = ()) -> FlatStage:
         dims,
         len(parallel),
         [flattener.node(n) for n in stage.inits],
+        stage.accumulators,
         [flattener.node(n) for n in stage.updates],
         [flattener.store(s) for s in stage.stores],
         [dims.index(stage.dims[d]) for d in fixed],

@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, VectorType, i32
 from xdsl.ir import Attribute, SSAValue
 
 from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.linear import Division, Lin, Remainder
+from webdnn.lowering.loops_common.linear import Division, Lin, Remainder, is_never_negative
 
 Idx = Lin | tuple[Lin, ...]
 """An index: linear in the lanes, or one expression for each lane."""
@@ -43,6 +43,12 @@ class Indices:
         return self._divide_one(index, division)
 
     def _divide_one(self, form: Lin, division: Division) -> Lin:
+        if not is_never_negative(division.form):
+            value, divisor = self.emitter.value(form), self.emitter.constant_index(division.divisor)
+            quotient = Lin.of(self.emitter.binary(arith.FloorDivSIOp, value, divisor))
+            return (
+                form - quotient * division.divisor if isinstance(division, Remainder) else quotient
+            )
         if isinstance(division, Remainder):
             return self.emitter.remainder(form, division.divisor)
         return self.emitter.divide(form, division.divisor)[0]

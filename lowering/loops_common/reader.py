@@ -285,7 +285,7 @@ class KernelReader(ElementReader):
             inits = [
                 self.element(v, self.at(m, loops)) for v, m in zip(op.outputs, maps, strict=True)
             ]
-        stage = Stage(dims, sum(kinds), inits, updates)
+        stage = Stage(dims, sum(kinds), inits, accumulators, updates)
         for value, buffer in targets:
             if isinstance(value, OpResult) and value.op is op:
                 at = self.at(maps[value.index], loops)

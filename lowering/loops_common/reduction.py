@@ -14,13 +14,14 @@ from webdnn.lowering.loops_common.coefficients import add_multiple
 from webdnn.lowering.loops_common.combining import combiner
 from webdnn.lowering.loops_common.dot import dot_of
 from webdnn.lowering.loops_common.emitter import Emitter
+from webdnn.lowering.loops_common.evaluate import Scope
 from webdnn.lowering.loops_common.expression import Accumulator, Apply, Node
 from webdnn.lowering.loops_common.flatten import FlatStage
 from webdnn.lowering.loops_common.linear import Dim, Lin
 from webdnn.lowering.loops_common.packed import padded_loads
 from webdnn.lowering.loops_common.tiling import Tiling
 from webdnn.lowering.loops_common.transposed import crossing
-from webdnn.lowering.loops_common.values import PointEvaluator, Scope
+from webdnn.lowering.loops_common.values import CPUVectors, PointEvaluator
 
 _Update = Callable[[Sequence[Lin], Sequence[SSAValue]], Sequence[SSAValue]]
 """A step of a reduction: the position along the reduced dimensions and the accumulators, to the new
@@ -59,7 +60,6 @@ class ReductionEmitter:
         padded = padded_loads(stage, tiling.vector, tiling.width)
         self.is_padded = padded is not None
         self.scope = Scope(
-            emitter,
             origin,
             emitter.current_depth,
             frozenset(id(s.buffer) for s in stage.stores),
@@ -76,8 +76,17 @@ class ReductionEmitter:
     def _evaluator(
         self, point: Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue] = ()
     ) -> PointEvaluator:
-        at = dict(zip(self.stage.dims, [*point.at, *reduced], strict=True))
-        return PointEvaluator(self.scope, at, point.width, point.valid, accumulators)
+        stage = self.stage
+        return PointEvaluator(
+            self.emitter,
+            CPUVectors(),
+            dict(zip(stage.dims, [*point.at, *reduced], strict=True)),
+            stage.dims[self.tiling.vector] if point.width > 1 else None,
+            point.width,
+            valid=point.valid,
+            accumulators=dict(zip(stage.accumulators, accumulators, strict=False)),
+            scope=self.scope,
+        )
 
     def _inits(self, point: Point) -> list[SSAValue]:
         evaluator = self._evaluator(point, self._zeros)

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-from webdnn.lowering.loops_common.expression import Buffer, Load, Node, Store, walk
+from webdnn.lowering.loops_common.expression import Accumulator, Buffer, Load, Node, Store, walk
 from webdnn.lowering.loops_common.linear import Dim
 
 
@@ -26,6 +26,7 @@ class Stage:
     dims: list[Dim]
     num_parallel: int
     inits: list[Node] = field(default_factory=list[Node])
+    accumulators: list[Accumulator] = field(default_factory=list[Accumulator])
     updates: list[Node] = field(default_factory=list[Node])
     stores: list[Store] = field(default_factory=list[Store])
 

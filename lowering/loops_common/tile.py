@@ -80,8 +80,6 @@ class TileEmitter(ReductionEmitter):
             if 0 <= tiling.vector < self.stage.num_parallel:
                 chunk = chunks[tiling.vector]
                 point.width, point.valid = chunk.width, chunk.valid
-                if chunk.width > 1:
-                    point.at[tiling.vector] += Lin(lane=1)
             points.append(point)
         return points
 
@@ -229,7 +227,7 @@ class TileEmitter(ReductionEmitter):
             def step(at: Lin, values: list[SSAValue], part: int) -> None:
                 for p, point in enumerate(wide):
                     first = (p * unroll + part) * count
-                    full = self._reduced_at(reduced, at + Lin(lane=1))
+                    full = self._reduced_at(reduced, at)
                     values[first : first + count] = self._update(
                         point, full, values[first : first + count]
                     )

@@ -22,7 +22,7 @@ from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.loops_common.expression import Apply, Node, Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.combine import needs_init
-from webdnn.lowering.loops_gpu.evaluate import Evaluator, is_vector, is_word, memory
+from webdnn.lowering.loops_gpu.evaluate import InvocationEvaluator, is_vector, is_word, memory
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
 from webdnn.lowering.loops_gpu.read_kernel import Output
 from webdnn.lowering.loops_gpu.strategy import Contraction
@@ -152,7 +152,7 @@ class _Lowering:
             self.in_range = emit.less(batch, batches)
             batch = emit.clamp(batch, batches - 1)
         indices = emit.delinearize(batch, [d.size for d in product.batch])
-        self.evaluator = Evaluator(emit, dict(zip(product.batch, indices, strict=True)))
+        self.evaluator = InvocationEvaluator(emit, dict(zip(product.batch, indices, strict=True)))
         self.thread_n, self.thread_m, self.part = (builder.thread(axis) for axis in range(3))
         self.at_m = Place(block_m * self.m.block, Lin())
         self.at_n = Place(block_n * self.n.block, Lin())
@@ -280,7 +280,7 @@ class _Lowering:
     def direct_step(self, at_k: Place, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
         """A few places of k, straight from storage."""
         step = self.k.block
-        with self.evaluator.scope():
+        with self.evaluator.forget():
             first = self.at_m + self.thread_m * self.tile_m
             places = [self.row(first, i) for i in range(self.tile_m)]
             if step != WIDTH:
@@ -356,7 +356,7 @@ class _Lowering:
     def store_vector(self, at_m: Place, at_n: Place, value: SSAValue) -> None:
         """Four elements of a row of each output."""
         emit, evaluator = self.emit, self.evaluator
-        with evaluator.scope():
+        with evaluator.forget():
             evaluator.bind(self.m.dims, self.m.indices(emit, at_m))
             if self.n.has_vectors:
                 evaluator.bind(self.n.dims, self.n.indices(emit, at_n))
@@ -372,7 +372,7 @@ class _Lowering:
 
     def store_lane(self, at_n: Place, value: SSAValue) -> None:
         """One element of each output."""
-        with self.evaluator.scope():
+        with self.evaluator.forget():
             self.evaluator.bind(self.n.dims, self.n.indices(self.emit, at_n))
             self.store(value)
 
@@ -385,7 +385,7 @@ class _Lowering:
         evaluator.define(reduction, [total], width)
         values = [emit.splat(evaluator.packed(o.value), width) for o in self.outputs]
         for output, value in zip(self.outputs, values, strict=True):
-            target, offset = memory(output), evaluator.form(output.at)
+            target, offset = memory(output), evaluator.uniform(output.at)
             lane = evaluator.lane
             if lane is None or is_vector(output, lane):
                 emit.store(value, target, offset)

@@ -1,8 +1,8 @@
-"""Emits the ops that compute an expression, for one element or for several adjacent ones as a vector."""
+"""Expressions in the program of an invocation: reductions that are part of them, and the vectors of a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
 from xdsl.dialects import arith
@@ -13,12 +13,10 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from webdnn.lowering.loops_common.emitter import Emitter, vector_type
+from webdnn.lowering.loops_common.emitter import Emitter
+from webdnn.lowering.loops_common.evaluate import Evaluator, Value
 from webdnn.lowering.loops_common.expression import (
-    Accumulator,
-    Apply,
     Choose,
-    Constant,
     Index,
     Load,
     Node,
@@ -27,19 +25,7 @@ from webdnn.lowering.loops_common.expression import (
     Store,
     walk,
 )
-from webdnn.lowering.loops_common.linear import (
-    Atom,
-    Dim,
-    Division,
-    Lin,
-    Quotient,
-    Remainder,
-    is_never_negative,
-)
-
-Lanes = tuple[SSAValue, ...]
-Value = SSAValue | Lanes
-"""A scalar (equal in all lanes), a vector, or the lanes of a value that no vector can hold."""
+from webdnn.lowering.loops_common.linear import Dim, Division, Lin
 
 
 def is_word(type: Attribute) -> bool:
@@ -94,33 +80,67 @@ def can_vectorize(roots: Iterable[Node], lane: Dim, width: int = 4) -> bool:
     return True
 
 
-class Evaluator:
-    """Computes nodes at the current position of an emitter.
+def memory(access: Load | Store) -> SSAValue:
+    """The memref of a load or a store."""
+    assert access.buffer.value is not None
+    return access.buffer.value
 
-    `bindings` says where each dim stands. With a `lane` dim, values that depend on it are vectors of
-    `width` elements, the first of them where the dim stands.
-    """
+
+class GPUVectors:
+    """Vectors are of 32-bit words, and only at positions that their width divides."""
+
+    def holds(self, type: Attribute) -> bool:
+        return is_word(type)
+
+    def maps(self, op: Operation) -> bool:
+        if isinstance(op, arith.SelectOp):
+            return is_word(op.result.type)
+        if not op.name.startswith(("arith.", "math.")):
+            return False
+        if isinstance(op, arith.CmpiOp | arith.CmpfOp | arith.BitcastOp):
+            return False
+        types = {v.type for v in (*op.operands, *op.results)}
+        return len(types) == 1 and all(map(is_word, types))
+
+    def loads(self, load: Load, lane: Dim, width: int) -> bool:
+        return is_vector(load, lane, width)
+
+
+class InvocationEvaluator(Evaluator):
+    """Evaluates expressions with their reductions, which are loops of the invocation where nobody has defined them."""
 
     def __init__(
         self,
         emitter: Emitter,
-        bindings: Mapping[Dim, Lin],
+        point: Mapping[Dim, Lin],
         lane: Dim | None = None,
         width: int = 1,
     ) -> None:
-        self.emitter = emitter
-        self.bindings = dict(bindings)
-        self.lane = lane
-        self.width = width
-        self._accumulators: dict[Accumulator, SSAValue] = {}
-        self._memo: list[dict[object, Value]] = [{}]
+        super().__init__(emitter, GPUVectors(), point, lane, width)
         self._reduced: list[dict[object, Sequence[SSAValue]]] = [{}]
 
-    # What strategies use
+    @contextmanager
+    def forget(self) -> Generator[None]:
+        self._reduced.append({})
+        with super().forget():
+            yield
+        self._reduced.pop()
 
-    def bind(self, dims: Sequence[Dim], values: Sequence[Lin]) -> None:
-        """Say where dims stand."""
-        self.bindings.update(zip(dims, values, strict=True))
+    @contextmanager
+    def vectors(self, lane: Dim, width: int) -> Generator[None]:
+        """Inside, values that depend on `lane` are vectors."""
+        before = self.lane, self.width
+        at = self._point.get(lane)
+        self.lane: Dim | None = lane
+        self._set_width(width)
+        if at is not None:
+            self.bind([lane], [at])
+        self._rebound.add(lane)
+        yield
+        self.lane = before[0]
+        self._set_width(before[1])
+        if lane in self._point:
+            self.bind([lane], [self._point[lane].at_lane(0)])
 
     def define(self, reduction: Reduction, values: Sequence[SSAValue], width: int = 1) -> None:
         """Give the results of a reduction that was computed elsewhere, such as by a whole workgroup."""
@@ -128,168 +148,29 @@ class Evaluator:
 
     def accumulate(self, reduction: Reduction, values: Sequence[SSAValue]) -> list[SSAValue]:
         """One step of a reduction from the given running values, at the point where its dims stand."""
-        with self.scope():
-            for accumulator, value in zip(reduction.accumulators, values, strict=True):
-                self._accumulators[accumulator] = value
+        with self.forget():
+            self.accumulators.update(zip(reduction.accumulators, values, strict=True))
             return [
-                self.emitter.splat(self.packed(update), self.width)
-                if isinstance(value.type, VectorType)
-                else self.scalar(update)
+                self.vector(update) if isinstance(value.type, VectorType) else self.scalar(update)
                 for update, value in zip(reduction.updates, values, strict=True)
             ]
 
-    def scalar(self, node: Node) -> SSAValue:
-        """The value of a node that is equal in all lanes."""
-        value = self._value(node)
-        assert isinstance(value, SSAValue) and not isinstance(value.type, VectorType)
-        return value
-
-    def packed(self, node: Node) -> SSAValue:
-        """The value of a node: a scalar where it does not depend on the lane, else a vector."""
-        value = self._value(node)
-        return value if isinstance(value, SSAValue) else self.emitter.pack(value)
-
-    def form(self, form: Lin) -> Lin:
-        """A linear form over dims and nodes as one over SSA values."""
-
-        total = Lin((), form.const)
-        for atom, coefficient in form.terms:
-            total = total + self._atom(atom) * coefficient
-        return total
-
-    def _atom(self, atom: Atom) -> Lin:
-        match atom:
-            case Dim():
-                return self.bindings[atom]
-            case Division():
-                return self._divide(atom)
-            case _:
-                assert isinstance(atom, Node)
-                return Lin.of(self.scalar(atom))
-
-    def _divide(self, atom: Division) -> Lin:
-        emit, form = self.emitter, self.form(atom.form)
-        if is_never_negative(atom.form):
-            if isinstance(atom, Remainder):
-                return emit.remainder(form, atom.divisor)
-            return emit.divide(form, atom.divisor)[0]
-        value, divisor = emit.value(form), emit.constant_index(atom.divisor)
-        quotient = Lin.of(emit.binary(arith.FloorDivSIOp, value, divisor))
-        return quotient if isinstance(atom, Quotient) else form - quotient * atom.divisor
-
-    @contextmanager
-    def scope(self) -> Generator[None]:
-        """Values that are computed inside are forgotten at the end: for the body of a region."""
-        self._memo.append({})
-        self._reduced.append({})
-        yield
-        self._memo.pop()
-        self._reduced.pop()
-
-    @contextmanager
-    def vectors(self, lane: Dim, width: int) -> Generator[None]:
-        """Inside, values that depend on `lane` are vectors."""
-        before = self.lane, self.width
-        self.lane, self.width = lane, width
-        yield
-        self.lane, self.width = before
-
-    def scoped(self, body: Callable[[], Sequence[SSAValue]]) -> Callable[[], Sequence[SSAValue]]:
-        """The body of a region, in a scope of its own."""
-
-        def run() -> Sequence[SSAValue]:
-            with self.scope():
-                return body()
-
-        return run
-
-    # Values
-
-    def _key(self, node: Node) -> object:
-        lanes = self.width if self.lane is not None and self.lane in node.dims else 1
-        return node, lanes, tuple(self.bindings.get(dim) for dim in node.dims)
-
-    def _value(self, node: Node) -> Value:
-        if isinstance(node, Accumulator):
-            return self._accumulators[node]
-        key = self._key(node)
-        for memo in reversed(self._memo):
-            if (value := memo.get(key)) is not None:
-                return value
-        if self.lane is not None and self.lane in node.dims:
-            value = self._vector_value(node, self.lane)
-        else:
-            value = self._scalar_value(node)
-        self._memo[-1][key] = value
-        return value
-
-    def _scalar_value(self, node: Node) -> Value:
-        emit = self.emitter
-        match node:
-            case Constant():
-                return emit.constant(node.value)
-            case Index():
-                return emit.value(self.form(node.form))
-            case Load():
-                return emit.load(memory(node), self.form(node.at))
-            case Apply():
-                return self._apply(node, [self._value(n) for n in node.operands])
-            case Choose():
-                return self._choose(node)
-            case Reduced():
-                return self._reduce(node, 1)
-            case _:
-                raise AssertionError(f"no meaning for {type(node).__name__}")
-
-    def _vector_value(self, node: Node, lane: Dim) -> Value:
-        match node:
-            case Load() if is_vector(node, lane, self.width):
-                return self.emitter.load(memory(node), self.form(node.at), self.width)
-            case Apply():
-                return self._apply(node, [self._value(n) for n in node.operands])
-            case Choose() if not node.position.depends(lane) and is_word(node.type):
-                return self._choose(node)
-            case Reduced() if all(is_word(n.type) for n in node.reduction.inits):
-                return self._reduce(node, self.width)
-            case _:
-                return self._lanes(node, lane)
-
-    def _lanes(self, node: Node, lane: Dim) -> Lanes:
-        """The node computed anew for each lane."""
-        base, width = self.bindings[lane], self.width
-        lanes: list[SSAValue] = []
-        self.lane, self.width = None, 1
-        for i in range(width):
-            self.bindings[lane] = base + i
-            lanes.append(self.scalar(node))
-        self.bindings[lane] = base
-        self.lane, self.width = lane, width
-        return tuple(lanes)
-
-    def _choose(self, node: Choose) -> Value:
-        emit = self.emitter
-        width = self.width if self.lane is not None and self.lane in node.dims else 1
-
-        def cases(first: int) -> Sequence[SSAValue]:
-            if first == len(node.cases) - 1:
-                return [emit.splat(self.packed(node.cases[first]), width)]
-            condition = emit.less(self.form(node.position), node.ends[first])
-            below = self.scoped(lambda: [emit.splat(self.packed(node.cases[first]), width)])
-            return emit.if_else(condition, below, self.scoped(lambda: cases(first + 1)))
-
-        return cases(0)[0]
-
-    def _reduce(self, node: Reduced, width: int) -> SSAValue:
-        reduction = node.reduction
+    def reduced(self, node: Reduced) -> Value:
+        reduction, width = node.reduction, self._width_of(node.reduction)
+        if width > 1 and not all(is_word(n.type) for n in reduction.inits):
+            return self._apart(node)
+        key = self._reduction_key(reduction, width)
         for results in self._reduced:
-            if (values := results.get(self._reduction_key(reduction, width))) is not None:
+            if (values := results.get(key)) is not None:
                 return values[node.index]
-        values = self.reduce_serially(reduction, width)
-        self._reduced[-1][self._reduction_key(reduction, width)] = values
+        values = self._reduced[-1][key] = self.reduce_serially(reduction, width)
         return values[node.index]
 
+    def _width_of(self, reduction: Reduction) -> int:
+        return self.width if self.lane in reduction.free else 1
+
     def _reduction_key(self, reduction: Reduction, width: int) -> object:
-        return reduction, width, tuple(self.bindings.get(dim) for dim in reduction.free)
+        return reduction, width, *(self._point.get(dim) for dim in reduction.free)
 
     def reduce_serially(self, reduction: Reduction, width: int) -> Sequence[SSAValue]:
         """The results of a reduction by nested loops, as vectors if `width` is not 1."""
@@ -298,57 +179,18 @@ class Evaluator:
         # A reduction that the loops do not change is computed once, before them.
         for update in walk(reduction.updates):
             if isinstance(update, Reduced) and not update.dims & inner:
-                self._value(update)
+                self.value(update)
 
         def nest(dims: Sequence[Dim], values: Sequence[SSAValue]) -> Sequence[SSAValue]:
             if not dims:
                 return self.accumulate(reduction, values)
 
             def body(position: Lin, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
-                with self.scope():
-                    self.bindings[dims[0]] = position
+                with self.forget():
+                    self.bind(dims[:1], [position])
                     return nest(dims[1:], running)
 
             return emit.for_loop(0, dims[0].size, 1, values, body)
 
-        return nest(reduction.dims, [emit.splat(self.packed(n), width) for n in reduction.inits])
-
-    # Ops
-
-    def _apply(self, node: Apply, operands: Sequence[Value]) -> Value:
-        if all(isinstance(v, SSAValue) and not isinstance(v.type, VectorType) for v in operands):
-            return self._op(node.op, [v for v in operands if isinstance(v, SSAValue)], 1)
-        if _keeps_vectors(node.op) and all(isinstance(v, SSAValue) for v in operands):
-            first = 1 if isinstance(node.op, arith.SelectOp) else 0  # the condition is a scalar
-            values = [v for v in operands if isinstance(v, SSAValue)]
-            splats = [self.emitter.splat(v, self.width) for v in values[first:]]
-            return self._op(node.op, [*values[:first], *splats], self.width)
-        return tuple(
-            self._op(node.op, [self._lane(v, i) for v in operands], 1) for i in range(self.width)
-        )
-
-    def _lane(self, value: Value, lane: int) -> SSAValue:
-        return value[lane] if isinstance(value, tuple) else self.emitter.lane(value, lane)
-
-    def _op(self, op: Operation, operands: Sequence[SSAValue], width: int) -> SSAValue:
-        return self.emitter.like(op, operands, vector_type(op.results[0].type, width))
-
-
-def memory(access: Load | Store) -> SSAValue:
-    """The memref of a load or a store."""
-    assert access.buffer.value is not None
-    return access.buffer.value
-
-
-def _keeps_vectors(op: Operation) -> bool:
-    """Whether an op of `arith` or `math` maps vectors of 32-bit words to such vectors."""
-    if isinstance(op, arith.SelectOp):
-        return is_word(op.result.type)
-    if not op.name.startswith(("arith.", "math.")):
-        return False
-    if isinstance(op, arith.CmpiOp | arith.CmpfOp | arith.BitcastOp):
-        return False
-    return (
-        all(is_word(v.type) for v in (*op.operands, *op.results))
-        and len({v.type for v in (*op.operands, *op.results)}) == 1
-    )
+        begin = [emit.splat(self.packed(n), width) for n in reduction.inits]
+        return nest(reduction.dims, begin)

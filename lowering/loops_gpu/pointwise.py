@@ -16,7 +16,13 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.loops_common.expression import Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
-from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize, is_vector, is_word, memory
+from webdnn.lowering.loops_gpu.evaluate import (
+    InvocationEvaluator,
+    can_vectorize,
+    is_vector,
+    is_word,
+    memory,
+)
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
 from webdnn.lowering.loops_gpu.read_kernel import Output
 from webdnn.lowering.loops_gpu.strategy import Pointwise
@@ -92,7 +98,7 @@ class _Body:
         if self.width > 1:
             lane = self.dims[-1]
             indices[-1] = indices[-1] * self.width
-        evaluator = Evaluator(
+        evaluator = InvocationEvaluator(
             emit,
             dict(zip(self.dims, indices, strict=True)),
             lane,
@@ -110,7 +116,7 @@ class _Body:
             self.store(evaluator)
 
     def reduce_together(
-        self, evaluator: Evaluator, reduction: Reduction, dim: Dim, points: Sequence[Lin]
+        self, evaluator: InvocationEvaluator, reduction: Reduction, dim: Dim, points: Sequence[Lin]
     ) -> None:
         """A reduction at several places of `dim`, one step at a time for all of them."""
         emit = self.builder.emitter
@@ -133,7 +139,7 @@ class _Body:
                 return step(values)
 
             def body(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
-                with evaluator.scope():
+                with evaluator.forget():
                     evaluator.bind(dims[:1], [at])
                     return nest(dims[1:], values)
 
@@ -148,12 +154,12 @@ class _Body:
             evaluator.bind([dim], [point])
             evaluator.define(reduction, results[i * count : (i + 1) * count], width)
 
-    def store(self, evaluator: Evaluator) -> None:
+    def store(self, evaluator: InvocationEvaluator) -> None:
         """Each output where the evaluator stands."""
         emit = self.builder.emitter
         values = [emit.splat(evaluator.packed(o.value), self.width) for o in self.group]
         for output, value in zip(self.group, values, strict=True):
-            emit.store(value, memory(output), evaluator.form(output.at))
+            emit.store(value, memory(output), evaluator.uniform(output.at))
 
 
 def tile_axis(dims: Sequence[Dim], width: int) -> int | None:

@@ -20,7 +20,7 @@ from webdnn.lowering.loops_common.expression import Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.combine import CombineOp, combiner, needs_init, start_value
 from webdnn.lowering.loops_gpu.emitter import GPUEmitter
-from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize, is_vector, memory
+from webdnn.lowering.loops_gpu.evaluate import InvocationEvaluator, can_vectorize, is_vector, memory
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
 from webdnn.lowering.loops_gpu.pointwise import vectorizes
 from webdnn.lowering.loops_gpu.read_kernel import Output
@@ -136,7 +136,7 @@ class _Lowering:
         indices = emit.delinearize(position, sizes)
         if lane is not None:
             indices[-1] = indices[-1] * self.row_width
-        self.evaluator = Evaluator(
+        self.evaluator = InvocationEvaluator(
             emit, dict(zip(kept, indices, strict=True)), lane, self.row_width
         )
         for reduction, ops in self.kernel.reduced:
@@ -180,7 +180,7 @@ class _Lowering:
             sizes[-1] //= width
 
         def body(position: Lin, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            with evaluator.scope():
+            with evaluator.forget():
                 indices = self.emit.delinearize(position, sizes)
                 if width > 1:
                     indices[-1] = indices[-1] * width
@@ -286,7 +286,7 @@ class _Lowering:
         def body(position: Lin, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
             indices = self.emit.delinearize(position, sizes)
             indices[-1] = indices[-1] * width
-            with self.evaluator.scope():
+            with self.evaluator.forget():
                 self.evaluator.bind(inner, indices)
                 self.store(group)
             return running
@@ -298,7 +298,7 @@ class _Lowering:
         evaluator, emit = self.evaluator, self.emit
         values = [emit.splat(evaluator.packed(o.value), evaluator.width) for o in group]
         for output, value in zip(group, values, strict=True):
-            emit.store(value, memory(output), evaluator.form(output.at))
+            emit.store(value, memory(output), evaluator.uniform(output.at))
 
 
 @dataclass

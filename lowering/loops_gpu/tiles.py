@@ -12,7 +12,7 @@ from xdsl.ir import Attribute, SSAValue
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.expression import Node
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
-from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize
+from webdnn.lowering.loops_gpu.evaluate import InvocationEvaluator, can_vectorize
 
 WIDTH = 4
 """The number of elements of a vector."""
@@ -121,7 +121,9 @@ class Axis:
 class Source:
     """A matrix whose elements are an expression over two axes, read as vectors along its columns."""
 
-    def __init__(self, evaluator: Evaluator, node: Node, rows: Axis, columns: Axis) -> None:
+    def __init__(
+        self, evaluator: InvocationEvaluator, node: Node, rows: Axis, columns: Axis
+    ) -> None:
         self.evaluator = evaluator
         self.node = node
         self.rows = rows
@@ -215,7 +217,7 @@ class Tile:
 
     def fetch(self, row: Place, column: Place) -> list[list[SSAValue]]:
         """This invocation's share of the block that begins at the given places, still in registers."""
-        with self.source.evaluator.scope():
+        with self.source.evaluator.forget():
             return [
                 self.source.square(row + r, column + c)
                 if self.squares
