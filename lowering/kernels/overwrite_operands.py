@@ -18,9 +18,9 @@ from webdnn.dialects.plan import storage_of, whole_of
 from webdnn.lowering.kernels.layouts import layout_of, row_major, shape_of
 from webdnn.lowering.kernels.lifetimes import Lifetime, tensor_lifetimes
 from webdnn.lowering.loops_common.expression import walk
-from webdnn.lowering.loops_common.groups import read_groups
-from webdnn.lowering.loops_common.stages import Group
+from webdnn.lowering.loops_cpu.groups import read_groups
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
+from webdnn.lowering.loops_cpu.stages import Group
 from webdnn.lowering.storage_size import tensor_bytes
 from webdnn.lowering.weights_function import find_function
 

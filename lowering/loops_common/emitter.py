@@ -22,6 +22,7 @@ from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
 
 from webdnn.lowering.divisions import DIVISIONS
 from webdnn.lowering.loops_common.linear import Atom, Lin
+from webdnn.lowering.value_notation import constant_attribute
 
 index = IndexType()
 
@@ -219,6 +220,14 @@ class Emitter:
     def constant(self, value: IntegerAttr | FloatAttr) -> SSAValue:
         """`arith.constant`, at the top of the kernel."""
         return self.pure(value, (), lambda: arith.ConstantOp(value))
+
+    def number(self, value: float, type: Attribute) -> SSAValue:
+        """A number as a constant of a type; vectors hold it in every lane."""
+        if isinstance(type, VectorType):
+            return self.splat(self.number(value, type.element_type), *type.get_shape())
+        constant = constant_attribute(value, type)
+        assert isinstance(constant, IntegerAttr | FloatAttr)
+        return self.constant(constant)
 
     def constant_index(self, value: int) -> SSAValue:
         """A constant of type index."""

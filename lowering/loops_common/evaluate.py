@@ -198,7 +198,7 @@ class Evaluator:
         self._memo[-1][self._key(node)] = value
 
     def _key(self, node: Node) -> object:
-        if not self._rebound:
+        if self._rebound.isdisjoint(node.dims):
             return node
         return node, *(self._point.get(dim) for dim in node.dims if dim in self._rebound)
 
@@ -272,27 +272,29 @@ class Evaluator:
 
     def _apart(self, node: Node) -> Value:
         """A node computed anew for each lane."""
-        assert self.lane is not None
-        before = self.lane, self.width, self.valid
-        at, accumulators, memo = self._point[self.lane], self.accumulators, self._memo
+        lane, width, count = self.lane, self.width, self.valid
+        assert lane is not None
+        at, accumulators, memo = self._point[lane], self.accumulators, self._memo
+        was_rebound = lane in self._rebound
         if any(map(is_vector, accumulators.values())):
             self._memo = [{}]
-        self.lane, count = None, self.valid
+        self.lane = None
         self._set_width(1)
-        self._rebound.add(before[0])
         lanes: list[SSAValue] = []
-        for lane in range(count):
-            self._point[before[0]] = at.at_lane(lane)
+        for i in range(count):
+            self.bind([lane], [at.at_lane(i)])
             self.accumulators = {
-                accumulator: self.emitter.lane(value, lane)
+                accumulator: self.emitter.lane(value, i)
                 for accumulator, value in accumulators.items()
             }
             with self.forget():
                 lanes.append(self.scalar(node))
-        self.lane = before[0]
-        self._set_width(before[1])
+        if not was_rebound:
+            self._rebound.discard(lane)
+        self.lane = lane
+        self._set_width(width)
         self.valid = count
-        self._point[before[0]], self.accumulators, self._memo = at, accumulators, memo
+        self._point[lane], self.accumulators, self._memo = at, accumulators, memo
         return self._joined(lanes, node.type)
 
     # loads

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from math import prod
 
 from xdsl.dialects.builtin import FloatAttr, IndexType, IntegerAttr
 from xdsl.ir import Attribute, Operation, SSAValue
@@ -21,6 +20,7 @@ from webdnn.lowering.loops_common.linear import (
     Lin,
     address,
     row_major_strides,
+    span,
 )
 
 
@@ -45,8 +45,8 @@ class Buffer:
 
     @property
     def count(self) -> int:
-        """The number of elements."""
-        return prod(self.shape)
+        """The number of elements from the first to the last one."""
+        return span(self.shape, self.layout)
 
     @property
     def is_scratch(self) -> bool:

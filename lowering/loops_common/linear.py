@@ -331,6 +331,14 @@ def row_major_strides(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(prod(shape[i + 1 :]) for i in range(len(shape)))
 
 
+def span(shape: Sequence[int], strides: Sequence[int] = ()) -> int:
+    """The number of elements from the first to the last one of a tensor, in row-major order or at strides."""
+    count = prod(shape)
+    if not strides or not count:
+        return count
+    return 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
+
+
 def volume(dims: Iterable[Dim]) -> int:
     """The number of points of an iteration space."""
     return prod(dim.size for dim in dims)

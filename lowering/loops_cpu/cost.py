@@ -12,14 +12,13 @@ from math import inf, prod
 
 from xdsl.dialects import arith
 
-from webdnn.lowering.loops_common.combining import can_split
-from webdnn.lowering.loops_common.dot import dot_of
 from webdnn.lowering.loops_common.expression import Apply, Load, walk
-from webdnn.lowering.loops_common.flatten import FlatStage
 from webdnn.lowering.loops_common.linear import Dim, Lin
-from webdnn.lowering.loops_common.packed import PAIR, is_packed, padded_loads
-from webdnn.lowering.loops_common.tiling import Tiling
+from webdnn.lowering.loops_cpu.dot import dot_of
+from webdnn.lowering.loops_cpu.flatten import FlatStage
+from webdnn.lowering.loops_cpu.packed import PAIR, is_packed, padded_loads
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
+from webdnn.lowering.loops_cpu.tiling import Tiling
 
 REGISTERS = 16
 """Vector registers that engines use on x86 without AVX-512."""
@@ -61,7 +60,7 @@ def scalar_cost(flat: FlatStage) -> float:
 def lane_cost(flat: FlatStage, d: int) -> float:
     """The cost of one point where the lanes lie along dimension d."""
     size = flat.sizes[d]
-    if size < 2 or (d >= flat.num_parallel and not can_split(flat)):
+    if size < 2 or (d >= flat.num_parallel and not flat.can_split):
         return inf
     whole, rest = divmod(size, VECTOR_WIDTH)
     if rest and padded_loads(flat, d, VECTOR_WIDTH) is not None:

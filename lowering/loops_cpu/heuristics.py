@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from math import inf, prod
 
 from webdnn.lowering.loops_common.expression import Apply, Load, walk
-from webdnn.lowering.loops_common.flatten import FlatStage
 from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.stages import Group, Stage
-from webdnn.lowering.loops_common.tiling import Tiling
-from webdnn.lowering.loops_common.transposed import SIDE, crossing_loads
 from webdnn.lowering.loops_cpu.cost import Products, lane_cost, reduction_cost, scalar_cost
+from webdnn.lowering.loops_cpu.flatten import FlatStage
 from webdnn.lowering.loops_cpu.schedule import (
     VECTOR_WIDTH,
     GroupSchedule,
     StageSchedule,
     flat_stage,
 )
+from webdnn.lowering.loops_cpu.stages import Group, Stage
+from webdnn.lowering.loops_cpu.tiling import Tiling
 from webdnn.lowering.loops_cpu.tilings import by_tables, loop_order, table_periods, tilings, unroll
+from webdnn.lowering.loops_cpu.transposed import SIDE, crossing_loads
 
 SHARED_ROWS = (36, 30, 24, 18, 12, 8, 6)
 """Rows that are tried where products of a group share them."""

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from math import prod
 
 from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.flatten import FlatStage
-from webdnn.lowering.loops_common.groups import scratch_extents
 from webdnn.lowering.loops_common.linear import Dim, Lin
-from webdnn.lowering.loops_common.stages import Group
-from webdnn.lowering.loops_common.tile import TileEmitter
-from webdnn.lowering.loops_common.tiling import Tiling
+from webdnn.lowering.loops_cpu.flatten import FlatStage
+from webdnn.lowering.loops_cpu.groups import scratch_extents
 from webdnn.lowering.loops_cpu.schedule import GroupSchedule, prepare
+from webdnn.lowering.loops_cpu.stages import Group
+from webdnn.lowering.loops_cpu.tile import TileEmitter
+from webdnn.lowering.loops_cpu.tiling import Tiling
 
 
 def walk_tiles(

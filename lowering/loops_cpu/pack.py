@@ -18,14 +18,14 @@ from xdsl.ir.affine import AffineBinaryOpExpr, AffineBinaryOpKind, AffineConstan
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import PANELS, FuncOp
-from webdnn.lowering.loops_common.dot import small_factors
 from webdnn.lowering.loops_common.expression import Load, walk
-from webdnn.lowering.loops_common.groups import read_groups
 from webdnn.lowering.loops_common.linear import volume
-from webdnn.lowering.loops_common.packed import PAIR
-from webdnn.lowering.loops_common.stages import Stage
+from webdnn.lowering.loops_cpu.dot import small_factors
+from webdnn.lowering.loops_cpu.groups import read_groups
 from webdnn.lowering.loops_cpu.heuristics import stage_cost
+from webdnn.lowering.loops_cpu.packed import PAIR
 from webdnn.lowering.loops_cpu.packing import Packing, pack_operand, readers_of
+from webdnn.lowering.loops_cpu.stages import Stage
 
 LEAST_DEPTH = 8
 """Products of fewer terms than this are not worth a panel."""

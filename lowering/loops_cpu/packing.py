@@ -16,7 +16,7 @@ from xdsl.rewriter import Rewriter
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
-from webdnn.lowering.loops_common.packed import PAIR
+from webdnn.lowering.loops_cpu.packed import PAIR
 
 
 @dataclass(frozen=True)

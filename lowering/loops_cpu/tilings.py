@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from webdnn.lowering.loops_common.combining import can_split
-from webdnn.lowering.loops_common.dot import dot_of
 from webdnn.lowering.loops_common.expression import Choose, Constant, Load, Node, walk
-from webdnn.lowering.loops_common.flatten import FlatStage
 from webdnn.lowering.loops_common.linear import Remainder
-from webdnn.lowering.loops_common.packed import PAIR, is_packed, packed_block
-from webdnn.lowering.loops_common.tiling import Tiling
 from webdnn.lowering.loops_cpu.cost import FULL_UNROLL, lane_cost
+from webdnn.lowering.loops_cpu.dot import dot_of
+from webdnn.lowering.loops_cpu.flatten import FlatStage
+from webdnn.lowering.loops_cpu.packed import PAIR, is_packed, packed_block
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
+from webdnn.lowering.loops_cpu.tiling import Tiling
 
 CACHE_ELEMENTS = 1 << 16
 """Elements of panels that stay in a cache near the core while all rows pass by them."""
@@ -114,7 +113,7 @@ def _panels_first(flat: FlatStage, vector: int, batch: set[int]) -> bool:
 
 def tilings(flat: FlatStage, sizes: list[int]) -> Iterator[Tiling]:
     vectors = [
-        d for d in range(len(sizes)) if sizes[d] > 1 and (d < flat.num_parallel or can_split(flat))
+        d for d in range(len(sizes)) if sizes[d] > 1 and (d < flat.num_parallel or flat.can_split)
     ]
     for v in [*vectors, -1]:
         # of equals the first is taken: neighbours in memory

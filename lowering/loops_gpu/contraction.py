@@ -19,6 +19,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.loops_common.emitter import vector_type
 from webdnn.lowering.loops_common.expression import Apply, Node, Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.combine import needs_init
@@ -26,7 +27,7 @@ from webdnn.lowering.loops_gpu.evaluate import InvocationEvaluator, is_vector, i
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
 from webdnn.lowering.loops_gpu.read_kernel import Output
 from webdnn.lowering.loops_gpu.strategy import Contraction
-from webdnn.lowering.loops_gpu.tiles import WIDTH, Axis, Place, Source, Tile, zero_of
+from webdnn.lowering.loops_gpu.tiles import WIDTH, Axis, Place, Source, Tile
 
 _Step = Callable[[Place, Sequence[SSAValue]], Sequence[SSAValue]]
 
@@ -158,7 +159,7 @@ class _Lowering:
         self.at_n = Place(block_n * self.n.block, Lin())
         self.a = Source(self.evaluator, product.a, self.m, self.k)
         self.b = Source(self.evaluator, product.b, self.k, self.n)
-        zero = zero_of(emit, product.reduction.inits[0].type, WIDTH)
+        zero = emit.number(0, vector_type(product.reduction.inits[0].type, WIDTH))
         results = self.over_k([zero] * (self.tile_m * self.vectors_n))
         if self.split > 1:
             results = self.add_parts(results)

@@ -129,18 +129,17 @@ class InvocationEvaluator(Evaluator):
     @contextmanager
     def vectors(self, lane: Dim, width: int) -> Generator[None]:
         """Inside, values that depend on `lane` are vectors."""
-        before = self.lane, self.width
+        assert self.lane is None, "vectors lie along one dim"
         at = self._point.get(lane)
-        self.lane: Dim | None = lane
+        self.lane = lane
         self._set_width(width)
         if at is not None:
             self.bind([lane], [at])
-        self._rebound.add(lane)
         yield
-        self.lane = before[0]
-        self._set_width(before[1])
-        if lane in self._point:
-            self.bind([lane], [self._point[lane].at_lane(0)])
+        self.lane = None
+        self._set_width(1)
+        if (at := self._point.get(lane)) is not None:
+            self.bind([lane], [at.at_lane(0)])
 
     def define(self, reduction: Reduction, values: Sequence[SSAValue], width: int = 1) -> None:
         """Give the results of a reduction that was computed elsewhere, such as by a whole workgroup."""

@@ -18,7 +18,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.loops_common.expression import Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
-from webdnn.lowering.loops_gpu.combine import CombineOp, combiner, needs_init, start_value
+from webdnn.lowering.loops_gpu.combine import CombineOp, combining_ops, needs_init, start_value
 from webdnn.lowering.loops_gpu.emitter import GPUEmitter
 from webdnn.lowering.loops_gpu.evaluate import InvocationEvaluator, can_vectorize, is_vector, memory
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
@@ -58,7 +58,7 @@ def as_row_kernel(outputs: Sequence[Output]) -> RowKernel | None:
     for reduction in everything:
         if reduction.free & inner:
             continue  # part of another reduction's elements
-        ops = combiner(reduction)
+        ops = combining_ops(reduction)
         if ops is None:
             return None
         found.append((reduction, ops))

@@ -6,24 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import SSAValue
 
-from webdnn.lowering.loops_common.emitter import Emitter
+from webdnn.lowering.loops_common.emitter import Emitter, vector_type
 from webdnn.lowering.loops_common.expression import Node
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.evaluate import InvocationEvaluator, can_vectorize
 
 WIDTH = 4
 """The number of elements of a vector."""
-
-
-def zero_of(emit: Emitter, type: Attribute, width: int) -> SSAValue:
-    """Zero, as a vector if `width` is not 1."""
-    if isinstance(type, AnyFloat):
-        return emit.splat(emit.constant(FloatAttr(0.0, type)), width)
-    assert isinstance(type, IntegerType)
-    return emit.splat(emit.constant(IntegerAttr(0, type)), width)
 
 
 @dataclass(frozen=True)
@@ -153,7 +144,7 @@ class Source:
                 value = emit.splat(evaluator.packed(self.node), WIDTH)
         if condition is None:
             return value
-        return emit.select(condition, value, zero_of(emit, self.node.type, width))
+        return emit.select(condition, value, emit.number(0, vector_type(self.node.type, width)))
 
     def vector(self, row: Place, column: Place) -> SSAValue:
         """Four elements of a row; `column` is a multiple of four."""

@@ -16,10 +16,10 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects import vector_ext
 from webdnn.lowering.loops_common.expression import Accumulator, Apply, Load, Node
-from webdnn.lowering.loops_common.flatten import FlatStage
 from webdnn.lowering.loops_common.indices import lane_of
-from webdnn.lowering.loops_common.packed import PAIR, in_panels, pair_dim
-from webdnn.lowering.loops_common.values import PointEvaluator
+from webdnn.lowering.loops_cpu.evaluate import PointEvaluator
+from webdnn.lowering.loops_cpu.flatten import FlatStage
+from webdnn.lowering.loops_cpu.packed import PAIR, in_panels, pair_dim
 
 
 @dataclass(frozen=True)

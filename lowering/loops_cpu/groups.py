@@ -11,8 +11,8 @@ from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.linalg_ext import ordering_op
 from webdnn.lowering.loops_common.expression import Buffer
 from webdnn.lowering.loops_common.linear import Dim, Lin, Quotient, Remainder
-from webdnn.lowering.loops_common.reader import KernelReader
-from webdnn.lowering.loops_common.stages import Group, SharedDim, Stage
+from webdnn.lowering.loops_cpu.reader import KernelReader
+from webdnn.lowering.loops_cpu.stages import Group, SharedDim, Stage
 
 Key = tuple[int, int]
 """A dimension of a stage: the number of the stage and of the dimension."""

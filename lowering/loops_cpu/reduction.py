@@ -7,21 +7,20 @@ from dataclasses import dataclass
 from math import prod
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerType, VectorType
-from xdsl.ir import Attribute, SSAValue
+from xdsl.dialects.builtin import AnyFloat, IntegerType
+from xdsl.ir import SSAValue
 
-from webdnn.lowering.loops_common.coefficients import add_multiple
-from webdnn.lowering.loops_common.combining import combiner
-from webdnn.lowering.loops_common.dot import dot_of
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.evaluate import Scope
 from webdnn.lowering.loops_common.expression import Accumulator, Apply, Node
-from webdnn.lowering.loops_common.flatten import FlatStage
 from webdnn.lowering.loops_common.linear import Dim, Lin
-from webdnn.lowering.loops_common.packed import padded_loads
-from webdnn.lowering.loops_common.tiling import Tiling
-from webdnn.lowering.loops_common.transposed import crossing
-from webdnn.lowering.loops_common.values import CPUVectors, PointEvaluator
+from webdnn.lowering.loops_cpu.coefficients import add_multiple
+from webdnn.lowering.loops_cpu.dot import dot_of
+from webdnn.lowering.loops_cpu.evaluate import CPUVectors, PointEvaluator
+from webdnn.lowering.loops_cpu.flatten import FlatStage
+from webdnn.lowering.loops_cpu.packed import padded_loads
+from webdnn.lowering.loops_cpu.tiling import Tiling
+from webdnn.lowering.loops_cpu.transposed import crossing
 
 _Update = Callable[[Sequence[Lin], Sequence[SSAValue]], Sequence[SSAValue]]
 """A step of a reduction: the position along the reduced dimensions and the accumulators, to the new
@@ -65,9 +64,8 @@ class ReductionEmitter:
             frozenset(id(s.buffer) for s in stage.stores),
             frozenset(id(load) for load in padded or ()),
         )
-        self._is_sum = stage.is_reduction and all(
-            (found := combiner(u, i)) is not None and isinstance(found.op, arith.AddfOp)
-            for i, u in enumerate(stage.updates)
+        self._is_sum = stage.can_split and all(
+            isinstance(n.op, arith.AddfOp) for n in stage.combiners or ()
         )
         self._crossing = crossing(stage, tiling.tile, tiling.vector)
         self._zeros = [Lin()] * (len(stage.sizes) - stage.num_parallel)
@@ -157,28 +155,20 @@ class ReductionEmitter:
         """A long sum as the sum of `count` sums: errors grow with the length of a block and the number of blocks, not
         with their product (Higham, "The Accuracy of Floating Point Summation", 1993)."""
         emitter = self.emitter
-        found = [combiner(u, i) for i, u in enumerate(self.stage.updates)]
+        found = self.stage.combiners
+        assert found is not None
 
         def body(number: Lin, totals: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            zeros = [self._zero(total.type) for total in totals]
+            zeros = [self.emitter.number(0, total.type) for total in totals]
             start = number * (block * unroll)
             parts = self._steps(block, unroll, start, rest, reduced, zeros, update)
             sums: list[SSAValue] = []
             for i, (total, part) in enumerate(zip(totals, parts, strict=True)):
-                apply = found[i % len(found)]
-                assert apply is not None
-                sums.append(emitter.like(apply.op, [total, part], total.type))
+                op = found[i % len(found)].op
+                sums.append(emitter.like(op, [total, part], total.type))
             return sums
 
         return emitter.for_loop(0, count, 1, accs, body)
-
-    def _zero(self, type: Attribute) -> SSAValue:
-        """Zero as a float or a vector of floats."""
-        if isinstance(type, VectorType):
-            (width,) = type.get_shape()
-            return self.emitter.splat(self._zero(type.element_type), width)
-        assert isinstance(type, AnyFloat)
-        return self.emitter.constant(FloatAttr(0.0, type))
 
     def _update(
         self, point: Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue]

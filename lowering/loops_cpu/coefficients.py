@@ -8,7 +8,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.lowering.fast_math import NO_SPECIALS
 from webdnn.lowering.loops_common.expression import Accumulator, Apply
-from webdnn.lowering.loops_common.values import PointEvaluator
+from webdnn.lowering.loops_cpu.evaluate import PointEvaluator
 
 
 def add_multiple(

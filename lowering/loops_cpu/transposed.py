@@ -13,7 +13,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.expression import Choose, Index, Load
-from webdnn.lowering.loops_common.flatten import FlatStage
+from webdnn.lowering.loops_cpu.flatten import FlatStage
 
 SIDE = 4
 """Rows and columns of a square: the lanes of a vector."""

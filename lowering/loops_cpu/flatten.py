@@ -24,7 +24,7 @@ from webdnn.lowering.loops_common.linear import (
     collapse,
     merge_dims,
 )
-from webdnn.lowering.loops_common.stages import Stage
+from webdnn.lowering.loops_cpu.stages import Stage
 
 
 @dataclass

@@ -10,7 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-from webdnn.lowering.loops_common.expression import Accumulator, Buffer, Load, Node, Store, walk
+from webdnn.lowering.loops_common.combining import combiners
+from webdnn.lowering.loops_common.expression import (
+    Accumulator,
+    Apply,
+    Buffer,
+    Load,
+    Node,
+    Store,
+    walk,
+)
 from webdnn.lowering.loops_common.linear import Dim
 
 
@@ -43,6 +52,16 @@ class Stage:
     @property
     def is_reduction(self) -> bool:
         return bool(self.updates)
+
+    @property
+    def combiners(self) -> list[Apply] | None:
+        """The ops that combine partial results of the accumulators; None where there can be none of one of them."""
+        return combiners(self.accumulators, self.updates)
+
+    @property
+    def can_split(self) -> bool:
+        """Whether each accumulator may be computed as several partial results."""
+        return self.is_reduction and self.combiners is not None
 
     def roots(self) -> list[Node]:
         """All expressions of the stage."""

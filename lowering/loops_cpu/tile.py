@@ -9,17 +9,17 @@ from itertools import product
 from math import prod
 
 from xdsl.dialects import arith, vector
-from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType, VectorType
+from xdsl.dialects.builtin import VectorType
 from xdsl.dialects.vector import CombiningKindAttr
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import SSAValue
 
-from webdnn.lowering.loops_common.combining import COMBINING, combiner
-from webdnn.lowering.loops_common.dot import Dot, add_products
+from webdnn.lowering.loops_common.combining import COMBINING
 from webdnn.lowering.loops_common.expression import Load
 from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.packed import PAIR
-from webdnn.lowering.loops_common.reduction import Point, ReductionEmitter
-from webdnn.lowering.loops_common.transposed import SIDE, transpose
+from webdnn.lowering.loops_cpu.dot import Dot, add_products
+from webdnn.lowering.loops_cpu.packed import PAIR
+from webdnn.lowering.loops_cpu.reduction import Point, ReductionEmitter
+from webdnn.lowering.loops_cpu.transposed import SIDE, transpose
 
 
 @dataclass
@@ -256,10 +256,10 @@ class TileEmitter(ReductionEmitter):
 
     def _partial(self, number: int, init: SSAValue) -> SSAValue:
         """What a partial result starts with."""
-        found = combiner(self.stage.updates[number], number)
-        assert found is not None
+        assert self.stage.combiners is not None
+        found = self.stage.combiners[number]
         neutral = COMBINING[type(found.op)][1]
-        start = init if neutral is None else self.emitter.constant(_constant(neutral, found.type))
+        start = init if neutral is None else self.emitter.number(neutral, found.type)
         return self.emitter.splat(start, self.tiling.width)
 
     def _scalar_rest(
@@ -286,8 +286,8 @@ class TileEmitter(ReductionEmitter):
         if not parts:
             return scalar
         emitter = self.emitter
-        found = combiner(self.stage.updates[number], number)
-        assert found is not None
+        assert self.stage.combiners is not None
+        found = self.stage.combiners[number]
         kind = COMBINING[type(found.op)][0]
         while len(parts) > 1:
             pairs = [
@@ -312,10 +312,3 @@ class TileEmitter(ReductionEmitter):
             ),
         )
         return emitter.like(found.op, [scalar, one], element_type)
-
-
-def _constant(value: float, type: Attribute) -> IntegerAttr | FloatAttr:
-    if isinstance(type, IntegerType):
-        return IntegerAttr(int(value), type)
-    assert isinstance(type, AnyFloat)
-    return FloatAttr(value, type)

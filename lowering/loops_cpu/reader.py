@@ -24,7 +24,7 @@ from webdnn.lowering.loops_common.kernel_ops import (
     shape_of,
 )
 from webdnn.lowering.loops_common.linear import Dim, Lin
-from webdnn.lowering.loops_common.stages import Stage
+from webdnn.lowering.loops_cpu.stages import Stage
 
 _COSTLY = (
     math.ExpOp,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from webdnn.lowering.loops_common.expression import Choose, Index, Load, walk
-from webdnn.lowering.loops_common.flatten import FlatStage
 from webdnn.lowering.loops_common.linear import Dim, Lin, Quotient, Remainder
+from webdnn.lowering.loops_cpu.flatten import FlatStage
 
 PAIR = 2
 """Neighbours along a reduced dimension that lie together in a panel of small integers."""
