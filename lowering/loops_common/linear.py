@@ -169,6 +169,12 @@ class Lin:
                 found |= atom.dims
         return frozenset(found)
 
+    @property
+    def op_count(self) -> int:
+        """About how many ops compute the form."""
+        inner = sum(1 + division.form.op_count for division, _ in self.divisions)
+        return inner + max(0, len(self.terms) + (self.const != 0) - 1)
+
     def depends(self, dim: Dim) -> bool:
         """Whether the form depends on a dimension."""
         return any(

@@ -12,7 +12,7 @@ from math import inf, prod
 
 from xdsl.dialects import arith
 
-from webdnn.lowering.loops_common.expression import Apply, Load, walk
+from webdnn.lowering.loops_common.expression import Apply, Index, Load, Node, walk
 from webdnn.lowering.loops_common.linear import Dim, Lin
 from webdnn.lowering.loops_cpu.dot import dot_of
 from webdnn.lowering.loops_cpu.flatten import FlatStage
@@ -48,9 +48,15 @@ def accesses(flat: FlatStage) -> list[tuple[Lin, float]]:
 def _work(flat: FlatStage) -> float:
     """Ops at each point of the iteration space."""
     reduced = max(1, prod(flat.sizes[flat.num_parallel :])) if flat.is_reduction else 1
-    inner = sum(isinstance(n, Apply) for n in walk(flat.updates))
-    total = sum(isinstance(n, Apply) for n in walk(flat.roots()))
+    inner = sum(map(_ops, walk(flat.updates)))
+    total = sum(map(_ops, walk(flat.roots())))
     return inner + (total - inner) / reduced
+
+
+def _ops(node: Node) -> int:
+    if isinstance(node, Index):
+        return node.form.op_count
+    return int(isinstance(node, Apply))
 
 
 def scalar_cost(flat: FlatStage) -> float:
