@@ -8,6 +8,7 @@ in memory of whatever kind, or computed again is a matter of the target.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -45,8 +46,8 @@ class Buffer:
 
     @property
     def count(self) -> int:
-        """The number of elements from the first to the last one."""
-        return span(self.shape, self.layout)
+        """The number of elements from the first to the last one that is kept."""
+        return span(self.extents or self.shape, self.layout)
 
     @property
     def is_scratch(self) -> bool:
@@ -174,7 +175,8 @@ class Choose(Node):
 
     def case_at(self, position: int) -> Node:
         """The case of a known position."""
-        return self.cases[next(i for i, end in enumerate(self.ends) if position < end)]
+        number = bisect_right(self.ends, position)
+        return self.cases[min(number, len(self.cases) - 1)]
 
 
 @dataclass(eq=False)

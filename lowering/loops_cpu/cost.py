@@ -12,11 +12,11 @@ from math import inf, prod
 
 from xdsl.dialects import arith
 
-from webdnn.lowering.loops_common.expression import Apply, Index, Load, Node, walk
+from webdnn.lowering.loops_common.expression import Apply, Index, Load, Node, Store, walk
 from webdnn.lowering.loops_common.linear import Dim, Lin
 from webdnn.lowering.loops_cpu.dot import dot_of
 from webdnn.lowering.loops_cpu.flatten import FlatStage
-from webdnn.lowering.loops_cpu.packed import PAIR, is_packed, padded_loads
+from webdnn.lowering.loops_cpu.packed import PAIR, in_panels, padded_loads
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
 from webdnn.lowering.loops_cpu.tiling import Tiling
 
@@ -33,16 +33,16 @@ FULL_UNROLL = 7
 """A reduced dimension of at most so many points is unrolled in full."""
 
 
-def accesses(flat: FlatStage) -> list[tuple[Lin, float]]:
-    """Addresses with how often they are used at each point of the iteration space."""
+def accesses(flat: FlatStage) -> list[tuple[Load | Store, float]]:
+    """Accesses with how often they are done at each point of the iteration space."""
     reduced = max(1, prod(flat.sizes[flat.num_parallel :])) if flat.is_reduction else 1
     in_update = {id(n) for n in walk(flat.updates)}
-    found = [
-        (load.at, 1.0 if id(load) in in_update or not flat.is_reduction else 1 / reduced)
+    found: list[tuple[Load | Store, float]] = [
+        (load, 1.0 if id(load) in in_update or not flat.is_reduction else 1 / reduced)
         for load in flat.loads()
         if load.is_affine
     ]
-    return found + [(s.at, 1 / reduced) for s in flat.stores]
+    return found + [(store, 1 / reduced) for store in flat.stores]
 
 
 def _work(flat: FlatStage) -> float:
@@ -73,8 +73,8 @@ def lane_cost(flat: FlatStage, d: int) -> float:
         whole, rest = whole + 1, 0
     vectors, scalars = whole / size, rest / size
     cost = 0.5 * _work(flat) * (vectors + scalars)
-    for at, weight in accesses(flat):
-        cost += weight * (vectors * vector_access(at, flat.dims[d]) + scalars)
+    for access, weight in accesses(flat):
+        cost += weight * (vectors * vector_access(access, flat.dims[d]) + scalars)
     if not all(load.is_affine for load in flat.loads()):
         cost += vectors * VECTOR_WIDTH
     if d >= flat.num_parallel:
@@ -82,11 +82,13 @@ def lane_cost(flat: FlatStage, d: int) -> float:
     return cost
 
 
-def vector_access(at: Lin, dim: Dim) -> float:
+def vector_access(access: Load | Store, dim: Dim) -> float:
     """The cost of an access by a whole vector along a dimension, in accesses."""
-    if dim in at.nonlinear_dims:
-        return 1.0 if is_packed(at, dim, VECTOR_WIDTH) else 3.0 * VECTOR_WIDTH
-    return 1.0 if at.coefficient(dim) in (0, 1) else 3.0 * VECTOR_WIDTH
+    at = access.at
+    if in_panels(access, dim, VECTOR_WIDTH):
+        return 1.0
+    is_simple = dim not in at.nonlinear_dims and at.coefficient(dim) in (0, 1)
+    return 1.0 if is_simple else 3.0 * VECTOR_WIDTH
 
 
 @dataclass
@@ -182,7 +184,7 @@ def _tile_cost(
             if v < flat.num_parallel:
                 count *= vectors
             live += count if v < flat.num_parallel else 0
-            count *= 1 if vector_access(load.at, flat.dims[v]) == 1.0 else 1.5 * VECTOR_WIDTH
+            count *= 1 if vector_access(load, flat.dims[v]) == 1.0 else 1.5 * VECTOR_WIDTH
         loads += count
     spilled = max(0.0, independent + min(live, vectors * 2) + 1 - REGISTERS)
     if reread:
@@ -196,7 +198,7 @@ def _tile_cost(
     if v >= flat.num_parallel:
         ends += 8.0 * points * products.accumulators
     for store in flat.stores:
-        if v >= 0 and v < flat.num_parallel and vector_access(store.at, flat.dims[v]) > 1:
+        if v >= 0 and v < flat.num_parallel and vector_access(store, flat.dims[v]) > 1:
             ends += points * 6.0
     return steps * each + ends
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from webdnn.lowering.loops_common.expression import Choose, Index, Load, walk
+from webdnn.lowering.loops_common.expression import Choose, Index, Load, Store, walk
 from webdnn.lowering.loops_common.linear import Dim, Lin, Quotient, Remainder
 from webdnn.lowering.loops_cpu.flatten import FlatStage
 
@@ -35,17 +35,17 @@ def is_packed(at: Lin, dim: Dim, width: int) -> bool:
     )
 
 
-def in_panels(load: Load, dim: Dim, width: int) -> bool:
-    """Whether whole vectors along a dimension can be loaded, also where the last of them reaches beyond its end: the
+def in_panels(access: Load | Store, dim: Dim, width: int) -> bool:
+    """Whether whole vectors along a dimension can be accessed, also where the last of them reaches beyond its end: the
     address `is_packed`, or all is one block and memory goes on behind it."""
-    at = load.at
+    at = access.at
     if is_packed(at, dim, width):
         return True
     step = _step(at, dim)
     if not step or at.coefficient(dim) != step or dim in at.nonlinear_dims:
         return False
     bounds = at.range()
-    return bounds is not None and bounds[1] + step * (-dim.size % width) < load.buffer.count
+    return bounds is not None and bounds[1] + step * (-dim.size % width) < access.buffer.count
 
 
 def _step(at: Lin, dim: Dim) -> int:

@@ -164,9 +164,8 @@ class KernelReader(ElementReader):
         self._results.clear()
         self._accumulators.clear()
         self._dims.clear()
-        hosts: dict[
-            GenericOp, set[SSAValue]
-        ] = {}  # the tensors that the stage of a reduction computes
+        # what the stage of a reduction computes beside its results
+        hosts: dict[GenericOp, set[SSAValue]] = {}
         roots: dict[GenericOp, list[tuple[SSAValue, Buffer]]] = {}
         loose: list[tuple[SSAValue, Buffer]] = []
         targets = list(self.placed.items())

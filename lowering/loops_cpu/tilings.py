@@ -106,8 +106,8 @@ def _panels_first(flat: FlatStage, vector: int, batch: set[int]) -> bool:
     other operand, which is then read for each panel, is smaller."""
     each = prod(flat.sizes[d] for d in batch)
     loads, dim = _operands(flat), flat.dims[vector]
-    panels = [n.buffer.count for n in loads if is_packed(n.at, dim, VECTOR_WIDTH)]
-    others = [n.buffer.count for n in loads if not n.at.depends(dim)]
+    panels = [prod(n.buffer.shape) for n in loads if is_packed(n.at, dim, VECTOR_WIDTH)]
+    others = [prod(n.buffer.shape) for n in loads if not n.at.depends(dim)]
     return bool(panels and others) and CACHE_ELEMENTS * each < max(panels) > max(others)
 
 
