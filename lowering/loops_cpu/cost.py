@@ -48,12 +48,13 @@ def accesses(flat: FlatStage) -> list[tuple[Load | Store, float]]:
 def _work(flat: FlatStage) -> float:
     """Ops at each point of the iteration space."""
     reduced = max(1, prod(flat.sizes[flat.num_parallel :])) if flat.is_reduction else 1
-    inner = sum(map(_ops, walk(flat.updates)))
-    total = sum(map(_ops, walk(flat.roots())))
+    inner = sum(map(op_count, walk(flat.updates)))
+    total = sum(map(op_count, walk(flat.roots())))
     return inner + (total - inner) / reduced
 
 
-def _ops(node: Node) -> int:
+def op_count(node: Node) -> int:
+    """The ops that a node itself stands for."""
     if isinstance(node, Index):
         return node.form.op_count
     return int(isinstance(node, Apply))

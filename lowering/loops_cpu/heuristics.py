@@ -8,9 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf, prod
 
-from webdnn.lowering.loops_common.expression import Apply, Load, walk
+from webdnn.lowering.loops_common.expression import Load, walk
 from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_cpu.cost import Products, lane_cost, reduction_cost, scalar_cost
+from webdnn.lowering.loops_cpu.cost import (
+    Products,
+    lane_cost,
+    op_count,
+    reduction_cost,
+    scalar_cost,
+)
 from webdnn.lowering.loops_cpu.flatten import FlatStage
 from webdnn.lowering.loops_cpu.schedule import (
     VECTOR_WIDTH,
@@ -229,7 +235,7 @@ def _elementwise(flat: FlatStage, shared: Sequence[int]) -> StageSchedule:
         vector = -1
     tile = [1] * len(sizes)
     if vector >= 0:
-        heavy = sum(isinstance(n, Apply) for n in walk(flat.roots())) > 12
+        heavy = sum(map(op_count, flat.nodes())) > 12
         tile[vector] = (1 if heavy else 4) * VECTOR_WIDTH
     return StageSchedule(Tiling(tile, vector, VECTOR_WIDTH, loop_order(flat, vector)))
 

@@ -23,7 +23,12 @@ from webdnn.lowering.loops_common.emitter import vector_type
 from webdnn.lowering.loops_common.expression import Apply, Node, Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.combine import needs_init
-from webdnn.lowering.loops_gpu.evaluate import InvocationEvaluator, is_vector, is_word, memory
+from webdnn.lowering.loops_gpu.evaluate import (
+    InvocationEvaluator,
+    is_vector_access,
+    is_word,
+    memory,
+)
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
 from webdnn.lowering.loops_gpu.read_kernel import Output
 from webdnn.lowering.loops_gpu.strategy import Contraction
@@ -388,7 +393,7 @@ class _Lowering:
         for output, value in zip(self.outputs, values, strict=True):
             target, offset = memory(output), evaluator.uniform(output.at)
             lane = evaluator.lane
-            if lane is None or is_vector(output, lane):
+            if lane is None or is_vector_access(output, lane):
                 emit.store(value, target, offset)
                 continue
             stride = output.at.coefficient(lane)

@@ -48,7 +48,7 @@ def is_contiguous(offset: Lin, lane: Dim, width: int) -> bool:
     return offset.coefficient(lane) == 1
 
 
-def is_vector(access: Load | Store, lane: Dim, width: int = 4) -> bool:
+def is_vector_access(access: Load | Store, lane: Dim, width: int = 4) -> bool:
     """Whether `width` lanes of a load or a store may be one vector."""
     buffer = access.buffer
     # Vectors are bound as arrays of vectors: the last one must be whole.
@@ -68,7 +68,7 @@ def can_vectorize(roots: Iterable[Node], lane: Dim, width: int = 4) -> bool:
             continue
         match node:
             case Load():
-                if not is_vector(node, lane, width):
+                if not is_vector_access(node, lane, width):
                     return False
             case Index():
                 return False
@@ -103,7 +103,7 @@ class GPUVectors:
         return len(types) == 1 and all(map(is_word, types))
 
     def loads(self, load: Load, lane: Dim, width: int) -> bool:
-        return is_vector(load, lane, width)
+        return is_vector_access(load, lane, width)
 
 
 class InvocationEvaluator(Evaluator):

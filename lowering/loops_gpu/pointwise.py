@@ -19,7 +19,7 @@ from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.evaluate import (
     InvocationEvaluator,
     can_vectorize,
-    is_vector,
+    is_vector_access,
     is_word,
     memory,
 )
@@ -56,7 +56,7 @@ def vectorizes(group: Sequence[Output], width: int = 4) -> bool:
     dims = group[0].dims
     return (
         bool(dims)
-        and all(is_vector(o, dims[-1], width) for o in group)
+        and all(is_vector_access(o, dims[-1], width) for o in group)
         and can_vectorize([o.value for o in group], dims[-1], width)
     )
 

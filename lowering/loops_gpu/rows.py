@@ -20,7 +20,12 @@ from webdnn.lowering.loops_common.expression import Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.combine import CombineOp, combining_ops, needs_init, start_value
 from webdnn.lowering.loops_gpu.emitter import GPUEmitter
-from webdnn.lowering.loops_gpu.evaluate import InvocationEvaluator, can_vectorize, is_vector, memory
+from webdnn.lowering.loops_gpu.evaluate import (
+    InvocationEvaluator,
+    can_vectorize,
+    is_vector_access,
+    memory,
+)
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
 from webdnn.lowering.loops_gpu.pointwise import vectorizes
 from webdnn.lowering.loops_gpu.read_kernel import Output
@@ -74,7 +79,7 @@ def vectorizes_kept(kernel: RowKernel, outputs: Sequence[Output]) -> bool:
         return False
     lane = kernel.kept[-1]
     return can_vectorize([o.value for o in outputs], lane) and all(
-        is_vector(o, lane) for o in outputs
+        is_vector_access(o, lane) for o in outputs
     )
 
 
