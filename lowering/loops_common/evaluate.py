@@ -160,17 +160,9 @@ class Evaluator:
                     value = self._indices.divide(self._form(atom.form, point), atom)
                 case _:
                     assert isinstance(atom, Node)
-                    value = self._index(atom)
+                    value = _as_index(self.value(atom))
             total = self._indices.add(total, self._indices.scale(value, c))
         return total
-
-    def _index(self, node: Node) -> Idx:
-        value = self.value(node)
-        if isinstance(value, SSAValue):
-            return Lin.of(value)
-        if isinstance(value, tuple):
-            return tuple(Lin.of(lane) for lane in value)
-        return value
 
     def address(self, access: Load | Store) -> Idx:
         """The address of an access."""
@@ -376,14 +368,7 @@ class Evaluator:
         """An op on indices as a linear form, where it is one."""
         if len(args) != 2 or any(isinstance(v, SSAValue) and is_vector(v) for v in args):
             return None
-        a, b = (
-            Lin.of(v)
-            if isinstance(v, SSAValue)
-            else tuple(map(Lin.of, v))
-            if isinstance(v, tuple)
-            else v
-            for v in args
-        )
+        a, b = map(_as_index, args)
         match op:
             case arith.AddiOp():
                 return self._indices.add(a, b)
@@ -445,6 +430,12 @@ def is_same(index: Idx) -> bool:
     if isinstance(index, Lin):
         return index.is_uniform
     return all(same(lane, index[0]) for lane in index[1:])
+
+
+def _as_index(value: Value) -> Idx:
+    if isinstance(value, SSAValue):
+        return Lin.of(value)
+    return tuple(map(Lin.of, value)) if isinstance(value, tuple) else value
 
 
 def _is_uniform(value: Value) -> bool:

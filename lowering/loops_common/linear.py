@@ -3,8 +3,8 @@
 A `Lin` is `sum(coefficient * atom) + const + lane * l`. Its atoms are loop dimensions (`Dim`), quotients and remainders
 of other forms (`Quotient`, `Remainder`), and indices that are computed from data (`IndexNode`); while ops are emitted,
 SSA values of type index. As all memory is flat, one `Lin` is a whole address, and questions such as "is this access
-contiguous along d" or "may these two loops be one" are questions about its coefficients. Whether a coefficient, a
-divisor or an extent is a number is asked in this file alone.
+contiguous along d" or "may these two loops be one" are questions about its coefficients. What follows from the range
+of an index is decided here alone, while expressions are built; `emitter` does the same for values.
 """
 
 from __future__ import annotations
