@@ -10,9 +10,9 @@ In the order in which it is used:
    address.
 3. `combining` knows which reductions may be cut into partial results.
 4. `function` makes the shell of a lowered kernel, and `emitter.Emitter` builds its body: it nests blocks, hoists pure
-   ops, shares equal ones, and turns linear forms into values.
+   ops and shares equal ones (`placing`), and turns linear forms into values.
 5. `evaluate.Evaluator` emits the value of an expression where the loops stand, for one element or for neighbours
-   as a vector, as far as the target's `VectorUnit` goes; `indices` is arithmetic on what differs between lanes.
+   as a vector, as far as the target's `vectors.VectorUnit` goes; `indices` is arithmetic on what differs between lanes.
 
 Which loops run around the expressions, and how they are mapped, is a target's own: `loops_cpu`, `loops_gpu`.
 """

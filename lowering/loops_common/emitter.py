@@ -1,153 +1,45 @@
-"""Emits ops with nested blocks; equal pure ops are shared and invariant ones leave their loops as they are made.
-
-The block of a loop is filled before the op that holds it is appended to the outer block. So an op that is appended to
-the outer block meanwhile stands before the loop: hoisting an op is nothing but appending it to the block of its
-innermost operand, and no later pass has to do so.
-"""
+"""Emits loops, branches, index arithmetic, accesses to memory and vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
 
 from xdsl.dialects import arith, memref, scf, vector
 from xdsl.dialects.builtin import (
     FloatAttr,
-    IndexType,
     IntegerAttr,
     MemRefType,
     VectorType,
 )
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, SSAValue
 
-from webdnn.lowering.divisions import DIVISIONS
 from webdnn.lowering.loops_common.linear import Atom, Lin
+from webdnn.lowering.loops_common.placing import Placer, index
 from webdnn.lowering.value_notation import constant_attribute
 
-index = IndexType()
 
-
-@dataclass
-class _Scope:
-    """An open block; no load or division may leave one that is `guarded`, as it may not run."""
-
-    block: Block
-    guarded: bool
-    values: dict[object, SSAValue] = field(default_factory=dict[object, SSAValue])
-
-
-class Emitter:
-    """Builds the body of one lowered kernel.
-
-    Args:
-        block: its block, whose arguments are memrefs.
-    """
+class Emitter(Placer):
+    """Builds the body of one lowered kernel."""
 
     def __init__(self, block: Block) -> None:
-        self.block = block
-        self._scopes = [_Scope(block, False)]
-        self._depths: dict[Block, int] = {block: 0}
+        super().__init__(block)
         self._limits: dict[SSAValue, int] = {}
         self._lanes: dict[SSAValue, Sequence[SSAValue]] = {}
         """The lanes of vectors that were put together."""
 
-    # Placing ops
-
-    @property
-    def current_depth(self) -> int:
-        """The number of blocks around the innermost one."""
-        return len(self._scopes) - 1
-
-    def append(self, op: Operation) -> Operation:
-        """Put an op with effects at the current position."""
-        self._scopes[-1].block.add_op(op)
-        return op
-
-    def depth(self, value: SSAValue) -> int:
-        """The number of blocks around the one that a value is defined in."""
-        owner = value.owner
-        block = owner.parent if isinstance(owner, Operation) else owner
-        assert block is not None
-        return self._depths[block]
-
-    def pure(
-        self,
-        key: Hashable,
-        operands: Sequence[SSAValue],
-        make: Callable[[], Operation],
-        *,
-        speculatable: bool = True,
-        least_depth: int = 0,
-    ) -> SSAValue:
-        """The result of a pure op, made in the outermost block that has its operands, or shared with an equal one.
-
-        Args:
-            key: what identifies the op beside its operands (its class, properties and result type).
-            speculatable: whether it may run where the program would not run it; what is not (loads, integer division)
-                stays inside of the innermost `scf.if` around it.
-            least_depth: the depth of the outermost block that it may stand in.
-        """
-        depth = max((self.depth(v) for v in operands), default=0)
-        depth = max(depth, least_depth)
-        if not speculatable:
-            for i in range(self.current_depth, depth, -1):
-                if self._scopes[i].guarded:
-                    depth = i
-                    break
-        full_key = (key, tuple(operands))
-        for scope in self._scopes[depth::-1]:
-            if (value := scope.values.get(full_key)) is not None:
-                return value
-        scope = self._scopes[depth]
-        op = make()
-        scope.block.add_op(op)
-        value = scope.values[full_key] = op.results[0]
-        return value
-
-    def like(
-        self, template: Operation, operands: Sequence[SSAValue], result_type: Attribute
-    ) -> SSAValue:
-        """An op of the template's kind on other operands."""
-        cls, properties = template.__class__, dict(template.properties)
-        key = (cls, result_type, tuple(sorted(properties.items(), key=lambda item: item[0])))
-        return self.pure(
-            key,
-            operands,
-            lambda: cls.create(
-                operands=operands, result_types=[result_type], properties=properties
-            ),
-            speculatable=not isinstance(template, DIVISIONS),
-        )
-
     # Regions
-
-    def _open(self, arg_types: Sequence[Attribute], *, guarded: bool) -> Block:
-        block = Block(arg_types=arg_types)
-        self._depths[block] = len(self._scopes)
-        self._scopes.append(_Scope(block, guarded))
-        return block
-
-    def _nested(
-        self,
-        arg_types: Sequence[Attribute],
-        guarded: bool,
-        body: Callable[[Sequence[SSAValue]], Sequence[SSAValue]],
-    ) -> Region:
-        block = self._open(arg_types, guarded=guarded)
-        results = body(block.args)
-        self._scopes.pop()
-        block.add_op(scf.YieldOp(*results))
-        return Region(block)
 
     def parallel(self, count: int, body: Callable[[Lin], None]) -> None:
         """`scf.parallel` over the numbers below `count`."""
-        block = self._open([index], guarded=False)
-        self.limit(block.args[0], count - 1)
-        body(Lin.of(block.args[0]))
-        self._scopes.pop()
-        block.add_op(scf.ReduceOp())
+
+        def run(args: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            self.limit(args[0], count - 1)
+            body(Lin.of(args[0]))
+            return ()
+
+        region = self._nested([index], run, guarded=False, end=scf.ReduceOp)
         zero, end, one = (self.constant_index(n) for n in (0, count, 1))
-        self.append(scf.ParallelOp([zero], [end], [one], Region(block)))
+        self.append(scf.ParallelOp([zero], [end], [one], region))
 
     def for_loop(
         self,
@@ -182,7 +74,7 @@ class Emitter:
                 self.limit(args[0], upper.const - 1)
             return body(Lin.of(args[0]), args[1:])
 
-        region = self._nested([index, *(v.type for v in inits)], guarded, run)
+        region = self._nested([index, *(v.type for v in inits)], run, guarded=guarded)
         op = scf.ForOp(bounds[0], bounds[1], bounds[2], inits, region)
         self.append(op)
         return op.results
@@ -194,11 +86,13 @@ class Emitter:
         otherwise: Callable[[], Sequence[SSAValue]] | None = None,
     ) -> Sequence[SSAValue]:
         """`scf.if`; without `otherwise` it has no results."""
-        true = self._nested([], True, lambda _: then())
+        true = self._nested([], lambda _: then(), guarded=True)
         last = true.block.last_op
         assert last is not None
         types = [v.type for v in last.operands]
-        false = None if otherwise is None else self._nested([], True, lambda _: otherwise())
+        false = None
+        if otherwise is not None:
+            false = self._nested([], lambda _: otherwise(), guarded=True)
         op = scf.IfOp(condition, types, true, false)
         self.append(op)
         return op.results
@@ -216,22 +110,6 @@ class Emitter:
         self.if_else(condition, then)
 
     # Values
-
-    def constant(self, value: IntegerAttr | FloatAttr) -> SSAValue:
-        """`arith.constant`, at the top of the kernel."""
-        return self.pure(value, (), lambda: arith.ConstantOp(value))
-
-    def number(self, value: float, type: Attribute) -> SSAValue:
-        """A number as a constant of a type; vectors hold it in every lane."""
-        if isinstance(type, VectorType):
-            return self.splat(self.number(value, type.element_type), *type.get_shape())
-        constant = constant_attribute(value, type)
-        assert isinstance(constant, IntegerAttr | FloatAttr)
-        return self.constant(constant)
-
-    def constant_index(self, value: int) -> SSAValue:
-        """A constant of type index."""
-        return self.constant(IntegerAttr(value, index))
 
     def value(self, form: Lin) -> SSAValue:
         """A linear form over SSA values, the same in all lanes, as one value.
@@ -275,15 +153,6 @@ class Emitter:
         if factor == 1:
             return atom
         return self.binary(arith.MuliOp, atom, self.constant_index(factor))
-
-    def binary(
-        self,
-        op: type[arith.SignlessIntegerBinaryOperation | arith.FloatingPointLikeBinaryOperation],
-        lhs: SSAValue,
-        rhs: SSAValue,
-    ) -> SSAValue:
-        """A binary op of `arith` that has no trap."""
-        return self.pure(op, (lhs, rhs), lambda: op(lhs, rhs))
 
     def divide(self, form: Lin, divisor: int) -> tuple[Lin, Lin]:
         """Quotient and remainder of a form that is not negative by a positive constant."""
@@ -413,6 +282,14 @@ class Emitter:
         return self.append(memref.AllocaOp.get(type, shape=[count])).results[0]
 
     # Vectors
+
+    def number(self, value: float, type: Attribute) -> SSAValue:
+        """A number as a constant of a type; vectors hold it in every lane."""
+        if isinstance(type, VectorType):
+            return self.splat(self.number(value, type.element_type), *type.get_shape())
+        constant = constant_attribute(value, type)
+        assert isinstance(constant, IntegerAttr | FloatAttr)
+        return self.constant(constant)
 
     def splat(self, value: SSAValue, width: int) -> SSAValue:
         """A vector of equal elements."""

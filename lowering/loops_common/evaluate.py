@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import IndexType, VectorType, i32
+from xdsl.dialects.builtin import IndexType, IntegerType, VectorType, i32
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from webdnn.dialects import vector_ext
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.expression import (
     Accumulator,
@@ -27,35 +25,10 @@ from webdnn.lowering.loops_common.expression import (
 )
 from webdnn.lowering.loops_common.indices import Idx, Indices, lane_of, same
 from webdnn.lowering.loops_common.linear import Dim, Division, Lin
+from webdnn.lowering.loops_common.vectors import VectorUnit, resized, vector_op
 
 Value = SSAValue | Lin | tuple[SSAValue, ...] | tuple[Lin, ...]
 """What a node evaluates to: a scalar that all lanes share, a vector, an index, or the lanes one by one."""
-
-_CASTS: dict[type[Operation], type[vector_ext.SIToFPOp | vector_ext.TruncIOp]] = {
-    arith.SIToFPOp: vector_ext.SIToFPOp,
-    arith.UIToFPOp: vector_ext.UIToFPOp,
-    arith.FPToSIOp: vector_ext.FPToSIOp,
-    arith.FPToUIOp: vector_ext.FPToUIOp,
-    arith.ExtSIOp: vector_ext.ExtSIOp,
-    arith.ExtUIOp: vector_ext.ExtUIOp,
-    arith.TruncIOp: vector_ext.TruncIOp,
-}  # pyright: ignore[reportAssignmentType]
-
-
-class VectorUnit(Protocol):
-    """What a target can do with vectors. What it cannot is done for each lane by itself."""
-
-    def holds(self, type: Attribute) -> bool:
-        """Whether there are vectors of this type (of type index: whether lanes may be numbered in a vector)."""
-        ...
-
-    def maps(self, op: Operation) -> bool:
-        """Whether an op can be done on vectors."""
-        ...
-
-    def loads(self, load: Load, lane: Dim, width: int) -> bool:
-        """Whether neighbours in memory that lie along `lane` can be loaded as a vector."""
-        ...
 
 
 @dataclass(eq=False)
@@ -333,36 +306,13 @@ class Evaluator:
         return tuple(map(Lin.of, lanes)) if to_index else self._joined(lanes, node.type)
 
     def _vector_op(self, op: Operation, args: Sequence[Value], type: Attribute) -> SSAValue:
-        """A scalar op done on vectors."""
-        emitter = self.emitter
-        vector_type = VectorType(type, [self.width])
-        if isinstance(op, arith.SelectOp) and _is_uniform(args[0]):
-            values = [self._lane(args[0], 0), *map(self._wide, args[1:])]
-            return emitter.like(op, values, vector_type)
-        values = [*map(self._wide, args)]
-        match op:
-            case arith.CmpfOp() | arith.CmpiOp():
-                number = op.predicate.value.data
-                if isinstance(op, arith.CmpfOp):
-                    cls, name = vector_ext.CmpFOp, vector_ext.FLOAT_PREDICATES[number]
-                else:
-                    cls, name = vector_ext.CmpIOp, vector_ext.INTEGER_PREDICATES[number]
-                return emitter.pure((cls, name), values, lambda: cls(name, values[0], values[1]))
-            case arith.SelectOp():
-                select = vector_ext.SelectOp
-                return emitter.pure(select, values, lambda: select(*values))
-            case _ if (cast := _CASTS.get(op.__class__)) is not None:
-                return self._cast(cast, values[0], vector_type)
-            case _:
-                return emitter.like(op, values, vector_type)
-
-    def _cast(
-        self,
-        cast: type[vector_ext.SIToFPOp | vector_ext.TruncIOp],
-        value: SSAValue,
-        to: VectorType,
-    ) -> SSAValue:
-        return self.emitter.pure((cast, to), (value,), lambda: cast(value, to))
+        """A scalar op done on vectors; one condition chooses whole vectors."""
+        is_choice = isinstance(op, arith.SelectOp) and _is_uniform(args[0])
+        values = [
+            self._lane(arg, 0) if is_choice and i == 0 else self._wide(arg)
+            for i, arg in enumerate(args)
+        ]
+        return vector_op(self.emitter, op, values, VectorType(type, [self.width]))
 
     def _linear(self, op: Operation, args: Sequence[Value]) -> Idx | None:
         """An op on indices as a linear form, where it is one."""
@@ -391,11 +341,8 @@ class Evaluator:
             if isinstance(type, IndexType):
                 return tuple(map(Lin.of, lanes))
             return self._joined(lanes, type)
-        wide = self._wide(arg)
-        if type == i32:
-            return wide
-        template = arith.ExtSIOp if type.width.data > 32 else arith.TruncIOp  # pyright: ignore
-        return self._cast(_CASTS[template], wide, VectorType(type, [self.width]))
+        assert isinstance(type, IntegerType)
+        return resized(self.emitter, self._wide(arg), VectorType(type, [self.width]))
 
     # cases
 
