@@ -10,7 +10,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, ScheduleAttr, ScheduleValue
 from webdnn.lowering.kernels.apply_schedules import check_entry
 from webdnn.lowering.kernels.schedule_table import ScheduleEntry
-from webdnn.lowering.loops_common.groups import read_groups
+from webdnn.lowering.loops_cpu.groups import read_groups
 from webdnn.lowering.loops_cpu.heuristics import choose, stage_candidates
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
 from webdnn.lowering.loops_cpu.pack import packable, widths

@@ -17,8 +17,7 @@ from xdsl.ir.affine import AffineMap
 
 from webdnn.dialects.dtypes import array_of_dense
 from webdnn.dialects.kernel import FuncOp
-from webdnn.lowering.loops_common.affine import used_dims
-from webdnn.lowering.loops_common.reader import loop_sizes
+from webdnn.lowering.loops_common.kernel_ops import loop_sizes
 from webdnn.lowering.target import memory_of
 
 _FREE: tuple[type[Operation], ...] = (
@@ -127,7 +126,7 @@ def _counts(op: Operation) -> bool:
 
 def _touched(map: AffineMap, sizes: list[int]) -> int:
     """How many elements a map can name at most."""
-    return prod(sizes[d] for d in {d for e in map.results for d in used_dims(e)})
+    return prod(sizes[d] for d in {d for e in map.results for d in e.used_dims()})
 
 
 def _read(reads: dict[SSAValue, int], value: SSAValue, count: int) -> None:

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from webdnn.lowering.combining_ops import COMBINING
-from webdnn.lowering.loops_common.flatten import FlatStage
-from webdnn.lowering.loops_common.stages import Acc, Apply, Node, walk
+from webdnn.lowering.loops_common.expression import Accumulator, Apply, Node, walk
 
 
-def combiner(update: Node, number: int) -> Apply | None:
-    """The op that combines accumulator `number` with a value, where the update is just that."""
-    if not isinstance(update, Apply) or type(update.op) not in COMBINING or len(update.args) != 2:
-        return None
-    accs = [a for a in update.args if isinstance(a, Acc)]
-    if len(accs) != 1 or accs[0].number != number:
-        return None
-    other = update.args[0] if update.args[1] is accs[0] else update.args[1]
-    if any(isinstance(n, Acc) for n in walk([other])):
-        return None
-    return update
-
-
-def can_split(stage: FlatStage) -> bool:
-    """Whether each accumulator may be computed as several partial results."""
-    return stage.is_reduction and all(
-        combiner(u, i) is not None for i, u in enumerate(stage.updates)
-    )
+def combiners(accumulators: Sequence[Accumulator], updates: Sequence[Node]) -> list[Apply] | None:
+    """For each accumulator the op that combines it with a value; None where an update is more than that."""
+    found: list[Apply] = []
+    for accumulator, update in zip(accumulators, updates, strict=True):
+        if not isinstance(update, Apply) or type(update.op) not in COMBINING:
+            return None
+        others = [n for n in update.operands if n is not accumulator]
+        if len(others) != 1 or len(update.operands) != 2:
+            return None
+        if any(n in accumulators for n in walk(others)):
+            return None
+        found.append(update)
+    return found

@@ -1,288 +1,338 @@
-"""Builds loops from the outside in and puts every pure op as far out as its operands allow.
-
-An `Emitter` holds the blocks that are open, the outermost first. A loop op is attached to its parent block only when it
-is closed, so what is appended to an outer block while an inner one is filled stands before the inner loop: address
-arithmetic, splats and loads of read-only memory are hoisted and shared as they are emitted, and no later pass has
-to do so.
-"""
+"""Emits loops, branches, index arithmetic, accesses to memory and vectors."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
 
 from xdsl.dialects import arith, memref, scf, vector
 from xdsl.dialects.builtin import (
     FloatAttr,
-    IndexType,
     IntegerAttr,
     MemRefType,
     VectorType,
 )
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.ir import Attribute, Block, Operation, SSAValue
 
-from webdnn.lowering.divisions import DIVISIONS
-from webdnn.lowering.loops_common.linear import Lin
-
-INDEX = IndexType()
-
-
-@dataclass
-class _Level:
-    """An open block."""
-
-    block: Block
-    shared: dict[Hashable, SSAValue] = field(default_factory=dict[Hashable, SSAValue])
-    guarded: bool = False
-    """Whether the block may not run, so that no load may leave it."""
+from webdnn.lowering.loops_common.linear import Atom, Lin
+from webdnn.lowering.loops_common.placing import Placer, index
+from webdnn.lowering.value_notation import constant_attribute
 
 
-class Emitter:
-    """Appends ops to the open blocks.
-
-    Args:
-        block: the block of the kernel; its arguments are memrefs.
-    """
+class Emitter(Placer):
+    """Builds the body of one lowered kernel."""
 
     def __init__(self, block: Block) -> None:
-        self._levels = [_Level(block)]
-        self._level_of: dict[SSAValue, int] = {}
-        self._counts: dict[SSAValue, int] = {}
+        super().__init__(block)
+        self._limits: dict[SSAValue, int] = {}
+        self._lanes: dict[SSAValue, Sequence[SSAValue]] = {}
+        """The lanes of vectors that were put together."""
 
-    @property
-    def depth(self) -> int:
-        """The number of the innermost open block."""
-        return len(self._levels) - 1
+    # Regions
 
-    def level_of(self, value: SSAValue) -> int:
-        """The number of the open block that a value is defined in."""
-        return self._level_of.get(value, 0)
+    def parallel(self, count: int, body: Callable[[Lin], None]) -> None:
+        """`scf.parallel` over the numbers below `count`."""
 
-    def _append(self, op: Operation, level: int) -> None:
-        self._levels[level].block.add_op(op)
-        for result in op.results:
-            self._level_of[result] = level
+        def run(args: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            self.limit(args[0], count - 1)
+            body(Lin.of(args[0]))
+            return ()
 
-    def emit(self, op: Operation) -> Operation:
-        """Append an op to the innermost block."""
-        self._append(op, self.depth)
-        return op
+        region = self._nested([index], run, guarded=False, end=scf.ReduceOp)
+        zero, end, one = (self.constant_index(n) for n in (0, count, 1))
+        self.append(scf.ParallelOp([zero], [end], [one], region))
 
-    def pure(
+    def for_loop(
         self,
-        key: Hashable,
-        operands: Sequence[SSAValue],
-        build: Callable[[], Operation],
-        *,
-        least_level: int = 0,
-    ) -> SSAValue:
-        """The result of a pure op: an equal one that is in reach, or a new one in the outermost block that
-        it can stand in.
+        lower: Lin | int,
+        upper: Lin | int,
+        step: int,
+        inits: Sequence[SSAValue],
+        body: Callable[[Lin, Sequence[SSAValue]], Sequence[SSAValue]],
+    ) -> Sequence[SSAValue]:
+        """`scf.for`; what is known to run once or never is no loop at all."""
+        lower, upper = Lin.of(lower), Lin.of(upper)
+        distance = upper - lower
+        if distance.is_const and distance.const <= 0:
+            return inits
+        if distance.is_const and distance.const <= step:
+            return body(lower, inits)
+        if distance.is_const and step > 1:
+            # Counting in steps of one keeps it plain that addresses are multiples of the step.
+            return self.for_loop(
+                0,
+                -(-distance.const // step),
+                1,
+                inits,
+                lambda count, values: body(lower + count * step, values),
+            )
+        bounds = [self.value(lower), self.value(upper), self.constant_index(step)]
+        # A loop whose trip count is not known may run zero times: loads must not leave it.
+        guarded = not (lower.is_const and upper.is_const)
 
-        Args:
-            key: what identifies the op beside its operands (its class, properties and result type).
-            build: makes the op.
-            least_level: the outermost block that it may stand in.
+        def run(args: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            if upper.is_const:
+                self.limit(args[0], upper.const - 1)
+            return body(Lin.of(args[0]), args[1:])
+
+        region = self._nested([index, *(v.type for v in inits)], run, guarded=guarded)
+        op = scf.ForOp(bounds[0], bounds[1], bounds[2], inits, region)
+        self.append(op)
+        return op.results
+
+    def if_else(
+        self,
+        condition: SSAValue,
+        then: Callable[[], Sequence[SSAValue]],
+        otherwise: Callable[[], Sequence[SSAValue]] | None = None,
+    ) -> Sequence[SSAValue]:
+        """`scf.if`; without `otherwise` it has no results."""
+        true = self._nested([], lambda _: then(), guarded=True)
+        last = true.block.last_op
+        assert last is not None
+        types = [v.type for v in last.operands]
+        false = None
+        if otherwise is not None:
+            false = self._nested([], lambda _: otherwise(), guarded=True)
+        op = scf.IfOp(condition, types, true, false)
+        self.append(op)
+        return op.results
+
+    def when(self, condition: SSAValue | None, body: Callable[[], None]) -> None:
+        """The body, under a condition if there is one."""
+        if condition is None:
+            body()
+            return
+
+        def then() -> Sequence[SSAValue]:
+            body()
+            return ()
+
+        self.if_else(condition, then)
+
+    # Values
+
+    def value(self, form: Lin) -> SSAValue:
+        """A linear form over SSA values, the same in all lanes, as one value.
+
+        Its outer parts are added up outside of the loops, and the constant comes last, where a target folds it into
+        the access.
         """
-        level = max((self.level_of(v) for v in operands), default=0)
-        level = max(level, least_level)
-        shared = self._levels[level].shared
-        full_key = (key, tuple(operands))
-        if (found := shared.get(full_key)) is None:
-            op = build()
-            self._append(op, level)
-            found = shared[full_key] = op.results[0]
-        return found
+        assert form.is_uniform
 
-    def like(
-        self, template: Operation, operands: Sequence[SSAValue], result_type: Attribute
-    ) -> SSAValue:
-        """An op of the template's kind on other operands."""
-        properties = template.properties
-        key = (type(template), tuple(sorted(properties.items())), result_type)
-        # a division by zero traps, so it must not run where it did not before
-        least = self.depth if isinstance(template, DIVISIONS) else 0
-        return self.pure(
-            key,
-            operands,
-            lambda: type(template).create(
-                operands=operands, result_types=[result_type], properties=dict(properties)
-            ),
-            least_level=least,
-        )
+        def order(term: tuple[Atom, int]) -> tuple[int, bool]:
+            atom, coefficient = term
+            assert isinstance(atom, SSAValue)
+            return self.depth(atom), coefficient < 0
 
-    # index arithmetic
-
-    def constant(self, value: IntegerAttr | FloatAttr) -> SSAValue:
-        """A constant, in the outermost block."""
-        return self.pure(("constant", value), (), lambda: arith.ConstantOp(value))
-
-    def index(self, value: int) -> SSAValue:
-        """A constant of type index."""
-        return self.constant(IntegerAttr(value, INDEX))
-
-    def binary(
-        self, op: type[arith.SignlessIntegerBinaryOperation], a: SSAValue, b: SSAValue
-    ) -> SSAValue:
-        """An integer op of two operands of one type."""
-        return self.pure(op, (a, b), lambda: op(a, b))
-
-    def materialize(self, lin: Lin) -> SSAValue:
-        """A uniform linear expression as a value.
-
-        It is summed from the outermost block inwards, so that each block adds only what is new in it, and
-        the constant comes last, where a target folds it into the access.
-        """
-        assert lin.is_uniform
-        by_level: dict[int, list[tuple[SSAValue, int]]] = {}
-        for value, c in lin.terms.items():
-            by_level.setdefault(self.level_of(value), []).append((value, c))
         total: SSAValue | None = None
-        for level in sorted(by_level):
-            for value, c in by_level[level]:
-                term = value if c == 1 else self.binary(arith.MuliOp, value, self.index(c))
-                total = term if total is None else self.binary(arith.AddiOp, total, term)
+        waiting: list[
+            tuple[Atom, int]
+        ] = []  # negative terms without anything to subtract them from
+        for atom, coefficient in sorted(form.terms, key=order):
+            assert isinstance(atom, SSAValue)
+            if total is None and coefficient < 0:
+                waiting.append((atom, coefficient))
+                continue
+            term = self._scaled(atom, abs(coefficient))
+            if total is None:
+                total = term
+            else:
+                op = arith.SubiOp if coefficient < 0 else arith.AddiOp
+                total = self.binary(op, total, term)
+        for atom, coefficient in waiting:
+            assert isinstance(atom, SSAValue)
+            total = self.constant_index(0) if total is None else total
+            total = self.binary(arith.SubiOp, total, self._scaled(atom, -coefficient))
         if total is None:
-            return self.index(lin.const)
-        if lin.const:
-            total = self.binary(arith.AddiOp, total, self.index(lin.const))
+            return self.constant_index(form.const)
+        if form.const:
+            total = self.binary(arith.AddiOp, total, self.constant_index(form.const))
         return total
 
-    # vectors
+    def _scaled(self, atom: SSAValue, factor: int) -> SSAValue:
+        if factor == 1:
+            return atom
+        return self.binary(arith.MuliOp, atom, self.constant_index(factor))
 
-    def broadcast(self, scalar: SSAValue, width: int) -> SSAValue:
-        """A vector that holds a scalar in every lane."""
-        vector_type = VectorType(scalar.type, [width])
+    def divide(self, form: Lin, divisor: int) -> tuple[Lin, Lin]:
+        """Quotient and remainder of a form that is not negative by a positive constant."""
+        exact, rest = self._split(form, divisor)
+        if self._is_below(rest, divisor):
+            return exact, rest
+        value = self.value(rest)
+        quotient = Lin.of(self.binary(arith.DivUIOp, value, self.constant_index(divisor)))
+        return exact + quotient, Lin.of(value) - quotient * divisor
+
+    def remainder(self, form: Lin, divisor: int) -> Lin:
+        """The remainder alone of a form that is not negative by a positive constant."""
+        _, rest = self._split(form, divisor)
+        if self._is_below(rest, divisor):
+            return rest
+        end = self.constant_index(divisor)
+        return Lin.of(self.binary(arith.RemUIOp, self.value(rest), end))
+
+    def _split(self, form: Lin, divisor: int) -> tuple[Lin, Lin]:
+        """What divides evenly, and a rest that is not negative as the form is not."""
+        exact, rest = form.split(divisor)
+        if any(coefficient < 0 for _, coefficient in rest.terms):
+            return Lin(), form  # only the whole form is known not to be negative
+        return exact, rest
+
+    def _is_below(self, form: Lin, bound: int) -> bool:
+        most = self._most(form)
+        return most is not None and most < bound
+
+    def limit(self, value: SSAValue, most: int) -> None:
+        """Say that an index is at least 0 and at most `most`."""
+        self._limits[value] = most
+
+    def _most(self, form: Lin) -> int | None:
+        """The greatest value of a form whose atoms have limits and no negative coefficient."""
+        most = form.const
+        for atom, coefficient in form.terms:
+            assert isinstance(atom, SSAValue)
+            limit = self._limits.get(atom)
+            if limit is None or coefficient < 0:
+                return None
+            most += coefficient * limit
+        return most
+
+    def delinearize(self, form: Lin, sizes: Sequence[int]) -> list[Lin]:
+        """The index of each dimension for a flat row-major position."""
+        indices: list[Lin] = []
+        for size in reversed(sizes[1:]):
+            form, remainder = self.divide(form, size)
+            indices.append(remainder)
+        return [*([form] if sizes else []), *reversed(indices)]
+
+    def less(self, form: Lin, bound: int) -> SSAValue:
+        """`form < bound`, both not negative."""
+        value, limit = self.value(form), self.constant_index(bound)
+        return self.pure("ult", (value, limit), lambda: arith.CmpiOp(value, limit, "ult"))
+
+    def below(self, form: Lin, bound: int) -> SSAValue | None:
+        """`form < bound` for a form that is not negative, or None where the limits of its atoms show it."""
+        return None if self._is_below(form, bound) else self.less(form, bound)
+
+    def clamp(self, form: Lin, most: int) -> Lin:
+        """The form, which is not negative, or `most` if that is less."""
+        if form.is_const:
+            return Lin.of(min(form.const, most))
+        if (limit := self._most(form)) is not None and limit <= most:
+            return form
+        value = self.binary(arith.MinUIOp, self.value(form), self.constant_index(most))
+        self.limit(value, most)
+        return Lin.of(value)
+
+    def both(self, lhs: SSAValue | None, rhs: SSAValue | None) -> SSAValue | None:
+        """The conjunction of two conditions, None being true."""
+        if lhs is None or rhs is None:
+            return lhs or rhs
+        return self.binary(arith.AndIOp, lhs, rhs)
+
+    def select(self, condition: SSAValue, then: SSAValue, otherwise: SSAValue) -> SSAValue:
+        """`then` where the condition holds, else `otherwise`."""
         return self.pure(
-            ("broadcast", width), (scalar,), lambda: vector.BroadcastOp(scalar, vector_type)
+            arith.SelectOp,
+            (condition, then, otherwise),
+            lambda: arith.SelectOp(condition, then, otherwise),
         )
 
-    def insert(self, scalar: SSAValue, into: SSAValue, lane: int) -> SSAValue:
-        """A vector with one lane replaced."""
-        return self.pure(
-            ("insert", lane), (scalar, into), lambda: vector.InsertOp(scalar, into, [lane])
-        )
-
-    def extract(self, source: SSAValue, lane: int) -> SSAValue:
-        """One lane of a vector."""
-        assert isinstance(source.type, VectorType)
-        element_type = source.type.element_type
-        return self.pure(
-            ("extract", lane), (source,), lambda: vector.ExtractOp(source, [lane], element_type)
-        )
-
-    def from_lanes(self, lanes: Sequence[SSAValue]) -> SSAValue:
-        """A vector of scalars."""
-        result = self.broadcast(lanes[0], len(lanes))
-        for lane, scalar in enumerate(lanes):
-            if scalar is not lanes[0]:
-                result = self.insert(scalar, result, lane)
-        return result
-
-    # memory
+    # Memory
 
     def load(
         self,
-        buffer: SSAValue,
-        address: Lin,
-        width: int,
+        source: SSAValue,
+        offset: Lin,
+        width: int = 1,
         *,
-        level: int | None = 0,
+        depth: int | None = 0,
         version: Hashable = None,
     ) -> SSAValue:
-        """One element (`width` 1) or a vector of consecutive elements.
+        """An element of a memref, or a vector of neighbours.
 
         Args:
-            level: the outermost open block in which the buffer already holds what is read; the load may be
+            depth: the depth of the outermost block in which the memref already holds what is read; the load may be
                 shared and moved out of loops as far as that. None if it must stay where it is.
-            version: what the buffer holds, for one that is written more than once: loads of two versions
-                are not shared.
+            version: what the memref holds, for one that is written more than once: loads of two versions are not
+                shared.
         """
-        assert isinstance(buffer.type, MemRefType)
-        element_type = buffer.type.element_type
-        at = self.materialize(address.at_lane(0))
+        at = self.value(offset.at_lane(0))
 
-        def build() -> Operation:
+        def make() -> Operation:
             if width == 1:
-                return memref.LoadOp.get(buffer, [at])
-            return vector.LoadOp(buffer, [at], VectorType(element_type, [width]))
+                return memref.LoadOp.get(source, [at])
+            return vector.LoadOp(source, [at], VectorType(element_type(source), [width]))
 
-        if level is None:
-            return self.emit(build()).results[0]
-        guard = max((i for i, lv in enumerate(self._levels) if lv.guarded), default=0)
+        if depth is None:
+            return self.append(make()).results[0]
+        key = ("load", width, version)
+        return self.pure(key, (source, at), make, speculatable=False, least_depth=depth)
+
+    def store(self, value: SSAValue, target: SSAValue, offset: Lin) -> None:
+        """Store a scalar or a vector."""
+        at = self.value(offset.at_lane(0))
+        if isinstance(value.type, VectorType):
+            self.append(vector.StoreOp(value, target, [at]))
+        else:
+            self.append(memref.StoreOp.get(value, target, [at]))
+
+    def alloca(self, type: Attribute, count: int) -> SSAValue:
+        """Scratch memory of one iteration of the innermost block."""
+        return self.append(memref.AllocaOp.get(type, shape=[count])).results[0]
+
+    # Vectors
+
+    def number(self, value: float, type: Attribute) -> SSAValue:
+        """A number as a constant of a type; vectors hold it in every lane."""
+        if isinstance(type, VectorType):
+            return self.splat(self.number(value, type.element_type), *type.get_shape())
+        constant = constant_attribute(value, type)
+        assert isinstance(constant, IntegerAttr | FloatAttr)
+        return self.constant(constant)
+
+    def splat(self, value: SSAValue, width: int) -> SSAValue:
+        """A vector of equal elements."""
+        if width == 1 or isinstance(value.type, VectorType):
+            return value
+        type = VectorType(value.type, [width])
+        return self.pure(("splat", width), (value,), lambda: vector.BroadcastOp(value, type))
+
+    def lane(self, value: SSAValue, lane: int) -> SSAValue:
+        """An element of a vector; a scalar stands for a vector of equal elements."""
+        type = value.type
+        if not isinstance(type, VectorType):
+            return value
+        if (lanes := self._lanes.get(value)) is not None:
+            return lanes[lane]
+        element = type.element_type
         return self.pure(
-            ("load", width, version), (buffer, at), build, least_level=max(level, guard)
+            ("extract", lane), (value,), lambda: vector.ExtractOp(value, [lane], element)
         )
 
-    def store(self, value: SSAValue, buffer: SSAValue, address: Lin) -> None:
-        """Store an element, or a vector to consecutive elements."""
-        at = self.materialize(address.at_lane(0))
-        if isinstance(value.type, VectorType):
-            self.emit(vector.StoreOp(value, buffer, [at]))
-        else:
-            self.emit(memref.StoreOp.get(value, buffer, [at]))
+    def pack(self, lanes: Sequence[SSAValue]) -> SSAValue:
+        """A vector of the given elements."""
+        result = self.splat(lanes[0], len(lanes))
+        for i, lane in enumerate(lanes):
+            if lane is not lanes[0]:
+                result = self._insert(lane, result, i)
+        self._lanes[result] = tuple(lanes)
+        return result
 
-    def alloca(
-        self, element_type: Attribute, size: int, space: Attribute | None = None
-    ) -> SSAValue:
-        """Scratch memory of one iteration of the innermost block."""
-        if space is None:
-            op = memref.AllocaOp.get(element_type, shape=[size])
-        else:
-            op = memref.AllocaOp.get(element_type, shape=[size], memory_space=space)
-        return self.emit(op).results[0]
+    def _insert(self, lane: SSAValue, target: SSAValue, position: int) -> SSAValue:
+        return self.pure(
+            ("insert", position),
+            (lane, target),
+            lambda: vector.InsertOp(lane, target, [position]),
+        )
 
-    # control flow
 
-    def open(self, arg_types: Sequence[Attribute] = (), *, guarded: bool = False) -> Block:
-        """Open a block inside of the innermost one."""
-        block = Block(arg_types=arg_types)
-        self._levels.append(_Level(block, guarded=guarded))
-        for arg in block.args:
-            self._level_of[arg] = self.depth
-        return block
+def element_type(memory: SSAValue) -> Attribute:
+    """The element type of a memref."""
+    assert isinstance(memory.type, MemRefType)
+    return memory.type.element_type
 
-    def close(self) -> Block:
-        """Close the innermost block; its op is the caller's to make and emit."""
-        return self._levels.pop().block
 
-    def begin_parallel(self, counts: Sequence[int]) -> list[Lin]:
-        """Open an `scf.parallel` whose induction variables count from 0 in steps of one; returns these."""
-        args = self.open([INDEX] * len(counts)).args
-        self._counts.update(zip(args, counts, strict=True))
-        return [Lin.of(arg) for arg in args]
-
-    def count_of(self, value: SSAValue) -> int | None:
-        """How many values, from 0, the induction variable of an `scf.parallel` takes; None for any other value."""
-        return self._counts.get(value)
-
-    def end_parallel(self, counts: Sequence[int]) -> None:
-        """Close the `scf.parallel` that `begin_parallel` opened."""
-        block = self.close()
-        block.add_op(scf.ReduceOp())
-        zero, one = self.index(0), self.index(1)
-        bounds = [self.index(c) for c in counts]
-        self.emit(scf.ParallelOp([zero] * len(counts), bounds, [one] * len(counts), Region(block)))
-
-    def begin_for(self, carried: Sequence[SSAValue] = ()) -> tuple[Lin, list[SSAValue]]:
-        """Open an `scf.for` from 0 in steps of one; returns its induction variable and the carried values
-        in its body."""
-        block = self.open([INDEX, *(v.type for v in carried)])
-        return Lin.of(block.args[0]), list(block.args[1:])
-
-    def end_for(
-        self, count: int, carried: Sequence[SSAValue] = (), results: Sequence[SSAValue] = ()
-    ) -> list[SSAValue]:
-        """Close the `scf.for` that `begin_for` opened.
-
-        Args:
-            carried: what `begin_for` was given.
-            results: the carried values for the next iteration.
-
-        Returns:
-            The carried values after the last iteration.
-        """
-        block = self.close()
-        block.add_op(scf.YieldOp(*results))
-        loop = scf.ForOp(self.index(0), self.index(count), self.index(1), carried, block)
-        return list(self.emit(loop).results)
+def vector_type(element: Attribute, width: int) -> Attribute:
+    """`vector<width x element>`, or the element itself for width 1."""
+    return element if width == 1 else VectorType(element, [width])

@@ -2,60 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import prod
+from collections.abc import Iterable, Sequence
 
 from xdsl.dialects.builtin import MemRefType, TensorType
 from xdsl.ir import Attribute, Block, Region
 
-from webdnn.dialects.kernel import FuncOp, ReturnOp
-from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.stages import Buffer, Gather, Group, Read
+from webdnn.dialects.kernel import FuncOp, ReturnOp, ScheduleAttr
+from webdnn.lowering.loops_common.expression import Load, Store
+from webdnn.lowering.loops_common.linear import span
 
 
-def argument_buffers(func: FuncOp, groups: Sequence[Group]) -> dict[int, list[Buffer]]:
-    """The buffers of each operand of the lowered kernel that its stages use."""
-    found: dict[int, dict[int, Buffer]] = {}
-    for group in groups:
-        for stage in group.stages:
-            used = [o.buffer for o in stage.outputs]
-            used += [n.buffer for n in stage.nodes() if isinstance(n, Read | Gather)]
-            for buffer in used:
-                if buffer.argument is not None:
-                    found.setdefault(buffer.argument, {})[id(buffer)] = buffer
-    return {number: list(buffers.values()) for number, buffers in found.items()}
-
-
-def begin_function(func: FuncOp, groups: Sequence[Group]) -> Emitter:
-    """An emitter on a block with one memref for each input and each result of the kernel; the buffers get
-    them as values."""
+def begin_function(func: FuncOp, accesses: Iterable[Load | Store]) -> Block:
+    """A block with one memref for each input and each result of the kernel; the buffers of its accesses get them as
+    values."""
     types = [*func.function_type.inputs, *func.function_type.outputs]
     block = Block(arg_types=[_memref(t, func.strides_of(i)) for i, t in enumerate(types)])
-    emitter = Emitter(block)
-    for number, buffers in argument_buffers(func, groups).items():
-        for buffer in buffers:
-            buffer.value = block.args[number]
-    return emitter
+    for access in accesses:
+        if (number := access.buffer.argument) is not None:
+            access.buffer.value = block.args[number]
+    return block
 
 
-def end_function(func: FuncOp, emitter: Emitter) -> FuncOp:
+def end_function(
+    func: FuncOp,
+    block: Block,
+    schedule: ScheduleAttr | None = None,
+    *,
+    grid: tuple[int, int, int] | None = None,
+    workgroup: tuple[int, int, int] | None = None,
+) -> FuncOp:
     """The lowered kernel, of the same name and attributes."""
-    block = emitter.close()
     block.add_op(ReturnOp())
-    return FuncOp(
+    lowered = FuncOp(
         func.sym_name.data,
         ([a.type for a in block.args], []),
         Region(block),
-        schedule=func.schedule,
+        schedule=schedule,
         num_outputs=len(func.function_type.outputs),
+        grid=grid,
+        workgroup=workgroup,
         attributes=func.attributes,
     )
+    lowered.location = func.location
+    return lowered
 
 
 def _memref(type: Attribute, strides: Sequence[int]) -> MemRefType:
     assert isinstance(type, TensorType)
-    shape = type.get_shape()
-    count = prod(shape)
-    if strides and count:  # from the first to the last element
-        count = 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
-    return MemRefType(type.element_type, [count])
+    return MemRefType(type.element_type, [span(type.get_shape(), strides)])

@@ -7,17 +7,9 @@ from collections.abc import Callable, Sequence
 from xdsl.dialects import arith
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, VectorType, i32
 from xdsl.ir import Attribute, SSAValue
-from xdsl.ir.affine import (
-    AffineBinaryOpExpr,
-    AffineBinaryOpKind,
-    AffineConstantExpr,
-    AffineDimExpr,
-    AffineExpr,
-)
 
-from webdnn.lowering.loops_common.affine import Flat
 from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.linear import Lin
+from webdnn.lowering.loops_common.linear import Division, Lin, Remainder, is_never_negative
 
 Idx = Lin | tuple[Lin, ...]
 """An index: linear in the lanes, or one expression for each lane."""
@@ -40,63 +32,26 @@ class Indices:
         self.emitter = emitter
         self.width = width
 
-    def flat(self, flat: Flat, point: Sequence[Lin]) -> Idx:
-        """The value of an affine expression at a point."""
-        result = Lin({}, flat.const)
-        for d, c in flat.coefficients.items():
-            result = result + point[d] * c
-        total: Idx = result
-        for expr, c in flat.others:
-            total = self.add(total, self.scale(self._affine(expr, point), c))
-        return total
-
-    def _affine(self, expr: AffineExpr, point: Sequence[Lin]) -> Idx:
-        match expr:
-            case AffineConstantExpr():
-                return Lin({}, expr.value)
-            case AffineDimExpr():
-                return point[expr.position]
-            case AffineBinaryOpExpr(kind=AffineBinaryOpKind.Add):
-                return self.add(self._affine(expr.lhs, point), self._affine(expr.rhs, point))
-            case AffineBinaryOpExpr(rhs=AffineConstantExpr(value=value)):
-                inner = self._affine(expr.lhs, point)
-                if expr.kind is AffineBinaryOpKind.Mul:
-                    return self.scale(inner, value)
-                return self._divide(inner, value, expr.kind)
-            case _:
-                raise ValueError(f"not affine: {expr}")
-
-    def _divide(self, index: Idx, divisor: int, kind: AffineBinaryOpKind) -> Idx:
+    def divide(self, index: Idx, division: Division) -> Idx:
+        """What a quotient or a remainder is where its form is `index`."""
+        if isinstance(index, Lin) and index.lane:
+            parts = index.divide(division.divisor, self.width)
+            if parts is not None:
+                return parts[isinstance(division, Remainder)]
         if isinstance(index, tuple) or index.lane:
-            if isinstance(index, Lin) and (parts := index.divide(divisor, self.width)):
-                return parts[kind is AffineBinaryOpKind.Mod]
-            return self._per_lane([index], lambda lins: self._divide_one(lins[0], divisor, kind))
-        return self._divide_one(index, divisor, kind)
+            return self._per_lane([index], lambda forms: self._divide_one(forms[0], division))
+        return self._divide_one(index, division)
 
-    def _divide_one(self, lin: Lin, divisor: int, kind: AffineBinaryOpKind) -> Lin:
-        if kind is AffineBinaryOpKind.CeilDiv:
-            return self._divide_one(lin + (divisor - 1), divisor, AffineBinaryOpKind.FloorDiv)
-        if (parts := lin.divide(divisor, 1) or self._divide_small(lin, divisor)) is not None:
-            return parts[kind is AffineBinaryOpKind.Mod]
-        value = self.emitter.materialize(lin)
-        # dimensions and what is added to them in front of a division are never negative
-        op = arith.RemUIOp if kind is AffineBinaryOpKind.Mod else arith.DivUIOp
-        return Lin.of(self.emitter.binary(op, value, self.emitter.index(divisor)))
-
-    def _divide_small(self, lin: Lin, divisor: int) -> tuple[Lin, Lin] | None:
-        """Quotient and remainder where what is not a multiple of the divisor is always less than it."""
-        whole = {v: c for v, c in lin.terms.items() if c % divisor == 0}
-        rest = {v: c for v, c in lin.terms.items() if v not in whole}
-        quotient, const = divmod(lin.const, divisor)
-        most = const
-        for value, c in rest.items():
-            count = self.emitter.count_of(value)
-            if count is None or c < 0:
-                return None
-            most += c * (count - 1)
-        if most >= divisor:
-            return None
-        return Lin({v: c // divisor for v, c in whole.items()}, quotient), Lin(rest, const)
+    def _divide_one(self, form: Lin, division: Division) -> Lin:
+        if not is_never_negative(division.form):
+            value, divisor = self.emitter.value(form), self.emitter.constant_index(division.divisor)
+            quotient = Lin.of(self.emitter.binary(arith.FloorDivSIOp, value, divisor))
+            return (
+                form - quotient * division.divisor if isinstance(division, Remainder) else quotient
+            )
+        if isinstance(division, Remainder):
+            return self.emitter.remainder(form, division.divisor)
+        return self.emitter.divide(form, division.divisor)[0]
 
     def add(self, a: Idx, b: Idx) -> Idx:
         """The sum of two indices."""
@@ -117,14 +72,14 @@ class Indices:
         """An index that differs between lanes, as a vector of i32."""
         emitter = self.emitter
         if isinstance(index, tuple):
-            lanes = [self.to_int(emitter.materialize(i), i32) for i in index]
-            return emitter.from_lanes(lanes)
-        base = self.to_int(emitter.materialize(Lin(index.terms, index.const)), i32)
+            lanes = [self.to_int(emitter.value(i), i32) for i in index]
+            return emitter.pack(lanes)
+        base = self.to_int(emitter.value(index.at_lane(0)), i32)
         vector_type = VectorType(i32, [self.width])
         steps = [index.lane * lane for lane in range(self.width)]
         dense = DenseIntOrFPElementsAttr.from_list(vector_type, steps)
         offsets = emitter.pure(("constant", dense), (), lambda: arith.ConstantOp(dense))
-        return emitter.binary(arith.AddiOp, emitter.broadcast(base, self.width), offsets)
+        return emitter.binary(arith.AddiOp, emitter.splat(base, self.width), offsets)
 
     def to_int(self, value: SSAValue, type: Attribute) -> SSAValue:
         """An index as an integer of a type, or an integer as an index."""

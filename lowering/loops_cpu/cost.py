@@ -12,14 +12,13 @@ from math import inf, prod
 
 from xdsl.dialects import arith
 
-from webdnn.lowering.loops_common.affine import Flat
-from webdnn.lowering.loops_common.combining import can_split
-from webdnn.lowering.loops_common.dot import dot_of
-from webdnn.lowering.loops_common.flatten import FlatStage, Load
-from webdnn.lowering.loops_common.packed import is_packed, padded_loads
-from webdnn.lowering.loops_common.stages import Apply, Gather, walk
-from webdnn.lowering.loops_common.tiling import Tiling
+from webdnn.lowering.loops_common.expression import Apply, Index, Load, Node, Store, walk
+from webdnn.lowering.loops_common.linear import Dim, Lin
+from webdnn.lowering.loops_cpu.dot import dot_of
+from webdnn.lowering.loops_cpu.flatten import FlatStage
+from webdnn.lowering.loops_cpu.packed import in_panels, padded_loads
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
+from webdnn.lowering.loops_cpu.tiling import Tiling
 from webdnn.lowering.packing import PAIR
 
 REGISTERS = 16
@@ -35,23 +34,31 @@ FULL_UNROLL = 7
 """A reduced dimension of at most so many points is unrolled in full."""
 
 
-def accesses(flat: FlatStage) -> list[tuple[Flat, float]]:
-    """Addresses with how often they are used at each point of the iteration space."""
+def accesses(flat: FlatStage) -> list[tuple[Load | Store, float]]:
+    """Accesses with how often they are done at each point of the iteration space."""
     reduced = max(1, prod(flat.sizes[flat.num_parallel :])) if flat.is_reduction else 1
     in_update = {id(n) for n in walk(flat.updates)}
-    found = [
-        (load.at, 1.0 if id(load) in in_update or not flat.is_reduction else 1 / reduced)
+    found: list[tuple[Load | Store, float]] = [
+        (load, 1.0 if id(load) in in_update or not flat.is_reduction else 1 / reduced)
         for load in flat.loads()
+        if load.is_affine
     ]
-    return found + [(s.at, 1 / reduced) for s in flat.stores]
+    return found + [(store, 1 / reduced) for store in flat.stores]
 
 
 def _work(flat: FlatStage) -> float:
     """Ops at each point of the iteration space."""
     reduced = max(1, prod(flat.sizes[flat.num_parallel :])) if flat.is_reduction else 1
-    inner = sum(isinstance(n, Apply) for n in walk(flat.updates))
-    total = sum(isinstance(n, Apply) for n in walk(flat.roots()))
+    inner = sum(map(op_count, walk(flat.updates)))
+    total = sum(map(op_count, walk(flat.roots())))
     return inner + (total - inner) / reduced
+
+
+def op_count(node: Node) -> int:
+    """The ops that a node itself stands for."""
+    if isinstance(node, Index):
+        return node.form.op_count
+    return int(isinstance(node, Apply))
 
 
 def scalar_cost(flat: FlatStage) -> float:
@@ -61,27 +68,29 @@ def scalar_cost(flat: FlatStage) -> float:
 def lane_cost(flat: FlatStage, d: int) -> float:
     """The cost of one point where the lanes lie along dimension d."""
     size = flat.sizes[d]
-    if size < 2 or (d >= flat.num_parallel and not can_split(flat)):
+    if size < 2 or (d >= flat.num_parallel and not flat.can_split):
         return inf
     whole, rest = divmod(size, VECTOR_WIDTH)
     if rest and padded_loads(flat, d, VECTOR_WIDTH) is not None:
         whole, rest = whole + 1, 0
     vectors, scalars = whole / size, rest / size
     cost = 0.5 * _work(flat) * (vectors + scalars)
-    for at, weight in accesses(flat):
-        cost += weight * (vectors * vector_access(at, d) + scalars)
-    if any(isinstance(n, Gather) for n in walk(flat.roots())):
+    for access, weight in accesses(flat):
+        cost += weight * (vectors * vector_access(access, flat.dims[d]) + scalars)
+    if not all(load.is_affine for load in flat.loads()):
         cost += vectors * VECTOR_WIDTH
     if d >= flat.num_parallel:
         cost += 8.0 / size + 0.5 * scalars
     return cost
 
 
-def vector_access(at: Flat, d: int) -> float:
-    """The cost of an access by a whole vector along d, in accesses."""
-    if d in at.nonlinear_dims:
-        return 1.0 if is_packed(at, d, VECTOR_WIDTH) else 3.0 * VECTOR_WIDTH
-    return 1.0 if at.coefficients.get(d, 0) in (0, 1) else 3.0 * VECTOR_WIDTH
+def vector_access(access: Load | Store, dim: Dim) -> float:
+    """The cost of an access by a whole vector along a dimension, in accesses."""
+    at = access.at
+    if in_panels(access, dim, VECTOR_WIDTH):
+        return 1.0
+    is_simple = dim not in at.nonlinear_dims and at.coefficient(dim) in (0, 1)
+    return 1.0 if is_simple else 3.0 * VECTOR_WIDTH
 
 
 @dataclass
@@ -99,7 +108,7 @@ class Products:
         adds = sum(isinstance(n, Apply) and isinstance(n.op, arith.AddfOp) for n in nodes)
         muls = sum(isinstance(n, Apply) and isinstance(n.op, arith.MulfOp) for n in nodes)
         fused = min(adds, muls)  # a product and its sum are one op
-        loads = [n for n in nodes if isinstance(n, Load)]
+        loads = [n for n in nodes if isinstance(n, Load) and n.is_affine]
         return Products(loads, max(1, ops - fused), len(flat.updates))
 
 
@@ -166,16 +175,18 @@ def _tile_cost(
         independent *= vectors
     loads, live, reread = 0.0, 0.0, 0.0
     for load in products.loads:
-        count = float(prod(n for d, n in extents.items() if d != v and depends(load.at, d)))
+        count = float(
+            prod(n for d, n in extents.items() if d != v and load.at.depends(flat.dims[d]))
+        )
         if (taps := _overlap(flat, load.at, extents, v)) > 1:
             window = count + taps - 1
             reread += window * vectors  # neighbours read much of the same, which has to stay
             count = window / taps
-        if v >= 0 and depends(load.at, v):
+        if v >= 0 and load.at.depends(flat.dims[v]):
             if v < flat.num_parallel:
                 count *= vectors
             live += count if v < flat.num_parallel else 0
-            count *= 1 if vector_access(load.at, v) == 1.0 else 1.5 * VECTOR_WIDTH
+            count *= 1 if vector_access(load, flat.dims[v]) == 1.0 else 1.5 * VECTOR_WIDTH
         loads += count
     spilled = max(0.0, independent + min(live, vectors * 2) + 1 - REGISTERS)
     if reread:
@@ -189,22 +200,18 @@ def _tile_cost(
     if v >= flat.num_parallel:
         ends += 8.0 * points * products.accumulators
     for store in flat.stores:
-        if v >= 0 and v < flat.num_parallel and vector_access(store.at, v) > 1:
+        if v >= 0 and v < flat.num_parallel and vector_access(store, flat.dims[v]) > 1:
             ends += points * 6.0
     return steps * each + ends
 
 
-def depends(at: Flat, d: int) -> bool:
-    return d in at.coefficients or d in at.nonlinear_dims
-
-
-def _overlap(flat: FlatStage, at: Flat, extents: dict[int, int], v: int) -> int:
+def _overlap(flat: FlatStage, at: Lin, extents: dict[int, int], v: int) -> int:
     """The elements of a window, where those of neighbouring rows overlap in what they read, and the loop over a window
     is unrolled; else 1."""
     for d, n in extents.items():
         if d == v or n < 2:
             continue
-        step, k = at.coefficients.get(d, 0), len(flat.sizes) - 1
-        if step and at.coefficients.get(k) == step and 1 < flat.sizes[k] <= FULL_UNROLL:
-            return flat.sizes[k]
+        step, k = at.coefficient(flat.dims[d]), flat.dims[-1]
+        if step and at.coefficient(k) == step and 1 < k.size <= FULL_UNROLL:
+            return k.size
     return 1

@@ -8,19 +8,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import inf, prod
 
-from webdnn.lowering.loops_common.affine import Flat
-from webdnn.lowering.loops_common.flatten import FlatStage, Load
-from webdnn.lowering.loops_common.stages import Apply, Group, Stage, walk
-from webdnn.lowering.loops_common.tiling import Tiling
-from webdnn.lowering.loops_common.transposed import SIDE, crossing_loads
-from webdnn.lowering.loops_cpu.cost import Products, depends, lane_cost, reduction_cost, scalar_cost
+from webdnn.lowering.loops_common.expression import Load, walk
+from webdnn.lowering.loops_common.linear import Lin
+from webdnn.lowering.loops_cpu.cost import (
+    Products,
+    lane_cost,
+    op_count,
+    reduction_cost,
+    scalar_cost,
+)
+from webdnn.lowering.loops_cpu.flatten import FlatStage
 from webdnn.lowering.loops_cpu.schedule import (
     VECTOR_WIDTH,
     GroupSchedule,
     StageSchedule,
     flat_stage,
 )
+from webdnn.lowering.loops_cpu.stages import Group, Stage
+from webdnn.lowering.loops_cpu.tiling import Tiling
 from webdnn.lowering.loops_cpu.tilings import by_tables, loop_order, table_periods, tilings, unroll
+from webdnn.lowering.loops_cpu.transposed import SIDE, crossing_loads
 
 SHARED_ROWS = (36, 30, 24, 18, 12, 8, 6)
 """Rows that are tried where products of a group share them."""
@@ -94,14 +101,16 @@ def _run(group: Group, flats: Sequence[FlatStage], tile: Sequence[int]) -> int:
     counts for more.
     """
 
-    def places(flat: FlatStage, at: Flat) -> int:
+    def places(flat: FlatStage, at: Lin) -> int:
         return prod(
             tile[flat.fixed.index(d)] if d in flat.fixed else size
             for d, size in enumerate(flat.sizes)
-            if at.coefficients.get(d, 0) not in (0, 1) or d in at.nonlinear_dims
+            if at.coefficient(flat.dims[d]) not in (0, 1) or flat.dims[d] in at.nonlinear_dims
         )
 
-    read = max((places(flats[0], load.at) for load in flats[0].loads()), default=1)
+    read = max(
+        (places(flats[0], load.at) for load in flats[0].loads() if load.is_affine), default=1
+    )
     written = max(places(flats[-1], store.at) for store in flats[-1].stores)
     scratch = prod(tile) * sum(prod(b.extents) for b in group.scratch)
     if written >= max(read, MANY_PLACES) and LONG_RUN * scratch <= SHARED_ELEMENTS:
@@ -112,9 +121,10 @@ def _run(group: Group, flats: Sequence[FlatStage], tile: Sequence[int]) -> int:
 def _next_in_memory(group: Group, flat: FlatStage, number: int) -> int | None:
     """The shared dimension whose neighbours lie behind each other where all of dimension `number` is written."""
     at = flat.stores[0].at
-    step = at.coefficients.get(flat.fixed[number], 0) * group.outer[number].size
+    step = at.coefficient(flat.dims[flat.fixed[number]]) * group.outer[number].size
     return next(
-        (n for n, d in enumerate(flat.fixed) if step and at.coefficients.get(d, 0) == step), None
+        (n for n, d in enumerate(flat.fixed) if step and at.coefficient(flat.dims[d]) == step),
+        None,
     )
 
 
@@ -122,7 +132,11 @@ def _shares_loads(flat: FlatStage, d: int) -> bool:
     """Whether a stage is a product whose rows lie along d: all rows read the same columns."""
     if not flat.is_reduction or flat.sizes[d] < 2:
         return False
-    rows = [depends(n.at, d) for n in walk(flat.updates) if isinstance(n, Load)]
+    rows = [
+        n.at.depends(flat.dims[d])
+        for n in walk(flat.updates)
+        if isinstance(n, Load) and n.is_affine
+    ]
     return any(rows) and not all(rows)
 
 
@@ -221,7 +235,7 @@ def _elementwise(flat: FlatStage, shared: Sequence[int]) -> StageSchedule:
         vector = -1
     tile = [1] * len(sizes)
     if vector >= 0:
-        heavy = sum(isinstance(n, Apply) for n in walk(flat.roots())) > 12
+        heavy = sum(map(op_count, flat.nodes())) > 12
         tile[vector] = (1 if heavy else 4) * VECTOR_WIDTH
     return StageSchedule(Tiling(tile, vector, VECTOR_WIDTH, loop_order(flat, vector)))
 

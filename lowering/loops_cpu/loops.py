@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from math import prod
 
 from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.flatten import FlatStage
-from webdnn.lowering.loops_common.groups import scratch_extents
-from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.stages import Group
-from webdnn.lowering.loops_common.tile import TileEmitter
-from webdnn.lowering.loops_common.tiling import Tiling
+from webdnn.lowering.loops_common.linear import Dim, Lin
+from webdnn.lowering.loops_cpu.flatten import FlatStage
+from webdnn.lowering.loops_cpu.groups import scratch_extents
 from webdnn.lowering.loops_cpu.schedule import GroupSchedule, prepare
+from webdnn.lowering.loops_cpu.stages import Group
+from webdnn.lowering.loops_cpu.tile import TileEmitter
+from webdnn.lowering.loops_cpu.tiling import Tiling
 
 
 def walk_tiles(
@@ -36,9 +36,9 @@ def walk_tiles(
         tile = max(1, min(tiles[d], size))
         whole, rest = divmod(size, tile)
         if whole > 1:
-            (iv,) = emitter.begin_parallel([whole])
-            level(d + 1, [*base, iv * tile], [*extent, tile])
-            emitter.end_parallel([whole])
+            emitter.parallel(
+                whole, lambda number: level(d + 1, [*base, number * tile], [*extent, tile])
+            )
         elif whole == 1:
             level(d + 1, [*base, Lin()], [*extent, tile])
         if rest:
@@ -62,9 +62,9 @@ def emit_stage(
     """
     base = [Lin()] * stage.num_parallel
     sizes = stage.sizes[: stage.num_parallel]
-    origin = [Lin()] * len(stage.sizes)
+    origin: dict[Dim, Lin] = {}
     for d, start, size in zip(stage.fixed, shared_base, shared_sizes, strict=True):
-        base[d], sizes[d], origin[d] = start, size, start
+        base[d], sizes[d], origin[stage.dims[d]] = start, size, start
     tile_emitter = TileEmitter(emitter, stage, tiling, origin)
     order = tiling.order
 
@@ -103,6 +103,6 @@ def emit_group(emitter: Emitter, group: Group, schedule: GroupSchedule) -> None:
 
 def _coarser(at: Lin, step: int) -> Lin:
     """The first point of a tile, in steps of `step` points."""
-    parts = at.divide(step, 1)
+    parts = at.divide(step)
     assert parts is not None, "tiles of a shared dimension are whole steps"
     return parts[0]

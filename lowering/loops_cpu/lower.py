@@ -11,8 +11,9 @@ from xdsl.rewriter import Rewriter
 
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.linalg_ext import ordering_op
+from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.function import begin_function, end_function
-from webdnn.lowering.loops_common.groups import read_groups
+from webdnn.lowering.loops_cpu.groups import read_groups
 from webdnn.lowering.loops_cpu.heuristics import choose
 from webdnn.lowering.loops_cpu.loops import emit_group
 from webdnn.lowering.loops_cpu.ordering import lower_ordering
@@ -51,12 +52,12 @@ def lower_kernel(func: FuncOp) -> FuncOp:
     groups = read_groups(func, scratch_elements=SCRATCH_ELEMENTS)
     given = func.schedule
     schedules = from_attr(given, groups, func.sym_name.data) if given else choose(groups)
-    emitter = begin_function(func, groups)
+    stages = [stage for group in groups for stage in group.stages]
+    accesses = [access for stage in stages for access in (*stage.stores, *stage.loads())]
+    emitter = Emitter(begin_function(func, accesses))
     for group, schedule in zip(groups, schedules, strict=True):
         emit_group(emitter, group, schedule)
-    lowered = end_function(func, emitter)
-    lowered.properties["schedule"] = to_attr(schedules)
-    return lowered
+    return end_function(func, emitter.block, to_attr(schedules))
 
 
 def _kernels(module: ModuleOp) -> list[FuncOp]:

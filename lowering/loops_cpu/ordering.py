@@ -8,45 +8,35 @@ far in order, which is less for few of few.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from math import prod
 from typing import TypeAlias
 
-from xdsl.dialects import arith, memref, scf
-from xdsl.dialects.builtin import IndexType, IntegerType, MemRefType, TensorType, i32
-from xdsl.ir import Attribute, Block, Operation, Region, SSAValue
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import IndexType, IntegerType, i32
+from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.kernel import FuncOp, ReturnOp
+from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.linalg_ext import DIGIT, CountingSortOp, OrderingOp, SelectOp, TopKOp
-from webdnn.lowering.value_notation import Value, constant_attribute
+from webdnn.lowering.loops_common.emitter import Emitter
+from webdnn.lowering.loops_common.function import begin_function, end_function
+from webdnn.lowering.loops_common.linear import Lin
+from webdnn.lowering.value_notation import Value
 
 INDEX = IndexType()
 BINS = 1 << DIGIT
 
 
 class _Code:
-    """Appends ops to the innermost open block; constants stand at the start of the kernel."""
+    """Builds a kernel of numbers: loads and stores stay where they are."""
 
     def __init__(self, block: Block) -> None:
-        self._top = block
-        self._block = block
-        self._constants: dict[Attribute, SSAValue] = {}
+        self.emitter = Emitter(block)
 
     def add(self, op: Operation) -> SSAValue:
-        self._block.add_op(op)
-        return op.results[0] if op.results else op.operands[0]
+        return self.emitter.append(op).results[0]
 
     def constant(self, value: int | float, type: Attribute) -> SSAValue:
-        attr = constant_attribute(value, type)
-        if attr not in self._constants:
-            op = arith.ConstantOp(attr)
-            first = self._top.first_op
-            if first is None:
-                self._top.add_op(op)
-            else:
-                self._top.insert_op_before(op, first)
-            self._constants[attr] = op.result
-        return self._constants[attr]
+        return self.emitter.number(value, type)
 
     def value(self, ssa: SSAValue) -> Number:
         return Value(self, ssa)
@@ -55,13 +45,13 @@ class _Code:
         return self.value(self.constant(value, type))
 
     def load(self, memory: SSAValue, at: Number) -> Number:
-        return self.value(self.add(memref.LoadOp.get(memory, [at.ssa])))
+        return self.value(self.emitter.load(memory, Lin.of(at.ssa), depth=None))
 
     def store(self, value: Number, memory: SSAValue, at: Number) -> None:
-        self._block.add_op(memref.StoreOp.get(value.ssa, memory, [at.ssa]))
+        self.emitter.store(value.ssa, memory, Lin.of(at.ssa))
 
     def scratch(self, count: int, type: Attribute = i32) -> SSAValue:
-        return self.add(memref.AllocaOp.get(type, shape=[count]))
+        return self.emitter.alloca(type, count)
 
     def as_index(self, x: Number) -> Number:
         return self.value(self.add(arith.IndexCastOp(x.ssa, INDEX)))
@@ -77,26 +67,9 @@ class _Code:
         """An i32 that is not negative, as a type of at least its width."""
         return x if type == i32 else self.value(self.add(arith.ExtUIOp(x.ssa, type)))
 
-    def _nested(
-        self, block: Block, body: Callable[[], Sequence[Number]], end: type[Operation]
-    ) -> Block:
-        around, self._block = self._block, block
-        results = body()
-        block.add_op(end(*(v.ssa for v in results)))
-        self._block = around
-        return block
-
     def parallel(self, count: int, body: Callable[[Number], None]) -> None:
         """`body` for each number below `count`, in any order."""
-        block = Block(arg_types=[INDEX])
-
-        def run() -> Sequence[Number]:
-            body(self.value(block.args[0]))
-            return ()
-
-        self._nested(block, run, scf.ReduceOp)
-        low, high, step = (self.constant(n, INDEX) for n in (0, count, 1))
-        self._block.add_op(scf.ParallelOp([low], [high], [step], Region(block)))
+        self.emitter.parallel(count, lambda at: body(self.value(self.emitter.value(at))))
 
     def loop(
         self,
@@ -105,13 +78,13 @@ class _Code:
         body: Callable[[Number, Sequence[Number]], Sequence[Number]],
     ) -> list[Number]:
         """`body` for each number below `count` in turn; it takes the carried values and gives the next ones."""
-        block = Block(arg_types=[INDEX, *(v.type for v in carried)])
-        index, *values = map(self.value, block.args)
-        self._nested(block, lambda: body(index, values), scf.YieldOp)
-        bounds = [self.constant(n, INDEX) for n in (0, count, 1)]
-        op = scf.ForOp(bounds[0], bounds[1], bounds[2], [v.ssa for v in carried], Region(block))
-        self._block.add_op(op)
-        return list(map(self.value, op.results))
+
+        def step(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            results = body(self.value(self.emitter.value(at)), [*map(self.value, values)])
+            return [v.ssa for v in results]
+
+        begin = [v.ssa for v in carried]
+        return [*map(self.value, self.emitter.for_loop(0, count, 1, begin, step))]
 
     def when(
         self,
@@ -120,12 +93,12 @@ class _Code:
         otherwise: Sequence[Number] = (),
     ) -> list[Number]:
         """What `body` gives where the condition holds, else `otherwise`."""
-        then = self._nested(Block(), body, scf.YieldOp)
-        types = [v.type for v in otherwise]
-        orelse = self._nested(Block(), lambda: otherwise, scf.YieldOp) if otherwise else None
-        op = scf.IfOp(condition.ssa, types, Region(then), orelse and Region(orelse))
-        self._block.add_op(op)
-        return list(map(self.value, op.results))
+        results = self.emitter.if_else(
+            condition.ssa,
+            lambda: [v.ssa for v in body()],
+            (lambda: [v.ssa for v in otherwise]) if otherwise else None,
+        )
+        return [*map(self.value, results)]
 
 
 Number: TypeAlias = Value[_Code]
@@ -137,8 +110,7 @@ def lower_ordering(func: FuncOp, op: OrderingOp) -> FuncOp:
     Raises:
         WebDNNError: the op has no loops of its own.
     """
-    types = [*func.function_type.inputs, *func.function_type.outputs]
-    block = Block(arg_types=[_memref(t) for t in types])
+    block = begin_function(func, ())
     code = _Code(block)
     keys, *order, out = block.args
 
@@ -154,19 +126,7 @@ def lower_ordering(func: FuncOp, op: OrderingOp) -> FuncOp:
                 raise WebDNNError(f"{op.name} has no loops", where=func.sym_name.data)
 
     code.parallel(op.sizes[0], row)
-    block.add_op(ReturnOp())
-    return FuncOp(
-        func.sym_name.data,
-        ([a.type for a in block.args], []),
-        Region(block),
-        num_outputs=1,
-        attributes=func.attributes,
-    )
-
-
-def _memref(type: Attribute) -> MemRefType:
-    assert isinstance(type, TensorType)
-    return MemRefType(type.element_type, [prod(type.get_shape())])
+    return end_function(func, block)
 
 
 def _select(code: _Code, op: SelectOp, row: Number, keys: SSAValue, out: SSAValue) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.linalg_ext import ordering_op
-from webdnn.lowering.loops_common.groups import read_groups
-from webdnn.lowering.loops_common.stages import Gather, Group, Read, walk
+from webdnn.lowering.loops_common.expression import walk
+from webdnn.lowering.loops_cpu.groups import read_groups
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
+from webdnn.lowering.loops_cpu.stages import Group
 
 
 def overwritable(func: FuncOp) -> list[int]:
@@ -21,12 +22,12 @@ def overwritable(func: FuncOp) -> list[int]:
 def _reads_own_element(groups: list[Group], operand: int, result: int) -> bool:
     for group in groups:
         for stage in group.stages:
-            written = [o.index for o in stage.outputs if o.buffer.argument == result]
+            written = [o.index for o in stage.stores if o.buffer.argument == result]
             again = {id(n) for n in walk(stage.updates)}
-            for node in stage.nodes():
-                if not isinstance(node, Read | Gather) or node.buffer.argument != operand:
+            for node in stage.loads():
+                if node.buffer.argument != operand:
                     continue
-                if isinstance(node, Gather) or written != [node.index]:
+                if written != [node.index]:
                     return False
                 if id(node) in again:
                     return False

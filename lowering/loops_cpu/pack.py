@@ -10,23 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf, prod
+from math import inf
 from typing import cast
 
 from xdsl.dialects.builtin import DenseArrayBase, TensorType, i64
-from xdsl.ir.affine import (
-    AffineBinaryOpExpr,
-    AffineBinaryOpKind,
-    AffineConstantExpr,
-    AffineDimExpr,
-)
+from xdsl.ir.affine import AffineBinaryOpExpr, AffineBinaryOpKind, AffineConstantExpr
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, panels_of
-from webdnn.lowering.loops_common.dot import small_factors
-from webdnn.lowering.loops_common.groups import read_groups
-from webdnn.lowering.loops_common.stages import Read, Stage, walk
+from webdnn.lowering.loops_common.expression import Load, walk
+from webdnn.lowering.loops_common.linear import volume
+from webdnn.lowering.loops_cpu.dot import small_factors
+from webdnn.lowering.loops_cpu.groups import read_groups
 from webdnn.lowering.loops_cpu.heuristics import stage_cost
+from webdnn.lowering.loops_cpu.stages import Stage
 from webdnn.lowering.packing import PAIR, Packing, pack_operand, readers_of
 
 LEAST_DEPTH = 8
@@ -158,21 +155,21 @@ def _cheapest(
 
 def _panel_axis(stage: Stage, operand: int) -> int | None:
     """The axis of a weight along which the columns of a product lie, if the stage is a product with it."""
-    if not stage.outputs or not stage.outputs[0].index:
+    if not stage.stores or not stage.stores[0].index:
         return None
-    last = stage.outputs[0].index[-1]
-    if not isinstance(last, AffineDimExpr):
+    last = stage.stores[0].index[-1].dim
+    if last is None:
         return None
-    reads = [n for n in walk(stage.updates) if isinstance(n, Read)]
+    reads = [n for n in walk(stage.updates) if isinstance(n, Load) and n.is_affine]
     mine = [n for n in reads if n.buffer.argument == operand]
     others = [n for n in reads if n.buffer.argument != operand]
-    if len(mine) != 1 or any(last.position in e.used_dims() for n in others for e in n.index):
+    if len(mine) != 1 or any(last in n.dims for n in others):
         return None
-    axes = [i for i, e in enumerate(mine[0].index) if last.position in e.used_dims()]
-    if len(axes) != 1 or mine[0].index[axes[0]] != last:
+    axes = [i for i, at in enumerate(mine[0].index) if at.depends(last)]
+    if len(axes) != 1 or mine[0].index[axes[0]].dim is not last:
         return None
-    reduced = {d for e in mine[0].index for d in e.used_dims() if d >= stage.num_parallel}
-    if not others or prod(stage.sizes[d] for d in reduced) < LEAST_DEPTH:
+    reduced = mine[0].dims & {*stage.dims[stage.num_parallel :]}
+    if not others or volume(reduced) < LEAST_DEPTH:
         return None
     return axes[0]
 
@@ -180,15 +177,15 @@ def _panel_axis(stage: Stage, operand: int) -> int | None:
 def _pair_axis(stage: Stage, operand: int) -> int | None:
     """The axis of a weight of small integers whose neighbours are multiplied by neighbours of the other factor."""
     factors = small_factors(stage.updates[0]) if len(stage.updates) == 1 else None
-    if factors is None or not all(isinstance(f, Read) for f in factors):
+    if factors is None or not all(isinstance(f, Load) and f.is_affine for f in factors):
         return None
-    mine, other = (cast(Read, f) for f in factors)
+    mine, other = (cast(Load, f) for f in factors)
     if mine.buffer.argument != operand:
         mine, other = other, mine
-    inner = AffineDimExpr(len(stage.sizes) - 1)
-    if stage.sizes[-1] < PAIR or not other.index or other.index[-1] != inner:
+    inner = stage.dims[-1]
+    if inner.size < PAIR or not other.index or other.index[-1].dim is not inner:
         return None
-    if any(inner.position in e.used_dims() for e in other.index[:-1]):
+    if any(at.depends(inner) for at in other.index[:-1]):
         return None
-    axes = [i for i, e in enumerate(mine.index) if inner.position in e.used_dims()]
-    return axes[0] if len(axes) == 1 and mine.index[axes[0]] == inner else None
+    axes = [i for i, at in enumerate(mine.index) if at.depends(inner)]
+    return axes[0] if len(axes) == 1 and mine.index[axes[0]].dim is inner else None

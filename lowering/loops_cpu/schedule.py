@@ -22,10 +22,9 @@ from dataclasses import dataclass, field
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import ScheduleAttr, ScheduleValue
-from webdnn.lowering.loops_common.combining import can_split
-from webdnn.lowering.loops_common.flatten import FlatStage, flatten
-from webdnn.lowering.loops_common.stages import Group, Stage
-from webdnn.lowering.loops_common.tiling import Tiling
+from webdnn.lowering.loops_cpu.flatten import FlatStage, flatten
+from webdnn.lowering.loops_cpu.stages import Group, Stage
+from webdnn.lowering.loops_cpu.tiling import Tiling
 
 VECTOR_WIDTH = 4
 """Lanes of a vector: four 32-bit elements fill a register of WebAssembly."""
@@ -133,7 +132,7 @@ def _stage_from(
     order = _ints(entries, "order" + suffix, flat.num_parallel, kernel)
     if sorted(order) != list(range(flat.num_parallel)) or not -1 <= vector < rank:
         raise _misfit(kernel, "order names each parallel dimension once, and vector names one")
-    if vector >= flat.num_parallel and not can_split(flat):
+    if vector >= flat.num_parallel and not flat.can_split:
         raise _misfit(kernel, "the reduction cannot be split into partial results")
     if any(t < 1 for t in tile):
         raise _misfit(kernel, "tiles have at least one point")

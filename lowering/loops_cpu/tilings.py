@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from xdsl.ir.affine import AffineBinaryOpKind, AffineConstantExpr
-
-from webdnn.lowering.loops_common.affine import used_dims
-from webdnn.lowering.loops_common.combining import can_split
-from webdnn.lowering.loops_common.dot import dot_of
-from webdnn.lowering.loops_common.flatten import FlatStage, Load, Pick
-from webdnn.lowering.loops_common.packed import is_packed, packed_block
-from webdnn.lowering.loops_common.stages import Const, Node, walk
-from webdnn.lowering.loops_common.tiling import Tiling
-from webdnn.lowering.loops_cpu.cost import FULL_UNROLL, depends, lane_cost
+from webdnn.lowering.loops_common.expression import Choose, Constant, Load, Node, walk
+from webdnn.lowering.loops_common.linear import Remainder
+from webdnn.lowering.loops_cpu.cost import FULL_UNROLL, lane_cost
+from webdnn.lowering.loops_cpu.dot import dot_of
+from webdnn.lowering.loops_cpu.flatten import FlatStage
+from webdnn.lowering.loops_cpu.packed import is_packed, packed_block
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
+from webdnn.lowering.loops_cpu.tiling import Tiling
 from webdnn.lowering.packing import PAIR
 
 CACHE_ELEMENTS = 1 << 16
@@ -51,19 +48,19 @@ def table_periods(flat: FlatStage) -> dict[int, int]:
     """
     found: dict[int, int] = {}
     for node in walk(flat.updates):
-        if isinstance(node, Pick) and _is_table(node):
-            for d in node.at.coefficients:
-                found[d] = flat.sizes[d]
-            for expr, _ in node.at.others:
-                if expr.kind is AffineBinaryOpKind.Mod and isinstance(expr.rhs, AffineConstantExpr):
-                    for d in used_dims(expr):
-                        found[d] = min(expr.rhs.value, flat.sizes[d])
+        if isinstance(node, Choose) and _is_table(node):
+            for d, dim in enumerate(flat.dims):
+                if node.position.coefficient(dim):
+                    found[d] = dim.size
+                for division, _ in node.position.divisions:
+                    if isinstance(division, Remainder) and dim in division.dims:
+                        found[d] = min(division.divisor, dim.size)
     return found
 
 
 def _is_table(node: Node) -> bool:
-    return isinstance(node, Const) or (
-        isinstance(node, Pick) and all(_is_table(case) for case in node.cases)
+    return isinstance(node, Constant) or (
+        isinstance(node, Choose) and all(_is_table(case) for case in node.cases)
     )
 
 
@@ -81,7 +78,7 @@ def loop_order(flat: FlatStage, vector: int) -> list[int]:
     """Parallel dimensions by the stride of the first store, the largest outermost."""
     at = flat.stores[0].at
     strides = {
-        d: 0 if d == vector else abs(at.coefficients.get(d, 0)) for d in range(flat.num_parallel)
+        d: 0 if d == vector else abs(at.coefficient(flat.dims[d])) for d in range(flat.num_parallel)
     }
     order = sorted(range(flat.num_parallel), key=lambda d: -strides[d])
     if vector not in order or flat.fixed or not flat.is_reduction:
@@ -96,23 +93,28 @@ def loop_order(flat: FlatStage, vector: int) -> list[int]:
 
 def _batch_dims(flat: FlatStage) -> set[int]:
     """The dimensions along which every operand of a product goes on: what is read at one point is not read again."""
-    loads = [n for n in walk(flat.updates) if isinstance(n, Load)]
-    return {d for d in range(flat.num_parallel) if all(depends(n.at, d) for n in loads)}
+    loads = _operands(flat)
+    parallel = enumerate(flat.dims[: flat.num_parallel])
+    return {d for d, dim in parallel if all(n.at.depends(dim) for n in loads)}
+
+
+def _operands(flat: FlatStage) -> list[Load]:
+    return [n for n in walk(flat.updates) if isinstance(n, Load) and n.is_affine]
 
 
 def _panels_first(flat: FlatStage, vector: int, batch: set[int]) -> bool:
     """Whether the loop over panels of a product comes first: where they are too many to stay near the core, and the
     other operand, which is then read for each panel, is smaller."""
     each = prod(flat.sizes[d] for d in batch)
-    loads = [n for n in walk(flat.updates) if isinstance(n, Load)]
-    panels = [prod(n.buffer.shape) for n in loads if is_packed(n.at, vector, VECTOR_WIDTH)]
-    others = [prod(n.buffer.shape) for n in loads if not depends(n.at, vector)]
+    loads, dim = _operands(flat), flat.dims[vector]
+    panels = [prod(n.buffer.shape) for n in loads if is_packed(n.at, dim, VECTOR_WIDTH)]
+    others = [prod(n.buffer.shape) for n in loads if not n.at.depends(dim)]
     return bool(panels and others) and CACHE_ELEMENTS * each < max(panels) > max(others)
 
 
 def tilings(flat: FlatStage, sizes: list[int]) -> Iterator[Tiling]:
     vectors = [
-        d for d in range(len(sizes)) if sizes[d] > 1 and (d < flat.num_parallel or can_split(flat))
+        d for d in range(len(sizes)) if sizes[d] > 1 and (d < flat.num_parallel or flat.can_split)
     ]
     for v in [*vectors, -1]:
         # of equals the first is taken: neighbours in memory
@@ -150,9 +152,10 @@ def tilings(flat: FlatStage, sizes: list[int]) -> Iterator[Tiling]:
 
 def _block(flat: FlatStage, d: int) -> int:
     """The width of the panels of an operand that is packed along d; 0 if none is."""
-    blocks = [
-        packed_block(n.at, d) for n in flat.loads() if d >= 0 and is_packed(n.at, d, VECTOR_WIDTH)
-    ]
+    if d < 0:
+        return 0
+    dim = flat.dims[d]
+    blocks = [packed_block(n.at, dim) for n in flat.loads() if is_packed(n.at, dim, VECTOR_WIDTH)]
     return min(blocks, default=0)
 
 

@@ -19,14 +19,20 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.loops_common.emitter import vector_type
+from webdnn.lowering.loops_common.expression import Apply, Node, Reduction, reductions
+from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.combine import needs_init
-from webdnn.lowering.loops_gpu.evaluate import Evaluator, is_word
-from webdnn.lowering.loops_gpu.expression import Apply, Node, Output, Reduction, reductions
+from webdnn.lowering.loops_gpu.evaluate import (
+    InvocationEvaluator,
+    is_vector_access,
+    is_word,
+    memory,
+)
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
-from webdnn.lowering.loops_gpu.linear import Dim, Lin, volume
-from webdnn.lowering.loops_gpu.pointwise import is_vector_store
+from webdnn.lowering.loops_gpu.read_kernel import Output
 from webdnn.lowering.loops_gpu.strategy import Contraction
-from webdnn.lowering.loops_gpu.tiles import WIDTH, Axis, Place, Source, Tile, zero_of
+from webdnn.lowering.loops_gpu.tiles import WIDTH, Axis, Place, Source, Tile
 
 _Step = Callable[[Place, Sequence[SSAValue]], Sequence[SSAValue]]
 
@@ -123,7 +129,7 @@ class _Lowering:
         self.m = Axis(product.m, self.tile_m * self.groups_m, run=self.tile_m // self.split)
         self.n = Axis(product.n, self.vectors_n * WIDTH * self.groups_n)
         self.k = Axis(product.k, self.k_block(strategy), self.split, summed=True)
-        self.builder = KernelBuilder(func, [self.groups_n, self.groups_m, self.split])
+        self.builder = KernelBuilder(func, outputs, [self.groups_n, self.groups_m, self.split])
         self.emit = self.builder.emitter
         (update,) = product.reduction.updates
         assert isinstance(update, Apply)
@@ -152,16 +158,13 @@ class _Lowering:
             self.in_range = emit.less(batch, batches)
             batch = emit.clamp(batch, batches - 1)
         indices = emit.delinearize(batch, [d.size for d in product.batch])
-        self.evaluator = Evaluator(
-            emit, builder.operands, dict(zip(product.batch, indices, strict=True))
-        )
+        self.evaluator = InvocationEvaluator(emit, dict(zip(product.batch, indices, strict=True)))
         self.thread_n, self.thread_m, self.part = (builder.thread(axis) for axis in range(3))
         self.at_m = Place(block_m * self.m.block, Lin())
         self.at_n = Place(block_n * self.n.block, Lin())
-        sizes = builder.sizes
-        self.a = Source(self.evaluator, sizes, product.a, self.m, self.k)
-        self.b = Source(self.evaluator, sizes, product.b, self.k, self.n)
-        zero = zero_of(emit, product.reduction.inits[0].type, WIDTH)
+        self.a = Source(self.evaluator, product.a, self.m, self.k)
+        self.b = Source(self.evaluator, product.b, self.k, self.n)
+        zero = emit.number(0, vector_type(product.reduction.inits[0].type, WIDTH))
         results = self.over_k([zero] * (self.tile_m * self.vectors_n))
         if self.split > 1:
             results = self.add_parts(results)
@@ -270,7 +273,10 @@ class _Lowering:
         sums: list[SSAValue] = []
         for i in range(self.tile_m * self.vectors_n):
             vector = self.first_row * self.vectors_n + i
-            values = [emit.read(self.memory, place(vector, p), WIDTH) for p in range(self.split)]
+            values = [
+                emit.load(self.memory, place(vector, p), WIDTH, depth=None)
+                for p in range(self.split)
+            ]
             total = values[0]
             for value in values[1:]:
                 total = emit.binary(self.add, total, value)
@@ -280,7 +286,7 @@ class _Lowering:
     def direct_step(self, at_k: Place, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
         """A few places of k, straight from storage."""
         step = self.k.block
-        with self.evaluator.scope():
+        with self.evaluator.forget():
             first = self.at_m + self.thread_m * self.tile_m
             places = [self.row(first, i) for i in range(self.tile_m)]
             if step != WIDTH:
@@ -356,7 +362,7 @@ class _Lowering:
     def store_vector(self, at_m: Place, at_n: Place, value: SSAValue) -> None:
         """Four elements of a row of each output."""
         emit, evaluator = self.emit, self.evaluator
-        with evaluator.scope():
+        with evaluator.forget():
             evaluator.bind(self.m.dims, self.m.indices(emit, at_m))
             if self.n.has_vectors:
                 evaluator.bind(self.n.dims, self.n.indices(emit, at_n))
@@ -372,7 +378,7 @@ class _Lowering:
 
     def store_lane(self, at_n: Place, value: SSAValue) -> None:
         """One element of each output."""
-        with self.evaluator.scope():
+        with self.evaluator.forget():
             self.evaluator.bind(self.n.dims, self.n.indices(self.emit, at_n))
             self.store(value)
 
@@ -385,11 +391,11 @@ class _Lowering:
         evaluator.define(reduction, [total], width)
         values = [emit.splat(evaluator.packed(o.value), width) for o in self.outputs]
         for output, value in zip(self.outputs, values, strict=True):
-            memory, offset = self.builder.operands[output.buffer], evaluator.form(output.offset)
+            target, offset = memory(output), evaluator.uniform(output.at)
             lane = evaluator.lane
-            if lane is None or is_vector_store(output, lane, self.builder.sizes):
-                emit.store(value, memory, offset)
+            if lane is None or is_vector_access(output, lane):
+                emit.store(value, target, offset)
                 continue
-            stride = output.offset.coefficient(lane)
+            stride = output.at.coefficient(lane)
             for i in range(width):
-                emit.store(emit.lane(value, i), memory, offset + stride * i)
+                emit.store(emit.lane(value, i), target, offset + stride * i)

@@ -1,8 +1,8 @@
-"""Emits the ops that compute an expression, for one element or for several adjacent ones as a vector."""
+"""Expressions in the program of an invocation: reductions that are part of them, and the vectors of a GPU."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 
 from xdsl.dialects import arith
@@ -13,27 +13,19 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from webdnn.lowering.divisions import DIVISIONS
-from webdnn.lowering.loops_gpu.emitter import Emitter, element_count, vector_type
-from webdnn.lowering.loops_gpu.expression import (
-    Accumulator,
-    Apply,
+from webdnn.lowering.loops_common.emitter import Emitter
+from webdnn.lowering.loops_common.evaluate import Evaluator, Value
+from webdnn.lowering.loops_common.expression import (
     Choose,
-    Constant,
-    FloorDiv,
     Index,
     Load,
     Node,
     Reduced,
     Reduction,
-    form_dims,
+    Store,
     walk,
 )
-from webdnn.lowering.loops_gpu.linear import Atom, Dim, Lin
-
-Lanes = tuple[SSAValue, ...]
-Value = SSAValue | Lanes
-"""A scalar (equal in all lanes), a vector, or the lanes of a value that no vector can hold."""
+from webdnn.lowering.loops_common.linear import Dim, Division, Lin
 
 
 def is_word(type: Attribute) -> bool:
@@ -51,22 +43,24 @@ def is_contiguous(offset: Lin, lane: Dim, width: int) -> bool:
         if atom is lane:
             if coefficient != 1:
                 return False
-        elif coefficient % width or (isinstance(atom, Node) and lane in atom.dims):
+        elif coefficient % width or (isinstance(atom, Node | Division) and lane in atom.dims):
             return False
     return offset.coefficient(lane) == 1
 
 
-def is_vector_load(node: Load, lane: Dim, width: int, count: int) -> bool:
-    """Whether `width` lanes of a load from a memref of `count` elements may be one vector load."""
+def is_vector_access(access: Load | Store, lane: Dim, width: int = 4) -> bool:
+    """Whether `width` lanes of a load or a store may be one vector."""
+    buffer = access.buffer
     # Vectors are bound as arrays of vectors: the last one must be whole.
-    return is_word(node.type) and count % width == 0 and is_contiguous(node.offset, lane, width)
+    return (
+        is_word(buffer.element_type)
+        and buffer.count % width == 0
+        and is_contiguous(access.at, lane, width)
+    )
 
 
-def can_vectorize(roots: Iterable[Node], lane: Dim, sizes: Sequence[int], width: int = 4) -> bool:
-    """Whether along `lane` every load is contiguous or uniform and nothing else depends on the lane number.
-
-    `sizes` are the numbers of elements of the kernel's operands.
-    """
+def can_vectorize(roots: Iterable[Node], lane: Dim, width: int = 4) -> bool:
+    """Whether along `lane` every load is contiguous or uniform and nothing else depends on the lane number."""
     if lane.size % width:
         return False
     for node in walk(list(roots)):
@@ -74,47 +68,78 @@ def can_vectorize(roots: Iterable[Node], lane: Dim, sizes: Sequence[int], width:
             continue
         match node:
             case Load():
-                if not is_vector_load(node, lane, width, sizes[node.buffer]):
+                if not is_vector_access(node, lane, width):
                     return False
-            case Index() | FloorDiv():
+            case Index():
                 return False
             case Choose():
-                if lane in form_dims(node.position):
+                if node.position.depends(lane):
                     return False
             case _:
                 pass
     return True
 
 
-class Evaluator:
-    """Computes nodes at the current position of an emitter.
+def memory(access: Load | Store) -> SSAValue:
+    """The memref of a load or a store."""
+    assert access.buffer.value is not None
+    return access.buffer.value
 
-    `bindings` says where each dim stands. With a `lane` dim, values that depend on it are vectors of
-    `width` elements, the first of them where the dim stands.
-    """
+
+class GPUVectors:
+    """Vectors are of 32-bit words, and only at positions that their width divides."""
+
+    def holds(self, type: Attribute) -> bool:
+        return is_word(type)
+
+    def maps(self, op: Operation) -> bool:
+        if isinstance(op, arith.SelectOp):
+            return is_word(op.result.type)
+        if not op.name.startswith(("arith.", "math.")):
+            return False
+        if isinstance(op, arith.CmpiOp | arith.CmpfOp | arith.BitcastOp):
+            return False
+        types = {v.type for v in (*op.operands, *op.results)}
+        return len(types) == 1 and all(map(is_word, types))
+
+    def loads(self, load: Load, lane: Dim, width: int) -> bool:
+        return is_vector_access(load, lane, width)
+
+
+class InvocationEvaluator(Evaluator):
+    """Evaluates expressions with their reductions, which are loops of the invocation where nobody has defined them."""
 
     def __init__(
         self,
         emitter: Emitter,
-        operands: Sequence[SSAValue],
-        bindings: Mapping[Dim, Lin],
+        point: Mapping[Dim, Lin],
         lane: Dim | None = None,
         width: int = 1,
     ) -> None:
-        self.emitter = emitter
-        self.operands = operands
-        self.bindings = dict(bindings)
-        self.lane = lane
-        self.width = width
-        self._accumulators: dict[Accumulator, SSAValue] = {}
-        self._memo: list[dict[object, Value]] = [{}]
+        super().__init__(emitter, GPUVectors(), point, lane, width)
         self._reduced: list[dict[object, Sequence[SSAValue]]] = [{}]
 
-    # What strategies use
+    @contextmanager
+    def forget(self) -> Generator[None]:
+        self._reduced.append({})
+        with super().forget():
+            yield
+        self._reduced.pop()
 
-    def bind(self, dims: Sequence[Dim], values: Sequence[Lin]) -> None:
-        """Say where dims stand."""
-        self.bindings.update(zip(dims, values, strict=True))
+    @contextmanager
+    def vectors(self, lane: Dim, width: int) -> Generator[None]:
+        """Inside, values that depend on `lane` are vectors."""
+        assert self.lane is None, "vectors lie along one dim"
+        at = self._point.get(lane)
+        self.lane = lane
+        self._set_width(width)
+        if at is not None:
+            self.bind([lane], [at])
+        yield
+        self.lane = None
+        self._set_width(1)
+        if (at := self._point.get(lane)) is not None:
+            self.bind([lane], [at.at_lane(0)])
 
     def define(self, reduction: Reduction, values: Sequence[SSAValue], width: int = 1) -> None:
         """Give the results of a reduction that was computed elsewhere, such as by a whole workgroup."""
@@ -122,164 +147,29 @@ class Evaluator:
 
     def accumulate(self, reduction: Reduction, values: Sequence[SSAValue]) -> list[SSAValue]:
         """One step of a reduction from the given running values, at the point where its dims stand."""
-        with self.scope():
-            for accumulator, value in zip(reduction.accumulators, values, strict=True):
-                self._accumulators[accumulator] = value
+        with self.forget():
+            self.accumulators.update(zip(reduction.accumulators, values, strict=True))
             return [
-                self.emitter.splat(self.packed(update), self.width)
-                if isinstance(value.type, VectorType)
-                else self.scalar(update)
+                self.vector(update) if isinstance(value.type, VectorType) else self.scalar(update)
                 for update, value in zip(reduction.updates, values, strict=True)
             ]
 
-    def scalar(self, node: Node) -> SSAValue:
-        """The value of a node that is equal in all lanes."""
-        value = self._value(node)
-        assert isinstance(value, SSAValue) and not isinstance(value.type, VectorType)
-        return value
-
-    def packed(self, node: Node) -> SSAValue:
-        """The value of a node: a scalar where it does not depend on the lane, else a vector."""
-        value = self._value(node)
-        return value if isinstance(value, SSAValue) else self.emitter.pack(value)
-
-    def form(self, form: Lin) -> Lin:
-        """A linear form over dims and nodes as one over SSA values."""
-
-        def substitute(atom: Atom) -> Lin:
-            if isinstance(atom, Dim):
-                return self.bindings[atom]
-            assert isinstance(atom, Node)
-            return Lin.of(self.scalar(atom))
-
-        return form.map(substitute)
-
-    @contextmanager
-    def scope(self) -> Generator[None]:
-        """Values that are computed inside are forgotten at the end: for the body of a region."""
-        self._memo.append({})
-        self._reduced.append({})
-        yield
-        self._memo.pop()
-        self._reduced.pop()
-
-    @contextmanager
-    def vectors(self, lane: Dim, width: int) -> Generator[None]:
-        """Inside, values that depend on `lane` are vectors."""
-        before = self.lane, self.width
-        self.lane, self.width = lane, width
-        yield
-        self.lane, self.width = before
-
-    def scoped(self, body: Callable[[], Sequence[SSAValue]]) -> Callable[[], Sequence[SSAValue]]:
-        """The body of a region, in a scope of its own."""
-
-        def run() -> Sequence[SSAValue]:
-            with self.scope():
-                return body()
-
-        return run
-
-    # Values
-
-    def _key(self, node: Node) -> object:
-        lanes = self.width if self.lane is not None and self.lane in node.dims else 1
-        return node, lanes, tuple(self.bindings.get(dim) for dim in node.dims)
-
-    def _value(self, node: Node) -> Value:
-        if isinstance(node, Accumulator):
-            return self._accumulators[node]
-        key = self._key(node)
-        for memo in reversed(self._memo):
-            if (value := memo.get(key)) is not None:
-                return value
-        if self.lane is not None and self.lane in node.dims:
-            value = self._vector_value(node, self.lane)
-        else:
-            value = self._scalar_value(node)
-        self._memo[-1][key] = value
-        return value
-
-    def _scalar_value(self, node: Node) -> Value:
-        emit = self.emitter
-        match node:
-            case Constant():
-                return emit.constant(node.value)
-            case Index():
-                return emit.value(self.form(node.form))
-            case FloorDiv():
-                return self._floor_div(node)
-            case Load():
-                return emit.load(self.operands[node.buffer], self.form(node.offset))
-            case Apply():
-                return self._apply(node, [self._value(n) for n in node.operands])
-            case Choose():
-                return self._choose(node)
-            case Reduced():
-                return self._reduce(node, 1)
-            case _:
-                raise AssertionError(f"no meaning for {type(node).__name__}")
-
-    def _vector_value(self, node: Node, lane: Dim) -> Value:
-        match node:
-            case Load() if self._is_vector(node, lane):
-                offset = self.form(node.offset)
-                return self.emitter.load_vector(self.operands[node.buffer], offset, self.width)
-            case Apply():
-                return self._apply(node, [self._value(n) for n in node.operands])
-            case Choose() if lane not in form_dims(node.position) and is_word(node.type):
-                return self._choose(node)
-            case Reduced() if all(is_word(n.type) for n in node.reduction.inits):
-                return self._reduce(node, self.width)
-            case _:
-                return self._lanes(node, lane)
-
-    def _is_vector(self, node: Load, lane: Dim) -> bool:
-        count = element_count(self.operands[node.buffer])
-        return is_vector_load(node, lane, self.width, count)
-
-    def _lanes(self, node: Node, lane: Dim) -> Lanes:
-        """The node computed anew for each lane."""
-        base, width = self.bindings[lane], self.width
-        lanes: list[SSAValue] = []
-        self.lane, self.width = None, 1
-        for i in range(width):
-            self.bindings[lane] = base + i
-            lanes.append(self.scalar(node))
-        self.bindings[lane] = base
-        self.lane, self.width = lane, width
-        return tuple(lanes)
-
-    def _floor_div(self, node: FloorDiv) -> SSAValue:
-        emit = self.emitter
-        bounds = node.form.range()
-        form = self.form(node.form)
-        if bounds is not None and bounds[0] >= 0:
-            return emit.value(emit.divide(form, node.divisor)[0])
-        value, divisor = emit.value(form), emit.constant_index(node.divisor)
-        return emit.binary(arith.FloorDivSIOp, value, divisor)
-
-    def _choose(self, node: Choose) -> Value:
-        emit = self.emitter
-        width = self.width if self.lane is not None and self.lane in node.dims else 1
-        condition = emit.less(self.form(node.position), node.bound)
-
-        def branch(child: Node) -> Callable[[], Sequence[SSAValue]]:
-            return self.scoped(lambda: [emit.splat(self.packed(child), width)])
-
-        return emit.if_else(condition, branch(node.below), branch(node.above))[0]
-
-    def _reduce(self, node: Reduced, width: int) -> SSAValue:
-        reduction = node.reduction
+    def reduced(self, node: Reduced) -> Value:
+        reduction, width = node.reduction, self._width_of(node.reduction)
+        if width > 1 and not all(is_word(n.type) for n in reduction.inits):
+            return self._apart(node)
+        key = self._reduction_key(reduction, width)
         for results in self._reduced:
-            if (values := results.get(self._reduction_key(reduction, width))) is not None:
+            if (values := results.get(key)) is not None:
                 return values[node.index]
-        values = self.reduce_serially(reduction, width)
-        self._reduced[-1][self._reduction_key(reduction, width)] = values
+        values = self._reduced[-1][key] = self.reduce_serially(reduction, width)
         return values[node.index]
 
+    def _width_of(self, reduction: Reduction) -> int:
+        return self.width if self.lane in reduction.free else 1
+
     def _reduction_key(self, reduction: Reduction, width: int) -> object:
-        return reduction, width, tuple(self.bindings.get(dim) for dim in reduction.free)
+        return reduction, width, *(self._point.get(dim) for dim in reduction.free)
 
     def reduce_serially(self, reduction: Reduction, width: int) -> Sequence[SSAValue]:
         """The results of a reduction by nested loops, as vectors if `width` is not 1."""
@@ -288,60 +178,18 @@ class Evaluator:
         # A reduction that the loops do not change is computed once, before them.
         for update in walk(reduction.updates):
             if isinstance(update, Reduced) and not update.dims & inner:
-                self._value(update)
+                self.value(update)
 
         def nest(dims: Sequence[Dim], values: Sequence[SSAValue]) -> Sequence[SSAValue]:
             if not dims:
                 return self.accumulate(reduction, values)
 
             def body(position: Lin, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
-                with self.scope():
-                    self.bindings[dims[0]] = position
+                with self.forget():
+                    self.bind(dims[:1], [position])
                     return nest(dims[1:], running)
 
             return emit.for_loop(0, dims[0].size, 1, values, body)
 
-        return nest(reduction.dims, [emit.splat(self.packed(n), width) for n in reduction.inits])
-
-    # Ops
-
-    def _apply(self, node: Apply, operands: Sequence[Value]) -> Value:
-        if all(isinstance(v, SSAValue) and not isinstance(v.type, VectorType) for v in operands):
-            return self._op(node.op, [v for v in operands if isinstance(v, SSAValue)], 1)
-        if _keeps_vectors(node.op) and all(isinstance(v, SSAValue) for v in operands):
-            first = 1 if isinstance(node.op, arith.SelectOp) else 0  # the condition is a scalar
-            values = [v for v in operands if isinstance(v, SSAValue)]
-            splats = [self.emitter.splat(v, self.width) for v in values[first:]]
-            return self._op(node.op, [*values[:first], *splats], self.width)
-        return tuple(
-            self._op(node.op, [self._lane(v, i) for v in operands], 1) for i in range(self.width)
-        )
-
-    def _lane(self, value: Value, lane: int) -> SSAValue:
-        return value[lane] if isinstance(value, tuple) else self.emitter.lane(value, lane)
-
-    def _op(self, op: Operation, operands: Sequence[SSAValue], width: int) -> SSAValue:
-        cls = type(op)
-        type_ = vector_type(op.results[0].type, width)
-        properties = dict(op.properties)
-        key = (cls, type_, tuple(sorted(properties.items(), key=lambda item: item[0])))
-        return self.emitter.pure(
-            key,
-            operands,
-            lambda: cls.create(operands=operands, result_types=[type_], properties=properties),
-            speculatable=not isinstance(op, DIVISIONS),
-        )
-
-
-def _keeps_vectors(op: Operation) -> bool:
-    """Whether an op of `arith` or `math` maps vectors of 32-bit words to such vectors."""
-    if isinstance(op, arith.SelectOp):
-        return is_word(op.result.type)
-    if not op.name.startswith(("arith.", "math.")):
-        return False
-    if isinstance(op, arith.CmpiOp | arith.CmpfOp | arith.BitcastOp):
-        return False
-    return (
-        all(is_word(v.type) for v in (*op.operands, *op.results))
-        and len({v.type for v in (*op.operands, *op.results)}) == 1
-    )
+        begin = [emit.splat(self.packed(n), width) for n in reduction.inits]
+        return nest(reduction.dims, begin)

@@ -6,14 +6,16 @@ from collections.abc import Callable, Sequence
 from math import prod
 
 from xdsl.dialects import gpu
-from xdsl.dialects.builtin import MemRefType, TensorType
-from xdsl.ir import Attribute, Block, Region, SSAValue
+from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.kernel import FuncOp, ReturnOp
+from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.webgpu_limits import WebGPULimits
-from webdnn.lowering.loops_gpu.emitter import Emitter
-from webdnn.lowering.loops_gpu.linear import Lin
+from webdnn.lowering.loops_common.expression import Load, walk
+from webdnn.lowering.loops_common.function import begin_function, end_function
+from webdnn.lowering.loops_common.linear import Lin
+from webdnn.lowering.loops_gpu.emitter import GPUEmitter
+from webdnn.lowering.loops_gpu.read_kernel import Output
 
 MAX_GROUPS = WebGPULimits.workgroups
 """WebGPU's `maxComputeWorkgroupsPerDimension`."""
@@ -30,55 +32,32 @@ def ceil_div(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def operand_sizes(func: FuncOp) -> list[int]:
-    """The number of elements of each operand of a kernel on level `kernels`, outputs last."""
-    sizes: list[int] = []
-    for type in (*func.function_type.inputs, *func.function_type.outputs):
-        assert isinstance(type, TensorType)
-        sizes.append(prod(type.get_shape()))
-    return sizes
-
-
 class KernelBuilder:
     """Builds the lowered form of one kernel.
 
     Attributes:
-        operands: the memrefs, inputs first.
-        sizes: their numbers of elements.
         emitter: emits into the kernel's body.
         workgroup: the invocations of a workgroup along x, y and z.
     """
 
-    def __init__(self, func: FuncOp, workgroup: Sequence[int]) -> None:
-        tensors = (*func.function_type.inputs, *func.function_type.outputs)
-        self.sizes = operand_sizes(func)
-        types: list[MemRefType[Attribute]] = []
-        for type, size in zip(tensors, self.sizes, strict=True):
-            assert isinstance(type, TensorType)
-            types.append(MemRefType(type.element_type, [size]))
+    def __init__(self, func: FuncOp, outputs: Sequence[Output], workgroup: Sequence[int]) -> None:
         self._func = func
-        self._types = types
-        self._block = Block(arg_types=types)
         self._grid: tuple[int, int, int] | None = None
-        self.workgroup = (*workgroup, *(1 for _ in range(3 - len(workgroup))))
-        self.operands: tuple[SSAValue, ...] = self._block.args
-        self.emitter = Emitter(self._block)
+        x, y, z = (*workgroup, 1, 1)[:3]
+        self.workgroup = (x, y, z)
+        loads = [n for n in walk([o.value for o in outputs]) if isinstance(n, Load)]
+        self.emitter = GPUEmitter(begin_function(func, [*loads, *outputs]))
 
     def finish(self) -> FuncOp:
         """The lowered kernel."""
-        self._block.add_op(ReturnOp())
-        old = self._func
         self._check_limits()
         assert self._grid is not None
-        return FuncOp(
-            old.sym_name.data,
-            (self._types, []),
-            Region(self._block),
-            schedule=old.schedule,
-            num_outputs=len(old.function_type.outputs),
+        return end_function(
+            self._func,
+            self.emitter.block,
+            self._func.schedule,
             grid=self._grid,
             workgroup=self.workgroup,
-            attributes=old.attributes,
         )
 
     def _check_limits(self) -> None:

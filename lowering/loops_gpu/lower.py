@@ -25,15 +25,13 @@ def lower_kernel(func: FuncOp) -> FuncOp:
     """
     outputs = read_kernel(func)
     schedule, name = func.schedule, func.sym_name.data
-    match schedule_for(func, outputs) if schedule is None else from_attribute(schedule, name):
+    match schedule_for(outputs) if schedule is None else from_attribute(schedule, name):
         case Pointwise() as strategy:
-            lowered = lower_pointwise(func, outputs, strategy)
+            return lower_pointwise(func, outputs, strategy)
         case Rows() as strategy:
-            lowered = lower_rows(func, outputs, strategy)
+            return lower_rows(func, outputs, strategy)
         case Contraction() as strategy:
-            lowered = lower_contraction(func, outputs, strategy)
-    lowered.location = func.location
-    return lowered
+            return lower_contraction(func, outputs, strategy)
 
 
 @dataclass(frozen=True)

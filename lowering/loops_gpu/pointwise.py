@@ -14,17 +14,24 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
-from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize, is_contiguous, is_word
-from webdnn.lowering.loops_gpu.expression import Output, Reduction, reductions
+from webdnn.lowering.loops_common.expression import Reduction, reductions
+from webdnn.lowering.loops_common.linear import Dim, Lin, volume
+from webdnn.lowering.loops_gpu.evaluate import (
+    InvocationEvaluator,
+    can_vectorize,
+    is_vector_access,
+    is_word,
+    memory,
+)
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
-from webdnn.lowering.loops_gpu.linear import Dim, Lin, volume
+from webdnn.lowering.loops_gpu.read_kernel import Output
 from webdnn.lowering.loops_gpu.strategy import Pointwise
 
 
 def lower_pointwise(func: FuncOp, outputs: Sequence[Output], strategy: Pointwise) -> FuncOp:
     """The kernel with one invocation for every element (or vector of elements) of its outputs."""
     workgroup = strategy.workgroup
-    builder = KernelBuilder(func, [workgroup])
+    builder = KernelBuilder(func, outputs, [workgroup])
     groups: dict[tuple[Dim, ...], list[Output]] = {}
     for output in outputs:
         groups.setdefault(output.dims, []).append(output)
@@ -44,22 +51,13 @@ def lower_pointwise(func: FuncOp, outputs: Sequence[Output], strategy: Pointwise
     return builder.finish()
 
 
-def vectorizes(group: Sequence[Output], sizes: Sequence[int], width: int = 4) -> bool:
+def vectorizes(group: Sequence[Output], width: int = 4) -> bool:
     """Whether the outputs, which have the same dims, can be vectors along the innermost dim."""
     dims = group[0].dims
     return (
         bool(dims)
-        and all(is_vector_store(o, dims[-1], sizes, width) for o in group)
-        and can_vectorize([o.value for o in group], dims[-1], sizes, width)
-    )
-
-
-def is_vector_store(output: Output, lane: Dim, sizes: Sequence[int], width: int = 4) -> bool:
-    """Whether `width` elements of an output along a dim may be stored as one vector."""
-    return (
-        is_word(output.value.type)
-        and sizes[output.buffer] % width == 0
-        and is_contiguous(output.offset, lane, width)
+        and all(is_vector_access(o, dims[-1], width) for o in group)
+        and can_vectorize([o.value for o in group], dims[-1], width)
     )
 
 
@@ -77,7 +75,7 @@ class _Body:
         self.group = group
         self.dims = group[0].dims
         vector = strategy.vector
-        self.width = vector if vector > 1 and vectorizes(group, builder.sizes, vector) else 1
+        self.width = vector if vector > 1 and vectorizes(group, vector) else 1
         self.sizes = [dim.size for dim in self.dims]
         if self.width > 1:
             self.sizes[-1] //= self.width
@@ -100,9 +98,8 @@ class _Body:
         if self.width > 1:
             lane = self.dims[-1]
             indices[-1] = indices[-1] * self.width
-        evaluator = Evaluator(
+        evaluator = InvocationEvaluator(
             emit,
-            self.builder.operands,
             dict(zip(self.dims, indices, strict=True)),
             lane,
             self.width,
@@ -119,7 +116,7 @@ class _Body:
             self.store(evaluator)
 
     def reduce_together(
-        self, evaluator: Evaluator, reduction: Reduction, dim: Dim, points: Sequence[Lin]
+        self, evaluator: InvocationEvaluator, reduction: Reduction, dim: Dim, points: Sequence[Lin]
     ) -> None:
         """A reduction at several places of `dim`, one step at a time for all of them."""
         emit = self.builder.emitter
@@ -142,7 +139,7 @@ class _Body:
                 return step(values)
 
             def body(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
-                with evaluator.scope():
+                with evaluator.forget():
                     evaluator.bind(dims[:1], [at])
                     return nest(dims[1:], values)
 
@@ -157,12 +154,12 @@ class _Body:
             evaluator.bind([dim], [point])
             evaluator.define(reduction, results[i * count : (i + 1) * count], width)
 
-    def store(self, evaluator: Evaluator) -> None:
+    def store(self, evaluator: InvocationEvaluator) -> None:
         """Each output where the evaluator stands."""
         emit = self.builder.emitter
         values = [emit.splat(evaluator.packed(o.value), self.width) for o in self.group]
         for output, value in zip(self.group, values, strict=True):
-            emit.store(value, self.builder.operands[output.buffer], evaluator.form(output.offset))
+            emit.store(value, memory(output), evaluator.uniform(output.at))
 
 
 def tile_axis(dims: Sequence[Dim], width: int) -> int | None:

@@ -16,13 +16,19 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
-from webdnn.lowering.loops_gpu.combine import CombineOp, combiner, needs_init, start_value
-from webdnn.lowering.loops_gpu.emitter import Emitter
-from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize
-from webdnn.lowering.loops_gpu.expression import Output, Reduction, reductions
+from webdnn.lowering.loops_common.expression import Reduction, reductions
+from webdnn.lowering.loops_common.linear import Dim, Lin, volume
+from webdnn.lowering.loops_gpu.combine import CombineOp, combining_ops, needs_init, start_value
+from webdnn.lowering.loops_gpu.emitter import GPUEmitter
+from webdnn.lowering.loops_gpu.evaluate import (
+    InvocationEvaluator,
+    can_vectorize,
+    is_vector_access,
+    memory,
+)
 from webdnn.lowering.loops_gpu.kernel_builder import KernelBuilder, ceil_div
-from webdnn.lowering.loops_gpu.linear import Dim, Lin, volume
-from webdnn.lowering.loops_gpu.pointwise import is_vector_store, vectorizes
+from webdnn.lowering.loops_gpu.pointwise import vectorizes
+from webdnn.lowering.loops_gpu.read_kernel import Output
 from webdnn.lowering.loops_gpu.strategy import Rows
 
 _Body = Callable[[Lin, Sequence[SSAValue]], Sequence[SSAValue]]
@@ -57,7 +63,7 @@ def as_row_kernel(outputs: Sequence[Output]) -> RowKernel | None:
     for reduction in everything:
         if reduction.free & inner:
             continue  # part of another reduction's elements
-        ops = combiner(reduction)
+        ops = combining_ops(reduction)
         if ops is None:
             return None
         found.append((reduction, ops))
@@ -67,13 +73,13 @@ def as_row_kernel(outputs: Sequence[Output]) -> RowKernel | None:
     return RowKernel(tuple(d for d in outputs[0].dims if d in kept), found)
 
 
-def vectorizes_kept(kernel: RowKernel, outputs: Sequence[Output], sizes: Sequence[int]) -> bool:
+def vectorizes_kept(kernel: RowKernel, outputs: Sequence[Output]) -> bool:
     """Whether four adjacent rows can be computed as vectors."""
     if not kernel.kept:
         return False
     lane = kernel.kept[-1]
-    return can_vectorize([o.value for o in outputs], lane, sizes) and all(
-        is_vector_store(o, lane, sizes) for o in outputs
+    return can_vectorize([o.value for o in outputs], lane) and all(
+        is_vector_access(o, lane) for o in outputs
     )
 
 
@@ -104,13 +110,11 @@ class _Lowering:
         # Neighbouring invocations should read neighbouring elements.
         self.kept_inside = strategy.along == "kept"
         shape = [self.rows, self.threads] if self.kept_inside else [self.threads, self.rows]
-        self.builder = KernelBuilder(func, shape)
-        self.emit: Emitter = self.builder.emitter
+        self.builder = KernelBuilder(func, outputs, shape)
+        self.emit: GPUEmitter = self.builder.emitter
         vector = strategy.vector > 1
         kept_vectors = vector and self.kept_inside
-        self.row_width = (
-            4 if kept_vectors and vectorizes_kept(kernel, outputs, self.builder.sizes) else 1
-        )
+        self.row_width = 4 if kept_vectors and vectorizes_kept(kernel, outputs) else 1
         self.vector_reduced = vector and not self.kept_inside
         self.memory: dict[object, SSAValue] = {}
 
@@ -137,8 +141,8 @@ class _Lowering:
         indices = emit.delinearize(position, sizes)
         if lane is not None:
             indices[-1] = indices[-1] * self.row_width
-        self.evaluator = Evaluator(
-            emit, builder.operands, dict(zip(kept, indices, strict=True)), lane, self.row_width
+        self.evaluator = InvocationEvaluator(
+            emit, dict(zip(kept, indices, strict=True)), lane, self.row_width
         )
         for reduction, ops in self.kernel.reduced:
             self.reduce(reduction, ops)
@@ -153,11 +157,7 @@ class _Lowering:
         row_width = self.row_width if lane is not None and lane in reduction.free else 1
         inner = reduction.dims[-1] if reduction.dims else None
         starts = [start_value(op, n) for op, n in zip(ops, reduction.inits, strict=True)]
-        if (
-            inner is not None
-            and self.vector_reduced
-            and can_vectorize(reduction.updates, inner, self.builder.sizes)
-        ):
+        if inner is not None and self.vector_reduced and can_vectorize(reduction.updates, inner):
             with evaluator.vectors(inner, 4):
                 begin = [emit.splat(evaluator.scalar(n), 4) for n in starts]
                 parts = self.part(reduction, begin, 4)
@@ -185,7 +185,7 @@ class _Lowering:
             sizes[-1] //= width
 
         def body(position: Lin, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            with evaluator.scope():
+            with evaluator.forget():
                 indices = self.emit.delinearize(position, sizes)
                 if width > 1:
                     indices[-1] = indices[-1] * width
@@ -228,7 +228,9 @@ class _Lowering:
             emit.when(emit.less(self.thread, half), partial(self.combine_halves, slots, half))
             emit.barrier()
             half //= 2
-        results = [emit.read(s.memory, self.place(Lin(), s.width), s.width) for s in slots]
+        results = [
+            emit.load(s.memory, self.place(Lin(), s.width), s.width, depth=None) for s in slots
+        ]
         if len(self.kernel.reduced) > 1:
             emit.barrier()  # the next reduction writes to the same memory
         return results
@@ -241,8 +243,8 @@ class _Lowering:
             other = self.place(self.thread + half, slot.width)
             value = emit.binary(
                 slot.op,
-                emit.read(slot.memory, mine, slot.width),
-                emit.read(slot.memory, other, slot.width),
+                emit.load(slot.memory, mine, slot.width, depth=None),
+                emit.load(slot.memory, other, slot.width, depth=None),
             )
             emit.store(value, slot.memory, mine)
 
@@ -274,11 +276,7 @@ class _Lowering:
                 first = self.emit.less(self.thread, 1) if self.threads > 1 else None
                 self.builder.when(first, partial(self.store, group))
                 continue
-            along_row = (
-                self.row_width == 1
-                and inner[-1] is dims[-1]
-                and vectorizes(group, self.builder.sizes)
-            )
+            along_row = self.row_width == 1 and inner[-1] is dims[-1] and vectorizes(group)
             if along_row:
                 with self.evaluator.vectors(inner[-1], 4):
                     self.store_row(group, inner, 4)
@@ -293,7 +291,7 @@ class _Lowering:
         def body(position: Lin, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
             indices = self.emit.delinearize(position, sizes)
             indices[-1] = indices[-1] * width
-            with self.evaluator.scope():
+            with self.evaluator.forget():
                 self.evaluator.bind(inner, indices)
                 self.store(group)
             return running
@@ -305,7 +303,7 @@ class _Lowering:
         evaluator, emit = self.evaluator, self.emit
         values = [emit.splat(evaluator.packed(o.value), evaluator.width) for o in group]
         for output, value in zip(group, values, strict=True):
-            emit.store(value, self.builder.operands[output.buffer], evaluator.form(output.offset))
+            emit.store(value, memory(output), evaluator.uniform(output.at))
 
 
 @dataclass

@@ -14,18 +14,17 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.loops_common.expression import Load, walk
+from webdnn.lowering.loops_common.linear import volume
 from webdnn.lowering.loops_gpu.contraction import Product, as_product
 from webdnn.lowering.loops_gpu.evaluate import can_vectorize
-from webdnn.lowering.loops_gpu.expression import Load, Output, walk
 from webdnn.lowering.loops_gpu.kernel_builder import (
     MAX_INVOCATIONS,
     MAX_WORKGROUP_BYTES,
     ceil_div,
-    operand_sizes,
 )
-from webdnn.lowering.loops_gpu.linear import volume
 from webdnn.lowering.loops_gpu.pointwise import tile_axis, vectorizes, windows
-from webdnn.lowering.loops_gpu.read_kernel import read_kernel
+from webdnn.lowering.loops_gpu.read_kernel import Output, read_kernel
 from webdnn.lowering.loops_gpu.rows import RowKernel, as_row_kernel, vectorizes_kept
 from webdnn.lowering.loops_gpu.strategy import (
     Contraction,
@@ -70,12 +69,11 @@ class AssignGPUSchedulesPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for func in op.walk():
             if isinstance(func, FuncOp) and not func.is_lowered and func.schedule is None:
-                func.schedule = to_attribute(schedule_for(func, read_kernel(func), self.memory))
+                func.schedule = to_attribute(schedule_for(read_kernel(func), self.memory))
 
 
-def schedule_for(func: FuncOp, outputs: Sequence[Output], memory: str = "workgroup") -> Strategy:
+def schedule_for(outputs: Sequence[Output], memory: str = "workgroup") -> Strategy:
     """The schedule that the heuristic gives a kernel whose outputs `read_kernel` gave."""
-    sizes = operand_sizes(func)
     product = as_product(outputs)
     if product is not None and volume(product.m) >= 4 and volume(product.k) >= 8:
         return _contraction(product, memory)
@@ -84,14 +82,14 @@ def schedule_for(func: FuncOp, outputs: Sequence[Output], memory: str = "workgro
         # A statistic that many elements share must not be computed anew for each of them.
         shared = any(len(o.dims) > len(rows.kept) for o in outputs)
         if shared or rows.extent >= 32:
-            return _rows(rows, outputs, sizes)
-    return Pointwise(tile=_tile_of_windows(outputs, sizes))
+            return _rows(rows, outputs)
+    return Pointwise(tile=_tile_of_windows(outputs))
 
 
-def _tile_of_windows(outputs: Sequence[Output], sizes: Sequence[int]) -> int:
+def _tile_of_windows(outputs: Sequence[Output]) -> int:
     """How many windows side by side an invocation should walk: they share elements, and a depthwise filter."""
     dims = outputs[0].dims
-    if any(o.dims != dims for o in outputs) or volume(dims) == 0 or not vectorizes(outputs, sizes):
+    if any(o.dims != dims for o in outputs) or volume(dims) == 0 or not vectorizes(outputs):
         return 1
     axis = tile_axis(dims, 4)
     if axis is None:
@@ -150,7 +148,7 @@ def _unroll_of_windows(product: Product, rows: int) -> int:
     for i, dim in enumerate(reversed(product.k)):
         steps.append(steps[-1] * dim.size // (4 if i == 0 and dim.size % 4 == 0 else 1))
     for node in walk([product.a]):
-        for form in node.forms():
+        for form in [inner for outer in node.forms() for inner in outer.forms()]:
             stride = form.coefficient(along)
             for i, dim in enumerate(reversed(product.k)):
                 coefficient = form.coefficient(dim)
@@ -176,10 +174,10 @@ def _block_of_k(product: Product, rows: int, columns: int, split: int) -> int:
     return min(fitting, key=lambda k: ceil_div(whole, k * split) * (k + 4))
 
 
-def _rows(kernel: RowKernel, outputs: Sequence[Output], sizes: Sequence[int]) -> Rows:
+def _rows(kernel: RowKernel, outputs: Sequence[Output]) -> Rows:
     count, extent = volume(kernel.kept), kernel.extent
     if _walks_kept(kernel):
-        vector = vectorizes_kept(kernel, outputs, sizes)
+        vector = vectorizes_kept(kernel, outputs)
         places = count // 4 if vector else count
         # Vectors of two rows are 32 bytes, what a GPU fetches at the least.
         rows = _power_of_two(min(places, 16))
@@ -191,7 +189,7 @@ def _rows(kernel: RowKernel, outputs: Sequence[Output], sizes: Sequence[int]) ->
         if rows * threads < _INVOCATIONS:
             rows = _power_of_two(min(_INVOCATIONS // threads, places))
         return Rows(threads, rows, "kept", 4 if vector else 1)
-    vector = all(can_vectorize(r.updates, r.dims[-1], sizes) for r, _ in kernel.reduced if r.dims)
+    vector = all(can_vectorize(r.updates, r.dims[-1]) for r, _ in kernel.reduced if r.dims)
     steps = extent // 4 if vector else extent
     limit = MAX_INVOCATIONS if count < _ENOUGH_GROUPS else _INVOCATIONS
     # Eight invocations side by side read vectors from one piece of memory; more only where rows are few.
@@ -210,8 +208,8 @@ def _walks_kept(kernel: RowKernel) -> bool:
         for node in walk(reduction.updates):
             if isinstance(node, Load) and reduction.dims and reduction.dims[-1] in node.dims:
                 size = volume(node.dims)  # what is small comes from the cache anyway
-                if 0 < node.offset.coefficient(kernel.kept[-1]) <= _NEAR:
+                if 0 < node.at.coefficient(kernel.kept[-1]) <= _NEAR:
                     score += size
-                elif node.offset.coefficient(reduction.dims[-1]) == 1:
+                elif node.at.coefficient(reduction.dims[-1]) == 1:
                     score -= size
     return score > 0

@@ -27,7 +27,7 @@ class GPUTarget(LoweringTarget):
 
     def choose_schedule(self, func: FuncOp) -> None:
         if func.schedule is None:
-            func.schedule = to_attribute(schedule_for(func, read_kernel(func)))
+            func.schedule = to_attribute(schedule_for(read_kernel(func)))
 
     def check_schedule(self, func: FuncOp, weights: Sequence[int]) -> None:
         name = func.sym_name.data

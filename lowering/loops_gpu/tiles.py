@@ -6,24 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import SSAValue
 
-from webdnn.lowering.loops_gpu.emitter import Emitter
-from webdnn.lowering.loops_gpu.evaluate import Evaluator, can_vectorize
-from webdnn.lowering.loops_gpu.expression import Node
-from webdnn.lowering.loops_gpu.linear import Dim, Lin, volume
+from webdnn.lowering.loops_common.emitter import Emitter, vector_type
+from webdnn.lowering.loops_common.expression import Node
+from webdnn.lowering.loops_common.linear import Dim, Lin, volume
+from webdnn.lowering.loops_gpu.evaluate import InvocationEvaluator, can_vectorize
 
 WIDTH = 4
 """The number of elements of a vector."""
-
-
-def zero_of(emit: Emitter, type: Attribute, width: int) -> SSAValue:
-    """Zero, as a vector if `width` is not 1."""
-    if isinstance(type, AnyFloat):
-        return emit.splat(emit.constant(FloatAttr(0.0, type)), width)
-    assert isinstance(type, IntegerType)
-    return emit.splat(emit.constant(IntegerAttr(0, type)), width)
 
 
 @dataclass(frozen=True)
@@ -111,7 +102,7 @@ class Axis:
         if not self.ragged:
             return place, None
         unit = width if place.run is None else self.run
-        units, rest = (place.base + place.offset).divide(unit)
+        units, rest = (place.base + place.offset).split(unit)
         assert rest == Lin(), "vectors and runs begin at multiples of their size"
         clamped = emit.clamp(units, self.size // unit - 1)
         condition = emit.below(place.flat, self.size) if self.summed else None
@@ -122,19 +113,19 @@ class Source:
     """A matrix whose elements are an expression over two axes, read as vectors along its columns."""
 
     def __init__(
-        self, evaluator: Evaluator, sizes: Sequence[int], node: Node, rows: Axis, columns: Axis
+        self, evaluator: InvocationEvaluator, node: Node, rows: Axis, columns: Axis
     ) -> None:
         self.evaluator = evaluator
         self.node = node
         self.rows = rows
         self.columns = columns
-        self.along_columns = columns.has_vectors and can_vectorize([node], columns.dims[-1], sizes)
+        self.along_columns = columns.has_vectors and can_vectorize([node], columns.dims[-1])
         self.along_rows = (
             not self.along_columns
             and rows.has_vectors
             and rows.block % WIDTH == 0
             and rows.dims[-1] in node.dims
-            and can_vectorize([node], rows.dims[-1], sizes)
+            and can_vectorize([node], rows.dims[-1])
         )
 
     def element(self, row: Place, column: Place, lane: Axis | None = None) -> SSAValue:
@@ -153,7 +144,7 @@ class Source:
                 value = emit.splat(evaluator.packed(self.node), WIDTH)
         if condition is None:
             return value
-        return emit.select(condition, value, zero_of(emit, self.node.type, width))
+        return emit.select(condition, value, emit.number(0, vector_type(self.node.type, width)))
 
     def vector(self, row: Place, column: Place) -> SSAValue:
         """Four elements of a row; `column` is a multiple of four."""
@@ -217,7 +208,7 @@ class Tile:
 
     def fetch(self, row: Place, column: Place) -> list[list[SSAValue]]:
         """This invocation's share of the block that begins at the given places, still in registers."""
-        with self.source.evaluator.scope():
+        with self.source.evaluator.forget():
             return [
                 self.source.square(row + r, column + c)
                 if self.squares
@@ -236,4 +227,6 @@ class Tile:
 
     def read(self, row: Lin, column: Lin) -> SSAValue:
         """Four elements of a row of the block."""
-        return self.emit.read(self.memory, self.start + row * self.pitch + column, WIDTH)
+        return self.emit.load(
+            self.memory, self.start + row * self.pitch + column, WIDTH, depth=None
+        )

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects import arith
+from xdsl.dialects.builtin import IndexType, IntegerAttr, ModuleOp
+from xdsl.ir import SSAValue
 
 import webdnn
 from tests.unit import kernels as k
+from tests.unit.index_kernels import pad
 from tests.unit.kernels import check, compare, random_inputs
 from tests.unit.test_winograd import convolution
 from webdnn.dialects.errors import WebDNNError
@@ -126,6 +129,33 @@ def test_packed_weights(func: FuncOp, weight: int) -> None:
     # the vectors of the weight are whole, also those of the last panel
     argument = re.escape(f"%{weight}[")
     assert re.search(r"vector\.load " + argument, str(lowered))
+
+
+def test_arithmetic_on_indices_is_a_linear_address() -> None:
+    """What is read at `i * 2 + 1, j + 3` is read in vectors, and a remainder of what is never negative is unsigned."""
+    kernel = k.Kernel("rows", [[20, 19]])
+    (x,) = kernel.args
+
+    def body(s: k.Scalars, _: Sequence[SSAValue]) -> SSAValue:
+        def number(value: int) -> SSAValue:
+            return s(arith.ConstantOp, IntegerAttr(value, IndexType()))
+
+        row = s(arith.AddiOp, s(arith.MuliOp, s.index(0), number(2)), number(1))
+        column = s(arith.AddiOp, s.index(1), number(3))
+        return s.extract(x, s(arith.RemSIOp, row, number(20)), column)
+
+    d = k.dims(2)
+    func = kernel.done(kernel.generic([], [(kernel.empty([13, 16]), d)], "pp", body))
+    text = str(check(func))
+    assert "vector.load" in text
+    assert "memref.load" not in text
+    assert "arith.remui" in text
+
+
+def test_a_pad_of_one_axis_is_one_loop_over_the_others() -> None:
+    lowered = check(pad([3, 5, 8], [1, 0, 0], [1, 0, 0], 0.0))
+    assert lowered.schedule is not None
+    assert lowered.schedule.to_dict()["order"] == [0, 1]
 
 
 def test_layout_of_packed_weights() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from xdsl.builder import Builder
 from xdsl.dialects import arith, math, tensor, vector
-from xdsl.dialects.builtin import IntegerType, TensorType, f32, i1
+from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, IntegerType, TensorType, f32, i1
 from xdsl.ir import SSAValue
 
 from tests.unit.gpu_kernels import (
@@ -90,6 +90,24 @@ def test_slice_with_step_and_reversal() -> None:
         )[0]
 
     check(make_kernel([x], build), [x], [x[1::2, ::-1]])
+
+
+def test_table_of_constants() -> None:
+    x, table = floats(5, 8), np.array([[1, 2, 0.5, -1], [0, 3, 1, 4]], np.float32)
+    times = np.tile(table, (3, 2))[:5]
+
+    def build(r: RegionBuilder) -> SSAValue:
+        type = TensorType(f32, table.shape)
+        values = DenseIntOrFPElementsAttr.from_list(type, table.flatten().tolist())
+        factors = r.builder.insert(arith.ConstantOp(values)).result
+        return r.generic(
+            [(r.args[0], dims(2)), (factors, [dim(0) % 2, dim(1) % 4])],
+            [(r.empty((5, 8), f32), dims(2))],
+            "pp",
+            lambda b, a: Scalars(b)(arith.MulfOp, a[0], a[1]),
+        )[0]
+
+    check(make_kernel([x], build), [x], [x * times])
 
 
 @pytest.mark.parametrize("axis,channels", [(0, 4), (1, 8), (1, 3)])
@@ -253,7 +271,7 @@ def product_kernel(m: int, n: int, k: int) -> FuncOp:
 )
 def test_schedules_of_products(m: int, n: int, k: int, expected: Any) -> None:
     func = product_kernel(m, n, k)
-    assert schedule_for(func, read_kernel(func)) == expected
+    assert schedule_for(read_kernel(func)) == expected
 
 
 def test_matrix_times_vector() -> None:

@@ -15,11 +15,11 @@ from xdsl.dialects.builtin import DenseArrayBase, IntegerType, VectorType, i16, 
 from xdsl.ir import SSAValue
 
 from webdnn.dialects import vector_ext
-from webdnn.lowering.loops_common.flatten import FlatStage, Load
-from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.packed import is_packed, pair_dim
-from webdnn.lowering.loops_common.stages import Acc, Apply, Node
-from webdnn.lowering.loops_common.values import PointEvaluator
+from webdnn.lowering.loops_common.expression import Accumulator, Apply, Load, Node
+from webdnn.lowering.loops_common.indices import lane_of
+from webdnn.lowering.loops_cpu.evaluate import PointEvaluator
+from webdnn.lowering.loops_cpu.flatten import FlatStage
+from webdnn.lowering.loops_cpu.packed import in_panels, pair_dim
 from webdnn.lowering.packing import PAIR
 
 
@@ -36,14 +36,14 @@ def small_factors(update: Node) -> tuple[Node, Node] | None:
     """The factors of `acc + x * y` in 32 bits, where both are signed integers of 8 or 16 bits."""
     if not isinstance(update, Apply) or not isinstance(update.op, arith.AddiOp):
         return None
-    for acc, product in (update.args, update.args[::-1]):
+    for acc, product in (update.operands, update.operands[::-1]):
         if (
-            isinstance(acc, Acc)
+            isinstance(acc, Accumulator)
             and update.type == i32
             and isinstance(product, Apply)
             and isinstance(product.op, arith.MuliOp)
         ):
-            factors = [_widened(factor) for factor in product.args]
+            factors = [_widened(factor) for factor in product.operands]
             if factors[0] is not None and factors[1] is not None:
                 return factors[0], factors[1]
     return None
@@ -52,7 +52,7 @@ def small_factors(update: Node) -> tuple[Node, Node] | None:
 def _widened(node: Node) -> Node | None:
     if not isinstance(node, Apply) or not isinstance(node.op, arith.ExtSIOp):
         return None
-    (source,) = node.args
+    (source,) = node.operands
     is_small = isinstance(source.type, IntegerType) and source.type.width.data in (8, 16)
     return source if is_small else None
 
@@ -62,18 +62,16 @@ def dot_of(stage: FlatStage, lanes: int, width: int) -> Dot | None:
     if not 0 <= lanes < stage.num_parallel or len(stage.updates) != 1:
         return None
     factors = small_factors(stage.updates[0])
-    depth = len(stage.sizes) - 1
+    along, depth = stage.dims[lanes], stage.dims[-1]
     if factors is None:
         return None
     for row, panel in (factors, factors[::-1]):
         if not isinstance(row, Load) or not isinstance(panel, Load):
             continue
-        if pair_dim(panel.at) != depth or not is_packed(panel.at, lanes, width):
+        if pair_dim(panel.at) is not depth or not in_panels(panel, along, width):
             continue
-        uses_lanes = lanes in row.at.coefficients or lanes in row.at.nonlinear_dims
-        contiguous = row.at.coefficients.get(depth) == 1 and depth not in row.at.nonlinear_dims
-        if contiguous and not uses_lanes:
-            return Dot(row, panel, depth)
+        if row.at.is_contiguous_along(depth) and not row.at.depends(along):
+            return Dot(row, panel, len(stage.dims) - 1)
     return None
 
 
@@ -89,11 +87,10 @@ def add_products(
     panel = _wide(evaluator, dot.panel, PAIR * width)
     wide = VectorType(i16, [PAIR * width])
     if single:  # the panel holds a zero behind the last place
-        at = evaluator.address(dot.row.buffer, dot.row.at)
-        scalar = evaluator.read(dot.row.buffer, at)
+        scalar = evaluator.elements(dot.row, lane_of(evaluator.address(dot.row), 0))
         if scalar.type != i16:
             scalar = emitter.pure(arith.ExtSIOp, (scalar,), lambda: arith.ExtSIOp(scalar, i16))
-        row = emitter.broadcast(scalar, PAIR * width)
+        row = emitter.splat(scalar, PAIR * width)
     else:
         pair = _wide(evaluator, dot.row, PAIR)
         mask = DenseArrayBase.from_list(i64, list(range(PAIR)) * width)
@@ -108,9 +105,7 @@ def add_products(
 
 def _wide(evaluator: PointEvaluator, load: Load, count: int) -> SSAValue:
     """Neighbours in memory as 16-bit integers."""
-    address = evaluator.address(load.buffer, load.at)
-    assert isinstance(address, Lin)
-    value = evaluator.elements(load.buffer, address.at_lane(0), count)
+    value = evaluator.elements(load, lane_of(evaluator.address(load), 0), count)
     type = VectorType(i16, [count])
     if value.type == type:
         return value

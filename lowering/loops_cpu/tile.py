@@ -9,16 +9,16 @@ from itertools import product
 from math import prod
 
 from xdsl.dialects import arith, vector
-from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerAttr, IntegerType, VectorType
+from xdsl.dialects.builtin import VectorType
 from xdsl.dialects.vector import CombiningKindAttr
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import SSAValue
 
-from webdnn.lowering.loops_common.combining import COMBINING, combiner
-from webdnn.lowering.loops_common.dot import Dot, add_products
-from webdnn.lowering.loops_common.flatten import Load
+from webdnn.lowering.combining_ops import COMBINING
+from webdnn.lowering.loops_common.expression import Load
 from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.reduction import Point, ReductionEmitter
-from webdnn.lowering.loops_common.transposed import SIDE, transpose
+from webdnn.lowering.loops_cpu.dot import Dot, add_products
+from webdnn.lowering.loops_cpu.reduction import Point, ReductionEmitter
+from webdnn.lowering.loops_cpu.transposed import SIDE, transpose
 from webdnn.lowering.packing import PAIR
 
 
@@ -80,15 +80,13 @@ class TileEmitter(ReductionEmitter):
             if 0 <= tiling.vector < self.stage.num_parallel:
                 chunk = chunks[tiling.vector]
                 point.width, point.valid = chunk.width, chunk.valid
-                if chunk.width > 1:
-                    point.at[tiling.vector] += Lin(lane=1)
             points.append(point)
         return points
 
     def _store(self, point: Point, accumulators: Sequence[SSAValue]) -> None:
         evaluator = self._evaluator(point, self._zeros, accumulators)
         for store in self.stage.stores:
-            evaluator.write(evaluator.vector(store.value), store.buffer, store.at)
+            evaluator.write(store)
 
     def _store_all(self, points: list[Point], sizes: Sequence[int]) -> None:
         """Store the points of an elementwise stage; squares of them that lie across in memory are transposed."""
@@ -120,7 +118,7 @@ class TileEmitter(ReductionEmitter):
                 evaluator.know(load, column)
         for evaluator in evaluators:
             for store in self.stage.stores:
-                evaluator.write(evaluator.vector(store.value), store.buffer, store.at)
+                evaluator.write(store)
 
     # reductions with the lanes along a parallel dimension, or without lanes
 
@@ -128,7 +126,7 @@ class TileEmitter(ReductionEmitter):
         count = len(self.stage.updates)
         flat = [v for start in starts for v in start]
 
-        def update(reduced: Sequence[Lin], accs: list[SSAValue]) -> list[SSAValue]:
+        def update(reduced: Sequence[Lin], accs: Sequence[SSAValue]) -> Sequence[SSAValue]:
             result: list[SSAValue] = []
             for i, point in enumerate(points):
                 mine = accs[i * count : (i + 1) * count]
@@ -140,7 +138,7 @@ class TileEmitter(ReductionEmitter):
             final = self._dot_loops(self._dot, points, dims, [], flat)
         else:
             final = self._loops(dims, [], flat, update)
-        return [final[i * count : (i + 1) * count] for i in range(len(points))]
+        return [list(final[i * count : (i + 1) * count]) for i in range(len(points))]
 
     def _dot_loops(
         self,
@@ -148,11 +146,13 @@ class TileEmitter(ReductionEmitter):
         points: list[Point],
         dims: list[int],
         reduced: list[Lin],
-        accs: list[SSAValue],
-    ) -> list[SSAValue]:
+        accs: Sequence[SSAValue],
+    ) -> Sequence[SSAValue]:
         """Loops over the reduced dimensions `dims`, in the last of which two products are added at a time."""
 
-        def update(at: Lin, accs: list[SSAValue], *, single: bool = False) -> list[SSAValue]:
+        def update(
+            at: Lin, accs: Sequence[SSAValue], *, single: bool = False
+        ) -> Sequence[SSAValue]:
             if dims[0] != dot.depth:
                 return self._dot_loops(dot, points, dims[1:], [*reduced, at], accs)
             return [
@@ -165,10 +165,13 @@ class TileEmitter(ReductionEmitter):
         unroll = max(1, self.tiling.tile[dims[0]] // step)
         whole, done = size // (unroll * step), 0
         if whole > 1:
-            iv, results = self.emitter.begin_for(accs)
-            for i in range(unroll):
-                results = update((iv * unroll + i) * step, results)
-            accs = self.emitter.end_for(whole, accs, results)
+
+            def body(number: Lin, results: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                for i in range(unroll):
+                    results = update((number * unroll + i) * step, results)
+                return results
+
+            accs = self.emitter.for_loop(0, whole, 1, accs, body)
             done = whole * unroll * step
         for i in range(done, size, step):
             accs = update(Lin.of(i), accs, single=i + step > size)
@@ -220,21 +223,25 @@ class TileEmitter(ReductionEmitter):
             for i in range(count)
         ]
 
-        def update(reduced: Sequence[Lin], accs: list[SSAValue]) -> list[SSAValue]:
+        def update(reduced: Sequence[Lin], accs: Sequence[SSAValue]) -> Sequence[SSAValue]:
             def step(at: Lin, values: list[SSAValue], part: int) -> None:
                 for p, point in enumerate(wide):
                     first = (p * unroll + part) * count
-                    full = self._reduced_at(reduced, at + Lin(lane=1))
+                    full = self._reduced_at(reduced, at)
                     values[first : first + count] = self._update(
                         point, full, values[first : first + count]
                     )
 
             done = 0
             if whole > 1:
-                iv, inner = emitter.begin_for(accs)
-                for part in range(unroll):
-                    step(iv * (unroll * width) + part * width, inner, part)
-                accs = emitter.end_for(whole, accs, inner)
+
+                def body(number: Lin, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                    values = list(running)
+                    for part in range(unroll):
+                        step(number * (unroll * width) + part * width, values, part)
+                    return values
+
+                accs = emitter.for_loop(0, whole, 1, accs, body)
                 done = whole * unroll * width
             accs = list(accs)
             for part, at in enumerate(range(done, size - width + 1, width)):
@@ -243,17 +250,17 @@ class TileEmitter(ReductionEmitter):
 
         flat = self._loops(self._other_dims(), [], starts, update)
         return [
-            [flat[(p * unroll + u) * count :][:count] for u in range(unroll)]
+            [list(flat[(p * unroll + u) * count :][:count]) for u in range(unroll)]
             for p in range(len(points))
         ]
 
     def _partial(self, number: int, init: SSAValue) -> SSAValue:
         """What a partial result starts with."""
-        found = combiner(self.stage.updates[number], number)
-        assert found is not None
+        assert self.stage.combiners is not None
+        found = self.stage.combiners[number]
         neutral = COMBINING[type(found.op)][1]
-        start = init if neutral is None else self.emitter.constant(_constant(neutral, found.type))
-        return self.emitter.broadcast(start, self.tiling.width)
+        start = init if neutral is None else self.emitter.number(neutral, found.type)
+        return self.emitter.splat(start, self.tiling.width)
 
     def _scalar_rest(
         self, points: list[Point], inits: list[list[SSAValue]]
@@ -262,7 +269,7 @@ class TileEmitter(ReductionEmitter):
         size = self.stage.sizes[self.tiling.vector]
         count = len(self.stage.updates)
 
-        def update(reduced: Sequence[Lin], accs: list[SSAValue]) -> list[SSAValue]:
+        def update(reduced: Sequence[Lin], accs: Sequence[SSAValue]) -> Sequence[SSAValue]:
             for i in range(size - size % self.tiling.width, size):
                 result: list[SSAValue] = []
                 for p, point in enumerate(points):
@@ -272,15 +279,15 @@ class TileEmitter(ReductionEmitter):
             return accs
 
         flat = self._loops(self._other_dims(), [], [s for mine in inits for s in mine], update)
-        return [flat[p * count : (p + 1) * count] for p in range(len(points))]
+        return [list(flat[p * count : (p + 1) * count]) for p in range(len(points))]
 
     def _combine(self, number: int, parts: list[SSAValue], scalar: SSAValue) -> SSAValue:
         """All lanes of all partial results, and a scalar, as one scalar."""
         if not parts:
             return scalar
         emitter = self.emitter
-        found = combiner(self.stage.updates[number], number)
-        assert found is not None
+        assert self.stage.combiners is not None
+        found = self.stage.combiners[number]
         kind = COMBINING[type(found.op)][0]
         while len(parts) > 1:
             pairs = [
@@ -305,10 +312,3 @@ class TileEmitter(ReductionEmitter):
             ),
         )
         return emitter.like(found.op, [scalar, one], element_type)
-
-
-def _constant(value: float, type: Attribute) -> IntegerAttr | FloatAttr:
-    if isinstance(type, IntegerType):
-        return IntegerAttr(int(value), type)
-    assert isinstance(type, AnyFloat)
-    return FloatAttr(value, type)

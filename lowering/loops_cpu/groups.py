@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 from math import prod
-
-from xdsl.ir.affine import (
-    AffineBinaryOpExpr,
-    AffineBinaryOpKind,
-    AffineConstantExpr,
-    AffineDimExpr,
-    AffineExpr,
-)
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.linalg_ext import ordering_op
-from webdnn.lowering.loops_common.affine import used_dims
-from webdnn.lowering.loops_common.reader import KernelReader
-from webdnn.lowering.loops_common.stages import (
-    Buffer,
-    Gather,
-    Group,
-    Read,
-    SharedDim,
-    Stage,
-)
+from webdnn.lowering.loops_common.expression import Buffer
+from webdnn.lowering.loops_common.linear import Dim, Lin, Quotient, Remainder
+from webdnn.lowering.loops_cpu.reader import KernelReader
+from webdnn.lowering.loops_cpu.stages import Group, SharedDim, Stage
 
 Key = tuple[int, int]
 """A dimension of a stage: the number of the stage and of the dimension."""
@@ -112,16 +98,12 @@ def _scratch(groups: Sequence[Group]) -> int:
     return max((sum(prod(b.extents) for b in g.scratch) for g in groups), default=0)
 
 
-def _reads(stage: Stage) -> Iterable[Read | Gather]:
-    return (n for n in stage.nodes() if isinstance(n, Read | Gather))
-
-
 def _groups(stages: list[Stage]) -> list[Group]:
     """Stages that hand a tensor on are in one group."""
     writer: dict[int, list[int]] = {}
     for i, stage in enumerate(stages):
-        for output in stage.outputs:
-            writer.setdefault(id(output.buffer), []).append(i)
+        for store in stage.stores:
+            writer.setdefault(id(store.buffer), []).append(i)
     group_of = list(range(len(stages)))
 
     def root(i: int) -> int:
@@ -130,7 +112,7 @@ def _groups(stages: list[Stage]) -> list[Group]:
         return i
 
     for i, stage in enumerate(stages):
-        for node in _reads(stage):
+        for node in stage.loads():
             for w in writer.get(id(node.buffer), []):
                 a, b = sorted((root(w), root(i)))
                 group_of[b] = a
@@ -142,7 +124,7 @@ def _groups(stages: list[Stage]) -> list[Group]:
 
 def _group(stages: list[Stage]) -> Group:
     group = Group(stages)
-    written = {id(o.buffer): o.buffer for s in stages for o in s.outputs}
+    written = {id(o.buffer): o.buffer for s in stages for o in s.stores}
     group.scratch = [b for b in written.values() if b.is_scratch]
     if len(stages) > 1:
         group.outer = _outer(stages)
@@ -153,28 +135,31 @@ def _group(stages: list[Stage]) -> Group:
 
 def _outer(stages: list[Stage]) -> list[SharedDim]:
     classes = _Classes()
-    writes: dict[int, list[tuple[int, tuple[AffineExpr, ...]]]] = {}
+
+    def key(stage: int, dim: Dim) -> Key:
+        return stage, stages[stage].dims.index(dim)
+
+    writes: dict[int, list[tuple[int, tuple[Lin, ...]]]] = {}
     for i, stage in enumerate(stages):
-        for output in stage.outputs:
-            writes.setdefault(id(output.buffer), []).append((i, output.index))
+        for store in stage.stores:
+            writes.setdefault(id(store.buffer), []).append((i, store.index))
     for i, stage in enumerate(stages):
-        for node in _reads(stage):
+        for node in stage.loads():
             for j, target in writes.get(id(node.buffer), []):
                 for axis, to in enumerate(target):
                     at = node.index[axis]
-                    if isinstance(to, AffineDimExpr) and isinstance(at, AffineDimExpr):
-                        classes.unite((j, to.position), (i, at.position))
+                    if to.dim is not None and at.dim is not None:
+                        classes.unite(key(j, to.dim), key(i, at.dim))
                         continue
-                    block = _block(at) if isinstance(at, AffineExpr) else None
-                    if isinstance(to, AffineDimExpr) and block is not None:
-                        classes.unite((j, to.position), (i, block[0]), block[1])
+                    block = _block(at)
+                    if to.dim is not None and block is not None:
+                        classes.unite(key(j, to.dim), key(i, block[0]), block[1])
                         continue
-                    for d in used_dims(to):
-                        classes.split((j, d))
-                    if isinstance(at, AffineExpr):
-                        place = _place(at, node.index)
-                        for d in used_dims(at) - ({place} if place is not None else set()):
-                            classes.split((i, d))
+                    for dim in to.dims:
+                        classes.split(key(j, dim))
+                    if not any(True for _ in at.nodes()):
+                        for dim in at.dims - {_place(at, node.index)}:
+                            classes.split(key(i, dim))
     outer: list[SharedDim] = []
     for members in classes.members():
         if [i for i, _ in members] != list(range(len(stages))):
@@ -190,32 +175,20 @@ def _outer(stages: list[Stage]) -> list[SharedDim]:
     return sorted(outer, key=lambda shared: shared.dims[-1])
 
 
-def _block(at: AffineExpr) -> tuple[int, int] | None:
+def _block(at: Lin) -> tuple[Dim, int] | None:
     """The dimension and the extent of its blocks, of an index that numbers blocks: `d floordiv extent`."""
-    match at:
-        case AffineBinaryOpExpr(
-            kind=AffineBinaryOpKind.FloorDiv,
-            lhs=AffineDimExpr(position=d),
-            rhs=AffineConstantExpr(value=extent),
-        ):
-            return d, extent
-        case _:
-            return None
+    if isinstance(at.atom, Quotient) and at.atom.form.dim is not None:
+        return at.atom.form.dim, at.atom.divisor
+    return None
 
 
-def _place(at: AffineExpr, index: Sequence[object]) -> int | None:
+def _place(at: Lin, index: Sequence[Lin]) -> Dim | None:
     """The dimension of an index that counts inside of blocks (`d mod extent`), where another index of the same read
     numbers these blocks: all of a block is read wherever one point of it is."""
-    match at:
-        case AffineBinaryOpExpr(
-            kind=AffineBinaryOpKind.Mod,
-            lhs=AffineDimExpr(position=d),
-            rhs=AffineConstantExpr(value=extent),
-        ):
-            blocks = [_block(i) for i in index if isinstance(i, AffineExpr)]
-            return d if (d, extent) in blocks else None
-        case _:
-            return None
+    if isinstance(at.atom, Remainder) and at.atom.form.dim is not None:
+        found = at.atom.form.dim, at.atom.divisor
+        return found[0] if found in map(_block, index) else None
+    return None
 
 
 def _extents(buffer: Buffer, group: Group) -> tuple[int, ...]:
@@ -227,10 +200,10 @@ def scratch_extents(buffer: Buffer, group: Group, tile: Sequence[int]) -> tuple[
     """The extents of a scratch buffer for a tile of the shared dimensions, in points where they are finest."""
     extents = list(buffer.shape)
     for i, stage in enumerate(group.stages):
-        for output in stage.outputs:
-            if output.buffer is buffer:
-                for axis, expr in enumerate(output.index):
+        for store in stage.stores:
+            if store.buffer is buffer:
+                for axis, at in enumerate(store.index):
                     for shared, size in zip(group.outer, tile, strict=True):
-                        if isinstance(expr, AffineDimExpr) and expr.position == shared.dims[i]:
+                        if at.dim is stage.dims[shared.dims[i]]:
                             extents[axis] = min(shared.extent(i, size), buffer.shape[axis])
     return tuple(extents)

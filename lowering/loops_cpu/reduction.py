@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import AnyFloat, FloatAttr, IntegerType, VectorType
-from xdsl.ir import Attribute, SSAValue
+from xdsl.dialects.builtin import AnyFloat, IntegerType
+from xdsl.ir import SSAValue
 
-from webdnn.lowering.loops_common.coefficients import add_multiple
-from webdnn.lowering.loops_common.combining import combiner
-from webdnn.lowering.loops_common.dot import dot_of
 from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.flatten import FlatStage
-from webdnn.lowering.loops_common.linear import Lin
-from webdnn.lowering.loops_common.packed import padded_loads
-from webdnn.lowering.loops_common.stages import Acc, Apply, Node
-from webdnn.lowering.loops_common.tiling import Tiling
-from webdnn.lowering.loops_common.transposed import crossing
-from webdnn.lowering.loops_common.values import PointEvaluator, Scope
+from webdnn.lowering.loops_common.evaluate import Scope
+from webdnn.lowering.loops_common.expression import Accumulator, Apply, Node
+from webdnn.lowering.loops_common.linear import Dim, Lin
+from webdnn.lowering.loops_cpu.coefficients import add_multiple
+from webdnn.lowering.loops_cpu.dot import dot_of
+from webdnn.lowering.loops_cpu.evaluate import CPUVectors, PointEvaluator
+from webdnn.lowering.loops_cpu.flatten import FlatStage
+from webdnn.lowering.loops_cpu.packed import padded_loads
+from webdnn.lowering.loops_cpu.tiling import Tiling
+from webdnn.lowering.loops_cpu.transposed import crossing
 
-_Update = Callable[[Sequence[Lin], list[SSAValue]], list[SSAValue]]
+_Update = Callable[[Sequence[Lin], Sequence[SSAValue]], Sequence[SSAValue]]
 """A step of a reduction: the position along the reduced dimensions and the accumulators, to the new
 accumulators."""
 
@@ -47,11 +47,11 @@ class ReductionEmitter:
         emitter: where the ops go; its innermost block is the one that the stage's loops begin in.
         stage: the stage.
         tiling: how it is cut.
-        origin: the position of the group's tile along each dimension (zero along dimensions that are not shared).
+        origin: the position of the group's tile along each shared dimension.
     """
 
     def __init__(
-        self, emitter: Emitter, stage: FlatStage, tiling: Tiling, origin: Sequence[Lin]
+        self, emitter: Emitter, stage: FlatStage, tiling: Tiling, origin: Mapping[Dim, Lin]
     ) -> None:
         self.emitter = emitter
         self.stage = stage
@@ -59,15 +59,13 @@ class ReductionEmitter:
         padded = padded_loads(stage, tiling.vector, tiling.width)
         self.is_padded = padded is not None
         self.scope = Scope(
-            emitter,
             origin,
-            emitter.depth,
+            emitter.current_depth,
             frozenset(id(s.buffer) for s in stage.stores),
             frozenset(id(load) for load in padded or ()),
         )
-        self._is_sum = stage.is_reduction and all(
-            (found := combiner(u, i)) is not None and isinstance(found.op, arith.AddfOp)
-            for i, u in enumerate(stage.updates)
+        self._is_sum = stage.can_split and all(
+            isinstance(n.op, arith.AddfOp) for n in stage.combiners or ()
         )
         self._crossing = crossing(stage, tiling.tile, tiling.vector)
         self._zeros = [Lin()] * (len(stage.sizes) - stage.num_parallel)
@@ -76,8 +74,16 @@ class ReductionEmitter:
     def _evaluator(
         self, point: Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue] = ()
     ) -> PointEvaluator:
+        stage = self.stage
         return PointEvaluator(
-            self.scope, [*point.at, *reduced], point.width, point.valid, accumulators
+            self.emitter,
+            CPUVectors(),
+            dict(zip(stage.dims, [*point.at, *reduced], strict=True)),
+            stage.dims[self.tiling.vector] if point.width > 1 else None,
+            point.width,
+            valid=point.valid,
+            accumulators=dict(zip(stage.accumulators, accumulators, strict=False)),
+            scope=self.scope,
         )
 
     def _inits(self, point: Point) -> list[SSAValue]:
@@ -88,9 +94,9 @@ class ReductionEmitter:
         self,
         dims: list[int],
         reduced: list[Lin],
-        accs: list[SSAValue],
+        accs: Sequence[SSAValue],
         update: _Update,
-    ) -> list[SSAValue]:
+    ) -> Sequence[SSAValue]:
         """Loops over the reduced dimensions `dims`, unrolled as the tiling says."""
         if not dims:
             return update(reduced, accs)
@@ -123,15 +129,18 @@ class ReductionEmitter:
         start: Lin,
         rest: list[int],
         reduced: list[Lin],
-        accs: list[SSAValue],
+        accs: Sequence[SSAValue],
         update: _Update,
-    ) -> list[SSAValue]:
+    ) -> Sequence[SSAValue]:
         """A loop of `count` steps of `unroll` points each, from `start` on along the next reduced dimension."""
-        iv, results = self.emitter.begin_for(accs)
-        for i in range(unroll):
-            at = iv * unroll + start + i
-            results = self._loops(rest, [*reduced, at], results, update)
-        return self.emitter.end_for(count, accs, results)
+
+        def body(step: Lin, results: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            for i in range(unroll):
+                at = step * unroll + start + i
+                results = self._loops(rest, [*reduced, at], results, update)
+            return results
+
+        return self.emitter.for_loop(0, count, 1, accs, body)
 
     def _blocks(
         self,
@@ -140,36 +149,26 @@ class ReductionEmitter:
         unroll: int,
         rest: list[int],
         reduced: list[Lin],
-        accs: list[SSAValue],
+        accs: Sequence[SSAValue],
         update: _Update,
-    ) -> list[SSAValue]:
+    ) -> Sequence[SSAValue]:
         """A long sum as the sum of `count` sums: errors grow with the length of a block and the number of blocks, not
         with their product (Higham, "The Accuracy of Floating Point Summation", 1993)."""
         emitter = self.emitter
-        found = [combiner(u, i) for i, u in enumerate(self.stage.updates)]
-        iv, totals = emitter.begin_for(accs)
-        zeros = [self._zero(total.type) for total in totals]
-        start = iv * (block * unroll)
-        if block > 1:
-            parts = self._steps(block, unroll, start, rest, reduced, zeros, update)
-        else:
-            parts = zeros
-            for i in range(unroll):
-                parts = self._loops(rest, [*reduced, start + i], parts, update)
-        sums: list[SSAValue] = []
-        for i, (total, part) in enumerate(zip(totals, parts, strict=True)):
-            apply = found[i % len(found)]
-            assert apply is not None
-            sums.append(emitter.like(apply.op, [total, part], total.type))
-        return emitter.end_for(count, accs, sums)
+        found = self.stage.combiners
+        assert found is not None
 
-    def _zero(self, type: Attribute) -> SSAValue:
-        """Zero as a float or a vector of floats."""
-        if isinstance(type, VectorType):
-            (width,) = type.get_shape()
-            return self.emitter.broadcast(self._zero(type.element_type), width)
-        assert isinstance(type, AnyFloat)
-        return self.emitter.constant(FloatAttr(0.0, type))
+        def body(number: Lin, totals: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            zeros = [self.emitter.number(0, total.type) for total in totals]
+            start = number * (block * unroll)
+            parts = self._steps(block, unroll, start, rest, reduced, zeros, update)
+            sums: list[SSAValue] = []
+            for i, (total, part) in enumerate(zip(totals, parts, strict=True)):
+                op = found[i % len(found)].op
+                sums.append(emitter.like(op, [total, part], total.type))
+            return sums
+
+        return emitter.for_loop(0, count, 1, accs, body)
 
     def _update(
         self, point: Point, reduced: Sequence[Lin], accumulators: Sequence[SSAValue]
@@ -185,9 +184,9 @@ class ReductionEmitter:
             and isinstance(node.op, arith.AddfOp | arith.AddiOp)
             and isinstance(node.type, AnyFloat | IntegerType)
         ):
-            for acc, term in (node.args, node.args[::-1]):
+            for acc, term in (node.operands, node.operands[::-1]):
                 if (
-                    isinstance(acc, Acc)
+                    isinstance(acc, Accumulator)
                     and isinstance(term, Apply)
                     and isinstance(term.op, arith.MulfOp | arith.MuliOp)
                 ):
@@ -195,6 +194,6 @@ class ReductionEmitter:
                         return folded
                     if isinstance(node.type, IntegerType):
                         break
-                    a, b = (evaluator.vector(f) for f in term.args)
+                    a, b = (evaluator.vector(f) for f in term.operands)
                     return evaluator.fma(a, b, evaluator.vector(acc))
         return evaluator.vector(node)

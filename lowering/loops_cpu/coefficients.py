@@ -7,11 +7,13 @@ from xdsl.dialects.builtin import FloatAttr, IntegerAttr, IntegerType, VectorTyp
 from xdsl.ir import SSAValue
 
 from webdnn.lowering.fast_math import NO_SPECIALS
-from webdnn.lowering.loops_common.stages import Acc, Apply
-from webdnn.lowering.loops_common.values import PointEvaluator
+from webdnn.lowering.loops_common.expression import Accumulator, Apply
+from webdnn.lowering.loops_cpu.evaluate import PointEvaluator
 
 
-def add_multiple(evaluator: PointEvaluator, add: Apply, mul: Apply, acc: Acc) -> SSAValue | None:
+def add_multiple(
+    evaluator: PointEvaluator, add: Apply, mul: Apply, acc: Accumulator
+) -> SSAValue | None:
     """`acc + number * x` with no more ops than it takes.
 
     None where no factor is a known number, or the flags of the ops do not allow it.
@@ -19,7 +21,7 @@ def add_multiple(evaluator: PointEvaluator, add: Apply, mul: Apply, acc: Acc) ->
     is_integer = isinstance(add.type, IntegerType)
     if not (is_integer or (_ignores_specials(add) and _ignores_specials(mul))):
         return None
-    for factor, x in (mul.args, mul.args[::-1]):
+    for factor, x in (mul.operands, mul.operands[::-1]):
         number = evaluator.number(factor)
         if number is not None:
             start = evaluator.vector(acc)

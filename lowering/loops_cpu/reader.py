@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import cast
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NoReturn, cast
 
 from xdsl.dialects import arith, math, tensor
 from xdsl.dialects.linalg.attrs import IteratorType
-from xdsl.dialects.linalg.ops import GenericOp
+from xdsl.dialects.linalg.ops import FillOp, GenericOp
 from xdsl.ir import OpResult, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr
 
 from webdnn.dialects import arith_ext
-from webdnn.lowering.loops_common.elements import ElementReader, Exprs, Host, NeedsPlace
+from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.loops_common.elements import ElementReader, Position
+from webdnn.lowering.loops_common.expression import Accumulator, Buffer, Load, Node, Store, walk
 from webdnn.lowering.loops_common.kernel_ops import (
     element_type_of,
     is_reduction,
     loop_sizes,
     shape_of,
 )
-from webdnn.lowering.loops_common.stages import Buffer, Gather, Node, Output, Read, Stage, walk
+from webdnn.lowering.loops_common.linear import Dim, Lin
+from webdnn.lowering.loops_cpu.stages import Stage
 
 _COSTLY = (
     math.ExpOp,
@@ -35,8 +40,90 @@ _COSTLY = (
 )
 
 
+class NeedsPlace(Exception):
+    """A tensor that cannot be computed where it is read."""
+
+    def __init__(self, value: SSAValue) -> None:
+        super().__init__()
+        self.value = value
+
+
+@dataclass
+class Host:
+    """How an element is built: inside of the stage of reduction `op`, or of no reduction."""
+
+    op: GenericOp | None = None
+    members: set[SSAValue] = field(default_factory=set[SSAValue])
+    """Placed values that this stage itself computes."""
+    reads: list[tuple[int, Position]] = field(default_factory=list[tuple[int, Position]])
+    """Where results of `op` are read: the number of the result and the position."""
+
+
 class KernelReader(ElementReader):
     """Cuts a kernel into stages."""
+
+    def __init__(self, func: FuncOp) -> None:
+        super().__init__(func)
+        self.placed: dict[SSAValue, Buffer] = {}
+        """Computed tensors that have a place in memory."""
+        for value, buffer in zip(self.returned, self.outputs, strict=True):
+            if isinstance(value, OpResult):
+                self.placed.setdefault(value, buffer)
+        self._accumulators: dict[GenericOp, list[Accumulator]] = {}
+        self._dims: dict[tuple[int, ...], list[Dim]] = {}
+        self._host = Host()
+        self._order = {op: i for i, op in enumerate(func.body.block.ops)}
+
+    # elements
+
+    @contextmanager
+    def _inside(self, host: Host) -> Generator[None]:
+        """Elements are built as `host` says."""
+        before = self._host, self._elements, self._results
+        self._host, self._elements, self._results = host, {}, {}
+        try:
+            yield
+        finally:
+            self._host, self._elements, self._results = before
+
+    def _element(self, value: SSAValue, index: Position) -> Node:
+        if value in self.placed and value not in self._host.members:
+            return self.load(self.placed[value], index)
+        return super()._element(value, index)
+
+    def reduced(self, op: GenericOp, number: int, index: Position) -> Node:
+        if op is not self._host.op:
+            raise NeedsPlace(op.results[number])
+        self._host.reads.append((number, index))
+        return self._accumulators_of(op)[number]
+
+    def not_inlined(self, value: SSAValue, why: str) -> NoReturn:
+        raise NeedsPlace(value)
+
+    def gathered(self, value: SSAValue, index: Position) -> Node:
+        if isinstance(value, OpResult):
+            if isinstance(value.op, FillOp):
+                return self.scalar(value.op.inputs[0])
+            if value not in self.placed:
+                raise NeedsPlace(value)
+            return self.load(self.placed[value], index)
+        return self.element(value, index)
+
+    def _accumulators_of(self, op: GenericOp) -> list[Accumulator]:
+        """The accumulators of a reduction: one node each, however often it is asked for."""
+        if op not in self._accumulators:
+            self._accumulators[op] = [
+                Accumulator(element_type_of(r), i) for i, r in enumerate(op.results)
+            ]
+        return self._accumulators[op]
+
+    def _dims_of(self, shape: tuple[int, ...]) -> list[Dim]:
+        """A dimension for each axis of a tensor; those of one shape are the same."""
+        if shape not in self._dims:
+            self._dims[shape] = [Dim(f"d{i}", size) for i, size in enumerate(shape)]
+        return self._dims[shape]
+
+    # stages
 
     def stages(self) -> list[Stage]:
         """Cut the kernel into stages, each after those whose results it reads."""
@@ -72,9 +159,13 @@ class KernelReader(ElementReader):
         del self.placed[value]
 
     def _try_stages(self) -> list[Stage]:
-        self._memo.clear()
-        self._accs.clear()
-        hosts: dict[GenericOp, Host] = {}
+        self._nodes.clear()
+        self._elements.clear()
+        self._results.clear()
+        self._accumulators.clear()
+        self._dims.clear()
+        # what the stage of a reduction computes beside its results
+        hosts: dict[GenericOp, set[SSAValue]] = {}
         roots: dict[GenericOp, list[tuple[SSAValue, Buffer]]] = {}
         loose: list[tuple[SSAValue, Buffer]] = []
         targets = list(self.placed.items())
@@ -86,18 +177,18 @@ class KernelReader(ElementReader):
         for value, buffer in targets:
             op = value.op if isinstance(value, OpResult) else None
             if isinstance(op, GenericOp) and is_reduction(op):
-                hosts.setdefault(op, Host(op))
+                hosts.setdefault(op, set())
                 continue
             host = self._host_of(value)
             if host is None:
                 loose.append((value, buffer))
             else:
-                hosts.setdefault(host, Host(host)).members.add(value)
+                hosts.setdefault(host, set()).add(value)
                 roots.setdefault(host, []).append((value, buffer))
         # reductions that only other stages read have been placed by now; each host makes a stage
         stages = [
-            self._reduction_stage(op, host, roots.get(op, []), targets)
-            for op, host in hosts.items()
+            self._reduction_stage(op, members, roots.get(op, []), targets)
+            for op, members in hosts.items()
         ]
         return stages + self._elementwise_stages(loose)
 
@@ -133,32 +224,29 @@ class KernelReader(ElementReader):
                 raise NeedsPlace(result)
         return None
 
-    def _dims_in(self, op: GenericOp, value: SSAValue) -> Exprs | None:
+    def _dims_in(self, op: GenericOp, value: SSAValue) -> list[AffineExpr] | None:
         """The position in `value` in terms of the dimensions of `op`, such that `value` reads the results
         of `op` at the point where `op` computes them."""
         shape = shape_of(value)
-        identity = tuple(AffineExpr.dimension(i) for i in range(len(shape)))
-        host = Host(op, members={v for v in self.placed if not self.placed[v].is_scratch})
-        host.members.add(value)
-        host.members -= set(op.results)
-        probe = Host(op, members=host.members)
-        for result in op.results:
-            # read through the accumulators, though the result may have a place too
-            probe.members.add(result)
-        self.element(value, identity, probe)
+        dims = [Dim(f"d{i}", size) for i, size in enumerate(shape)]
+        # read through the accumulators, though a result may have a place too
+        members = {v for v in self.placed if not self.placed[v].is_scratch} | {value, *op.results}
+        probe = Host(op, members)
+        with self._inside(probe):
+            self.element(value, tuple(map(Lin.of, dims)))
         if not probe.reads:
             return None
         position: list[AffineExpr | None] = [None] * len(shape)
         for number, at in probe.reads:
             out_map = op.indexing_maps.data[len(op.inputs) + number].data
             for expr, mine in zip(out_map.results, at, strict=True):
-                if isinstance(mine, AffineConstantExpr) and mine.value == 0:
+                if mine == Lin():
                     continue
-                if not isinstance(mine, AffineDimExpr):
+                if (dim := mine.dim) is None:
                     return None
-                if position[mine.position] not in (None, expr):
+                if position[dims.index(dim)] not in (None, expr):
                     return None
-                position[mine.position] = expr
+                position[dims.index(dim)] = expr
         sizes = loop_sizes(op)
         used: set[int] = set()
         for i, expr in enumerate(position):
@@ -175,47 +263,38 @@ class KernelReader(ElementReader):
         for d, t in enumerate(op.iterator_types):
             if t.data == IteratorType.PARALLEL and d not in used and sizes[d] != 1:
                 return None
-        return tuple(cast("list[AffineExpr]", position))
+        return cast("list[AffineExpr]", position)
 
     def _reduction_stage(
         self,
         op: GenericOp,
-        host: Host,
+        members: set[SSAValue],
         roots: Sequence[tuple[SSAValue, Buffer]],
         targets: Sequence[tuple[SSAValue, Buffer]],
     ) -> Stage:
         sizes = loop_sizes(op)
         kinds = [t.data == IteratorType.PARALLEL for t in op.iterator_types]
         order = [d for d, p in enumerate(kinds) if p] + [d for d, p in enumerate(kinds) if not p]
-        dims: list[AffineExpr] = [AffineExpr.constant(0)] * len(sizes)
-        for new, old in enumerate(order):
-            if sizes[old] != 1:
-                dims[old] = AffineExpr.dimension(new)
-        num_inputs = len(op.inputs)
-        maps = [m.data for m in op.indexing_maps]
-
-        def in_stage(exprs: Sequence[AffineExpr]) -> Exprs:
-            return tuple(e.replace_dims_and_symbols(dims, ()) for e in exprs)
-
-        outs = {i: self.accumulator(op, i) for i in range(len(op.results))}
-        plain = Host()
-        updates = self.body(op, dims, plain, outs)
-        inits = [
-            self.element(v, in_stage(m.results), plain)
-            for v, m in zip(op.outputs, maps[num_inputs:], strict=True)
-        ]
-        stage = Stage([sizes[d] for d in order], sum(kinds), inits, updates)
+        dims = [Dim(f"d{new}", sizes[old]) for new, old in enumerate(order)]
+        loops = [Lin.of(dims[order.index(d)]) for d in range(len(sizes))]
+        maps = [m.data.results for m in op.indexing_maps.data[len(op.inputs) :]]
+        accumulators = self._accumulators_of(op)
+        with self._inside(Host()):
+            updates = self.body(op, loops, accumulators)
+            inits = [
+                self.element(v, self.at(m, loops)) for v, m in zip(op.outputs, maps, strict=True)
+            ]
+        stage = Stage(dims, sum(kinds), inits, accumulators, updates)
         for value, buffer in targets:
             if isinstance(value, OpResult) and value.op is op:
-                at = in_stage(maps[num_inputs + value.index].results)
-                stage.outputs.append(Output(buffer, at, outs[value.index]))
-        for result in op.results:
-            host.members.add(result)
+                at = self.at(maps[value.index], loops)
+                stage.stores.append(Store(buffer, at, accumulators[value.index]))
         for value, buffer in roots:
             position = self._dims_in(op, value)
             assert position is not None
-            at = in_stage(position)
-            stage.outputs.append(Output(buffer, at, self.element(value, at, host)))
+            at = self.at(position, loops)
+            with self._inside(Host(op, {*members, *op.results})):
+                stage.stores.append(Store(buffer, at, self.element(value, at)))
         return stage
 
     def _elementwise_stages(self, loose: Sequence[tuple[SSAValue, Buffer]]) -> list[Stage]:
@@ -230,18 +309,17 @@ class KernelReader(ElementReader):
             if isinstance(op, GenericOp) and not self._is_permutation(op, op.results.index(value)):
                 stages.append(self._generic_stage(op, op.results.index(value), buffer))
                 continue
-            at = tuple(
-                AffineExpr.dimension(i) if n != 1 else AffineExpr.constant(0)
-                for i, n in enumerate(shape)
-            )
-            node = self.element(value, at, Host(members={value}))
-            output = Output(buffer, at, node)
+            dims = self._dims_of(shape)
+            at = tuple(map(Lin.of, dims))
+            with self._inside(Host(members={value})):
+                node = self.element(value, at)
+            store = Store(buffer, at, node)
             # outputs that wait for the same tensors may be computed together
             key = (shape, _computed_buffers(node))
             if (merged := together.get(key)) is not None:
-                merged.outputs.append(output)
+                merged.stores.append(store)
                 continue
-            stage = together[key] = Stage(list(shape), len(shape), outputs=[output])
+            stage = together[key] = Stage([*dims], len(dims), stores=[store])
             stages.append(stage)
         return stages
 
@@ -254,15 +332,12 @@ class KernelReader(ElementReader):
 
     def _generic_stage(self, op: GenericOp, number: int, buffer: Buffer) -> Stage:
         """A generic that writes somewhere else than to all elements in order."""
-        sizes = loop_sizes(op)
-        dims: list[AffineExpr] = [
-            AffineExpr.dimension(d) if n != 1 else AffineExpr.constant(0)
-            for d, n in enumerate(sizes)
-        ]
-        node = self.body(op, dims, Host(), {})[number]
-        map = op.indexing_maps.data[len(op.inputs) + number].data
-        at = tuple(e.replace_dims_and_symbols(dims, ()) for e in map.results)
-        return Stage(sizes, len(sizes), outputs=[Output(buffer, at, node)])
+        dims = [Dim(f"d{d}", size) for d, size in enumerate(loop_sizes(op))]
+        loops = [Lin.of(dim) for dim in dims]
+        with self._inside(Host()):
+            node = self.body(op, loops)[number]
+        at = self.at(op.indexing_maps.data[len(op.inputs) + number].data.results, loops)
+        return Stage(dims, len(dims), stores=[Store(buffer, at, node)])
 
     def _concat_stages(self, op: tensor.ConcatOp, buffer: Buffer) -> list[Stage]:
         """One copy for each operand."""
@@ -271,21 +346,20 @@ class KernelReader(ElementReader):
         start = 0
         for operand in op.inputs:
             shape = shape_of(operand)
-            at = tuple(
-                AffineExpr.dimension(i) if n != 1 else AffineExpr.constant(0)
-                for i, n in enumerate(shape)
-            )
-            node = self.element(operand, at, Host())
+            dims = [Dim(f"d{i}", size) for i, size in enumerate(shape)]
+            at = tuple(map(Lin.of, dims))
+            with self._inside(Host()):
+                node = self.element(operand, at)
             to = (*at[:axis], at[axis] + start, *at[axis + 1 :])
-            stages.append(Stage(list(shape), len(shape), outputs=[Output(buffer, to, node)]))
+            stages.append(Stage(dims, len(dims), stores=[Store(buffer, to, node)]))
             start += shape[axis]
         return stages
 
     def _sorted(self, stages: list[Stage]) -> list[Stage]:
         writers: dict[int, list[Stage]] = {}
         for stage in stages:
-            for output in stage.outputs:
-                writers.setdefault(id(output.buffer), []).append(stage)
+            for store in stage.stores:
+                writers.setdefault(id(store.buffer), []).append(stage)
         done: dict[int, bool] = {}
         result: list[Stage] = []
 
@@ -295,23 +369,20 @@ class KernelReader(ElementReader):
                     raise self.fail("a stage of a kernel depends on itself")
                 return
             done[id(stage)] = False
-            for node in stage.nodes():
-                if isinstance(node, Read | Gather):
-                    for writer in writers.get(id(node.buffer), []):
-                        if writer is not stage:
-                            visit(writer)
+            for node in stage.loads():
+                for writer in writers.get(id(node.buffer), []):
+                    if writer is not stage:
+                        visit(writer)
             done[id(stage)] = True
             result.append(stage)
 
         for stage in stages:
             visit(stage)
-        return [s for s in result if s.outputs]
+        return [s for s in result if s.stores]
 
 
 def _computed_buffers(node: Node) -> frozenset[int]:
     """The buffers that an expression reads and that the kernel writes."""
     return frozenset(
-        id(n.buffer)
-        for n in walk([node])
-        if isinstance(n, Read | Gather) and not n.buffer.read_only
+        id(n.buffer) for n in walk([node]) if isinstance(n, Load) and not n.buffer.read_only
     )

@@ -12,8 +12,8 @@ from xdsl.dialects.builtin import DenseArrayBase, VectorType, f32, i32, i64
 from xdsl.ir import SSAValue
 
 from webdnn.lowering.loops_common.emitter import Emitter
-from webdnn.lowering.loops_common.flatten import FlatStage, Load, Pick, Position
-from webdnn.lowering.loops_common.stages import Gather, walk
+from webdnn.lowering.loops_common.expression import Choose, Index, Load
+from webdnn.lowering.loops_cpu.flatten import FlatStage
 
 SIDE = 4
 """Rows and columns of a square: the lanes of a vector."""
@@ -24,21 +24,22 @@ def crossing_loads(stage: FlatStage, u: int, v: int) -> list[Load]:
     along v and nothing else is scattered along it; otherwise none. Elements of 32 bits only."""
     if stage.is_reduction or {u, v} & set(stage.fixed) or u == v:
         return []
-    if any(s.at.coefficients.get(v) != 1 or v in s.at.nonlinear_dims for s in stage.stores):
+    down, across = stage.dims[u], stage.dims[v]
+    if not all(s.at.is_contiguous_along(across) for s in stage.stores):
         return []
     written = {id(s.buffer) for s in stage.stores}
     found: list[Load] = []
-    for node in walk(stage.roots()):
-        if isinstance(node, Gather | Position | Pick):
+    for node in stage.nodes():
+        if isinstance(node, Choose) or (isinstance(node, Index) and not node.form.is_const):
             return []
         if not isinstance(node, Load):
             continue
         at = node.at
-        if {u, v} & at.nonlinear_dims or id(node.buffer) in written:
+        if not node.is_affine or {down, across} & at.nonlinear_dims or id(node.buffer) in written:
             return []
-        if at.coefficients.get(v, 0) in (0, 1):
+        if at.coefficient(across) in (0, 1):
             continue
-        if at.coefficients.get(u) != 1 or node.type not in (f32, i32):
+        if at.coefficient(down) != 1 or node.type not in (f32, i32):
             return []
         found.append(node)
     return found
