@@ -1,6 +1,6 @@
 """Schedules of CPU kernels: what the attribute says, and how it is read.
 
-A kernel is a list of groups, a group a list of stages (`webdnn.lowering.loops_common`). The keys of
+A kernel is a list of groups, a group a list of stages (`webdnn.lowering.loops_cpu.groups`). The keys of
 `#kernel.schedule` are
 
 - `strategy = "tiles"`;
