@@ -2,9 +2,9 @@
 
 In the order in which it is used:
 
-1. `elements.ElementReader` finds the expression of an element of any tensor of a kernel, as `expression.Node`s;
-   `kernel_ops` answers questions about the ops of a kernel. Which tensors have a place in memory and what becomes of a
-   reduction is decided by its subclasses: the CPU cuts the tree into stages, the GPU keeps it whole.
+1. `elements.ElementReader` finds the expression of an element of any tensor of a kernel, as `expression.Node`s. Which
+   tensors have a place in memory and what becomes of a reduction is decided by its subclasses: the CPU cuts the tree
+   into stages, the GPU keeps it whole.
 2. Indices and addresses are `linear.Lin`s: over loop dimensions in an expression, over SSA values in what is emitted.
    `expression.Rewriter` puts other forms in the place of dimensions; over flat memory (`Flattener`) each access has one
    address.

@@ -20,6 +20,12 @@ from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, ReturnOp
+from webdnn.lowering.kernel_ops import (
+    element_type_of,
+    is_reduction,
+    loop_sizes,
+    shape_of,
+)
 from webdnn.lowering.loops_common.expression import (
     Apply,
     Buffer,
@@ -29,12 +35,6 @@ from webdnn.lowering.loops_common.expression import (
     Load,
     Node,
     as_form,
-)
-from webdnn.lowering.loops_common.kernel_ops import (
-    element_type_of,
-    is_reduction,
-    loop_sizes,
-    shape_of,
 )
 from webdnn.lowering.loops_common.linear import (
     Lin,

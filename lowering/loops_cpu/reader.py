@@ -15,14 +15,14 @@ from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr
 
 from webdnn.dialects import arith_ext
 from webdnn.dialects.kernel import FuncOp
-from webdnn.lowering.loops_common.elements import ElementReader, Position
-from webdnn.lowering.loops_common.expression import Accumulator, Buffer, Load, Node, Store, walk
-from webdnn.lowering.loops_common.kernel_ops import (
+from webdnn.lowering.kernel_ops import (
     element_type_of,
     is_reduction,
     loop_sizes,
     shape_of,
 )
+from webdnn.lowering.loops_common.elements import ElementReader, Position
+from webdnn.lowering.loops_common.expression import Accumulator, Buffer, Load, Node, Store, walk
 from webdnn.lowering.loops_common.linear import Dim, Lin
 from webdnn.lowering.loops_cpu.stages import Stage
 

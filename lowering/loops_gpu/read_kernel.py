@@ -10,6 +10,7 @@ from xdsl.dialects.linalg.attrs import IteratorType
 from xdsl.dialects.linalg.ops import GenericOp
 
 from webdnn.dialects.kernel import FuncOp
+from webdnn.lowering.kernel_ops import loop_sizes
 from webdnn.lowering.loops_common.elements import ElementReader, Position
 from webdnn.lowering.loops_common.expression import (
     Accumulator,
@@ -21,7 +22,6 @@ from webdnn.lowering.loops_common.expression import (
     Store,
     walk,
 )
-from webdnn.lowering.loops_common.kernel_ops import loop_sizes
 from webdnn.lowering.loops_common.linear import Dim, Lin, address, collapse, row_major
 
 

@@ -27,7 +27,7 @@ LEVELS = {
     "nn": set[str](),
     "nn_to_linalg": set[str](),
     "linalg": {"nn_to_linalg"},
-    "kernels": {"loops_common"},
+    "kernels": set[str](),
     "loops_common": set[str](),
     "loops_cpu": {"loops_common"},
     "loops_gpu": {"loops_common"},
