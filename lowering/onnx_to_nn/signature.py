@@ -30,7 +30,7 @@ _ANY_IMAGE = (2, inf)
 _VECTOR = (0, 1)
 RANKS: Mapping[str, Mapping[int, Rank]] = {
     "AffineGrid": {0: 3, 1: 1},
-    "Attention": {0: (3, 4), 1: SAME, 2: SAME, 3: (2, 4), 4: 4, 5: 4, 6: 1},
+    "Attention": {0: (3, 4), 1: SAME, 2: SAME, 3: (1, 4), 4: 4, 5: 4, 6: 1},
     "AveragePool": {0: _ANY_IMAGE},
     "BatchNormalization": {0: (1, inf), 1: _VECTOR, 2: _VECTOR, 3: _VECTOR, 4: _VECTOR},
     "Col2Im": {0: 3, 1: 1, 2: 1},

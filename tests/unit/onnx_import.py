@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,9 +14,9 @@ from xdsl.context import Context
 from xdsl.dialects.builtin import Builtin, ModuleOp, NameLoc
 from xdsl.dialects.func import Func, FuncOp
 from xdsl.ir import Operation
-from xdsl.parser import Parser
-from xdsl.printer import Printer
 
+from webdnn.dialects.ir_parser import IRParser
+from webdnn.dialects.ir_printer import ir_text
 from webdnn.dialects.numpy_meaning.onnx import run_module, to_model_proto
 from webdnn.dialects.onnx import Onnx
 from webdnn.frontends.onnx import ImportedModel
@@ -28,16 +27,14 @@ NEWEST = onnx.defs.onnx_opset_version()
 
 
 def text_of(module: ModuleOp) -> str:
-    out = io.StringIO()
-    Printer(out, print_debuginfo=True).print_op(module)
-    return out.getvalue()
+    return ir_text(module)
 
 
 def parse(text: str) -> ModuleOp:
     context = Context()
     for dialect in (Builtin, Func, Onnx):
         context.load_dialect(dialect)
-    return Parser(context, text).parse_module()
+    return IRParser(context, text).parse_module()
 
 
 def check_text(imported: ImportedModel) -> None:
