@@ -15,6 +15,7 @@ from onnx import ModelProto
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.caffe.convert import convert as convert_caffe
+from webdnn.frontends.conversion.keras import KERAS
 from webdnn.frontends.conversion.process import Job, run
 from webdnn.frontends.conversion.pytorch import PYTORCH, export_module
 from webdnn.frontends.download import file_name, is_address
@@ -59,6 +60,7 @@ def as_onnx(model: Any, conversion: Conversion) -> Generator[OnnxModel, None, No
     """
     is_module = _is_torch_module(model)
     found = None if is_module else _format(model)
+    _check_options(model, found, is_module, conversion)
     if found is CAFFE:
         yield _from_caffe(Path(model), conversion)
         return
@@ -109,6 +111,37 @@ def _format(model: Any) -> Format | None:
     if path.is_dir():
         return recognise_folder(path)
     return recognise_file(path) if path.is_file() else None
+
+
+def _check_options(
+    model: Any, found: Format | None, is_module: bool, conversion: Conversion
+) -> None:
+    """What is given for models of one framework must not be lost on one of another."""
+    if found is None and isinstance(model, str | Path) and not Path(model).exists():
+        return  # reading it says so
+    is_keras = found is not None and found.converter is KERAS
+    options = (
+        (conversion.custom_objects, "custom objects", is_keras, "Keras models", _CUSTOM_OPS_HINT),
+        (conversion.caffe_weights, "Caffe weights", found is CAFFE, "Caffe models", "leave them out"),
+        (conversion.example_inputs or None, "example inputs", is_module, "PyTorch modules", "leave them out"),
+    )  # fmt: skip
+    for given, what, is_meant, kind, hint in options:
+        if given is not None and not is_meant:
+            is_path = isinstance(model, str | Path)
+            raise WebDNNError(
+                f"{what} are given for a model that takes none",
+                where=[
+                    *([str(model)] if is_path else []),
+                    *([str(given)] if what != "example inputs" else []),
+                ],
+                why=f"they are for {kind}, and this is {found.name if found is not None else 'none'}",
+                hint=hint,
+            )
+
+
+_CUSTOM_OPS_HINT = (
+    "leave them out; operators that ONNX does not define are given as custom_ops (--custom-ops)"
+)
 
 
 def _shapes(conversion: Conversion) -> tuple[Mapping[str, Sequence[int]], Sequence[Sequence[int]]]:

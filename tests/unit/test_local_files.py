@@ -213,12 +213,57 @@ def test_bad_archives(tmp_path: Path) -> None:
         assert "temporary" not in message, message
 
 
-def test_convert_says_that_an_archive_of_onnx_is_onnx(tmp_path: Path) -> None:
-    with_data(tmp_path / "made")
-    path = zipped(tmp_path / "model.zip", contents(tmp_path / "made"))
-    with pytest.raises(webdnn.WebDNNError, match="nothing to convert"):
-        webdnn.convert(path, tmp_path / "out.onnx")
-    assert not (tmp_path / "out.onnx").exists()
+@pytest.mark.parametrize("packed", [False, True])
+def test_onnx_is_unpacked_and_renamed(tmp_path: Path, packed: bool) -> None:
+    """External data comes into the one file."""
+    model = with_data(tmp_path / "made")
+    if packed:
+        model = zipped(tmp_path / "model.zip", contents(tmp_path / "made"))
+    out = tmp_path / "out.onnx"
+    webdnn.convert(model, out, rename_outputs={"y": "scores"})
+    found = onnx.load(out, load_external_data=False)
+    assert [value.name for value in found.graph.output] == ["scores"]
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(found.graph.initializer[0]), WEIGHTS)
+    webdnn.convert(out, tmp_path / "same.onnx")
+    assert (tmp_path / "same.onnx").read_bytes() == out.read_bytes()
+    with pytest.raises(webdnn.WebDNNError, match="give the sizes to webdnn compile"):
+        webdnn.convert(out, tmp_path / "same.onnx", shapes={"x": [2, 4]})
+
+
+def test_convert_replaces_onnx_models_alone(tmp_path: Path) -> None:
+    model = with_data(tmp_path / "made")
+    for name in ("model.onnx", "weights.bin", "layers.py"):
+        path = tmp_path / "made" / name
+        if not path.exists():
+            path.write_text("x = 1\n")
+        before = path.read_bytes()
+        with pytest.raises(webdnn.WebDNNError, match=r"model itself|no ONNX model"):
+            webdnn.convert(model, path)
+        assert path.read_bytes() == before
+    linked = tmp_path / "linked.onnx"
+    linked.symlink_to(model)
+    with pytest.raises(webdnn.WebDNNError, match="model itself"):
+        webdnn.convert(model, linked)
+    other = tmp_path / "other.onnx"
+    for _ in range(2):
+        webdnn.convert(model, other)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"custom_objects": "layers.py"}, r"(?s)for Keras models.*--custom-ops"),
+        ({"caffe_weights": "net.caffemodel"}, "for Caffe models"),
+        ({"example_inputs": (1,)}, "for PyTorch modules"),
+    ],
+)
+def test_options_for_other_frameworks(
+    tmp_path: Path, options: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(webdnn.WebDNNError, match=expected):
+        webdnn.compile(with_data(tmp_path / "made"), **options)
+    with pytest.raises(webdnn.WebDNNError, match="no such model file"):
+        webdnn.compile(tmp_path / "absent.onnx", **options)
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------
