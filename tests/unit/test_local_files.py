@@ -281,6 +281,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(302, b"", Location="/" + path.removeprefix("moved/"))
         if path == "elsewhere":
             return self.reply(302, b"", Location="http://example.com/model.onnx")
+        if path == "file":
+            return self.reply(302, b"", Location="file:///etc/hostname")
+        if path == "loop":
+            return self.reply(302, b"", Location="/loop")
         if path == "private":
             return self.reply(401, b"")
         if path == "cut.onnx":
@@ -346,7 +350,9 @@ BAD_ADDRESSES = {
     "cut.onnx": "5 of 1000 bytes",
     "huge.onnx": "larger than",
     "page": "this is a web page",
-    "elsewhere": "by https alone",
+    "elsewhere": "which leads to http://example.com/model.onnx",
+    "file": "file:// is not known here",
+    "loop": "redirects lead in a circle",
     "slow.onnx": "said nothing for",
     "nodata/model.onnx": "the external data file 'weights.bin' cannot be downloaded",
     "empty.onnx": "not an ONNX model",
@@ -367,12 +373,29 @@ def test_bad_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: st
 
 @pytest.mark.parametrize(
     "address", ["http://example.com/m.onnx", "ftp://example.com/m.onnx", "s3://bucket/m.onnx", "https:///m.onnx",
-                "https://[bad/m.onnx"]
+                "https://[bad/m.onnx", "https://localhost:99999/m.onnx"]
 )  # fmt: skip
 def test_addresses_that_are_not_asked(address: str) -> None:
     with pytest.raises(webdnn.WebDNNError) as raised:
         webdnn.compile(address)
     assert address in str(raised.value)
+
+
+def test_passwords_are_not_shown() -> None:
+    for scheme in ("https", "http", "ftp"):
+        with pytest.raises(webdnn.WebDNNError) as raised:
+            webdnn.compile(f"{scheme}://user:secret@localhost/m.onnx")
+        message = str(raised.value)
+        assert f"{scheme}://localhost/m.onnx" in message and "secret" not in message
+
+
+def test_a_server_elsewhere_does_not_lead_to_this_machine(tmp_path: Path) -> None:
+    with served({"m.onnx": b""}) as host:
+        opener = download.build_opener(download._Redirects("https://example.com/m.onnx"))
+        with pytest.raises(
+            webdnn.WebDNNError, match=r"(?s)https alone.*example\.com.*leads to http"
+        ):
+            opener.open(f"{host}/moved/m.onnx")
 
 
 def test_nobody_listens() -> None:
