@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from webdnn.frontends.onnx.binding import Shapes
 from webdnn.frontends.onnx.source import inputs_of, read
 from webdnn.frontends.onnx.tensors import embed_external, external_locations
 from webdnn.lowering.interface.names import renamed
-from webdnn.package import check_writable
+from webdnn.package import check_writable, output_errors
 from webdnn.progress import Progress
 
 
@@ -60,6 +61,7 @@ def convert(
     _check_output(target, [model, custom_objects, caffe_weights])
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with local_model(model, progress) as local, as_onnx(local, conversion) as source:
+        found = read(source)
         if source is local and shapes:
             raise WebDNNError(
                 "sizes are given, and the model is not converted",
@@ -67,24 +69,34 @@ def convert(
                 why="it is ONNX already, and keeps what it says of its inputs",
                 hint="give the sizes to webdnn compile",
             )
-        found = read(source)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.part")
-        try:
-            is_renamed = rename_inputs or rename_outputs
-            if isinstance(source, str | Path) and not (
-                is_renamed or external_locations(found.model)
-            ):
-                shutil.copyfile(source, aside)
-            else:
-                embed_external(found.model, found.reader)
-                if is_renamed:
-                    _rename(found.model, rename_inputs or {}, rename_outputs or {})
-                aside.write_bytes(_serialized(found.model, model))
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
+        content: bytes | Path
+        if isinstance(source, bytes | onnx.ModelProto) or (
+            rename_inputs or rename_outputs or external_locations(found.model)
+        ):
+            embed_external(found.model, found.reader)
+            if rename_inputs or rename_outputs:
+                _rename(found.model, rename_inputs or {}, rename_outputs or {})
+            content = _serialized(found.model, model)
+        else:
+            content = Path(source)
+        with output_errors(target):
+            _write(target, content)
     return target
+
+
+def _write(target: Path, content: bytes | Path) -> None:
+    """Write a file, whole or not at all, or copy it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.part")
+    try:
+        if isinstance(content, Path):
+            shutil.copyfile(content, aside)
+        else:
+            aside.write_bytes(content)
+        aside.replace(target)
+    finally:
+        with suppress(OSError):
+            aside.unlink()
 
 
 def _check_output(target: Path, sources: Sequence[Any]) -> None:
@@ -94,20 +106,27 @@ def _check_output(target: Path, sources: Sequence[Any]) -> None:
     Raises:
         WebDNNError: there is something else, or its folder cannot be written.
     """
-    check_writable(target.absolute().parent)
+    with output_errors(target):
+        check_writable(target.absolute().parent)
+        try:
+            size = target.stat().st_size
+        except FileNotFoundError:
+            return
     if target.is_dir():
         raise WebDNNError("the output is a folder", where=str(target), hint="name a file")
-    if not target.exists():
-        return
     for source in sources:
-        is_file = isinstance(source, str | Path) and Path(source).exists()
-        if is_file and target.samefile(source):
+        if not isinstance(source, str | Path):
+            continue
+        is_same = False
+        with suppress(OSError):  # of an address, a function, or no file at all
+            is_same = target.samefile(source)
+        if is_same:
             raise WebDNNError(
                 "the output is the model itself, or one of its files",
                 where=str(target),
                 hint="name another file",
             )
-    if target.is_file() and target.stat().st_size == 0:
+    if target.is_file() and size == 0:
         return
     try:
         read(target)

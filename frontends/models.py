@@ -19,7 +19,7 @@ from webdnn.frontends.conversion.keras import KERAS
 from webdnn.frontends.conversion.process import Job, run
 from webdnn.frontends.conversion.pytorch import PYTORCH, export_module
 from webdnn.frontends.download import file_name, is_address
-from webdnn.frontends.formats import CAFFE, Format, recognise_file, recognise_folder
+from webdnn.frontends.formats import CAFFE, SAVED_MODEL, Format, recognise_file, recognise_folder
 from webdnn.frontends.onnx.binding import Shapes
 
 OnnxModel = str | Path | bytes | ModelProto
@@ -27,6 +27,10 @@ OnnxModel = str | Path | bytes | ModelProto
 
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 """`package.module:function`, as entry points are written."""
+_LIKE_FUNCTION = re.compile(r"[\w.]*:[\w.]*(\(.*\))?")
+"""What is meant so, and is not."""
+_SAVED_MODEL_FILE = "saved_model.pb"
+"""What a SavedModel's graph is called in its folder; as text `.pbtxt`."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,28 @@ def _format(model: Any) -> Format | None:
     path = Path(model)
     if path.is_dir():
         return recognise_folder(path)
-    return recognise_file(path) if path.is_file() else None
+    if not path.is_file():
+        if isinstance(model, str) and _LIKE_FUNCTION.fullmatch(model) and not path.exists():
+            raise WebDNNError(
+                "there is no such model file, and this is not how a function is named",
+                where=model,
+                hint="write package.module:function, without .py and without parentheses",
+            )
+        return None
+    found = recognise_file(path)
+    if found is SAVED_MODEL and not path.name.startswith(_SAVED_MODEL_FILE):
+        raise WebDNNError(
+            "this is the graph of a TensorFlow SavedModel, without the model's folder",
+            where=str(path),
+            hint="give the folder that holds saved_model.pb and variables",
+        )
+    if found is None and path.suffix == ".py":
+        raise WebDNNError(
+            "a Python file is no model",
+            where=str(path),
+            hint=f"name a function in it that makes a PyTorch module: {path.stem}:make",
+        )
+    return found
 
 
 def _check_options(
@@ -160,7 +185,7 @@ def _from_caffe(path: Path, conversion: Conversion) -> ModelProto:
 
 def _job(model: str | Path, output: Path, conversion: Conversion) -> Job:
     named, in_order = _shapes(conversion)
-    is_saved_model = Path(model).name.startswith("saved_model.pb")
+    is_saved_model = Path(model).name.startswith(_SAVED_MODEL_FILE)
     custom = conversion.custom_objects
     return Job(
         str(Path(model).parent if is_saved_model else model),

@@ -181,6 +181,10 @@ def bad_archives(folder: Path) -> dict[str, Path]:
     damaged.write_bytes(content)
     cut = tarred(folder / "cut.tar.gz", {"model.onnx": np.random.default_rng(0).bytes(10**5)})
     cut.write_bytes(cut.read_bytes()[:50_000])
+    secret = zipped(folder / "secret.zip", {"model.onnx": model})
+    content = bytearray(secret.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag, in the directory
+    secret.write_bytes(content)
     with pytest.warns(UserWarning):
         zipped(folder / "twice.zip", {})
         with zipfile.ZipFile(folder / "twice.zip", "w") as archive:
@@ -192,11 +196,14 @@ def bad_archives(folder: Path) -> dict[str, Path]:
         "'C:\\model.onnx' in it would lie outside": zipped(folder / "drive.zip", {"C:\\model.onnx": model}),
         "'model.onnx' in it is a link": folder / "link.zip",
         "is a link or a device": folder / "link.tar",
-        "it holds more than 6": zipped(folder / "bomb.zip", {"model.onnx": bytes(80 << 20)}),
+        "'/tmp/m.onnx' in it would lie outside": zipped(folder / "abs.zip", {"/tmp/m.onnx": model}),
+        "it is encrypted": secret,
+        "the archive holds no model": zipped(folder / "text.zip", {"readme.txt": b"hello"}),
+        "may have 100 times its own size": zipped(folder / "bomb.zip", {"model.onnx": bytes(80 << 20)}),
         "more than one model": zipped(folder / "two.zip", {"a.onnx": model, "b/c.onnx": model}),
         "holds no model": zipped(folder / "none.zip", {"a.txt": b"a", "b.txt": b"b"}),
-        "cannot be unpacked": damaged,
-        "ended": cut,
+        "it is damaged": damaged,
+        "download it again": cut,
         "it holds 'a.onnx' twice": folder / "twice.zip",
         "'w', which is missing": zipped(folder / "nodata.zip", {"model.onnx": model}),
     }  # fmt: skip
@@ -244,9 +251,30 @@ def test_convert_replaces_onnx_models_alone(tmp_path: Path) -> None:
     linked.symlink_to(model)
     with pytest.raises(webdnn.WebDNNError, match="model itself"):
         webdnn.convert(model, linked)
+    for name in ("x" * 300, "/proc/nope.onnx"):
+        with pytest.raises(webdnn.WebDNNError, match=r"(?s)output cannot be written.*(nope|xxx)"):
+            webdnn.convert(model, tmp_path / name)
+        with pytest.raises(webdnn.WebDNNError, match=r"(?s)output cannot be written.*why:   [A-Z]"):
+            webdnn.convert(model, tmp_path / name)
     other = tmp_path / "other.onnx"
     for _ in range(2):
         webdnn.convert(model, other)
+
+
+@pytest.mark.parametrize("model", ["net:", ":make", "net:make()", "net.py:make()", "net.py"])
+def test_functions_that_are_named_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text("def make(): ...\n")
+    with pytest.raises(webdnn.WebDNNError, match=r"module:function|net:make"):
+        webdnn.compile(model)
+
+
+def test_the_graph_of_a_saved_model_alone(tmp_path: Path) -> None:
+    (tmp_path / "graph.pb").write_bytes(b"\x08\x01\x12\x04\x0a\x02\x22\x00")
+    with pytest.raises(webdnn.WebDNNError, match="give the folder that holds"):
+        webdnn.compile(tmp_path / "graph.pb")
 
 
 @pytest.mark.parametrize(
@@ -355,7 +383,7 @@ BAD_ADDRESSES = {
     "loop": "redirects lead in a circle",
     "slow.onnx": "said nothing for",
     "nodata/model.onnx": "the external data file 'weights.bin' cannot be downloaded",
-    "empty.onnx": "not an ONNX model",
+    "empty.onnx": "the model is empty",
 }
 
 
@@ -391,7 +419,8 @@ def test_passwords_are_not_shown() -> None:
 
 def test_a_server_elsewhere_does_not_lead_to_this_machine(tmp_path: Path) -> None:
     with served({"m.onnx": b""}) as host:
-        opener = download.build_opener(download._Redirects("https://example.com/m.onnx"))
+        redirects = download._Redirects("https://example.com/m.onnx")  # pyright: ignore[reportPrivateUsage]
+        opener = download.build_opener(redirects)
         with pytest.raises(
             webdnn.WebDNNError, match=r"(?s)https alone.*example\.com.*leads to http"
         ):
