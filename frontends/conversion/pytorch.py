@@ -34,8 +34,8 @@ def convert(job: Job) -> None:
     factory = _factory(job.model)
     with foreign_errors("the function that makes the module", factory, [job.model]):
         made = factory()
-    parts: Sequence[Any] = made if isinstance(made, tuple) and made else (made,)
-    module, *rest = parts
+    parts: list[Any] = list(made) if isinstance(made, tuple) else [made]
+    module, *rest = parts or [None]
     torch: Any = importlib.import_module("torch")
     if not isinstance(module, torch.nn.Module):
         raise WebDNNError(
