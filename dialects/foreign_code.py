@@ -41,7 +41,7 @@ def foreign_errors(
         yield
     except WebDNNError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise WebDNNError(
             f"{what} fails", where=[*where, place_of(function, error)], why=reason(error)
         ) from error

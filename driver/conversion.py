@@ -1,22 +1,25 @@
-"""A model of another framework to an ONNX file."""
+"""A model of any framework to one ONNX file."""
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import onnx
+from google.protobuf.message import EncodeError
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.conversion.onnx_names import rename_interface
 from webdnn.frontends.local_files import local_model
-from webdnn.frontends.models import Conversion, OnnxModel, as_onnx
+from webdnn.frontends.models import Conversion, as_onnx
 from webdnn.frontends.onnx.binding import Shapes
-from webdnn.frontends.onnx.source import inputs_of
+from webdnn.frontends.onnx.source import inputs_of, read
+from webdnn.frontends.onnx.tensors import embed_external, external_locations
 from webdnn.lowering.interface.names import renamed
-from webdnn.package import check_writable
+from webdnn.package import check_writable, output_errors
 from webdnn.progress import Progress
 
 
@@ -32,15 +35,17 @@ def convert(
     rename_outputs: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> Path:
-    """Convert a model of another framework to an ONNX file. What is converted is told by its content, not by its name.
+    """Convert a model to one ONNX file. What it is, is told by its content, not by its name.
+
+    A model that is ONNX already is unpacked and renamed; its external data comes into the file.
 
     Args:
         model: a Keras model (`.keras`, `.h5`); a TensorFlow SavedModel (its folder), frozen graph or TensorFlow Lite
             model; a PyTorch program (`.pt2`), a module, or `package.module:function` of a function that makes one; one
-            of the two files of a Caffe model (`.prototxt`, `.caffemodel`). Files may lie in a zip or tar archive, or be
-            given by an `https://` address.
-        output: where the ONNX file goes; it comes whole or not at all.
-        shapes: sizes of inputs, by name or in the order of the model's inputs.
+            of the two files of a Caffe model (`.prototxt`, `.caffemodel`); an ONNX model. Files may lie in a zip or tar
+            archive, or be given by an `https://` address.
+        output: where the ONNX file goes; it comes whole or not at all. It replaces ONNX models alone.
+        shapes: sizes of inputs, by name or in the order of the model's inputs; not of an ONNX model.
         custom_objects: a Python file that defines the layers and functions which a Keras model only names. It is run.
         example_inputs: the arguments of a PyTorch module's `forward`, as tensors.
         caffe_weights: the other file of a Caffe model, where it does not lie beside the first.
@@ -48,43 +53,108 @@ def convert(
         progress: shows how far a download is.
 
     Raises:
-        WebDNNError: the model is ONNX already or of no known kind, cannot be converted, or what converts it is not
-            installed: then the message is the command that installs it. Or a name is not there, or taken.
+        WebDNNError: the model is of no known kind, cannot be converted, or what converts it is not installed: then the
+            message is the command that installs it. Or a name is not there, or taken; or the output is the model itself
+            or another file that is no ONNX model, or would be larger than 2 GiB.
     """
     target = Path(output)
-    check_writable(target.absolute().parent)
-    if target.is_dir():
-        raise WebDNNError("the output is a folder", where=str(target), hint="name a file")
+    _check_output(target, [model, custom_objects, caffe_weights])
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with local_model(model, progress) as local, as_onnx(local, conversion) as source:
-        if source is local:
+        found = read(source)
+        if source is local and shapes:
             raise WebDNNError(
-                "there is nothing to convert",
+                "sizes are given, and the model is not converted",
                 where=str(model) if isinstance(model, str | Path) else (),
-                why="it is an ONNX model, or no kind of model that can be converted",
-                hint="give it to webdnn compile, which says which",
+                why="it is ONNX already, and keeps what it says of its inputs",
+                hint="give the sizes to webdnn compile",
             )
-        if rename_inputs or rename_outputs:
-            source = _renamed(source, rename_inputs or {}, rename_outputs or {})
-        target.parent.mkdir(parents=True, exist_ok=True)
-        aside = target.with_name(f".{target.name}.part")
-        try:
-            if isinstance(source, onnx.ModelProto):
-                onnx.save(source, aside)
-            else:
-                shutil.copyfile(Path(str(source)), aside)
-            aside.replace(target)
-        finally:
-            aside.unlink(missing_ok=True)
+        content: bytes | Path
+        if isinstance(source, bytes | onnx.ModelProto) or (
+            rename_inputs or rename_outputs or external_locations(found.model)
+        ):
+            embed_external(found.model, found.reader)
+            if rename_inputs or rename_outputs:
+                _rename(found.model, rename_inputs or {}, rename_outputs or {})
+            content = _serialized(found.model, model)
+        else:
+            content = Path(source)
+        with output_errors(target):
+            _write(target, content)
     return target
 
 
-def _renamed(
-    source: OnnxModel, rename_inputs: Mapping[str, str], rename_outputs: Mapping[str, str]
-) -> onnx.ModelProto:
-    """The model with new names; in ONNX a value has one name, so an input and another value as output cannot share
-    it."""
-    model = source if isinstance(source, onnx.ModelProto) else onnx.load(str(source))
+def _write(target: Path, content: bytes | Path) -> None:
+    """Write a file, whole or not at all, or copy it."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.part")
+    try:
+        if isinstance(content, Path):
+            shutil.copyfile(content, aside)
+        else:
+            aside.write_bytes(content)
+        aside.replace(target)
+    finally:
+        with suppress(OSError):
+            aside.unlink()
+
+
+def _check_output(target: Path, sources: Sequence[Any]) -> None:
+    """Check that an ONNX file may take the place of `target`: there is nothing, an empty file, or an ONNX model that is
+    not converted itself.
+
+    Raises:
+        WebDNNError: there is something else, or its folder cannot be written.
+    """
+    with output_errors(target):
+        check_writable(target.absolute().parent)
+        try:
+            size = target.stat().st_size
+        except FileNotFoundError:
+            return
+    if target.is_dir():
+        raise WebDNNError("the output is a folder", where=str(target), hint="name a file")
+    for source in sources:
+        if not isinstance(source, str | Path):
+            continue
+        is_same = False
+        with suppress(OSError):  # of an address, a function, or no file at all
+            is_same = target.samefile(source)
+        if is_same:
+            raise WebDNNError(
+                "the output is the model itself, or one of its files",
+                where=str(target),
+                hint="name another file",
+            )
+    if target.is_file() and size == 0:
+        return
+    try:
+        read(target)
+    except WebDNNError as error:
+        raise WebDNNError(
+            "the output would replace a file that is no ONNX model",
+            where=str(target),
+            why=error.what,
+            hint="name another file, or delete this one",
+        ) from None
+
+
+def _serialized(converted: onnx.ModelProto, model: Any) -> bytes:
+    try:
+        return converted.SerializeToString()
+    except (EncodeError, ValueError):
+        raise WebDNNError(
+            "the model is too big for one ONNX file",
+            where=str(model) if isinstance(model, str | Path) else (),
+            why="protobuf ends at 2 GiB",
+            hint="give it to webdnn compile as it is",
+        ) from None
+
+
+def _rename(
+    model: onnx.ModelProto, rename_inputs: Mapping[str, str], rename_outputs: Mapping[str, str]
+) -> None:
+    """Give a model new names; in ONNX a value has one name, so an input and another value as output cannot share it."""
     inputs = [value.name for value in inputs_of(model.graph)]
     outputs = [value.name for value in model.graph.output]
     new_inputs = renamed(inputs, "input", rename_inputs)
@@ -100,4 +170,3 @@ def _renamed(
             )
     values = (model.graph.input, model.graph.output)
     rename_interface(model, *([new.get(v.name, v.name) for v in each] for each in values))
-    return model

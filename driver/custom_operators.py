@@ -203,7 +203,7 @@ def _installed(entry: EntryPoint) -> list[CustomOperator]:
     package = entry.dist.name if entry.dist is not None else entry.value
     try:
         found = _operators_in(entry.load())
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise WebDNNError(
             f"the custom operators of the package {package} cannot be loaded",
             where=entry.value,

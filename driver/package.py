@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -66,15 +67,31 @@ def resolved_output(folder: Path) -> Path:
     """Where an output comes: the end of the links, if its folder is one.
 
     Raises:
-        WebDNNError: they have no end.
+        WebDNNError: they have no end, or no file can have this name.
     """
-    with suppress(OSError, RuntimeError):
-        end = folder.resolve()
-        if not end.is_symlink():
-            return end
-    raise WebDNNError(
-        "the output cannot be written", where=str(folder), why="links lead in a circle"
-    )
+    with output_errors(folder):
+        try:
+            end = folder.resolve()
+        except RuntimeError:  # what it raises of a circle
+            raise OSError(errno.ELOOP, "") from None
+        with suppress(FileNotFoundError, NotADirectoryError):
+            _ = end.lstat() if not end.is_symlink() else end.stat()
+        return end
+
+
+@contextmanager
+def output_errors(output: Path) -> Generator[None, None, None]:
+    """What the system says while an output is written becomes an error that names it."""
+    try:
+        yield
+    except OSError as error:
+        is_circle = error.errno == errno.ELOOP
+        raise WebDNNError(
+            "the output cannot be written",
+            where=str(output),
+            why="links lead in a circle" if is_circle else error.strerror or str(error),
+            hint="name another output",
+        ) from None
 
 
 def check_writable(folder: Path) -> None:

@@ -16,7 +16,9 @@ from typing import IO
 
 from webdnn.dialects.budget import MODEL_BYTES, described
 from webdnn.dialects.errors import WebDNNError, listed
+from webdnn.dialects.foreign_code import reason
 from webdnn.frontends.formats import CAFFE, recognise_file
+from webdnn.frontends.onnx.source import read
 from webdnn.frontends.paths import parts_inside
 
 MOST_ENTRIES = 10_000
@@ -28,9 +30,11 @@ ALWAYS_BYTES = 64 << 20
 _CHUNK = 1 << 20
 _DAMAGED = (
     zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, EOFError,
-    ValueError, NotImplementedError, RuntimeError,
+    ValueError, RuntimeError,
 )  # fmt: skip
-"""What the readers raise of a damaged archive, an encrypted one, or one of a compression that Python lacks."""
+"""What the readers raise of a damaged archive; of one of a compression that Python lacks, NotImplementedError."""
+_ENCRYPTED = 1
+"""The flag of an encrypted file in a zip archive."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ def unpack(archive: Path, folder: Path) -> Path:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
+                if any(info.flag_bits & _ENCRYPTED for info in file.infolist()):
+                    raise room.refused("it is encrypted")
                 _extract(_zip_entries(file), folder, room)
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as file:
@@ -61,12 +67,14 @@ def unpack(archive: Path, folder: Path) -> Path:
             name = archive.stem if archive.suffix in (".gz", ".bz2", ".xz") else archive.name
             entry = _Entry(name or "model", True, lambda: _decompressed(archive))
             _extract(iter([entry]), folder, room)
+    except NotImplementedError as error:
+        raise room.refused(reason(error)) from None
     except _DAMAGED as error:
         raise WebDNNError(
-            "the archive cannot be unpacked",
+            "the archive cannot be unpacked: it is damaged",
             where=str(archive),
-            why=(str(error).splitlines() or [type(error).__name__])[0],
-            hint="unpack it yourself, and give the model in it",
+            why=reason(error),
+            hint="download it again",
         ) from None
     return _model_in(folder, archive)
 
@@ -82,7 +90,11 @@ class _Room:
     def take(self, count: int) -> None:
         self._left -= count
         if self._left < 0:
-            raise self.refused(f"it holds more than {described(self._most)}")
+            most = described(self._most)
+            if self._most == MODEL_BYTES:
+                raise self.refused(f"it holds more than {most}, the most that a model may have")
+            rule = f"{MOST_TIMES} times its own size, and {described(ALWAYS_BYTES)} in any case"
+            raise self.refused(f"it holds more than {most}: what comes out of it may have {rule}")
 
     def refused(self, why: str) -> WebDNNError:
         return WebDNNError(
@@ -149,7 +161,9 @@ def _model_in(folder: Path, archive: Path) -> Path:
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     found = [path for path in files if path.suffix == ".onnx"]
     found = found or [path.parent for path in files if path.name.startswith("saved_model.pb")]
-    found = found or _convertible(files) or (files if len(files) == 1 else [])
+    found = found or _convertible(files)
+    if not found and len(files) == 1 and _is_known(files[0]):
+        found = files
     if len(found) == 1:
         return found[0]
     names = [path.relative_to(folder).as_posix() for path in found or files]
@@ -158,6 +172,17 @@ def _model_in(folder: Path, archive: Path) -> Path:
         where=[str(archive), listed(names)] if names else str(archive),
         hint="unpack it, and give one of its files",
     )
+
+
+def _is_known(path: Path) -> bool:
+    """Whether a file is an ONNX model, or what an error can say how to convert."""
+    if recognise_file(path) is not None:
+        return True
+    try:
+        read(path)
+    except WebDNNError:
+        return False
+    return True
 
 
 def _convertible(files: list[Path]) -> list[Path]:

@@ -55,9 +55,9 @@ def download(address: str, folder: Path, progress: Progress) -> Path:
     Raises:
         WebDNNError: the address is not of https, what is there cannot be had, or is not all there.
     """
-    _check_scheme(address)
+    _check_address(address, may_be_open=True)
     address = _own_address(address)
-    opener = build_opener(_Redirects)
+    opener = build_opener(_Redirects(address))
     path = folder / file_name(address)
     _fetch(opener, address, path, progress)
     if recognise_file(path) is not None:
@@ -91,40 +91,78 @@ def _own_address(address: str) -> str:
     return address
 
 
-def _check_scheme(address: str) -> None:
+def _check_address(address: str, *, may_be_open: bool) -> None:
+    """Check that an address may be asked.
+
+    Args:
+        may_be_open: whether a connection to this machine need not be encrypted.
+
+    Raises:
+        WebDNNError: it may not; the message does not show a password.
+    """
     try:
         parts = urlsplit(address)
         host = parts.hostname
     except ValueError:
         raise WebDNNError("this is no address", where=address) from None
-    if parts.scheme == "https" or (parts.scheme == "http" and host in _LOCAL):
-        if host:
-            return
-        raise WebDNNError("the address names no host", where=address)
-    raise WebDNNError(
-        "models are downloaded by https alone",
-        where=address,
-        why="on the way anybody could put another model in its place"
-        if parts.scheme == "http"
-        else f"{parts.scheme}:// is not known here",
-        hint="give an https:// address, or download the file and give its path",
-    )
+    shown = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    if parts.scheme != "https" and not (may_be_open and _is_open(address)):
+        raise WebDNNError(
+            "models are downloaded by https alone",
+            where=shown,
+            why="on the way anybody could put another model in its place"
+            if parts.scheme == "http"
+            else f"{parts.scheme}:// is not known here",
+            hint="give an https:// address, or download the file and give its path",
+        )
+    if not host:
+        raise WebDNNError("the address names no host", where=shown)
+    if "@" in parts.netloc:
+        raise WebDNNError(
+            "the address holds a user's name or password",
+            where=shown,
+            hint="download the file, and give its path",
+        )
+    try:
+        _ = parts.port
+    except ValueError:
+        raise WebDNNError(
+            "the address names no such port", where=shown, why="ports are numbers up to 65535"
+        ) from None
+
+
+def _is_open(address: str) -> bool:
+    """Whether this is an address of this machine, and not of https."""
+    parts = urlsplit(address)
+    return parts.scheme == "http" and parts.hostname in _LOCAL
 
 
 class _Redirects(HTTPRedirectHandler):
-    """Follows no server to where a model may not come from."""
+    """Follows no server to where a model may not come from, and to this machine only where the user named it."""
 
-    def redirect_request(
-        self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
-    ) -> Request | None:
-        _check_scheme(newurl)
-        return super().redirect_request(req, fp, code, msg, headers, newurl)
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    def http_error_302(self, req: Request, fp: IO[bytes], code: int, msg: str, headers: Any) -> Any:
+        if location := headers.get("location"):
+            target = urljoin(req.full_url, location)
+            try:
+                _check_address(target, may_be_open=_is_open(self._address))
+            except WebDNNError as error:
+                raise WebDNNError(
+                    error.what,
+                    where=[self._address, f"which leads to {', '.join(error.where)}"],
+                    why=error.why,
+                    hint=error.hint,
+                ) from None
+        return super().http_error_302(req, fp, code, msg, headers)
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _fetch(
     opener: OpenerDirector, address: str, path: Path, progress: Progress, *, of: str = ""
 ) -> None:
-    _check_scheme(address)
     what = f"the external data file '{of}'" if of else "the model"
     with _errors(address, what):
         request = Request(_quoted(address), headers={"User-Agent": "WebDNN"})
@@ -171,6 +209,8 @@ def _errors(address: str, what: str) -> Generator[None, None, None]:
             404: "look whether the address is right: that of the file itself, not of a page about it",
         }
         why = f"the server says {error.code} {error.reason}".rstrip()
+        if str(error.reason).startswith(HTTPRedirectHandler.inf_msg):
+            why = "the server's redirects lead in a circle"
         raise WebDNNError(
             failed, where=address, why=why, hint=hints.get(error.code, "try again later")
         ) from None

@@ -57,7 +57,7 @@ _UNPACK_HINT = "unpack it and give the .onnx file in it"
 
 _HDF5 = Format("an HDF5 file, as Keras writes it (.h5)", _CONVERT_HINT, KERAS)
 _KERAS = Format("a Keras model (.keras)", _CONVERT_HINT, KERAS)
-_SAVED_MODEL = Format("a TensorFlow SavedModel", _CONVERT_HINT, TENSORFLOW)
+SAVED_MODEL = Format("a TensorFlow SavedModel", _CONVERT_HINT, TENSORFLOW)
 _FROZEN_GRAPH = Format("a frozen TensorFlow graph (GraphDef)", _CONVERT_HINT, TENSORFLOW)
 _TFLITE = Format("a TensorFlow Lite model", _CONVERT_HINT, TENSORFLOW)
 _TFJS = Format("a TensorFlow.js model", _tf2onnx("--tfjs model.json"))
@@ -82,6 +82,9 @@ _ORT = Format(
 )
 _COMPRESSED = Format("a compressed file", _UNPACK_HINT, is_archive=True)
 _OTHER_COMPRESSED = Format("a compressed file of a kind that is not read", _UNPACK_HINT)
+_DAMAGED_ZIP = Format(
+    "a damaged zip archive (.zip, .keras, .pt2)", "export or download the file again"
+)
 _TAR = Format("a tar archive", _UNPACK_HINT, is_archive=True)
 _LFS = Format(
     "a Git LFS pointer, not the file itself", "fetch the file: git lfs install, then git lfs pull"
@@ -104,8 +107,8 @@ _PACKAGE = Format(
 def recognise(data: memoryview) -> Format | None:
     """What a file that is no ONNX model is, where its content says so."""
     head = bytes(data[:HEAD])
-    if head.startswith(b"PK\x03\x04"):
-        return _in_zip(data)
+    if head.startswith(b"PK"):
+        return _in_zip(data) or _DAMAGED_ZIP
     return next((format for is_one, format in _TESTS if is_one(head)), None)
 
 
@@ -148,7 +151,7 @@ def recognise_folder(path: Path) -> Format | None:
     except OSError:
         return None
     if names & {"saved_model.pb", "saved_model.pbtxt"}:
-        return _SAVED_MODEL
+        return SAVED_MODEL
     if found:
         models = sorted(file.relative_to(path).as_posix() for file in found)
         return Format("a folder", f"name the model in it: {listed(models)}")
@@ -232,7 +235,7 @@ _TESTS: tuple[tuple[Callable[[bytes], bool], Format], ...] = (
     (_matches(rb"\s*(//[^\n]*\n\s*)*(module|builtin\.module|func\.func|\"builtin\.module\")\b"), MLIR),
     (is_prototxt, CAFFE),
     (_matches(rb"\x80[\x02-\x05]."), _PICKLE),
-    (_is_saved_model, _SAVED_MODEL),
+    (_is_saved_model, SAVED_MODEL),
     (_is_graph_def, _FROZEN_GRAPH),
     (is_caffemodel, CAFFE),
 )  # fmt: skip

@@ -15,10 +15,11 @@ from onnx import ModelProto
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.caffe.convert import convert as convert_caffe
+from webdnn.frontends.conversion.keras import KERAS
 from webdnn.frontends.conversion.process import Job, run
 from webdnn.frontends.conversion.pytorch import PYTORCH, export_module
 from webdnn.frontends.download import file_name, is_address
-from webdnn.frontends.formats import CAFFE, Format, recognise_file, recognise_folder
+from webdnn.frontends.formats import CAFFE, SAVED_MODEL, Format, recognise_file, recognise_folder
 from webdnn.frontends.onnx.binding import Shapes
 
 OnnxModel = str | Path | bytes | ModelProto
@@ -26,6 +27,10 @@ OnnxModel = str | Path | bytes | ModelProto
 
 _FUNCTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 """`package.module:function`, as entry points are written."""
+_LIKE_FUNCTION = re.compile(r"[\w.]*:[\w.]*(\(.*\))?")
+"""What is meant so, and is not."""
+_SAVED_MODEL_FILE = "saved_model.pb"
+"""What a SavedModel's graph is called in its folder; as text `.pbtxt`."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,7 @@ def as_onnx(model: Any, conversion: Conversion) -> Generator[OnnxModel, None, No
     """
     is_module = _is_torch_module(model)
     found = None if is_module else _format(model)
+    _check_options(model, found, is_module, conversion)
     if found is CAFFE:
         yield _from_caffe(Path(model), conversion)
         return
@@ -108,7 +114,59 @@ def _format(model: Any) -> Format | None:
     path = Path(model)
     if path.is_dir():
         return recognise_folder(path)
-    return recognise_file(path) if path.is_file() else None
+    if not path.is_file():
+        if isinstance(model, str) and _LIKE_FUNCTION.fullmatch(model) and not path.exists():
+            raise WebDNNError(
+                "there is no such model file, and this is not how a function is named",
+                where=model,
+                hint="write package.module:function, without .py and without parentheses",
+            )
+        return None
+    found = recognise_file(path)
+    if found is SAVED_MODEL and not path.name.startswith(_SAVED_MODEL_FILE):
+        raise WebDNNError(
+            "this is the graph of a TensorFlow SavedModel, without the model's folder",
+            where=str(path),
+            hint="give the folder that holds saved_model.pb and variables",
+        )
+    if found is None and path.suffix == ".py":
+        raise WebDNNError(
+            "a Python file is no model",
+            where=str(path),
+            hint=f"name a function in it that makes a PyTorch module: {path.stem}:make",
+        )
+    return found
+
+
+def _check_options(
+    model: Any, found: Format | None, is_module: bool, conversion: Conversion
+) -> None:
+    """What is given for models of one framework must not be lost on one of another."""
+    if found is None and isinstance(model, str | Path) and not Path(model).exists():
+        return  # reading it says so
+    is_keras = found is not None and found.converter is KERAS
+    options = (
+        (conversion.custom_objects, "custom objects", is_keras, "Keras models", _CUSTOM_OPS_HINT),
+        (conversion.caffe_weights, "Caffe weights", found is CAFFE, "Caffe models", "leave them out"),
+        (conversion.example_inputs or None, "example inputs", is_module, "PyTorch modules", "leave them out"),
+    )  # fmt: skip
+    for given, what, is_meant, kind, hint in options:
+        if given is not None and not is_meant:
+            is_path = isinstance(model, str | Path)
+            raise WebDNNError(
+                f"{what} are given for a model that takes none",
+                where=[
+                    *([str(model)] if is_path else []),
+                    *([str(given)] if what != "example inputs" else []),
+                ],
+                why=f"they are for {kind}, and this is {found.name if found is not None else 'none'}",
+                hint=hint,
+            )
+
+
+_CUSTOM_OPS_HINT = (
+    "leave them out; operators that ONNX does not define are given as custom_ops (--custom-ops)"
+)
 
 
 def _shapes(conversion: Conversion) -> tuple[Mapping[str, Sequence[int]], Sequence[Sequence[int]]]:
@@ -127,7 +185,7 @@ def _from_caffe(path: Path, conversion: Conversion) -> ModelProto:
 
 def _job(model: str | Path, output: Path, conversion: Conversion) -> Job:
     named, in_order = _shapes(conversion)
-    is_saved_model = Path(model).name.startswith("saved_model.pb")
+    is_saved_model = Path(model).name.startswith(_SAVED_MODEL_FILE)
     custom = conversion.custom_objects
     return Job(
         str(Path(model).parent if is_saved_model else model),

@@ -27,7 +27,7 @@ def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
     """`["x=1,3,224,224"]` as `{"x": [1, 3, 224, 224]}`.
 
     Raises:
-        WebDNNError: a value is not of this form.
+        WebDNNError: a value is not of this form, or an input is named twice.
     """
     shapes: dict[str, list[int]] = {}
     for value in values:
@@ -35,6 +35,8 @@ def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
         try:
             if not (separator and name):
                 raise ValueError
+            if name in shapes:
+                raise WebDNNError(f"the input '{name}' is given two shapes")
             shapes[name] = [int(size) for size in sizes.split(",")] if sizes else []
             if any(size < 0 for size in shapes[name]):
                 raise ValueError

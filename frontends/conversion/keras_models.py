@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.foreign_code import reason
 from webdnn.frontends.conversion.old_keras.configs import Configs
 from webdnn.frontends.conversion.old_keras.source import (
     Source,
@@ -164,11 +165,9 @@ def _objects_in(path: Path) -> dict[str, Any]:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise WebDNNError(
-            "the file of custom objects cannot be run",
-            where=str(path),
-            why=f"{type(error).__name__}: {error}",
+            "the file of custom objects cannot be run", where=str(path), why=reason(error)
         ) from error
     return {
         name: value

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -102,14 +103,20 @@ def _died(converter: Converter, job: Job, done: subprocess.CompletedProcess[str]
         if done.returncode == -signal.SIGKILL:
             why += ", as the system does where memory runs out"
     else:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        why = lines[-1].strip() if lines else f"its process ended with exit code {done.returncode}"
+        why = _exception(done.stderr) or f"its process ended with exit code {done.returncode}"
     return WebDNNError(
         f"{converter.framework} could not convert the model",
         where=job.model,
         why=why,
         hint="export it to ONNX in the program that made it, and give that file",
     )
+
+
+def _exception(stderr: str) -> str:
+    """The exception that a process ended with, `""` where it shows none: frameworks write much else."""
+    _, shown, after = stderr.rpartition("Traceback (most recent call last):")
+    lines = after.splitlines() if shown else []
+    return next((line for line in lines if re.match(r"[A-Za-z_][\w.]*(: |$)", line)), "")
 
 
 def main(convert: Callable[[Job], None]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.foreign_code import foreign_errors, reason
 from webdnn.frontends.conversion.process import Converter, Job, main
 
 PYTORCH = Converter("PyTorch", __name__, "torch", ("torch", "onnxscript"))
@@ -29,9 +31,18 @@ def convert(job: Job) -> None:
     if path.exists():
         _export(_program(path), (), None, job)
         return
-    made = _factory(job.model)()
-    module, *rest = made if isinstance(made, tuple) else (made,)
+    factory = _factory(job.model)
+    with foreign_errors("the function that makes the module", factory, [job.model]):
+        made = factory()
+    parts: list[Any] = list(made) if isinstance(made, tuple) else [made]
+    module, *rest = parts or [None]
     torch: Any = importlib.import_module("torch")
+    if not isinstance(module, torch.nn.Module):
+        raise WebDNNError(
+            f"the function gives {_described(module)}, not a module",
+            where=job.model,
+            hint="let it return an nn.Module, or (module, (example_input, ...))",
+        )
     if rest:
         inputs = rest[0] if isinstance(rest[0], tuple | list) else (rest[0],)
     elif job.shapes_in_order:
@@ -43,6 +54,12 @@ def convert(job: Job) -> None:
             hint="give --input-shape for each of them, or let the function return (module, (example_input, ...))",
         )
     _export(module.eval(), tuple(inputs), rest[1] if len(rest) > 1 else None, job)
+
+
+def _described(value: Any) -> str:
+    if value is None:
+        return "nothing"
+    return f"the class {value.__name__}" if isinstance(value, type) else f"'{type(value).__name__}'"
 
 
 def export_module(module: Any, example_inputs: Sequence[Any], output: Path) -> None:
@@ -103,9 +120,14 @@ def _factory(name: str) -> Any:
     sys.path.insert(0, os.getcwd())
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
+    except (Exception, SystemExit) as error:
+        ours = (__file__, importlib.__file__)
+        frames = traceback.extract_tb(error.__traceback__)
+        theirs = [f for f in frames if f.filename not in ours and Path(f.filename).is_file()]
         raise WebDNNError(
-            "the module cannot be imported", where=module_name, why=str(error)
+            "the module cannot be imported",
+            where=[module_name, *(f"{f.filename}:{f.lineno}" for f in theirs[-1:])],
+            why=reason(error),
         ) from error
     found: Any = module
     for part in attribute.split("."):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,12 @@ def _from_saved_model(path: Path) -> onnx.ModelProto:
     tf: Any = importlib.import_module("tensorflow")
     try:
         loaded = tf.saved_model.load(str(path))
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, tf.errors.OpError) as error:
         raise WebDNNError(
-            "TensorFlow cannot load the SavedModel", where=str(path), why=_first_line(error)
+            "TensorFlow cannot load the SavedModel",
+            where=str(path),
+            why=_first_line(error),
+            hint="give the whole folder, with its variables; if it was downloaded, download it again",
         ) from error
     signatures: Mapping[str, Any] = loaded.signatures
     if not signatures:
@@ -68,9 +72,22 @@ def _from_saved_model(path: Path) -> onnx.ModelProto:
 
 
 def _from_tflite(path: Path) -> onnx.ModelProto:
+    tf: Any = importlib.import_module("tensorflow")
     tf2onnx: Any = importlib.import_module("tf2onnx")
     proto: onnx.ModelProto
-    proto, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
+    try:
+        _ = tf.lite.Interpreter(model_content=path.read_bytes())
+        proto, _ = tf2onnx.convert.from_tflite(str(path), opset=OPSET)
+    except (ValueError, IndexError, struct.error) as error:
+        # TensorFlow Lite looks at the whole file; what it does not find, tf2onnx stumbles over
+        if isinstance(error, ValueError) and "flatbuffer" not in str(error).lower():
+            raise
+        raise WebDNNError(
+            "the TensorFlow Lite model is damaged",
+            where=str(path),
+            why=_first_line(error),
+            hint="export or download it again",
+        ) from error
     repair(proto)
     rename_values(proto, _distinct(proto, _signature_names(path)))
     return proto

@@ -94,6 +94,10 @@ def _folders_of(path: Path) -> tuple[Path, ...]:
 
 
 def _not_onnx(name: str, data: memoryview) -> WebDNNError:
+    if len(data) == 0:
+        return WebDNNError(
+            "the model is empty", where=name, hint="export or download the model again"
+        )
     if (found := recognise(data)) is not None:
         return WebDNNError(f"this is {found.name}, not an ONNX model", where=name, hint=found.hint)
     return WebDNNError(

@@ -80,6 +80,21 @@ def constant_tensor(node: NodeProto) -> TensorProto | None:
 
 def external_locations(model: ModelProto) -> list[str]:
     """The files that the tensors of a model are in, each once, as the model names them."""
+    entries = [entry for tensor in _external_tensors(model) for entry in tensor.external_data]
+    return list(dict.fromkeys(entry.value for entry in entries if entry.key == "location"))
+
+
+def embed_external(model: ModelProto, reader: TensorReader) -> None:
+    """Put the data of all tensors into the model, which is changed.
+
+    Raises:
+        WebDNNError: external data is missing or unusable.
+    """
+    for tensor in _external_tensors(model):
+        tensor.CopyFrom(tensor_to_proto(reader.array(tensor), tensor.name))
+
+
+def _external_tensors(model: ModelProto) -> list[TensorProto]:
     tensors: list[TensorProto] = []
     nodes = [*all_nodes(model.graph), *(node for f in model.functions for node in f.node)]
     for graph in all_graphs(model.graph):
@@ -87,8 +102,7 @@ def external_locations(model: ModelProto) -> list[str]:
         tensors += [t for s in graph.sparse_initializer for t in (s.values, s.indices)]
     for attribute in (attribute for node in nodes for attribute in node.attribute):
         tensors += [attribute.t, *attribute.tensors]
-    entries = [entry for tensor in tensors if is_external(tensor) for entry in tensor.external_data]
-    return list(dict.fromkeys(entry.value for entry in entries if entry.key == "location"))
+    return [tensor for tensor in tensors if is_external(tensor)]
 
 
 def _count_definitions(graph: GraphProto) -> Counter[str]:

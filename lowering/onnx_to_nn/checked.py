@@ -8,7 +8,8 @@ from typing import Any
 from onnx import TensorProto, TypeProto
 from onnx.shape_inference import infer_node_outputs
 from xdsl.dialects.builtin import TensorType, UnrankedTensorType
-from xdsl.ir import Attribute, SSAValue
+from xdsl.dialects.func import ReturnOp
+from xdsl.ir import Attribute, OpResult, SSAValue
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
@@ -39,7 +40,7 @@ def checked(lowering: Lowering) -> Lowering:
             given: Any = lowering(node, b)
         except (Unsupported, FailureInside, WebDNNError):
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             at = place_of(lowering, error)
             raise FaultyLowering(f"its lowering fails at {at}: {reason(error)}") from error
         results: Any = [given] if isinstance(given, SSAValue) else given
@@ -52,7 +53,7 @@ def checked(lowering: Lowering) -> Lowering:
         for index in range(node.result_count):
             value = results[index]
             if isinstance(value, SSAValue):
-                declared = _any_shape(node.op.results[index].type)
+                declared = _declared(node.op.results[index])
                 for type, who in ((inferred[index], "its shape function"), (declared, "the model")):
                     if not _is_of(value, type):
                         gives = f"gives {_described(value.type)} as output {index}"
@@ -81,10 +82,14 @@ def _is_of(value: SSAValue, type: Attribute) -> bool:
     )
 
 
-def _any_shape(type: Attribute) -> Attribute:
-    """The type without sizes: those that a model states may be those of the exporter's example."""
-    is_tensor = isinstance(type, TensorType | UnrankedTensorType)
-    return UnrankedTensorType(type.element_type) if is_tensor else type
+def _declared(result: OpResult) -> Attribute:
+    """What the model states of a result. Of an intermediate value that is the element and the rank: the sizes may be
+    those of the exporter's example."""
+    type = result.type
+    is_output = any(isinstance(use.operation, ReturnOp) for use in result.uses)
+    if is_output or not isinstance(type, TensorType):
+        return type
+    return TensorType(type.element_type, [DYNAMIC] * len(type.get_shape()))
 
 
 def _described(type: Attribute) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from tests.unit import framework_models
 from webdnn.dialects.dtypes import Array
 from webdnn.frontends.conversion import process
 from webdnn.frontends.conversion.keras import KERAS
+from webdnn.frontends.conversion.pytorch import convert as export_program
 from webdnn.frontends.formats import recognise_file, recognise_folder
 
 Arrays = dict[str, Array]
@@ -130,6 +132,19 @@ def test_a_damaged_file(keras_folder: Path, tmp_path: Path) -> None:
         webdnn.compile(damaged)
 
 
+def test_damaged_files_of_tensorflow(keras_folder: Path, tmp_path: Path) -> None:
+    content = (keras_folder / "net.tflite").read_bytes()
+    lite = tmp_path / "cut.tflite"
+    lite.write_bytes(content[: len(content) // 2])
+    with pytest.raises(webdnn.WebDNNError, match=r"(?s)is damaged.*cut\.tflite.*again"):
+        webdnn.convert(lite, tmp_path / "model.onnx")
+    folder = tmp_path / "saved"
+    shutil.copytree(keras_folder / "saved_model", folder)
+    shutil.rmtree(folder / "variables")
+    with pytest.raises(webdnn.WebDNNError, match=r"(?s)cannot load the SavedModel.*whole folder"):
+        webdnn.convert(folder, tmp_path / "model.onnx")
+
+
 def test_what_is_converted_is_told_by_its_content(keras_folder: Path) -> None:
     names = {
         "net.h5": "Keras", "net.keras": "Keras", "net.tflite": "TensorFlow", "frozen.pb": "TensorFlow",
@@ -170,6 +185,28 @@ def test_function_that_makes_a_module(
         webdnn.convert("nowhere:make", tmp_path / "model.onnx")
 
 
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        ("def make():\n    return 5\n", "gives 'int', not a module"),
+        ("make = Net\n", "gives the class Net, not a module"),
+        ("def make():\n    raise SystemExit(0)\n", r"(?s)wrong\.py:5.*SystemExit: 0"),
+        ("def make():\n    return {}['x']\n", r"(?s)wrong\.py:5.*KeyError: 'x'"),
+        ("{}['x']\n", r"(?s)cannot be imported.*wrong\.py:4.*KeyError: 'x'"),
+    ],
+)
+def test_functions_that_make_no_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, expected: str
+) -> None:
+    head = "def Net():\n    return type('Net', (), {})\n\n"
+    (tmp_path / "wrong.py").write_text(head + function)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "wrong", raising=False)
+    with pytest.raises(webdnn.WebDNNError, match=expected):
+        export_program(process.Job("wrong:make", "model.onnx", shapes_in_order=[[1]]))
+
+
 def test_module_of_this_process(torch_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(torch_folder))
     torch: Any = importlib.import_module("torch")
@@ -194,6 +231,23 @@ def test_what_is_not_installed_is_a_command(
 ) -> None:
     monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(webdnn.WebDNNError, match=r"pip install 'webdnn\[keras\]'"):
+        process.run(KERAS, process.Job("model.h5", str(tmp_path / "model.onnx")))
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("print('I0000 a: log line', file=sys.stderr)", r"exit code 0"),
+        ("print('I0000 a: log line', file=sys.stderr); sys.exit(3)", r"exit code 3"),
+        ("atexit.register(print, 'E0000 log line', file=sys.stderr); {}['x']", r"KeyError: 'x'"),
+    ],
+)
+def test_a_converter_that_ends_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, expected: str
+) -> None:
+    command = [sys.executable, "-c", f"import atexit, sys; {script}"]
+    monkeypatch.setattr(process, "_command", lambda *_: command)
+    with pytest.raises(webdnn.WebDNNError, match=expected):
         process.run(KERAS, process.Job("model.h5", str(tmp_path / "model.onnx")))
 
 

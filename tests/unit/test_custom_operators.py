@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -357,6 +358,14 @@ WRONG_FUNCTIONS = {
         "its lowering fails at",
         "AttributeError",
     ),
+    "def lowering(node, b):\n    raise SystemExit(0)\n": (
+        "its lowering fails at",
+        "SystemExit: 0",
+    ),
+    "def infer(types):\n    raise SystemExit(0)  # {}\n": (
+        "the shape function of com.example.Swish fails",
+        "SystemExit: 0",
+    ),
     "def lowering(node, b):\n    return None\n": ("gives nothing, where 1 value is needed",),
     "def lowering(node, b):\n    return [3]\n": ("gives a int as output 0",),
     "def lowering(node, b):\n    return b(ew.LessOp, node[0], 0.0)\n": (
@@ -383,6 +392,31 @@ def test_functions_that_are_wrong(tmp_path: Path, text: str) -> None:
         assert part in message
     if "infer" not in text or "{}" in text:
         assert f"operators.py:{line}" in message or f"operators.py:{line + 1}" in message
+
+
+@pytest.mark.parametrize(
+    ("y", "expected"),
+    [("float[N, 5] y", "float32[2, 5]"), ("float[M, 5] y", "float32[?, 5]"), ("float[M, K] y", "")],
+)
+def test_results_of_other_sizes_than_the_model_declares(
+    tmp_path: Path, y: str, expected: str
+) -> None:
+    text = HEAD + (
+        "def lowering(node, b):\n    return b.constant([[0.0] * 9] * 9, node.element())\n"
+        "operator = webdnn.CustomOperator(schema(), lowering)\n"
+    )
+    file = write(tmp_path, text)
+    model = named(model_of("y = com.example.Swish (x)", "float[N, 5] x", y), "mine")
+    shapes = {"x": [2, 5]}
+    if not expected:
+        package = webdnn.compile(model, shapes=shapes, custom_ops=[file], target="wasm")
+        assert package.manifest["outputs"][0]["shape"] == [9, 9]
+        return
+    message = (
+        rf"gives float32\[9, 9\] as output 0, and the model says {re.escape(expected)}\): 'mine'"
+    )
+    with pytest.raises(webdnn.WebDNNError, match=message):
+        webdnn.compile(model, shapes=shapes, custom_ops=[file], target="wasm")
 
 
 @pytest.mark.parametrize(

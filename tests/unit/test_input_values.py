@@ -17,7 +17,7 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx import load
 from webdnn.frontends.onnx.values import InputValue, typed_array
-from webdnn.tools.arguments import parse_values
+from webdnn.tools.arguments import parse_shapes, parse_values
 from webdnn.wheels import wheel_files
 
 HEADER = '<ir_version: 10, opset_import: ["" : 21]> test '
@@ -232,6 +232,12 @@ def test_values_on_the_command_line(tmp_path: Path) -> None:
 def test_bad_values_on_the_command_line(text: str) -> None:
     with pytest.raises(WebDNNError):
         parse_values(text.split(";"))
+
+
+def test_shapes_on_the_command_line() -> None:
+    assert parse_shapes(["a=b=1,2", "s="]) == {"a=b": [1, 2], "s": []}
+    with pytest.raises(WebDNNError, match="'x' is given two shapes"):
+        parse_shapes(["x=1,2", "x=1,3"])
 
 
 def _voice_detector() -> Path:

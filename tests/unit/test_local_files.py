@@ -181,6 +181,10 @@ def bad_archives(folder: Path) -> dict[str, Path]:
     damaged.write_bytes(content)
     cut = tarred(folder / "cut.tar.gz", {"model.onnx": np.random.default_rng(0).bytes(10**5)})
     cut.write_bytes(cut.read_bytes()[:50_000])
+    secret = zipped(folder / "secret.zip", {"model.onnx": model})
+    content = bytearray(secret.read_bytes())
+    content[content.index(b"PK\x01\x02") + 8] |= 1  # the flag, in the directory
+    secret.write_bytes(content)
     with pytest.warns(UserWarning):
         zipped(folder / "twice.zip", {})
         with zipfile.ZipFile(folder / "twice.zip", "w") as archive:
@@ -192,11 +196,14 @@ def bad_archives(folder: Path) -> dict[str, Path]:
         "'C:\\model.onnx' in it would lie outside": zipped(folder / "drive.zip", {"C:\\model.onnx": model}),
         "'model.onnx' in it is a link": folder / "link.zip",
         "is a link or a device": folder / "link.tar",
-        "it holds more than 6": zipped(folder / "bomb.zip", {"model.onnx": bytes(80 << 20)}),
+        "'/tmp/m.onnx' in it would lie outside": zipped(folder / "abs.zip", {"/tmp/m.onnx": model}),
+        "it is encrypted": secret,
+        "the archive holds no model": zipped(folder / "text.zip", {"readme.txt": b"hello"}),
+        "may have 100 times its own size": zipped(folder / "bomb.zip", {"model.onnx": bytes(80 << 20)}),
         "more than one model": zipped(folder / "two.zip", {"a.onnx": model, "b/c.onnx": model}),
         "holds no model": zipped(folder / "none.zip", {"a.txt": b"a", "b.txt": b"b"}),
-        "cannot be unpacked": damaged,
-        "ended": cut,
+        "it is damaged": damaged,
+        "download it again": cut,
         "it holds 'a.onnx' twice": folder / "twice.zip",
         "'w', which is missing": zipped(folder / "nodata.zip", {"model.onnx": model}),
     }  # fmt: skip
@@ -213,12 +220,78 @@ def test_bad_archives(tmp_path: Path) -> None:
         assert "temporary" not in message, message
 
 
-def test_convert_says_that_an_archive_of_onnx_is_onnx(tmp_path: Path) -> None:
-    with_data(tmp_path / "made")
-    path = zipped(tmp_path / "model.zip", contents(tmp_path / "made"))
-    with pytest.raises(webdnn.WebDNNError, match="nothing to convert"):
-        webdnn.convert(path, tmp_path / "out.onnx")
-    assert not (tmp_path / "out.onnx").exists()
+@pytest.mark.parametrize("packed", [False, True])
+def test_onnx_is_unpacked_and_renamed(tmp_path: Path, packed: bool) -> None:
+    """External data comes into the one file."""
+    model = with_data(tmp_path / "made")
+    if packed:
+        model = zipped(tmp_path / "model.zip", contents(tmp_path / "made"))
+    out = tmp_path / "out.onnx"
+    webdnn.convert(model, out, rename_outputs={"y": "scores"})
+    found = onnx.load(out, load_external_data=False)
+    assert [value.name for value in found.graph.output] == ["scores"]
+    np.testing.assert_array_equal(onnx.numpy_helper.to_array(found.graph.initializer[0]), WEIGHTS)
+    webdnn.convert(out, tmp_path / "same.onnx")
+    assert (tmp_path / "same.onnx").read_bytes() == out.read_bytes()
+    with pytest.raises(webdnn.WebDNNError, match="give the sizes to webdnn compile"):
+        webdnn.convert(out, tmp_path / "same.onnx", shapes={"x": [2, 4]})
+
+
+def test_convert_replaces_onnx_models_alone(tmp_path: Path) -> None:
+    model = with_data(tmp_path / "made")
+    for name in ("model.onnx", "weights.bin", "layers.py"):
+        path = tmp_path / "made" / name
+        if not path.exists():
+            path.write_text("x = 1\n")
+        before = path.read_bytes()
+        with pytest.raises(webdnn.WebDNNError, match=r"model itself|no ONNX model"):
+            webdnn.convert(model, path)
+        assert path.read_bytes() == before
+    linked = tmp_path / "linked.onnx"
+    linked.symlink_to(model)
+    with pytest.raises(webdnn.WebDNNError, match="model itself"):
+        webdnn.convert(model, linked)
+    for name in ("x" * 300, "/proc/nope.onnx"):
+        with pytest.raises(webdnn.WebDNNError, match=r"(?s)output cannot be written.*(nope|xxx)"):
+            webdnn.convert(model, tmp_path / name)
+        with pytest.raises(webdnn.WebDNNError, match=r"(?s)output cannot be written.*why:   [A-Z]"):
+            webdnn.convert(model, tmp_path / name)
+    other = tmp_path / "other.onnx"
+    for _ in range(2):
+        webdnn.convert(model, other)
+
+
+@pytest.mark.parametrize("model", ["net:", ":make", "net:make()", "net.py:make()", "net.py"])
+def test_functions_that_are_named_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "net.py").write_text("def make(): ...\n")
+    with pytest.raises(webdnn.WebDNNError, match=r"module:function|net:make"):
+        webdnn.compile(model)
+
+
+def test_the_graph_of_a_saved_model_alone(tmp_path: Path) -> None:
+    (tmp_path / "graph.pb").write_bytes(b"\x08\x01\x12\x04\x0a\x02\x22\x00")
+    with pytest.raises(webdnn.WebDNNError, match="give the folder that holds"):
+        webdnn.compile(tmp_path / "graph.pb")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"custom_objects": "layers.py"}, r"(?s)for Keras models.*--custom-ops"),
+        ({"caffe_weights": "net.caffemodel"}, "for Caffe models"),
+        ({"example_inputs": (1,)}, "for PyTorch modules"),
+    ],
+)
+def test_options_for_other_frameworks(
+    tmp_path: Path, options: dict[str, Any], expected: str
+) -> None:
+    with pytest.raises(webdnn.WebDNNError, match=expected):
+        webdnn.compile(with_data(tmp_path / "made"), **options)
+    with pytest.raises(webdnn.WebDNNError, match="no such model file"):
+        webdnn.compile(tmp_path / "absent.onnx", **options)
 
 
 # --- addresses ---------------------------------------------------------------------------------------------------
@@ -236,6 +309,10 @@ class Handler(BaseHTTPRequestHandler):
             return self.reply(302, b"", Location="/" + path.removeprefix("moved/"))
         if path == "elsewhere":
             return self.reply(302, b"", Location="http://example.com/model.onnx")
+        if path == "file":
+            return self.reply(302, b"", Location="file:///etc/hostname")
+        if path == "loop":
+            return self.reply(302, b"", Location="/loop")
         if path == "private":
             return self.reply(401, b"")
         if path == "cut.onnx":
@@ -301,10 +378,12 @@ BAD_ADDRESSES = {
     "cut.onnx": "5 of 1000 bytes",
     "huge.onnx": "larger than",
     "page": "this is a web page",
-    "elsewhere": "by https alone",
+    "elsewhere": "which leads to http://example.com/model.onnx",
+    "file": "file:// is not known here",
+    "loop": "redirects lead in a circle",
     "slow.onnx": "said nothing for",
     "nodata/model.onnx": "the external data file 'weights.bin' cannot be downloaded",
-    "empty.onnx": "not an ONNX model",
+    "empty.onnx": "the model is empty",
 }
 
 
@@ -322,12 +401,30 @@ def test_bad_addresses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: st
 
 @pytest.mark.parametrize(
     "address", ["http://example.com/m.onnx", "ftp://example.com/m.onnx", "s3://bucket/m.onnx", "https:///m.onnx",
-                "https://[bad/m.onnx"]
+                "https://[bad/m.onnx", "https://localhost:99999/m.onnx"]
 )  # fmt: skip
 def test_addresses_that_are_not_asked(address: str) -> None:
     with pytest.raises(webdnn.WebDNNError) as raised:
         webdnn.compile(address)
     assert address in str(raised.value)
+
+
+def test_passwords_are_not_shown() -> None:
+    for scheme in ("https", "http", "ftp"):
+        with pytest.raises(webdnn.WebDNNError) as raised:
+            webdnn.compile(f"{scheme}://user:secret@localhost/m.onnx")
+        message = str(raised.value)
+        assert f"{scheme}://localhost/m.onnx" in message and "secret" not in message
+
+
+def test_a_server_elsewhere_does_not_lead_to_this_machine(tmp_path: Path) -> None:
+    with served({"m.onnx": b""}) as host:
+        redirects = download._Redirects("https://example.com/m.onnx")  # pyright: ignore[reportPrivateUsage]
+        opener = download.build_opener(redirects)
+        with pytest.raises(
+            webdnn.WebDNNError, match=r"(?s)https alone.*example\.com.*leads to http"
+        ):
+            opener.open(f"{host}/moved/m.onnx")
 
 
 def test_nobody_listens() -> None:

@@ -91,6 +91,8 @@ FORMATS: dict[str, tuple[bytes, str, str]] = {
     "xhtml": (b'<?xml version="1.0"?><HTML>', "web page", "/resolve/"),
     "onnx-zip": (zipped("readme.txt", "net/model.onnx"), "zip archive", "net/model.onnx"),
     "onnx-gz": (gzip.compress(convolution().SerializeToString()), "compressed", "unpack"),
+    "cut-zip": (zipped("a.onnx")[:-9], "damaged zip", "again"),
+    "no-zip": (b"PK\x03\x04" * 9, "damaged zip", "again"),
     "tar": (tarred(), "tar archive", "unpack"),
     "npz": (numpy_archive(), "(.npz)", ".onnx"),
     "onnx-text": (MODEL_TEXT, "as text", "onnx.parser"),
@@ -132,7 +134,7 @@ def test_folders(tmp_path: Path) -> None:
 def test_what_says_nothing_is_not_recognised() -> None:
     model = convolution().SerializeToString()
     rng = np.random.default_rng(0)
-    contents = [b"", b"\0", b"{}", b"PK\x03\x04" * 9, zipped("a.onnx")[:-9], model, model[:50]]
+    contents = [b"", b"\0", b"{}", model, model[:50]]
     contents += [make_tensor_value_info("x", 1, [2]).SerializeToString()]
     contents += [model.replace(b"test", b"tes\xff"), onnx.TensorProto(name="w").SerializeToString()]
     contents += [b"<!---->" * 600, b"// x\n" * 900, b"# x\n" * 900, b" \n" * 2048]  # at once, too

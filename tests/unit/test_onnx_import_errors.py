@@ -27,9 +27,11 @@ def test_missing_file(tmp_path: Path) -> None:
     assert message(tmp_path).startswith("the model is a folder, not an ONNX file")
 
 
-@pytest.mark.parametrize("content", [b"", b"not a model at all", b"\x08\x07", b"PK\x03\x04" * 500])
+@pytest.mark.parametrize("content", [b"", b"not a model at all", b"\x08\x07"])
 def test_not_onnx(content: bytes, tmp_path: Path) -> None:
-    expected = "this is not an ONNX model, or the file is truncated"
+    expected = "the model is empty"
+    if content:
+        expected = "this is not an ONNX model, or the file is truncated"
     assert message(content).startswith(f"{expected}\n  where: the given bytes")
     path = tmp_path / "m.onnx"
     path.write_bytes(content)
