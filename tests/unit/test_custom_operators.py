@@ -280,6 +280,11 @@ def test_installed_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         custom_operators.installed_operators.cache_clear()
         with pytest.raises(webdnn.WebDNNError, match=r"no_such_module cannot be loaded"):
             webdnn.compile(model_of("y = Relu (x)"))
+        write(tmp_path, "raise SystemExit(0)\n", "exiting_operators.py")
+        entries[:] = [EntryPoint("exits", "exiting_operators", custom_operators.ENTRY_POINTS)]
+        custom_operators.installed_operators.cache_clear()
+        with pytest.raises(webdnn.WebDNNError, match=r"exiting_operators cannot be loaded"):
+            webdnn.compile(model_of("y = Relu (x)"))
     finally:
         custom_operators.installed_operators.cache_clear()
 
@@ -356,6 +361,14 @@ WRONG_FUNCTIONS = {
     "def lowering(node, b):\n    return node.nothing\n": (
         "its lowering fails at",
         "AttributeError",
+    ),
+    "def lowering(node, b):\n    raise SystemExit(0)\n": (
+        "its lowering fails at",
+        "SystemExit: 0",
+    ),
+    "def infer(types):\n    raise SystemExit(0)\n": (
+        "the shape function of com.example.Swish fails",
+        "SystemExit: 0",
     ),
     "def lowering(node, b):\n    return None\n": ("gives nothing, where 1 value is needed",),
     "def lowering(node, b):\n    return [3]\n": ("gives a int as output 0",),
