@@ -260,6 +260,17 @@ def test_the_best_classes_in_a_table() -> None:
     ]  # fmt: skip
 
 
+def test_the_best_classes_of_top_k() -> None:
+    package = webdnn.compile(
+        model(SCORES),
+        target="wasm", shapes={"x": [1, 5]}, labels=LABELS, top_k=3, rename_outputs={"y": "score"}, jobs=1,
+    )  # fmt: skip
+    table = best_classes(package, package.run({"x": X}), 2)
+    assert [list(column.cells) for column in table.columns] == [
+        ["score_indices"] * 2, ["1", "3"], ["dog", "emu"], ["3", "3"],
+    ]  # fmt: skip
+
+
 def test_commands(tmp_path: Path) -> None:
     text = "(float[1, 3, 2, 2] x) => (float[1, 3, 1, 1] y) { y = GlobalAveragePool(x) }"
     onnx.save(model(text), tmp_path / "model.onnx")
