@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
@@ -88,6 +88,42 @@ def element_only(type: TypeProto) -> TypeProto:
     return bare
 
 
+def forget_examples(
+    model: ModelProto, bound: ModelProto, operators: Collection[tuple[str, str]]
+) -> None:
+    """Take sizes that may be those of an exporter's example out of `bound`: of results of these operators, whose sizes
+    inference may leave open, and then what is stated of them is all that is known.
+
+    A shape with a symbol that got a size was written by someone who knew which sizes vary; so it stays whole. Where the
+    inputs are as they were, all stays.
+
+    Args:
+        model: the model as it was.
+        bound: the same with sizes and values bound; it is changed.
+        operators: domains and names.
+    """
+    if list(model.graph.input) == list(bound.graph.input):
+        return
+    for before, after in zip(all_graphs(model.graph), all_graphs(bound.graph), strict=True):
+        results = {
+            name
+            for node in before.node
+            if (node.domain, node.op_type) in operators
+            for name in node.output
+        }
+        stated = zip(
+            [*before.value_info, *before.output], [*after.value_info, *after.output], strict=True
+        )
+        for old, new in stated:
+            if new.name in results and old.type == new.type and _has_shape(new.type):
+                for dim in new.type.tensor_type.shape.dim:
+                    dim.ClearField("dim_value")
+
+
+def _has_shape(type: TypeProto) -> bool:
+    return type.WhichOneof("value") == "tensor_type" and type.tensor_type.HasField("shape")
+
+
 def _node(node: NodeProto) -> str:
     return f"node '{describe(node)}' ({node.op_type})"
 
@@ -138,4 +174,4 @@ def _tensor_type(enum: int, shape: Iterable[int]) -> TypeProto:
     return onnx.helper.make_tensor_type_proto(enum, list(shape))
 
 
-__all__ = ["check_declared", "element_only", "may_be", "type_text"]
+__all__ = ["check_declared", "element_only", "forget_examples", "may_be", "type_text"]

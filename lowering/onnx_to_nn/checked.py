@@ -52,7 +52,7 @@ def checked(lowering: Lowering) -> Lowering:
         for index in range(node.result_count):
             value = results[index]
             if isinstance(value, SSAValue):
-                declared = _any_shape(node.op.results[index].type)
+                declared = node.op.results[index].type
                 for type, who in ((inferred[index], "its shape function"), (declared, "the model")):
                     if not _is_of(value, type):
                         gives = f"gives {_described(value.type)} as output {index}"
@@ -79,12 +79,6 @@ def _is_of(value: SSAValue, type: Attribute) -> bool:
         len(sizes) == len(found)
         and all(n in (DYNAMIC, m) for n, m in zip(sizes, found, strict=True))
     )
-
-
-def _any_shape(type: Attribute) -> Attribute:
-    """The type without sizes: those that a model states may be those of the exporter's example."""
-    is_tensor = isinstance(type, TensorType | UnrankedTensorType)
-    return UnrankedTensorType(type.element_type) if is_tensor else type
 
 
 def _described(type: Attribute) -> str:

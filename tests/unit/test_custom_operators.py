@@ -398,6 +398,37 @@ def test_functions_that_are_wrong(tmp_path: Path, text: str) -> None:
         assert f"operators.py:{line}" in message or f"operators.py:{line + 1}" in message
 
 
+NINES = HEAD + (
+    "def lowering(node, b):\n    return b.constant(np.ones((9, 9), np.float32), node.element())\n"
+    "operator = webdnn.CustomOperator(schema(), lowering)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [("float[2, 5] x", "float[2, 5] y"), ("float[n, 5] x", "float[n, 5] y")]
+)
+def test_sizes_that_the_model_contradicts(tmp_path: Path, x: str, y: str) -> None:
+    """Without a shape function, what the model declares of the results tells."""
+    model = named(model_of("y = com.example.Swish (x)", x, y), "mine")
+    with pytest.raises(webdnn.WebDNNError) as raised:
+        webdnn.compile(
+            model, shapes={"x": [2, 5]}, custom_ops=[write(tmp_path, NINES)], target="wasm"
+        )
+    assert "gives float32[9, 9] as output 0, and the model says float32[2, 5]" in str(raised.value)
+    assert "mine" in str(raised.value)
+
+
+def test_sizes_of_an_example_contradict_nothing(tmp_path: Path) -> None:
+    """Exporters leave those of their example in what lies behind an input whose sizes vary."""
+    model = model_of("y = com.example.Swish (x)", "float[n, 5] x", "float[1, 5] y")
+    text = HEAD + "operator = webdnn.CustomOperator(schema(), lower)\n"
+    package = webdnn.compile(
+        model, shapes={"x": [2, 5]}, custom_ops=[write(tmp_path, text)], target="wasm"
+    )
+    x = RNG.normal(size=(2, 5)).astype(np.float32)
+    np.testing.assert_allclose(package.run({"x": x})["y"], swish(x), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
