@@ -125,7 +125,8 @@ def _load(
     check_equations(proto)
     certain = infer_certain(proto)
     check_bodies(certain or proto)
-    check_declared(proto, certain, arrays)
+    inferring = {(op.domain, op.op_type) for op in operators.others if op.infer is not None}
+    check_declared(proto, certain, arrays, inferring)
     if shapes or values:
         proto, bound = _bound(proto, bindings, operators)
         arrays |= bound

@@ -342,6 +342,13 @@ def test_files_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     assert FILES_THAT_CANNOT_BE_READ[text] in error_of(tmp_path, text)
 
 
+def test_a_file_of_other_operators(tmp_path: Path) -> None:
+    message = error_of(tmp_path, SWISH, model_of("y = com.example.Swash (x)"))
+    assert (
+        "com.example.Swash" in message and "those that are given are com.example.Swish" in message
+    )
+
+
 def test_a_file_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(webdnn.WebDNNError, match=r"no such file of custom operators(.|\n)*absent"):
         webdnn.compile(model_of("y = Relu (x)"), custom_ops=[tmp_path / "absent.py"])
@@ -416,6 +423,19 @@ def test_sizes_that_the_model_contradicts(tmp_path: Path, x: str, y: str) -> Non
         )
     assert "gives float32[9, 9] as output 0, and the model says float32[2, 5]" in str(raised.value)
     assert "mine" in str(raised.value)
+
+
+def test_a_shape_function_that_the_model_contradicts(tmp_path: Path) -> None:
+    text = HEAD + (
+        "def infer(types):\n    t = types.get_input_type(0)\n    t.tensor_type.shape.dim[1].dim_value = 4\n"
+        "    types.set_output_type(0, t)\n"
+        "operator = webdnn.CustomOperator(schema(), lower, swish, infer)\n"
+    )
+    model = named(model_of("t = com.example.Swish (x) y = Relu (t)"), "mine", "relu")
+    message = error_of(tmp_path, text, model)
+    assert "'y' is declared float[2, 5], and node 'relu' (Relu) gives float[2, 4]" in message
+    assert "by the shape function of com.example.Swish (node 'mine')" in message
+    assert "correct the shape function" in message
 
 
 def test_sizes_of_an_example_contradict_nothing(tmp_path: Path) -> None:
