@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import onnx
@@ -55,7 +56,7 @@ def _gelu(node: NodeProto) -> list[NodeProto]:
         array = numpy_helper.from_array(np.array(value, np.float32))
         return step("Constant", value=array)
 
-    def step(op_type: str, *operands: str, **attributes: onnx.TensorProto) -> str:
+    def step(op_type: str, *operands: str, **attributes: Any) -> str:
         name = f"{result}__gelu_{len(steps)}"
         steps.append(helper.make_node(op_type, operands, [name], name=name, **attributes))
         return name
