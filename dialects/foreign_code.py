@@ -9,6 +9,9 @@ from typing import Any
 
 from webdnn.dialects.errors import WebDNNError
 
+RAISED = (Exception, SystemExit)
+"""What such code may raise: a call of `sys.exit` in it is its fault, and no end of ours."""
+
 
 def place_of(function: Callable[..., Any], error: BaseException | None = None) -> str:
     """`file.py:12`: the line of a function's file that raised an error, or where the function begins."""
@@ -41,10 +44,10 @@ def foreign_errors(
         yield
     except WebDNNError:
         raise
-    except (Exception, SystemExit) as error:
+    except RAISED as error:
         raise WebDNNError(
             f"{what} fails", where=[*where, place_of(function, error)], why=reason(error)
         ) from error
 
 
-__all__ = ["foreign_errors", "place_of", "reason"]
+__all__ = ["RAISED", "foreign_errors", "place_of", "reason"]

@@ -174,6 +174,7 @@ def compile(
         rename_inputs=rename_inputs,
         rename_outputs=rename_outputs,
     )
+    interface.check_values(values or ())
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with ExitStack() as converted:  # weights of a converted model are read where they are needed
         with options.progress("import", None):

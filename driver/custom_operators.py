@@ -21,7 +21,7 @@ from xdsl.ir import Dialect, Operation
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.foreign_code import foreign_errors, place_of, reason
+from webdnn.dialects.foreign_code import RAISED, foreign_errors, place_of, reason
 from webdnn.dialects.numpy_meaning.trait import NumpyMeaning
 from webdnn.dialects.onnx import OnnxOp, make_op_class
 from webdnn.dialects.onnx.ops import Infer
@@ -144,7 +144,7 @@ def read_operators(path: Path) -> list[CustomOperator]:
     sys.path.insert(0, folder)
     try:
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
+    except RAISED as error:
         del sys.modules[name]
         raise _not_loaded(path, error) from error
     finally:
@@ -203,7 +203,7 @@ def _installed(entry: EntryPoint) -> list[CustomOperator]:
     package = entry.dist.name if entry.dist is not None else entry.value
     try:
         found = _operators_in(entry.load())
-    except (Exception, SystemExit) as error:
+    except RAISED as error:
         raise WebDNNError(
             f"the custom operators of the package {package} cannot be loaded",
             where=entry.value,

@@ -104,6 +104,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             where=str(folder),
             why=f"{MANIFEST} is nested too deeply"
             if isinstance(error, RecursionError)
+            else "it is a file, and a package is a folder"
+            if isinstance(error, NotADirectoryError)
             else str(error),
             hint="webdnn compile makes one",
         ) from error

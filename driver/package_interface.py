@@ -3,7 +3,7 @@ does."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -81,6 +81,23 @@ class PackageInterface:
             rename_outputs or {},
         )
 
+    def check_values(self, names: Iterable[str]) -> None:
+        """Check that no picture comes into an input that is a constant.
+
+        Args:
+            names: the inputs that are given values.
+
+        Raises:
+            WebDNNError: one of them is a picture too.
+        """
+        for name in names:
+            if name in self.images:
+                raise WebDNNError(
+                    f"the input '{name}' is given a value and a picture",
+                    why="an input with a value is a constant, and takes nothing when the package runs",
+                    hint="give one of them: --value or --input-image",
+                )
+
     def bound_shapes(self, source: Source, shapes: Shapes) -> Shapes:
         """The sizes of inputs, with those that follow from pictures.
 
@@ -112,21 +129,31 @@ class PackageInterface:
         """
         inputs, outputs = strings_of(function, INPUT_NAMES), strings_of(function, OUTPUT_NAMES)
 
-        def by_output(wanted: Iterable[str]) -> dict[str, str]:
+        def by_output(wanted: Iterable[str], option: Callable[[str], str]) -> dict[str, str]:
             found: dict[str, str] = {}
             for name in wanted:
                 output = outputs[position_in(outputs, "output", name)]
                 if found.setdefault(output, name) != name:
-                    raise WebDNNError(f"two things are asked for of the output {output!r}")
+                    both = f"{option(found[output])} and {option(name)}"
+                    raise WebDNNError(
+                        f"the output '{output}' is given {both}",
+                        why=f"'{output}' is the only output, which is meant where no name is given",
+                        hint="leave out one of them",
+                    )
             return found
 
-        labels = {o: self.labels[n] for o, n in by_output(self.labels).items()}
-        top_k = {o: self.top_k[n] for o, n in by_output(self.top_k).items()}
+        labels_of = by_output(self.labels, lambda name: f"--labels {_to(name)}FILE")
+        labels = {o: self.labels[n] for o, n in labels_of.items()}
+        top_k_of = by_output(self.top_k, lambda name: f"--top-k {_to(name)}{self.top_k[name]}")
+        top_k = {o: self.top_k[n] for o, n in top_k_of.items()}
+        softmax_of = by_output(
+            self.softmax, lambda name: f"--softmax-output {name}" if name else "--softmax"
+        )
         classes = {name: len(texts) for name, texts in labels.items()}
         passes: list[ModulePass] = [
             ReadImage(image_text(name, image)) for name, image in self.images.items()
         ]
-        passes += [AppendSoftmax(o, classes.get(o, 0)) for o in by_output(self.softmax)]
+        passes += [AppendSoftmax(o, classes.get(o, 0)) for o in softmax_of]
         passes += [AppendTopK(k, o, classes.get(o, 0)) for o, k in top_k.items()]
         renamings: dict[str, str] = {}
         for old, new in self.outputs.items():
@@ -144,6 +171,11 @@ class PackageInterface:
             passes,
             {final[top_k_names(o)[1] if o in top_k else o]: t for o, t in labels.items()},
         )
+
+
+def _to(name: str) -> str:
+    """How an option says for which output its value is."""
+    return f"{name}=" if name else ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from statistics import median
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.engines.scripted import ScriptedEngineName
 from webdnn.kernel_profile import COLUMNS, kernel_rows, profile_package, time_runs
+from webdnn.lowering.interface.classes import values_beside
 from webdnn.package import ENGINES, Engine, KernelEngine, Package
 from webdnn.peaks import Peaks, measure_peaks
 from webdnn.progress import Progress, no_progress
@@ -29,8 +30,8 @@ def run_files(package: Package, inputs: Sequence[str], engine: Engine | None) ->
     arrays: dict[str, Array] = {}
     dtypes = {tensor["name"]: tensor["dtype"] for tensor in package.manifest["inputs"]}
     for value in inputs:
-        name, separator, path = value.partition("=")
-        if not separator:
+        name, path = _split(value, dtypes)
+        if not path:
             raise WebDNNError(f"--input {value} names no file", hint="write --input NAME=FILE.npy")
         if name in arrays:
             raise WebDNNError(f"the input '{name}' is given twice")
@@ -40,9 +41,17 @@ def run_files(package: Package, inputs: Sequence[str], engine: Engine | None) ->
     return package.run(arrays, engine)
 
 
+def _split(value: str, names: Collection[str]) -> tuple[str, str]:
+    """The name and the path of `NAME=FILE`. Both may have equals signs in them: of the names that fit, the longest is
+    meant, and where none does, the first sign ends the name."""
+    fitting = [name for name in names if value.startswith(f"{name}=")]
+    name = max(fitting, key=len) if fitting else value.partition("=")[0]
+    return name, value[len(name) + 1 :]
+
+
 def best_classes(package: Package, results: Mapping[str, Array], count: int) -> Table:
     """The labels of the classes with the greatest scores, for outputs that have labels; of numbers of classes, those of
-    the first ones.
+    the first ones, with what `--top-k` gives beside them.
 
     Raises:
         WebDNNError: no output has labels.
@@ -70,7 +79,12 @@ def best_classes(package: Package, results: Mapping[str, Array], count: int) -> 
             )
             rows = [(int(index), f"{scores[0][index]:.4g}") for index in best]
         else:
-            rows = [(int(index), "") for index in results[name].ravel()[:count]]
+            indices, values = results[name].ravel(), results.get(values_beside(name))
+            scores = values.ravel() if values is not None and values.size == indices.size else None
+            rows = [
+                (int(index), "" if scores is None else f"{scores[at]:.4g}")
+                for at, index in enumerate(indices[:count])
+            ]
         for index, score in rows:
             known = 0 <= index < len(labels["names"])
             table.add_row(name, str(index), labels["names"][index] if known else "", score)

@@ -58,7 +58,9 @@ def parse_shapes_in_order(values: Sequence[str]) -> list[list[int]]:
         sizes = value.strip().removeprefix("(").removesuffix(")").rstrip(", ")
         if not re.fullmatch(r"(\s*\d+\s*(,\s*\d+\s*)*)?", sizes):
             raise WebDNNError(
-                f"--input-shape {value} is not a shape", hint="write --input-shape '(1,224,224,3)'"
+                f"--input-shape {value} is not a shape",
+                why="sizes are whole numbers, and all are fixed when a model is compiled",
+                hint="write --input-shape '(1,224,224,3)'",
             )
         shapes.append([int(size) for size in sizes.split(",")] if sizes else [])
     return shapes

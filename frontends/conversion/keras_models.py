@@ -17,6 +17,7 @@ from typing import Any
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.foreign_code import reason
+from webdnn.frontends.conversion.lambdas import name_lambdas
 from webdnn.frontends.conversion.old_keras.configs import Configs
 from webdnn.frontends.conversion.old_keras.source import (
     Source,
@@ -105,28 +106,35 @@ def _from_archive(path: Path, objects: dict[str, Any], alias: Path) -> Any:
     keras: Any = importlib.import_module("keras")
     alias = alias.with_suffix(".keras")
     version = check_archive(path, keras.__version__)
-    if version < (3, 0):
-        _rewrite_archive(path, alias, version, objects)
-    else:
-        alias.symlink_to(path.absolute())
     try:
+        if not _rewrite_archive(path, alias, version, objects):
+            alias.symlink_to(path.absolute())
         return keras.models.load_model(alias, custom_objects=objects, compile=False)
     finally:
-        alias.unlink()
+        alias.unlink(missing_ok=True)
 
 
 def _rewrite_archive(
     path: Path, target: Path, version: tuple[int, int], objects: dict[str, Any]
-) -> None:
-    """An archive of Keras 2 with a configuration of today. Their weights are laid out alike."""
-    _import_old_layers()
-    with zipfile.ZipFile(path) as archive, zipfile.ZipFile(target, "w") as rewritten:
-        config = parse_config(archive.read("config.json").decode())
-        source = Source(str(path), version, "tensorflow", config, [], {}, [])
-        model = Configs(source, _parameters, _operation, objects.keys()).model()
-        for name in archive.namelist():
-            content = json.dumps(model) if name == "config.json" else archive.read(name)
-            rewritten.writestr(name, content)
+) -> bool:
+    """An archive of Keras 2 with a configuration of today, or one of Keras 3 whose Lambdas name functions of the
+    user's. The weights are laid out alike. Gives whether there was anything to rewrite."""
+    with zipfile.ZipFile(path) as archive:
+        text = archive.read("config.json").decode()
+        if version < (3, 0):
+            _import_old_layers()
+            source = Source(str(path), version, "tensorflow", parse_config(text), [], {}, [])
+            model = Configs(source, _parameters, _operation, objects.keys()).model()
+        else:
+            config = json.loads(text)
+            model = name_lambdas(config, objects.keys())
+            if model is config:
+                return False
+        with zipfile.ZipFile(target, "w") as rewritten:
+            for name in archive.namelist():
+                content = json.dumps(model) if name == "config.json" else archive.read(name)
+                rewritten.writestr(name, content)
+    return True
 
 
 def check_archive(path: Path, installed: str) -> tuple[int, int]:

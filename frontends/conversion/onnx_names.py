@@ -23,14 +23,21 @@ def _rename(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
                 _rename(inner, names)
 
 
-def _defined(graph: onnx.GraphProto) -> Iterator[str]:
-    """The values that a graph, and those inside of it, have beside their inputs."""
-    yield from (tensor.name for tensor in graph.initializer)
+def all_graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """A graph and all graphs inside it, outer ones first."""
+    yield graph
     for node in graph.node:
-        yield from node.output
         for attribute in node.attribute:
             for inner in (attribute.g, *attribute.graphs):
-                yield from _defined(inner)
+                yield from all_graphs(inner)
+
+
+def _defined(graph: onnx.GraphProto) -> Iterator[str]:
+    """The values that a graph, and those inside of it, have beside their inputs."""
+    for inner in all_graphs(graph):
+        yield from (tensor.name for tensor in inner.initializer)
+        for node in inner.node:
+            yield from node.output
 
 
 def rename_interface(model: onnx.ModelProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.conversion.onnx_names import name_sizes, rename_interface, rename_values
 from webdnn.frontends.conversion.process import Converter, Job, main
 from webdnn.frontends.conversion.tf2onnx_repairs import HANDLERS, convert_function, repair
+from webdnn.frontends.conversion.tflite_operators import replace_operators
 
 TENSORFLOW = Converter("TensorFlow", __name__, "tensorflow", ("tensorflow", "tf2onnx"))
 
@@ -89,6 +90,7 @@ def _from_tflite(path: Path) -> onnx.ModelProto:
             hint="export or download it again",
         ) from error
     repair(proto)
+    replace_operators(proto)
     rename_values(proto, _distinct(proto, _signature_names(path)))
     return proto
 

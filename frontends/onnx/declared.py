@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import onnx
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
@@ -10,7 +11,7 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto, TypeProto
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx.binding import describe_shape
-from webdnn.frontends.onnx.graphs import all_graphs, describe
+from webdnn.frontends.onnx.graphs import all_graphs, describe, names_read
 from webdnn.frontends.onnx.inference import types_of
 
 SHOWN = 5
@@ -18,7 +19,10 @@ SHOWN = 5
 
 
 def check_declared(
-    model: ModelProto, inferred: ModelProto | None, arrays: Mapping[str, Array]
+    model: ModelProto,
+    inferred: ModelProto | None,
+    arrays: Mapping[str, Array],
+    operators: Collection[tuple[str, str]] = (),
 ) -> None:
     """Compare what a model declares in all of its graphs: of initializers, results and outputs.
 
@@ -29,6 +33,7 @@ def check_declared(
         model: the model, without its weights.
         inferred: the same with the types that `infer_certain` finds.
         arrays: the weights.
+        operators: domains and names of those whose shape functions are the user's.
 
     Raises:
         WebDNNError: a declaration contradicts what is computed; it names the values, with both types.
@@ -37,19 +42,38 @@ def check_declared(
     if inferred is not None:
         graphs = zip(all_graphs(model.graph), all_graphs(inferred.graph), strict=True)
         for stated, found in graphs:
-            contradictions += _results(stated, found)
+            contradictions += _results(stated, found, _origins(stated, operators))
     if contradictions:
         more = len(contradictions) - SHOWN
-        shown = [*contradictions[:SHOWN], *([f"and {more} more"] if more > 0 else [])]
+        shown = [str(each) for each in contradictions[:SHOWN]]
+        shown += [f"and {more} more"] if more > 0 else []
+        is_users = any(each.origin for each in contradictions)
         count = len(contradictions)
         raise WebDNNError(
             f"the model declares {'a type' if count == 1 else 'types'} that its own operators contradict",
             where=shown,
-            hint="correct the declaration, or leave it out",
+            hint="correct the declaration, or leave it out"
+            + (", or correct the shape function" if is_users else ""),
         )
 
 
-def _initializers(graph: GraphProto, arrays: Mapping[str, Array]) -> Iterator[str]:
+@dataclass(frozen=True)
+class _Contradiction:
+    """One declaration, and what contradicts it.
+
+    Attributes:
+        text: both types.
+        origin: the user's operator whose shape function the computed one follows from; "" if there is none.
+    """
+
+    text: str
+    origin: str = ""
+
+    def __str__(self) -> str:
+        return self.text + (f", by the shape function of {self.origin}" if self.origin else "")
+
+
+def _initializers(graph: GraphProto, arrays: Mapping[str, Array]) -> Iterator[_Contradiction]:
     """What inputs and `value_info` of all graphs declare of values that are initializers."""
     for inner in all_graphs(graph):
         actual = {t.name: _tensor_type(t.data_type, t.dims) for t in inner.initializer}
@@ -59,11 +83,31 @@ def _initializers(graph: GraphProto, arrays: Mapping[str, Array]) -> Iterator[st
                 actual[name] = _tensor_type(enum, array.shape)
         for value in [*inner.input, *inner.value_info]:
             if value.name in actual and not may_be(value.type, actual[value.name]):
-                yield _text(value.name, value.type, actual[value.name], "the initializer is")
+                text = _text(value.name, value.type, actual[value.name], "the initializer is")
+                yield _Contradiction(text)
 
 
-def _results(stated: GraphProto, found: GraphProto) -> Iterator[str]:
-    """What a graph declares of the results of its nodes, and of inputs that are outputs."""
+def _origins(graph: GraphProto, operators: Collection[tuple[str, str]]) -> dict[str, str]:
+    """Of values that are computed from the results of one of these operators, which one, for messages."""
+    origins: dict[str, str] = {}
+    for node in graph.node if operators else ():
+        if (node.domain, node.op_type) in operators:
+            origin = f"{node.domain or 'ai.onnx'}.{node.op_type} (node '{describe(node)}')"
+        else:
+            origin = next((origins[name] for name in names_read(node) if name in origins), "")
+        if origin:
+            origins |= dict.fromkeys(node.output, origin)
+    return origins
+
+
+def _results(
+    stated: GraphProto, found: GraphProto, origins: Mapping[str, str]
+) -> Iterator[_Contradiction]:
+    """What a graph declares of the results of its nodes, and of inputs that are outputs.
+
+    Args:
+        origins: what `_origins` gives.
+    """
     known = types_of(found)
     gives = {value.name: "the input is" for value in stated.input}
     known |= {value.name: value.type for value in stated.input}
@@ -76,7 +120,8 @@ def _results(stated: GraphProto, found: GraphProto) -> Iterator[str]:
             continue
         if not may_be(value.type, actual):
             seen.add(value.name)
-            yield _text(value.name, value.type, actual, gives[value.name])
+            text = _text(value.name, value.type, actual, gives[value.name])
+            yield _Contradiction(text, origins.get(value.name, ""))
 
 
 def element_only(type: TypeProto) -> TypeProto:
@@ -86,6 +131,42 @@ def element_only(type: TypeProto) -> TypeProto:
     if bare.WhichOneof("value") == "tensor_type":
         bare.tensor_type.ClearField("shape")
     return bare
+
+
+def forget_examples(
+    model: ModelProto, bound: ModelProto, operators: Collection[tuple[str, str]]
+) -> None:
+    """Take sizes that may be those of an exporter's example out of `bound`: of results of these operators, whose sizes
+    inference may leave open, and then what is stated of them is all that is known.
+
+    A shape with a symbol that got a size was written by someone who knew which sizes vary; so it stays whole. Where the
+    inputs are as they were, all stays.
+
+    Args:
+        model: the model as it was.
+        bound: the same with sizes and values bound; it is changed.
+        operators: domains and names.
+    """
+    if list(model.graph.input) == list(bound.graph.input):
+        return
+    for before, after in zip(all_graphs(model.graph), all_graphs(bound.graph), strict=True):
+        results = {
+            name
+            for node in before.node
+            if (node.domain, node.op_type) in operators
+            for name in node.output
+        }
+        stated = zip(
+            [*before.value_info, *before.output], [*after.value_info, *after.output], strict=True
+        )
+        for old, new in stated:
+            if new.name in results and old.type == new.type and _has_shape(new.type):
+                for dim in new.type.tensor_type.shape.dim:
+                    dim.ClearField("dim_value")
+
+
+def _has_shape(type: TypeProto) -> bool:
+    return type.WhichOneof("value") == "tensor_type" and type.tensor_type.HasField("shape")
 
 
 def _node(node: NodeProto) -> str:
@@ -138,4 +219,4 @@ def _tensor_type(enum: int, shape: Iterable[int]) -> TypeProto:
     return onnx.helper.make_tensor_type_proto(enum, list(shape))
 
 
-__all__ = ["check_declared", "element_only", "may_be", "type_text"]
+__all__ = ["check_declared", "element_only", "forget_examples", "may_be", "type_text"]

@@ -19,7 +19,7 @@ from webdnn.frontends.onnx import library
 from webdnn.frontends.onnx.binding import Bindings, Shapes, bind, bindings_of
 from webdnn.frontends.onnx.bodies import check_bodies
 from webdnn.frontends.onnx.build import build
-from webdnn.frontends.onnx.declared import check_declared
+from webdnn.frontends.onnx.declared import check_declared, forget_examples
 from webdnn.frontends.onnx.enumerations import check_enumerations
 from webdnn.frontends.onnx.equations import check_equations
 from webdnn.frontends.onnx.experimental import LAST_OPSET, expand_experimental
@@ -125,9 +125,10 @@ def _load(
     check_equations(proto)
     certain = infer_certain(proto)
     check_bodies(certain or proto)
-    check_declared(proto, certain, arrays)
+    inferring = {(op.domain, op.op_type) for op in operators.others if op.infer is not None}
+    check_declared(proto, certain, arrays, inferring)
     if shapes or values:
-        proto, bound = _bound(proto, bindings)
+        proto, bound = _bound(proto, bindings, operators)
         arrays |= bound
     proto = upgrade(proto)
     if inline:
@@ -168,12 +169,16 @@ def _inline_operators(model: ModelProto, names: Sequence[str]) -> ModelProto:
         ) from None
 
 
-def _bound(model: ModelProto, bindings: Bindings) -> tuple[ModelProto, dict[str, Array]]:
+def _bound(
+    model: ModelProto, bindings: Bindings, operators: OperatorSet
+) -> tuple[ModelProto, dict[str, Array]]:
     """The model with sizes and values bound, and the arrays of big values; an error where its operators cannot take
     these sizes."""
     bound = ModelProto()
     bound.CopyFrom(model)
     arrays = bind(bound.graph, bindings)
+    custom = {(op.domain, op.op_type) for op in operators.others}
+    forget_examples(model, bound, custom)
     why = contradiction(bound)
     # What is wrong before anything is bound is not the fault of the sizes.
     if why and not contradiction(model):

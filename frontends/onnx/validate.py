@@ -182,11 +182,13 @@ def check_operators(model: ModelProto, opsets: Mapping[str, int], operators: Ope
         "export the model with standard operators, or with these as model-local functions, or say what they mean in a "
         "Python file (--custom-ops FILE, docs/custom-operators.md)",
     )
+    given = list(dict.fromkeys(f"{op.domain or 'ai.onnx'}.{op.op_type}" for op in operators.others))
     count = sum(len(nodes) for nodes in unknown.values())
     raise WebDNNError(
         f"{count} node{'s use operators' if count > 1 else ' uses an operator'} that ONNX does not define",
         where=[f"{operator}: {listed(nodes)}" for operator, nodes in unknown.items()],
-        why="operators of custom domains have no meaning outside the runtime they were made for",
+        why="operators of custom domains have no meaning outside the runtime they were made for"
+        + (f", and those that are given are {listed(given)}" if given else ""),
         hint=hint,
     )
 

@@ -65,6 +65,12 @@ def top_k_names(name: str) -> tuple[str, str]:
     return f"{name}_values", f"{name}_indices"
 
 
+def values_beside(indices: str) -> str:
+    """The output of the greatest values beside that of their indices, "" where the name is none of `top_k_names`."""
+    values, name = top_k_names(indices.removesuffix("_indices"))
+    return values if name == indices else ""
+
+
 @dataclass(frozen=True)
 class AppendSoftmax(ModulePass):
     """The softmax of an output takes its place.

@@ -13,7 +13,7 @@ from xdsl.ir import Attribute, OpResult, SSAValue
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.foreign_code import place_of, reason
+from webdnn.dialects.foreign_code import RAISED, place_of, reason
 from webdnn.dialects.nn.base import element_of, shape_of, size_of
 from webdnn.dialects.onnx.attributes import tensor_to_proto
 from webdnn.dialects.onnx.export import Exporter
@@ -40,7 +40,7 @@ def checked(lowering: Lowering) -> Lowering:
             given: Any = lowering(node, b)
         except (Unsupported, FailureInside, WebDNNError):
             raise
-        except (Exception, SystemExit) as error:
+        except RAISED as error:
             at = place_of(lowering, error)
             raise FaultyLowering(f"its lowering fails at {at}: {reason(error)}") from error
         results: Any = [given] if isinstance(given, SSAValue) else given

@@ -23,7 +23,7 @@ class Doubled(keras.layers.Layer):
 
 
 def keras_models(folder: Path) -> None:
-    """`net.h5`, `net.keras` and `weights.weights.h5` of a network, `custom.keras` and `two.keras` of others."""
+    """`net.h5`, `net.keras`, `weights.weights.h5` of a network; `custom.keras`, `lambda.keras`, `two.keras`."""
     keras: Any = importlib.import_module("keras")
     layers = keras.layers
     keras.utils.set_random_seed(0)
@@ -57,10 +57,18 @@ def keras_models(folder: Path) -> None:
         "a": random.random((1, 4), np.float32),
         "b": random.random((1, 6, 4), np.float32),
     }
+    lambdas = keras.Sequential(
+        [layers.Input((4,), name="x"), layers.Lambda(lambda x: 2 * x, name="lambda"), layers.Dense(3, name="z")]
+    )  # fmt: skip
+    lambdas.save(folder / "lambda.keras")
+    (folder / "lambdas.py").write_text("def lambda_(inputs):\n    return 2 * inputs\n")
     joined, state = two([values["a"], values["b"]])
     results = {
         "scores": net(values["image"], training=False),
         "y": custom(values["x"]),
+        "z": lambdas(values["x"]),
+        "gelu": keras.ops.gelu(values["x"], approximate=False),
+        "curve": keras.ops.gelu(values["x"] ** 2, approximate=True),
         "joined": joined,
         "state": state,
     }
@@ -71,7 +79,7 @@ def keras_models(folder: Path) -> None:
 
 
 def _tensorflow_models(folder: Path, net: Any, image: Any) -> None:
-    """`net.tflite`, `int8.tflite` and `frozen.pb` of the network at one size."""
+    """`net.tflite`, `int8.tflite` and `frozen.pb` of the network at one size, `gelu.tflite` of both kinds of GELU."""
     tf: Any = importlib.import_module("tensorflow")
     freeze: Any = importlib.import_module("tensorflow.python.framework.convert_to_constants")
     spec = tf.TensorSpec(image.shape, tf.float32, name="image")
@@ -84,6 +92,13 @@ def _tensorflow_models(folder: Path, net: Any, image: Any) -> None:
     tf.saved_model.save(module, folder / "one_size", signatures=concrete)
     floats = tf.lite.TFLiteConverter.from_saved_model(str(folder / "one_size"))
     (folder / "net.tflite").write_bytes(floats.convert())
+    gelu = tf.function(
+        lambda x: {"gelu": tf.nn.gelu(x), "curve": tf.nn.gelu(x * x, approximate=True)},
+        input_signature=[tf.TensorSpec((2, 4), tf.float32, name="x")],
+    )
+    tf.saved_model.save(tf.Module(), folder / "gelu", signatures=gelu.get_concrete_function())
+    lite = tf.lite.TFLiteConverter.from_saved_model(str(folder / "gelu"))
+    (folder / "gelu.tflite").write_bytes(lite.convert())
     frozen = freeze.convert_variables_to_constants_v2(concrete)
     (folder / "frozen.pb").write_bytes(frozen.graph.as_graph_def().SerializeToString())
     converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])

@@ -19,6 +19,7 @@ from webdnn.dialects.dtypes import Array
 from webdnn.frontends.conversion import process
 from webdnn.frontends.conversion.keras import KERAS
 from webdnn.frontends.conversion.pytorch import convert as export_program
+from webdnn.frontends.conversion.tflite_operators import replace_operators
 from webdnn.frontends.formats import recognise_file, recognise_folder
 
 Arrays = dict[str, Array]
@@ -87,6 +88,10 @@ def test_keras_with_a_layer_of_the_users(keras_folder: Path, tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_keras_with_code_in_the_file(keras_folder: Path) -> None:
+    _check(keras_folder, "lambda.keras", ("x",), ("z",), custom_objects=keras_folder / "lambdas.py")
+
+
 def test_saved_model(keras_folder: Path) -> None:
     expected = _arrays(keras_folder / "outputs.npz", "scores")["scores"]
     image = _arrays(keras_folder / "inputs.npz", "image")["image"]
@@ -98,6 +103,19 @@ def test_saved_model(keras_folder: Path) -> None:
 
 def test_tensorflow_lite(keras_folder: Path) -> None:
     _check(keras_folder, "net.tflite", ("image",), ("scores",))
+
+
+def test_gelu_of_tensorflow_lite(keras_folder: Path, tmp_path: Path) -> None:
+    _check(keras_folder, "gelu.tflite", ("x",), ("gelu", "curve"))
+    path = webdnn.convert(keras_folder / "gelu.tflite", tmp_path / "gelu.onnx")
+    onnx.checker.check_model(onnx.load(path))
+
+
+def test_what_tf2onnx_leaves_of_tensorflow_lite() -> None:
+    node = onnx.helper.make_node("TFL_STRANGE", ["x"], ["y"], name="mine")
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [], []))
+    with pytest.raises(webdnn.WebDNNError, match=r"TensorFlow Lite's STRANGE .*\n  where: mine"):
+        replace_operators(model)
 
 
 @pytest.mark.parametrize(("model", "tolerance"), [("frozen.pb", 1e-6), ("int8.tflite", 0.02)])

@@ -281,6 +281,11 @@ def test_installed_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         custom_operators.installed_operators.cache_clear()
         with pytest.raises(webdnn.WebDNNError, match=r"no_such_module cannot be loaded"):
             webdnn.compile(model_of("y = Relu (x)"))
+        write(tmp_path, "raise SystemExit(0)\n", "exiting_operators.py")
+        entries[:] = [EntryPoint("exits", "exiting_operators", custom_operators.ENTRY_POINTS)]
+        custom_operators.installed_operators.cache_clear()
+        with pytest.raises(webdnn.WebDNNError, match=r"exiting_operators cannot be loaded"):
+            webdnn.compile(model_of("y = Relu (x)"))
     finally:
         custom_operators.installed_operators.cache_clear()
 
@@ -338,6 +343,13 @@ def test_files_that_cannot_be_read(tmp_path: Path, text: str) -> None:
     assert FILES_THAT_CANNOT_BE_READ[text] in error_of(tmp_path, text)
 
 
+def test_a_file_of_other_operators(tmp_path: Path) -> None:
+    message = error_of(tmp_path, SWISH, model_of("y = com.example.Swash (x)"))
+    assert (
+        "com.example.Swash" in message and "those that are given are com.example.Swish" in message
+    )
+
+
 def test_a_file_that_is_missing(tmp_path: Path) -> None:
     with pytest.raises(webdnn.WebDNNError, match=r"no such file of custom operators(.|\n)*absent"):
         webdnn.compile(model_of("y = Relu (x)"), custom_ops=[tmp_path / "absent.py"])
@@ -362,7 +374,7 @@ WRONG_FUNCTIONS = {
         "its lowering fails at",
         "SystemExit: 0",
     ),
-    "def infer(types):\n    raise SystemExit(0)  # {}\n": (
+    "def infer(types):\n    raise SystemExit(0)\n": (
         "the shape function of com.example.Swish fails",
         "SystemExit: 0",
     ),
@@ -392,6 +404,50 @@ def test_functions_that_are_wrong(tmp_path: Path, text: str) -> None:
         assert part in message
     if "infer" not in text or "{}" in text:
         assert f"operators.py:{line}" in message or f"operators.py:{line + 1}" in message
+
+
+NINES = HEAD + (
+    "def lowering(node, b):\n    return b.constant(np.ones((9, 9), np.float32), node.element())\n"
+    "operator = webdnn.CustomOperator(schema(), lowering)\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("x", "y"), [("float[2, 5] x", "float[2, 5] y"), ("float[n, 5] x", "float[n, 5] y")]
+)
+def test_sizes_that_the_model_contradicts(tmp_path: Path, x: str, y: str) -> None:
+    """Without a shape function, what the model declares of the results tells."""
+    model = named(model_of("y = com.example.Swish (x)", x, y), "mine")
+    with pytest.raises(webdnn.WebDNNError) as raised:
+        webdnn.compile(
+            model, shapes={"x": [2, 5]}, custom_ops=[write(tmp_path, NINES)], target="wasm"
+        )
+    assert "gives float32[9, 9] as output 0, and the model says float32[2, 5]" in str(raised.value)
+    assert "mine" in str(raised.value)
+
+
+def test_a_shape_function_that_the_model_contradicts(tmp_path: Path) -> None:
+    text = HEAD + (
+        "def infer(types):\n    t = types.get_input_type(0)\n    t.tensor_type.shape.dim[1].dim_value = 4\n"
+        "    types.set_output_type(0, t)\n"
+        "operator = webdnn.CustomOperator(schema(), lower, swish, infer)\n"
+    )
+    model = named(model_of("t = com.example.Swish (x) y = Relu (t)"), "mine", "relu")
+    message = error_of(tmp_path, text, model)
+    assert "'y' is declared float[2, 5], and node 'relu' (Relu) gives float[2, 4]" in message
+    assert "by the shape function of com.example.Swish (node 'mine')" in message
+    assert "correct the shape function" in message
+
+
+def test_sizes_of_an_example_contradict_nothing(tmp_path: Path) -> None:
+    """Exporters leave those of their example in what lies behind an input whose sizes vary."""
+    model = model_of("y = com.example.Swish (x)", "float[n, 5] x", "float[1, 5] y")
+    text = HEAD + "operator = webdnn.CustomOperator(schema(), lower)\n"
+    package = webdnn.compile(
+        model, shapes={"x": [2, 5]}, custom_ops=[write(tmp_path, text)], target="wasm"
+    )
+    x = RNG.normal(size=(2, 5)).astype(np.float32)
+    np.testing.assert_allclose(package.run({"x": x})["y"], swish(x), rtol=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.conversion.keras_models import check_archive
+from webdnn.frontends.conversion.lambdas import identifier, name_lambdas
 
 
 def _write(path: Path, version: str) -> None:
@@ -25,6 +27,31 @@ def test_of_keras_to_come(tmp_path: Path) -> None:
         check_archive(path, "3.15.1")
     _write(path, "2.15.0")
     assert check_archive(path, "3.15.1") == (2, 15)
+
+
+def test_code_becomes_the_name_of_a_function() -> None:
+    code = {"class_name": "__lambda__", "config": {"code": "4wE=", "defaults": None}}
+
+    def layer(name: str) -> dict[str, Any]:
+        return {
+            "module": "keras.layers",
+            "class_name": "Lambda",
+            "config": {"name": name, "function": code},
+        }
+
+    def functions(config: dict[str, Any], *custom: str) -> list[str]:
+        layers = name_lambdas(config, custom)["config"]["layers"]
+        return [each["config"]["function"]["config"] for each in layers]
+
+    model = {"class_name": "Sequential", "config": {"layers": [layer("lambda"), layer("twice")]}}
+    assert functions(model, "lambda_", "twice") == ["lambda_", "twice"]
+    with pytest.raises(WebDNNError, match=r"(?s)where: lambda\n.*`def lambda_\(inputs\): \.\.\.`"):
+        name_lambdas(model, ["twice"])
+    named = {"class_name": "Sequential", "config": {"layers": []}}
+    assert name_lambdas(named, []) is named
+    assert [identifier(name) for name in ("a/b", "1st", "class", "ok")] == [
+        "a_b", "_1st", "class_", "ok",
+    ]  # fmt: skip
 
 
 def test_damaged(tmp_path: Path) -> None:

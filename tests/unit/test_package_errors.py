@@ -98,6 +98,19 @@ def test_files_twice_and_without_a_name(package: Package, tmp_path: Path) -> Non
             run_files(package, inputs, None)
 
 
+def test_equals_signs_in_names_and_paths(tmp_path: Path) -> None:
+    one = onnx.helper.make_tensor_value_info("a", onnx.TensorProto.FLOAT, [2])
+    two = onnx.helper.make_tensor_value_info("a=b", onnx.TensorProto.FLOAT, [2])
+    result = onnx.helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, [2])
+    node = onnx.helper.make_node("Sub", ["a", "a=b"], ["y"])
+    model = onnx.helper.make_model(onnx.helper.make_graph([node], "g", [one, two], [result]))
+    package = webdnn.compile(model, target="wasm", jobs=1)
+    for name, value in (("rate=1.npy", [3, 4]), ("x.npy", [1, 1])):
+        np.save(tmp_path / name, np.array(value, np.float32))
+    files = [f"a={tmp_path}/rate=1.npy", f"a=b={tmp_path}/x.npy"]
+    np.testing.assert_array_equal(run_files(package, files, None)["y"], [2, 3])
+
+
 def test_bfloat16_in_files(tmp_path: Path) -> None:
     model = onnx.parser.parse_model(
         '<ir_version: 10, opset_import: ["" : 21]> g (bfloat16[3] x) => (bfloat16[3] y) { y = Neg(x) }'

@@ -37,6 +37,7 @@ def model(text: str, **metadata: str) -> onnx.ModelProto:
 
 
 SCORES = "(float[n, 5] x) => (float[n, 5] y) { y = Identity(x) }"
+ONE = "(float[1, 5] x) => (float[1, 5] y) { y = Neg(x) }"
 TWO = "(float[1, 5] x) => (float[1, 5] y, float[1, 5] z) { y = Identity(x) z = Neg(x) }"
 
 
@@ -141,7 +142,8 @@ def test_other_types(text: str, dtype: Any) -> None:
         (TWO, {"softmax": True}, r"the model has 2 outputs\n.*name one: its outputs are 'y', 'z'"),
         (TWO, {"top_k": 2}, "the model has 2 outputs"),
         (TWO, {"labels": LABELS}, "the model has 2 outputs"),
-        (INTEGERS, {"top_k": {"": 2, "y": 1}}, "two things are asked for of the output 'y'"),
+        (INTEGERS, {"top_k": {"": 2, "y": 1}}, "the output 'y' is given --top-k 2 and --top-k y=1"),
+        (ONE, {"softmax": ["", "y"]}, "the output 'y' is given --softmax and --softmax-output y"),
         (TWO, {"top_k": {"w": 2}}, r"no output named 'w'\n.*its outputs are 'y', 'z'"),
         (TWO, {"top_k": {"y": 6}}, r"no 6 greatest values of the output 'y'\n  where: \[1, 5\]"),
         (TWO, {"top_k": {"y": 0}}, "no 0 greatest values"),
@@ -257,6 +259,25 @@ def test_the_best_classes_in_a_table() -> None:
     table = best_classes(package, package.run({"x": X}), 2)
     assert [list(column.cells) for column in table.columns] == [
         ["y", "y"], ["1", "3"], ["dog", "emu"], ["3", "3"],
+    ]  # fmt: skip
+
+
+def test_a_picture_in_the_place_of_a_constant() -> None:
+    text = "(float[1, 3, 2, 2] x) => (float[1, 3, 2, 2] y) { y = Neg(x) }"
+    with pytest.raises(WebDNNError, match="the input 'x' is given a value and a picture"):
+        webdnn.compile(
+            model(text), values={"x": np.ones((1, 3, 2, 2))}, input_images={"x": ImageInput()}
+        )
+
+
+def test_the_best_classes_of_top_k() -> None:
+    package = webdnn.compile(
+        model(SCORES),
+        target="wasm", shapes={"x": [1, 5]}, labels=LABELS, top_k=3, rename_outputs={"y": "score"}, jobs=1,
+    )  # fmt: skip
+    table = best_classes(package, package.run({"x": X}), 2)
+    assert [list(column.cells) for column in table.columns] == [
+        ["score_indices"] * 2, ["1", "3"], ["dog", "emu"], ["3", "3"],
     ]  # fmt: skip
 
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Collection, Generator
 from typing import Any
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.frontends.conversion.lambdas import function_of_user
 from webdnn.frontends.conversion.old_keras import arguments
 from webdnn.frontends.conversion.old_keras.changes import Context, changed
-from webdnn.frontends.conversion.old_keras.merge import convert_merge, function_of_user
+from webdnn.frontends.conversion.old_keras.merge import convert_merge
 from webdnn.frontends.conversion.old_keras.nodes import convert_call
 from webdnn.frontends.conversion.old_keras.source import Config, Source
 
