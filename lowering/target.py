@@ -9,8 +9,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from math import prod
+from typing import TypeVar
 
 from xdsl.dialects.builtin import AnyFloat, IntegerType, TensorType
 from xdsl.ir import Attribute, SSAValue
@@ -109,11 +109,10 @@ class LoweringTarget(ABC):
         """
 
 
-_TARGETS: dict[str, str | LoweringTarget] = {
-    "wasm": "webdnn.lowering.loops_cpu.target:WASM",
-    "webgpu": "webdnn.lowering.loops_gpu.target:WEBGPU",
-}
-"""By name; a path is imported when it is asked for."""
+Registered = TypeVar("Registered", bound=LoweringTarget)
+
+_TARGETS: dict[str, LoweringTarget] = {}
+"""By name; who defines a target registers it."""
 
 
 def target_names() -> list[str]:
@@ -121,9 +120,10 @@ def target_names() -> list[str]:
     return list(_TARGETS)
 
 
-def register(target: LoweringTarget) -> None:
-    """Make a target known to the passes."""
+def register(target: Registered) -> Registered:
+    """Make a target known to the passes; returns it."""
     _TARGETS[target.name] = target
+    return target
 
 
 def lowering_target(name: str) -> LoweringTarget:
@@ -135,12 +135,7 @@ def lowering_target(name: str) -> LoweringTarget:
     found = _TARGETS.get(name)
     if found is None:
         raise WebDNNError(f"there is no target {name!r}", hint="one of " + ", ".join(_TARGETS))
-    if isinstance(found, LoweringTarget):
-        return found
-    module, _, attribute = found.partition(":")
-    target = getattr(import_module(module), attribute)
-    _TARGETS[name] = target
-    return target
+    return found
 
 
 def memory_of(target: str) -> MemoryModel:

@@ -10,7 +10,7 @@ from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS, assign_schedule, c
 from webdnn.lowering.loops_cpu.overwritable import overwritable
 from webdnn.lowering.loops_cpu.pack import choose_packings, panels_attr
 from webdnn.lowering.packing import Packing, pack_operand
-from webdnn.lowering.target import LoweringTarget, MemoryModel
+from webdnn.lowering.target import LoweringTarget, MemoryModel, register
 
 CACHE_LINE = 64
 """Vectors never straddle two of these at the start of a tensor."""
@@ -48,4 +48,4 @@ class CPUTarget(LoweringTarget):
         check_schedule(trial)
 
 
-WASM = CPUTarget()
+WASM = register(CPUTarget())

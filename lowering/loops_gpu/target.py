@@ -10,7 +10,7 @@ from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.loops_gpu.read_kernel import read_kernel
 from webdnn.lowering.loops_gpu.schedules import schedule_for
 from webdnn.lowering.loops_gpu.strategy import from_attribute, to_attribute
-from webdnn.lowering.target import LoweringTarget, MemoryModel
+from webdnn.lowering.target import LoweringTarget, MemoryModel, register
 
 
 class GPUTarget(LoweringTarget):
@@ -37,4 +37,4 @@ class GPUTarget(LoweringTarget):
             from_attribute(func.schedule, name)
 
 
-WEBGPU = GPUTarget()
+WEBGPU = register(GPUTarget())

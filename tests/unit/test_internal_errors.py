@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import onnx
 import pytest
 from onnx import ModelProto
 from onnx.helper import make_node
+from xdsl.context import Context
+from xdsl.dialects.builtin import ModuleOp
 
 import webdnn
 from tests.unit.onnx_models import convolution, model_of, tensor
 from webdnn.dialects.errors import InternalError, WebDNNError
+from webdnn.dialects.onnx import OnnxOp
 from webdnn.frontends.onnx import library, load, source
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.nn.merge_matmuls import MergeMatmuls
@@ -30,14 +34,13 @@ def refused(jobs: int = 1) -> InternalError:
     return caught.value
 
 
-def fail(*arguments: object, **keywords: object) -> None:
+def fail(*arguments: object, **keywords: object) -> NoReturn:
     raise IndexError("tuple index out of range")
 
 
 def test_a_lowering_that_raises_names_the_node(monkeypatch: pytest.MonkeyPatch) -> None:
-    def found(op: object) -> Entry | None:
-        entry = find_lowering(op)  # type: ignore[arg-type]
-        return Entry(1, fail, ()) if getattr(op, "op_type", "") == "Relu" else entry  # type: ignore[arg-type]
+    def found(op: OnnxOp) -> Entry | None:
+        return Entry(1, fail, ()) if op.op_type == "Relu" else find_lowering(op)
 
     monkeypatch.setattr("webdnn.lowering.onnx_to_nn.convert.find_lowering", found)
     error = refused()
@@ -48,8 +51,8 @@ def test_a_lowering_that_raises_names_the_node(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_pass_that_raises_names_the_node_that_it_was_at(monkeypatch: pytest.MonkeyPatch) -> None:
-    def apply(self: object, ctx: object, module: object) -> None:
-        for op in module.walk():  # type: ignore[attr-defined]
+    def apply(self: MergeMatmuls, ctx: Context, module: ModuleOp) -> None:
+        for op in module.walk():
             if op.name == "nn.conv":
                 fail()
 

@@ -26,6 +26,7 @@ from webdnn.frontends import archives, download, models
 from webdnn.frontends.download import file_name
 from webdnn.frontends.local_files import local_model
 from webdnn.frontends.onnx import load
+from webdnn.progress import no_progress
 from webdnn.tools import webdnn_opt, webdnn_translate
 
 WEIGHTS = np.random.default_rng(0).normal(size=(4, 100)).astype(np.float32)
@@ -448,7 +449,7 @@ def test_pages_about_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     for number, (page, file) in enumerate(pages.items()):
         folder = tmp_path / str(number)
         folder.mkdir()
-        download.download(page, folder, lambda name, steps: None)  # type: ignore[arg-type,return-value]
+        download.download(page, folder, no_progress)
         assert asked[-1] == file
 
 
