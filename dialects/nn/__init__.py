@@ -9,5 +9,6 @@ from webdnn.dialects.nn.data_movement import DATA_MOVEMENT_OPS
 from webdnn.dialects.nn.elementwise import ELEMENTWISE_OPS
 from webdnn.dialects.nn.ordering import ORDERING_OPS
 from webdnn.dialects.nn.reduction import REDUCTION_OPS
+from webdnn.dialects.sizes.types import SizesAttr
 
-NN = Dialect("nn", [*ELEMENTWISE_OPS, *DATA_MOVEMENT_OPS, *REDUCTION_OPS, *ORDERING_OPS], [])
+NN = Dialect("nn", [*ELEMENTWISE_OPS, *DATA_MOVEMENT_OPS, *REDUCTION_OPS, *ORDERING_OPS], [SizesAttr])
