@@ -59,6 +59,9 @@ from xdsl.traits import (
 )
 from xdsl.utils.exceptions import VerifyException
 
+from webdnn.dialects.sizes.expression import Symbol, is_symbolic, unique_symbols
+from webdnn.dialects.sizes.types import SizesAttr
+
 HINT = "hint"
 """The attribute of a region that says, for its kernel's name, which ops it was made from."""
 
@@ -218,6 +221,10 @@ class FuncOp(IRDLOperation):
     other in memory, in elements, if not in row-major order. The memref of such an operand reaches from its first to its
     last element.
 
+    A kernel whose shapes depend on symbols has `sizes`, which lists them: `sizes = #nn.sizes<n0[1 to 512]>`. On level
+    `loops` each is an operand of type index, before all others, and `grid` may depend on them. Above it, bodies
+    name a size by `kernel.size`.
+
     A kernel for CPUs that several threads can share has `work`: a call does the part of it that `kernel.work_range`
     names, calls with ranges that together are `0` to `work` do all of it, in any order and at the same time. It is
     about as many units as the kernel runs instructions, or fewer where these are very many; `grain` is how many are
@@ -228,9 +235,10 @@ class FuncOp(IRDLOperation):
     sym_name = prop_def(StringAttr)
     function_type = prop_def(FunctionType)
     schedule = opt_prop_def(ScheduleAttr)
+    sizes = opt_prop_def(SizesAttr)
     strides = opt_prop_def(ArrayAttr[DenseArrayBase[IntegerType]])
     num_outputs = opt_prop_def(IntegerAttr)
-    grid = opt_prop_def(ArrayAttr[IntegerAttr])
+    grid = opt_prop_def(ArrayAttr[IntegerAttr] | SizesAttr)
     workgroup = opt_prop_def(ArrayAttr[IntegerAttr])
     work = opt_prop_def(IntegerAttr)
     grain = opt_prop_def(IntegerAttr)
@@ -239,6 +247,7 @@ class FuncOp(IRDLOperation):
 
     OPTIONAL: ClassVar = (
         "schedule",
+        "sizes",
         "strides",
         "num_outputs",
         "grid",
@@ -255,6 +264,7 @@ class FuncOp(IRDLOperation):
         *,
         schedule: ScheduleAttr | None = None,
         num_outputs: int | None = None,
+        symbols: Sequence[Symbol] = (),
         grid: Sequence[int] | None = None,
         workgroup: Sequence[int] | None = None,
         attributes: Mapping[str, Attribute] | None = None,
@@ -267,13 +277,19 @@ class FuncOp(IRDLOperation):
         def ints(values: Sequence[int] | None) -> ArrayAttr[IntegerAttr] | None:
             return None if values is None else ArrayAttr([IntegerAttr(v, i64) for v in values])
 
+        def maybe_sizes(values: Sequence[int] | None) -> Attribute | None:
+            if values is not None and any(is_symbolic(v) for v in values):
+                return SizesAttr(tuple(values))
+            return ints(values)
+
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),
                 "function_type": function_type,
                 "schedule": schedule,
+                "sizes": SizesAttr(tuple(s.size for s in symbols)) if symbols else None,
                 "num_outputs": None if num_outputs is None else IntegerAttr(num_outputs, i64),
-                "grid": ints(grid),
+                "grid": maybe_sizes(grid),
                 "workgroup": ints(workgroup),
             },
             attributes=dict(attributes or {}),
@@ -284,6 +300,18 @@ class FuncOp(IRDLOperation):
     def is_lowered(self) -> bool:
         """Whether the body is loops over memrefs (destination-passing form) rather than ops on tensors."""
         return self.num_outputs is not None
+
+    @property
+    def symbols(self) -> list[Symbol]:
+        """The symbols that its shapes depend on, in the order in which a launch gives their values."""
+        return [] if self.sizes is None else unique_symbols(self.sizes.data)
+
+    @property
+    def grid_sizes(self) -> tuple[int, ...]:
+        """The numbers of workgroups along each dimension; nothing where there is no grid."""
+        if isinstance(self.grid, SizesAttr):
+            return self.grid.data
+        return () if self.grid is None else tuple(n.value.data for n in self.grid.data)
 
     def strides_of(self, number: int) -> tuple[int, ...]:
         """The strides of an operand, or (behind the operands) of a result; nothing for row-major order."""
@@ -329,9 +357,22 @@ class FuncOp(IRDLOperation):
             )
         if not isinstance(self.body.block.last_op, ReturnOp):
             raise VerifyException(f"kernel.func @{self.sym_name.data} ends with kernel.return")
+        self._verify_sizes()
         self._verify_strides()
         if (self.work is None) != (self.grain is None):
             raise VerifyException(f"kernel.func @{self.sym_name.data}: work and grain go together")
+
+    def _verify_sizes(self) -> None:
+        symbols = self.symbols
+        if self.sizes is not None and [s.size for s in symbols] != list(self.sizes.data):
+            raise VerifyException(
+                f"kernel.func @{self.sym_name.data}: its sizes are symbols, each one once"
+            )
+        inputs = self.function_type.inputs.data
+        if self.is_lowered and any(type != IndexType() for type in inputs[: len(symbols)]):
+            raise VerifyException(
+                f"kernel.func @{self.sym_name.data}: an operand of type index comes first for each of its sizes"
+            )
 
     def _verify_strides(self) -> None:
         if self.strides is None:
@@ -408,4 +449,29 @@ class WorkRangeOp(IRDLOperation):
             raise VerifyException("kernel.work_range stands in a kernel.func that says its work")
 
 
-Kernel = Dialect("kernel", [YieldOp, RegionOp, FuncOp, ReturnOp, WorkRangeOp], [ScheduleAttr])
+@irdl_op_definition
+class SizeOp(IRDLOperation):
+    """A size as a value: `kernel.size <n0[1 to 512] + 1> : index`. On tensors only; below they are operands."""
+
+    name = "kernel.size"
+    size = prop_def(SizesAttr)
+    res = result_def(IndexType)
+    traits = traits_def(Pure())
+    assembly_format = "$size attr-dict"
+
+    def __init__(self, size: int) -> None:
+        super().__init__(properties={"size": SizesAttr((size,))}, result_types=[IndexType()])
+
+    @property
+    def value(self) -> int:
+        """The size."""
+        return self.size.data[0]
+
+    def verify_(self) -> None:
+        if len(self.size.data) != 1:
+            raise VerifyException("kernel.size gives one size")
+
+
+Kernel = Dialect(
+    "kernel", [YieldOp, RegionOp, FuncOp, ReturnOp, WorkRangeOp, SizeOp], [ScheduleAttr]
+)

@@ -58,6 +58,8 @@ from xdsl.irdl import (
 from xdsl.traits import NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
+from webdnn.dialects.sizes.types import SizesAttr, shape_of, size_of
+
 WEIGHTS_FUNCTION = "weights"
 """The name of the function whose results the `plan.weight` ops name."""
 
@@ -113,15 +115,8 @@ class ViewOp(IRDLOperation):
     def verify_(self) -> None:
         source, res = self.source.type, self.res.type
         assert isinstance(source, TensorType) and isinstance(res, TensorType)
-        if source.element_type != res.element_type or _count(source) != _count(res):
+        if source.element_type != res.element_type or size_of(source) != size_of(res):
             raise VerifyException("plan.view keeps the element type and the number of elements")
-
-
-def _count(type: TensorType[Attribute]) -> int:
-    count = 1
-    for size in type.get_shape():
-        count *= size
-    return count
 
 
 @irdl_op_definition
@@ -151,19 +146,19 @@ class ConcatOp(IRDLOperation):
         for part in self.parts:
             assert isinstance(part.type, TensorType)
             offsets.append(at)
-            at += part.type.get_shape()[axis]
+            at += shape_of(part)[axis]
         return offsets
 
     def verify_(self) -> None:
         axis, res = self.axis.value.data, self.res.type
         assert isinstance(res, TensorType)
-        shape = list(res.get_shape())
+        shape = list(shape_of(res))
         if not self.parts or not 0 <= axis < len(shape):
             raise VerifyException("plan.concat joins tensors along one of their dimensions")
         along = 0
         for part in self.parts:
             assert isinstance(part.type, TensorType)
-            sizes = list(part.type.get_shape())
+            sizes = list(shape_of(part))
             along += sizes[axis] if len(sizes) == len(shape) else 0
             if part.type.element_type != res.element_type or (
                 sizes[:axis] + sizes[axis + 1 :] != shape[:axis] + shape[axis + 1 :]
@@ -178,12 +173,14 @@ class LaunchOp(IRDLOperation):
     """Run a kernel on tensors: in each run of the model, or (`at_load`) once, when the model is loaded.
 
     `over` is the number of an operand whose memory the result takes: nothing reads that operand later.
+    `sizes` says what the symbols of the kernel are, in its order: `{sizes = #nn.sizes<s[1 to 512] + 1>}`.
     """
 
     name = "plan.launch"
     kernel = prop_def(FlatSymbolRefAttrConstr)
     at_load = opt_prop_def(UnitAttr)
     over = opt_prop_def(IntegerAttr)
+    sizes = opt_prop_def(SizesAttr)
     irdl_options = (ParsePropInAttrDict(),)
     arguments = var_operand_def(TensorType)
     outs = var_result_def(TensorType)
@@ -191,12 +188,19 @@ class LaunchOp(IRDLOperation):
     traits = traits_def(Pure())
 
     def __init__(
-        self, kernel: str, arguments: Sequence[SSAValue], result_types: Sequence[Attribute]
+        self,
+        kernel: str,
+        arguments: Sequence[SSAValue],
+        result_types: Sequence[Attribute],
+        sizes: Sequence[int] = (),
     ) -> None:
         super().__init__(
             operands=[arguments],
             result_types=[result_types],
-            properties={"kernel": SymbolRefAttr(kernel)},
+            properties={
+                "kernel": SymbolRefAttr(kernel),
+                "sizes": SizesAttr(tuple(sizes)) if sizes else None,
+            },
         )
 
     def verify_(self) -> None:

@@ -7,22 +7,11 @@ from typing import cast
 from xdsl.dialects.builtin import TensorType
 from xdsl.dialects.linalg.attrs import IteratorType
 from xdsl.dialects.linalg.ops import GenericOp
-from xdsl.ir import Attribute, Operation, SSAValue
+from xdsl.ir import Operation
 from xdsl.ir.affine import AffineDimExpr
 
 from webdnn.dialects.errors import WebDNNError
-
-
-def shape_of(value: SSAValue) -> tuple[int, ...]:
-    """The shape of a tensor value."""
-    assert isinstance(value.type, TensorType)
-    return value.type.get_shape()
-
-
-def element_type_of(value: SSAValue) -> Attribute:
-    """The element type of a tensor value."""
-    assert isinstance(value.type, TensorType)
-    return cast(Attribute, value.type.element_type)
+from webdnn.dialects.sizes.types import shape_of
 
 
 def is_reduction(op: Operation) -> bool:

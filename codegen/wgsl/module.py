@@ -60,7 +60,7 @@ def kernel_info(kernel: FuncOp, entry_point: str | None = None) -> KernelInfo:
     name = kernel.sym_name.data
     if kernel.grid is None or kernel.workgroup is None:
         raise WebDNNError(f"the kernel {name} has no grid or no workgroup size")
-    grid = tuple(g.value.data for g in kernel.grid.data)
+    grid = kernel.grid_sizes
     size = tuple(g.value.data for g in kernel.workgroup.data)
     if len(grid) != 3 or len(size) != 3:
         raise WebDNNError(

@@ -247,10 +247,11 @@ class FunctionPrinter:
         while not isinstance(kernel, FuncOp):
             assert kernel is not None
             kernel = kernel.parent_op()
-        sizes = kernel.workgroup if isinstance(op, gpu.BlockDimOp) else kernel.grid
-        assert sizes is not None
+        assert kernel.workgroup is not None
+        size = tuple(n.value.data for n in kernel.workgroup.data)
+        sizes = size if isinstance(op, gpu.BlockDimOp) else kernel.grid_sizes
         axis = "xyz".index(str(op.dimension.data))
-        return Expr(str(sizes.data[axis].value.data), literal=True)
+        return Expr(str(sizes[axis]), literal=True)
 
     # Memory
 

@@ -11,4 +11,6 @@ from webdnn.dialects.nn.ordering import ORDERING_OPS
 from webdnn.dialects.nn.reduction import REDUCTION_OPS
 from webdnn.dialects.sizes.types import SizesAttr
 
-NN = Dialect("nn", [*ELEMENTWISE_OPS, *DATA_MOVEMENT_OPS, *REDUCTION_OPS, *ORDERING_OPS], [SizesAttr])
+NN = Dialect(
+    "nn", [*ELEMENTWISE_OPS, *DATA_MOVEMENT_OPS, *REDUCTION_OPS, *ORDERING_OPS], [SizesAttr]
+)

@@ -1,9 +1,8 @@
-"""What the `nn` ops share: static tensor types and the shape rules of numpy."""
+"""What the `nn` ops share: attributes, and the shape rules of numpy."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
 from typing import TypeAlias
 
 from xdsl.dialects.builtin import (
@@ -13,37 +12,10 @@ from xdsl.dialects.builtin import (
     FloatAttr,
     IntegerAttr,
     IntegerType,
-    TensorType,
     f64,
     i64,
 )
-from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.utils.exceptions import VerifyException
-
-Tensor: TypeAlias = TensorType[Attribute]
-
-
-def tensor_type(value: SSAValue | Operation | Attribute) -> Tensor:
-    """The ranked tensor type of `value`; a VerifyException where it has none."""
-    type = value if isinstance(value, Attribute) else SSAValue.get(value).type
-    if not isinstance(type, TensorType):
-        raise VerifyException(f"expected a tensor, got {type}")
-    return type
-
-
-def shape_of(value: SSAValue | Operation | Attribute) -> tuple[int, ...]:
-    """The static shape of a tensor value."""
-    return tensor_type(value).get_shape()
-
-
-def element_of(value: SSAValue | Operation | Attribute) -> Attribute:
-    """The element type of a tensor value."""
-    return tensor_type(value).element_type
-
-
-def size_of(value: SSAValue | Operation | Attribute) -> int:
-    """The number of elements of a tensor value."""
-    return prod(shape_of(value))
 
 
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:

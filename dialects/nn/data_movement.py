@@ -30,15 +30,13 @@ from xdsl.utils.exceptions import VerifyException
 
 from webdnn.dialects.nn.base import (
     broadcast_shapes,
-    element_of,
     float_attr,
     int_attr,
     int_list,
     ints,
     normalize_axis,
-    shape_of,
-    size_of,
 )
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of
 
 
 @irdl_op_definition

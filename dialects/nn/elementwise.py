@@ -18,7 +18,8 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from webdnn.dialects.nn.base import broadcast_shapes, element_of, shape_of
+from webdnn.dialects.nn.base import broadcast_shapes
+from webdnn.dialects.sizes.types import element_of, shape_of
 
 
 class ElementwiseOp(IRDLOperation, ABC):

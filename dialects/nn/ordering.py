@@ -15,7 +15,8 @@ from xdsl.irdl import (
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
-from webdnn.dialects.nn.base import int_attr, shape_of
+from webdnn.dialects.nn.base import int_attr
+from webdnn.dialects.sizes.types import shape_of
 
 
 @irdl_op_definition

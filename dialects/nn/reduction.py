@@ -29,14 +29,13 @@ from xdsl.utils.exceptions import VerifyException
 
 from webdnn.dialects.nn.base import (
     broadcast_shapes,
-    element_of,
     float_attr,
     int_attr,
     int_list,
     ints,
     normalize_axis,
-    shape_of,
 )
+from webdnn.dialects.sizes.types import element_of, shape_of
 
 REDUCTION_KINDS = ("sum", "prod", "max", "min", "and", "or")
 """How elements are combined; a mean is a sum and a multiplication."""

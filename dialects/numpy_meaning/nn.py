@@ -13,13 +13,13 @@ from webdnn.dialects.dtypes import Array, numpy_dtype
 from webdnn.dialects.foreign_code import foreign_errors
 from webdnn.dialects.locations import location_names
 from webdnn.dialects.nn import data_movement as dm
-from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.numpy_meaning.nn_data_movement import DATA_MOVEMENT_MEANING
 from webdnn.dialects.numpy_meaning.nn_elementwise import ELEMENTWISE_MEANING
 from webdnn.dialects.numpy_meaning.nn_ordering import ORDERING_MEANING
 from webdnn.dialects.numpy_meaning.nn_reduction import REDUCTION_MEANING
 from webdnn.dialects.numpy_meaning.table import TableFunctions
 from webdnn.dialects.numpy_meaning.trait import NumpyMeaning
+from webdnn.dialects.sizes.types import shape_of
 
 NN_MEANING: dict[type[Operation], Callable[..., Array]] = {
     **ELEMENTWISE_MEANING,

@@ -10,7 +10,8 @@ from xdsl.ir import Operation
 
 from webdnn.dialects.dtypes import Array, array_of_dense, numpy_dtype
 from webdnn.dialects.nn import data_movement as dm
-from webdnn.dialects.nn.base import int_list, shape_of
+from webdnn.dialects.nn.base import int_list
+from webdnn.dialects.sizes.types import shape_of
 
 
 def _constant(op: dm.ConstantOp) -> Array:

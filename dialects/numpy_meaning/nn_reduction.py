@@ -12,8 +12,9 @@ from xdsl.ir import Operation
 
 from webdnn.dialects.dtypes import Array, numpy_dtype
 from webdnn.dialects.nn import reduction as rd
-from webdnn.dialects.nn.base import element_of, int_list, shape_of
+from webdnn.dialects.nn.base import int_list
 from webdnn.dialects.numpy_meaning.nn_elementwise import is_float_dtype, is_narrow_float
+from webdnn.dialects.sizes.types import element_of, shape_of
 
 _COMBINE: dict[str, Any] = {
     "sum": np.add,

@@ -12,12 +12,12 @@ from xdsl.ir import Block, Operation, SSAValue
 
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.dtypes import Array, numpy_dtype
-from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.numpy_meaning.kernel import run_kernel, run_tensor_block
 from webdnn.dialects.numpy_meaning.loops import run_loops
 from webdnn.dialects.numpy_meaning.nn import run_nn_block, run_nn_op
 from webdnn.dialects.numpy_meaning.onnx import run_module as run_onnx_module
 from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, strings_of
+from webdnn.dialects.sizes.types import shape_of
 
 
 def run_module(

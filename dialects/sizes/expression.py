@@ -15,9 +15,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from math import gcd, prod
-from typing import NoReturn, TypeGuard, cast
+from functools import cache, lru_cache
+from math import gcd
+from typing import TYPE_CHECKING, NoReturn, TypeGuard
 
 from webdnn.dialects.errors import WebDNNError
 
@@ -94,20 +94,31 @@ Monomial = tuple[Atom, ...]
 Terms = dict[Monomial, int]
 
 
-@lru_cache(maxsize=None)
+@cache
 def _order(atom: Atom) -> str:
     return str(atom)
 
 
-class Size:
+if TYPE_CHECKING:
+    _Number = int
+else:
+    _Number = object
+
+
+class Size(_Number):
     """A size that depends on symbols. Made by arithmetic on `Symbol.size` alone."""
 
     __slots__ = ("_hash", "terms")
 
-    def __init__(self, terms: tuple[tuple[Monomial, int], ...]) -> None:
-        self.terms = terms
-        """Monomials and their coefficients, none of them 0, from the highest degree to the constant."""
-        self._hash = hash(terms)
+    terms: tuple[tuple[Monomial, int], ...]
+    """Monomials and their coefficients, none of them 0, from the highest degree to the constant."""
+    _hash: int
+
+    @classmethod
+    def of(cls, terms: tuple[tuple[Monomial, int], ...]) -> Size:
+        size = cls.__new__(cls)
+        size.terms, size._hash = terms, hash(terms)
+        return size
 
     def __hash__(self) -> int:
         return self._hash
@@ -129,7 +140,7 @@ class Size:
         return self * -1
 
     def __pos__(self) -> int:
-        return cast(int, self)
+        return self
 
     def __sub__(self, other: int) -> int:
         return self + other * -1 if is_size(other) else NotImplemented
@@ -150,25 +161,22 @@ class Size:
     __rmul__ = __mul__
 
     def __floordiv__(self, other: int) -> int:
-        return _floor_div(cast(int, self), other) if is_size(other) else NotImplemented
+        return _floor_div(self, other) if is_size(other) else NotImplemented
 
     def __rfloordiv__(self, other: int) -> int:
-        return _floor_div(other, cast(int, self)) if is_size(other) else NotImplemented
+        return _floor_div(other, self) if is_size(other) else NotImplemented
 
     def __mod__(self, other: int) -> int:
         return self - other * (self // other) if is_size(other) else NotImplemented
 
     def __rmod__(self, other: int) -> int:
-        return other - cast(int, self) * (other // self) if is_size(other) else NotImplemented
+        return other - self * (other // self) if is_size(other) else NotImplemented
 
     def __divmod__(self, other: int) -> tuple[int, int]:
         return self // other, self % other
 
     def __rdivmod__(self, other: int) -> tuple[int, int]:
         return other // self, other % self
-
-    def __pow__(self, exponent: int) -> int:
-        return prod([cast(int, self)] * exponent)
 
     def __lt__(self, other: int) -> bool:
         return not self >= other
@@ -183,13 +191,13 @@ class Size:
         return _is_never_negative(self - other, self, ">=", other)
 
     def __bool__(self) -> bool:
-        low, high = bounds(cast(int, self))
+        low, high = bounds(self)
         if low > 0 or high < 0:
             return True
-        raise undecided(f"whether {self} is 0", cast(int, self))
+        raise undecided(f"whether {self} is 0", self)
 
     def __index__(self) -> NoReturn:
-        raise undecided(f"{self} is not a number", cast(int, self))
+        raise undecided(f"{self} is not a number", self)
 
     __int__ = __index__
     __float__ = __index__
@@ -250,7 +258,7 @@ def _value(terms: Mapping[Monomial, int]) -> int:
     if len(kept) == 1 and not kept[0][0]:
         return kept[0][1]
     kept.sort(key=lambda term: (-len(term[0]), [_order(atom) for atom in term[0]]))
-    return cast(int, Size(tuple(kept)))
+    return Size.of(tuple(kept))
 
 
 def _term(monomial: Monomial, c: int) -> str:
@@ -261,7 +269,11 @@ def _term(monomial: Monomial, c: int) -> str:
             c //= atom.unit if whole else 1
             factors.append(str(atom) if whole else f"({atom} floordiv {atom.unit})")
         else:
-            factors.append(f"({atom})" if isinstance(atom, Quotient) and (monomial[1:] or c != 1) else str(atom))
+            factors.append(
+                f"({atom})"
+                if isinstance(atom, Quotient) and (monomial[1:] or c != 1)
+                else str(atom)
+            )
     if c != 1 or not factors:
         factors.append(str(c))
     return " * ".join(factors)
@@ -301,10 +313,19 @@ def _rest_quotient(rest: int, b: int) -> int:
         if len(terms) == 1:
             ((monomial, c),) = terms.items()
             inner = monomial[0]
-            if c == 1 and len(monomial) == 1 and isinstance(inner, Quotient) and not is_symbolic(inner.divisor):
+            if (
+                c == 1
+                and len(monomial) == 1
+                and isinstance(inner, Quotient)
+                and not is_symbolic(inner.divisor)
+            ):
                 return _floor_div(inner.dividend + constant * inner.divisor, inner.divisor * b)
         shift, constant = divmod(constant, b)
-        return _value({**terms, (): constant}) // b + shift if shift else _value({(Quotient(rest, b),): 1})
+        return (
+            _value({**terms, (): constant}) // b + shift
+            if shift
+            else _value({(Quotient(rest, b),): 1})
+        )
     return _value({(Quotient(rest, b),): 1})
 
 
@@ -385,7 +406,7 @@ def _single_atom(value: int) -> Atom | None:
 
 
 def bounds(value: int) -> tuple[int, int]:
-    """Numbers that a size is never below, and never above. (They follow from the symbols' ranges, and may not be tight.)"""
+    """Numbers that a size is never below and never above, as far as they follow from the symbols' ranges."""
     return _bounds(value) if is_symbolic(value) else (int(value), int(value))
 
 
@@ -504,7 +525,9 @@ def _substitute(size: Size, values: Callable[[Symbol], int]) -> int:
                 case Symbol():
                     new = values(atom)
                     if not is_symbolic(new) and new % atom.unit:
-                        raise ValueError(f"{atom.name} is {new}, which is no multiple of {atom.unit}")
+                        raise ValueError(
+                            f"{atom.name} is {new}, which is no multiple of {atom.unit}"
+                        )
                     factor = new // atom.unit
                 case Quotient():
                     factor = substitute(atom.dividend, values) // substitute(atom.divisor, values)
@@ -537,11 +560,14 @@ def at_most(value: int) -> int:
 def count_atoms(sizes: Iterable[int]) -> Counter[Atom]:
     """How often each atom stands in sizes."""
     return Counter(
-        atom for size in sizes if is_symbolic(size) for monomial, _ in size.terms for atom in monomial
+        atom
+        for size in sizes
+        if is_symbolic(size)
+        for monomial, _ in size.terms
+        for atom in monomial
     )
 
 
 def likely_shape(shape: Sequence[int]) -> tuple[int, ...]:
     """The likely number of each size of a shape."""
     return tuple(likely(size) for size in shape)
-

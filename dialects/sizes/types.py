@@ -5,7 +5,7 @@ A type whose sizes are all numbers has no `#nn.sizes`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from math import prod
@@ -94,7 +94,7 @@ _VALUES: ContextVar[Mapping[str, int]] = ContextVar("_VALUES")
 
 
 @contextmanager
-def symbols_bound(values: Mapping[str, int]) -> Iterator[None]:
+def symbols_bound(values: Mapping[str, int]) -> Generator[None]:
     """While this holds, symbols have these values for `concrete_shape`."""
     token = _VALUES.set({**_VALUES.get({}), **values})
     try:

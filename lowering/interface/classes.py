@@ -15,7 +15,6 @@ from webdnn.dialects.dtypes import is_float
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import reduction as rd
-from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.nn.ordering import TopKOp
 from webdnn.dialects.onnx import (
     OUTPUT_DTYPES,
@@ -24,6 +23,7 @@ from webdnn.dialects.onnx import (
     string_lists_of,
     strings_of,
 )
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.interface.names import position, replace_string, replace_strings
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder

@@ -23,8 +23,8 @@ from xdsl.passes import ModulePass
 
 from webdnn.dialects.dtypes import Array, is_float
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, INPUT_SYMBOLS
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.interface.image_input import PIXEL_CHANNELS, ImageInput, Order
 from webdnn.lowering.interface.image_shapes import ImageShape, Placement, image_shape, placements

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from xdsl.dialects.builtin import TensorType
 from xdsl.ir import SSAValue
 
 from webdnn.dialects import plan
 from webdnn.dialects.plan import storage_of
+from webdnn.dialects.sizes.types import shape_of
 
 Strides = tuple[int, ...]
 """The distance in elements between neighbours along each dimension; 0 along one of size 1."""
@@ -23,12 +23,6 @@ class Layout:
     root: SSAValue
     offset: int
     strides: Strides
-
-
-def shape_of(value: SSAValue) -> tuple[int, ...]:
-    """The shape of a tensor."""
-    assert isinstance(value.type, TensorType)
-    return value.type.get_shape()
 
 
 def row_major(shape: Sequence[int]) -> Strides:

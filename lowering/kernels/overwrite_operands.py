@@ -14,7 +14,8 @@ from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.plan import storage_of, whole_of
-from webdnn.lowering.kernels.layouts import layout_of, row_major, shape_of
+from webdnn.dialects.sizes.types import shape_of
+from webdnn.lowering.kernels.layouts import layout_of, row_major
 from webdnn.lowering.kernels.lifetimes import Lifetime, tensor_lifetimes
 from webdnn.lowering.target import LoweringTarget, lowering_target
 from webdnn.lowering.weights_function import find_function

@@ -16,8 +16,8 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.nn import data_movement as dm
-from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.plan import storage_of
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.kernels.launches import launches_of, weight_operands
 from webdnn.lowering.packing import Packing
 from webdnn.lowering.target import lowering_target

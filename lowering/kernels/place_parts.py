@@ -17,15 +17,9 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.plan import storage_of
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.kernels.arena import lower_bound
-from webdnn.lowering.kernels.layouts import (
-    Strides,
-    layout_of,
-    narrowed,
-    row_major,
-    seen_as,
-    shape_of,
-)
+from webdnn.lowering.kernels.layouts import Strides, layout_of, narrowed, row_major, seen_as
 from webdnn.lowering.kernels.lifetimes import tensor_lifetimes
 from webdnn.lowering.target import LoweringTarget, MemoryModel, lowering_target
 from webdnn.lowering.weights_function import find_function

@@ -15,7 +15,7 @@ from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel
-from webdnn.dialects.nn.base import size_of
+from webdnn.dialects.sizes.types import size_of
 from webdnn.lowering.linalg.fuse_regions import merge_regions
 from webdnn.lowering.linalg.moves import moves_rows
 from webdnn.lowering.linalg.structure import (

@@ -11,7 +11,7 @@ from xdsl.ir import Attribute, OpResult, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr
 
 from webdnn.dialects import kernel
-from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.linalg.structure import (
     generics,
     has_concat,

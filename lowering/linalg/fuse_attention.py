@@ -21,7 +21,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel
-from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.linalg.fuse_regions import merge_regions
 from webdnn.lowering.linalg.inline_producers import inline_pointwise_producers
 from webdnn.lowering.linalg.split_keys import split_keys

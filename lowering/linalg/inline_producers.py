@@ -19,8 +19,8 @@ from xdsl.ir.affine import (
 )
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from webdnn.dialects.nn.base import element_of
 from webdnn.dialects.numpy_meaning.linalg import loop_sizes
+from webdnn.dialects.sizes.types import element_of
 from webdnn.lowering.linalg.moves import moves_rows
 from webdnn.lowering.linalg.structure import (
     compose,

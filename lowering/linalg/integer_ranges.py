@@ -10,7 +10,7 @@ from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import Attribute, Block, OpResult, SSAValue
 
 from webdnn.dialects import kernel, plan
-from webdnn.dialects.nn.base import element_of
+from webdnn.dialects.sizes.types import element_of
 from webdnn.lowering.integer_range import Range, fits
 
 

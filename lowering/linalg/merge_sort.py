@@ -26,7 +26,7 @@ from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel
 from webdnn.dialects.linalg_ext import TopKOp, ordering_op
-from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.linalg.region_chain import RegionChain
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, dims, scalar_constant
 from webdnn.lowering.value_notation import Value

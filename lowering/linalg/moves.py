@@ -13,7 +13,7 @@ from xdsl.ir.affine import (
     AffineExpr,
 )
 
-from webdnn.dialects.nn.base import shape_of
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.linalg.structure import input_maps
 
 

@@ -20,8 +20,8 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.nn import data_movement as dm
-from webdnn.dialects.nn.base import element_of, shape_of, size_of
 from webdnn.dialects.plan import storage_of
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of
 from webdnn.lowering.linalg.inline_producers import emit_index
 from webdnn.lowering.linalg.structure import input_maps, is_pointwise, output_maps
 from webdnn.lowering.target import memory_of

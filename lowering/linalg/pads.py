@@ -10,8 +10,8 @@ from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import OpResult, SSAValue
 
 from webdnn.dialects import kernel
-from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.nn.data_movement import PadOp
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.linalg.structure import pointwise_root
 from webdnn.lowering.nn_to_linalg.data_movement import lower_pad
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder

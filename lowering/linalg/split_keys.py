@@ -23,7 +23,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel
 from webdnn.dialects.dtypes import numpy_dtype
-from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.linalg.inline_producers import inline_body, remove_dead_ops
 from webdnn.lowering.linalg.structure import (
     dims_of,

@@ -27,8 +27,8 @@ from xdsl.ir.affine import AffineExpr, AffineMap
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel
-from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.numpy_meaning.linalg import loop_sizes, values_from_outside
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.combining_ops import COMBINING
 from webdnn.lowering.linalg.inline_producers import inline_body, inline_pointwise_producers
 from webdnn.lowering.linalg.region_chain import RegionChain

@@ -19,7 +19,7 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.dtypes import dense_attr, numpy_dtype
-from webdnn.dialects.nn.base import element_of
+from webdnn.dialects.sizes.types import element_of
 from webdnn.lowering.fast_math import NO_SPECIALS
 from webdnn.lowering.integer_range import FACTOR, fits
 from webdnn.lowering.linalg.convolution import Convolution

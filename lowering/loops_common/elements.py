@@ -20,12 +20,8 @@ from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, ReturnOp
-from webdnn.lowering.kernel_ops import (
-    element_type_of,
-    is_reduction,
-    loop_sizes,
-    shape_of,
-)
+from webdnn.dialects.sizes.types import element_of, shape_of
+from webdnn.lowering.kernel_ops import is_reduction, loop_sizes
 from webdnn.lowering.loops_common.expression import (
     Apply,
     Buffer,
@@ -62,11 +58,11 @@ class ElementReader:
         last = block.last_op
         assert isinstance(last, ReturnOp)
         self.inputs = [
-            Buffer(shape_of(a), element_type_of(a), i, read_only=True, layout=func.strides_of(i))
+            Buffer(shape_of(a), element_of(a), i, read_only=True, layout=func.strides_of(i))
             for i, a in enumerate(block.args)
         ]
         self.outputs = [
-            Buffer(shape_of(v), element_type_of(v), i, layout=func.strides_of(i))
+            Buffer(shape_of(v), element_of(v), i, layout=func.strides_of(i))
             for i, v in enumerate(last.arguments, len(self.inputs))
         ]
         self.returned = list(last.arguments)
@@ -178,7 +174,7 @@ class ElementReader:
                 ends.append(start * unit)
         if len(cases) == 1:
             return cases[0]
-        return Choose(element_type_of(op.result), position, tuple(ends), tuple(cases))
+        return Choose(element_of(op.result), position, tuple(ends), tuple(cases))
 
     def _from_table(self, table: DenseIntOrFPElementsAttr, index: Position) -> Node:
         """An element of a constant tensor: a case for each position, so that a known position leaves one."""

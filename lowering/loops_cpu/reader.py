@@ -15,12 +15,8 @@ from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr
 
 from webdnn.dialects import arith_ext
 from webdnn.dialects.kernel import FuncOp
-from webdnn.lowering.kernel_ops import (
-    element_type_of,
-    is_reduction,
-    loop_sizes,
-    shape_of,
-)
+from webdnn.dialects.sizes.types import element_of, shape_of
+from webdnn.lowering.kernel_ops import is_reduction, loop_sizes
 from webdnn.lowering.loops_common.elements import ElementReader, Position
 from webdnn.lowering.loops_common.expression import Accumulator, Buffer, Load, Node, Store, walk
 from webdnn.lowering.loops_common.linear import Dim, Lin
@@ -113,7 +109,7 @@ class KernelReader(ElementReader):
         """The accumulators of a reduction: one node each, however often it is asked for."""
         if op not in self._accumulators:
             self._accumulators[op] = [
-                Accumulator(element_type_of(r), i) for i, r in enumerate(op.results)
+                Accumulator(element_of(r), i) for i, r in enumerate(op.results)
             ]
         return self._accumulators[op]
 
@@ -137,7 +133,7 @@ class KernelReader(ElementReader):
         """Give a tensor a place in scratch memory."""
         if value in self.placed:
             raise self.fail("a stage of a kernel depends on itself")
-        self.placed[value] = Buffer(shape_of(value), element_type_of(value))
+        self.placed[value] = Buffer(shape_of(value), element_of(value))
 
     def place_costly(self) -> list[SSAValue]:
         """Place the tensors that cost much and are read more than once; returns them."""

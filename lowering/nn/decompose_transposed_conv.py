@@ -20,9 +20,10 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from webdnn.dialects.nn.base import int_list, shape_of
+from webdnn.dialects.nn.base import int_list
 from webdnn.dialects.nn.data_movement import ConcatOp, PadOp, ReshapeOp, SliceOp, TransposeOp
 from webdnn.dialects.nn.reduction import ConvOp
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.weights_function import entry_function
 
 Insert = Callable[[Operation], SSAValue]

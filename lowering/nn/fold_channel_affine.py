@@ -20,8 +20,8 @@ from webdnn.dialects.dtypes import is_float
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
-from webdnn.dialects.nn.base import element_of, shape_of, size_of
 from webdnn.dialects.numpy_meaning.trait import is_nn
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of
 from webdnn.lowering.weights_function import entry_function
 
 

@@ -24,7 +24,8 @@ from webdnn.dialects.dtypes import dense_attr, is_integer
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
-from webdnn.dialects.nn.base import element_of, float_attr, int_list, shape_of, size_of
+from webdnn.dialects.nn.base import float_attr, int_list
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.integer_range import FACTOR, fits
 from webdnn.lowering.nn.fold_channel_affine import static_values

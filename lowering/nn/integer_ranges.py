@@ -12,7 +12,7 @@ from webdnn.dialects.dtypes import array_of_dense, is_integer, numpy_dtype
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
-from webdnn.dialects.nn.base import element_of, size_of
+from webdnn.dialects.sizes.types import element_of, size_of
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.lowering.integer_range import Range, fits
 

@@ -16,8 +16,9 @@ from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from webdnn.dialects.nn.base import int_list, shape_of
+from webdnn.dialects.nn.base import int_list
 from webdnn.dialects.nn.data_movement import ConcatOp, SliceOp
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.weights_function import entry_function
 
 

@@ -17,11 +17,11 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.nn.data_movement import ConcatOp, ReshapeOp, SliceOp, TransposeOp
 from webdnn.dialects.nn.elementwise import AddOp
 from webdnn.dialects.nn.reduction import MatmulOp
 from webdnn.dialects.numpy_meaning.trait import is_nn
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.uses import only_user
 from webdnn.lowering.weights_function import entry_function
 

@@ -18,9 +18,9 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects.dtypes import dense_attr, numpy_dtype
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.nn.data_movement import ConstantOp
 from webdnn.dialects.nn.reduction import ConvOp, MatmulOp, NormalizeOp, SoftmaxOp
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.nn.recognize_normalize import number_of
 from webdnn.lowering.weights_function import entry_function
 

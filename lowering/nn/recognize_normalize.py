@@ -17,9 +17,10 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects.dtypes import is_splat
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import int_list, shape_of
+from webdnn.dialects.nn.base import int_list
 from webdnn.dialects.nn.data_movement import ConstantOp
 from webdnn.dialects.nn.reduction import NormalizeOp, ReduceOp
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.weights_function import entry_function
 
 

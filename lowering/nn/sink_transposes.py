@@ -19,16 +19,10 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import reduction as red
-from webdnn.dialects.nn.base import (
-    element_of,
-    int_attr,
-    int_list,
-    ints,
-    shape_of,
-    size_of,
-)
+from webdnn.dialects.nn.base import int_attr, int_list, ints
 from webdnn.dialects.nn.elementwise import ElementwiseOp
 from webdnn.dialects.numpy_meaning.trait import is_nn
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of
 from webdnn.lowering.shapes import reassociation
 from webdnn.lowering.uses import only_user
 from webdnn.lowering.weights_function import entry_function

@@ -16,10 +16,10 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.nn.data_movement import ConcatOp, SliceOp
 from webdnn.dialects.nn.reduction import MatmulOp
 from webdnn.dialects.numpy_meaning.trait import is_nn
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.target import memory_of
 from webdnn.lowering.weights_function import entry_function
 

@@ -24,9 +24,9 @@ from webdnn.dialects import kernel, plan
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import reduction as red
-from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.nn.elementwise import ElementwiseOp
 from webdnn.dialects.nn.ordering import TopKOp
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.nn_to_linalg import data_movement, ordering, reduction
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, scalar_constant, signless
 from webdnn.lowering.nn_to_linalg.scalars import emit_elementwise

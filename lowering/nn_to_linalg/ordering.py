@@ -15,8 +15,8 @@ from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.kernel import RegionOp
 from webdnn.dialects.linalg_ext import TopKOp
-from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.nn.ordering import TopKOp as NNTopKOp
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.nn_to_linalg.reduction import first_index, reduce_value
 from webdnn.lowering.nn_to_linalg.region_builder import (
     RegionBuilder,

@@ -23,8 +23,9 @@ from xdsl.ir.affine import AffineExpr
 from webdnn.dialects.dtypes import numpy_dtype
 from webdnn.dialects.kernel import RegionOp
 from webdnn.dialects.nn import reduction as red
-from webdnn.dialects.nn.base import element_of, int_list, shape_of
+from webdnn.dialects.nn.base import int_list
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.nn_to_linalg.region_builder import (
     Body,
     RegionBuilder,

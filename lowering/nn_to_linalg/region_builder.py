@@ -23,7 +23,7 @@ from xdsl.ir.affine import AffineExpr, AffineMap
 from xdsl.rewriter import InsertPoint
 
 from webdnn.dialects import kernel
-from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.dialects.sizes.types import element_of, shape_of
 
 Body = Callable[[Builder, Sequence[SSAValue]], SSAValue | Sequence[SSAValue]]
 """Emits the scalar body of a generic: gets the operands' elements and gives the results' elements."""

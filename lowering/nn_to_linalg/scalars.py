@@ -13,7 +13,7 @@ from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.dialects import arith_ext
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import element_of
+from webdnn.dialects.sizes.types import element_of
 from webdnn.lowering.nn_to_linalg.region_builder import scalar_constant, signless
 
 Emit: TypeAlias = Callable[[Builder, Attribute, Sequence[SSAValue]], SSAValue]

@@ -20,9 +20,10 @@ from webdnn.dialects.dtypes import (
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
-from webdnn.dialects.nn.base import element_of, normalize_axis, shape_of, size_of
+from webdnn.dialects.nn.base import normalize_axis
 from webdnn.dialects.numpy_meaning.nn import run_nn_op
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.lowering.onnx_to_nn.errors import TooLarge
 

@@ -14,7 +14,6 @@ from xdsl.ir import Attribute, OpResult, SSAValue
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.foreign_code import RAISED, place_of, reason
-from webdnn.dialects.nn.base import element_of, shape_of, size_of
 from webdnn.dialects.onnx.attributes import tensor_to_proto
 from webdnn.dialects.onnx.export import Exporter
 from webdnn.dialects.onnx.types import (
@@ -24,6 +23,7 @@ from webdnn.dialects.onnx.types import (
     type_from_proto,
     type_to_proto,
 )
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import FailureInside, FaultyLowering, Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node

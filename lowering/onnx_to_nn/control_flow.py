@@ -8,7 +8,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.dtypes import numpy_dtype
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node, Value

@@ -6,7 +6,7 @@ import numpy as np
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import shape_of
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node

@@ -10,7 +10,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.dtypes import element_of_onnx, is_computable, is_float
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import element_of
+from webdnn.dialects.sizes.types import element_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node

@@ -14,8 +14,8 @@ from xdsl.ir import SSAValue
 from webdnn.dialects.budget import MOST_ELEMENTS, elements
 from webdnn.dialects.dtypes import Array, is_computable
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.nn.base import size_of
 from webdnn.dialects.numpy_meaning.onnx import run_node
+from webdnn.dialects.sizes.types import size_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node, Value

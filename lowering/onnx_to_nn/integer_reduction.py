@@ -16,7 +16,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.dtypes import is_integer, numpy_dtype
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 
 UI64 = IntegerType(64, Signedness.UNSIGNED)

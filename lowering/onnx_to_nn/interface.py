@@ -12,7 +12,6 @@ from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.dtypes import is_computable
 from webdnn.dialects.errors import WebDNNError, shortened
-from webdnn.dialects.nn.base import element_of
 from webdnn.dialects.onnx import (
     INPUT_NAMES,
     INPUT_SYMBOLS,
@@ -21,6 +20,7 @@ from webdnn.dialects.onnx import (
     strings_of,
 )
 from webdnn.dialects.onnx.types import dtype_name, type_to_proto
+from webdnn.dialects.sizes.types import element_of
 from webdnn.lowering.onnx_to_nn.node import Value
 
 _TYPES = "{} are tensors of truth values, integers of 8 to 64 bits, or floats of 16 to 64 bits"

@@ -11,8 +11,8 @@ from xdsl.dialects.builtin import NameLoc, NoneType
 from xdsl.ir import Attribute, Operation, Region, SSAValue
 
 from webdnn.dialects.dtypes import Array
-from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.onnx import OnnxOp, WeightAttr
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import FailureInside, Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.origins import binding_hint

@@ -7,8 +7,8 @@ from xdsl.dialects.func import FuncOp
 from xdsl.ir import BlockArgument, Operation, SSAValue
 
 from webdnn.dialects.dtypes import is_float
-from webdnn.dialects.nn.base import size_of
 from webdnn.dialects.onnx import INPUT_NAMES, OnnxOp, strings_of
+from webdnn.dialects.sizes.types import size_of
 
 _MOST_ELEMENTS = 64
 """An input of more elements is data, and no setting."""

@@ -11,8 +11,8 @@ from xdsl.ir import Attribute, SSAValue
 from webdnn.dialects.dtypes import Array, numpy_dtype
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
-from webdnn.dialects.nn.base import element_of
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
+from webdnn.dialects.sizes.types import element_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.indices import check_range
 from webdnn.lowering.onnx_to_nn.node import Node

@@ -10,7 +10,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.dtypes import element_of_name, element_of_onnx, is_integer, numpy_dtype
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import element_of, shape_of, size_of
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.convolution import convolve, filter_last
 from webdnn.lowering.onnx_to_nn.elementwise import cast_to

@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import i32
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import element_of, shape_of
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.activation import (
     elu_of,
     hard_sigmoid_of,

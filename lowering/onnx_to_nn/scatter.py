@@ -9,8 +9,8 @@ from xdsl.ir import SSAValue
 from webdnn.dialects.dtypes import numpy_dtype
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.indices import check_corner, check_index_tuples, check_indices

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from xdsl.dialects.builtin import i1, i64
 from xdsl.ir import SSAValue
 
-from webdnn.dialects.nn.base import shape_of
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.control_flow import stacked
 from webdnn.lowering.onnx_to_nn.errors import Invalid

@@ -10,7 +10,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.dtypes import Array, element_of_onnx, is_bool
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import element_of, shape_of, size_of
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node

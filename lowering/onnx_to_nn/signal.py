@@ -8,7 +8,7 @@ from xdsl.ir import SSAValue
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.nn.base import shape_of
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node

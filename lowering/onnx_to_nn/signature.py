@@ -15,9 +15,9 @@ from onnx import TensorProto
 from onnx.defs import OpSchema
 from xdsl.ir import SSAValue
 
-from webdnn.dialects.nn.base import element_of, shape_of, size_of
 from webdnn.dialects.onnx import OnnxOp
 from webdnn.dialects.onnx.types import element_enum
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of
 from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node
 

@@ -7,8 +7,8 @@ from xdsl.dialects.builtin import i64
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.nn import data_movement as dm
-from webdnn.dialects.nn.base import element_of
 from webdnn.dialects.nn.ordering import TopKOp
+from webdnn.dialects.sizes.types import element_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node

@@ -37,7 +37,7 @@ class WGSLFoldGridPass(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         for kernel in op.ops:
             if isinstance(kernel, FuncOp) and kernel.grid is not None:
-                grid = tuple(g.value.data for g in kernel.grid.data)
+                grid = kernel.grid_sizes
                 if max(grid) > self.most:
                     fold_grid(kernel, grid, self.most)
 

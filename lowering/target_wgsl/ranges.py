@@ -9,6 +9,7 @@ from xdsl.dialects.builtin import IndexType, IntegerAttr, IntegerType
 from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.sizes.expression import at_most
 from webdnn.lowering.value_notation import element_type
 
 Range = tuple[int, int]
@@ -34,7 +35,7 @@ class Ranges:
     """
 
     def __init__(self, kernel: FuncOp) -> None:
-        self._grid = _sizes(kernel.grid.data if kernel.grid else ())
+        self._grid = [at_most(size) for size in kernel.grid_sizes] or _sizes(())
         self._workgroup = _sizes(kernel.workgroup.data if kernel.workgroup else ())
         self._known: dict[SSAValue, Range] = {}
 

@@ -81,7 +81,7 @@ def _problems(kernel: FuncOp, limits: WebGPULimits) -> Iterator[str]:
         yield "it has no grid or no workgroup size"
         return
     size = [s.value.data for s in kernel.workgroup.data]
-    grid = [g.value.data for g in kernel.grid.data]
+    grid = kernel.grid_sizes
     if len(size) != 3 or len(grid) != 3:
         yield "its grid and its workgroup size must have three dimensions"
         return

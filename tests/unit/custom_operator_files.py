@@ -51,10 +51,10 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import TensorType
 from xdsl.irdl import IRDLOperation, irdl_op_definition, operand_def, result_def, traits_def
 from xdsl.traits import Pure
-from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.numpy_meaning.trait import NumpyMeaning
 from webdnn.lowering.nn_to_linalg.region_builder import dims
 from webdnn.lowering.nn_to_linalg.trait import LinalgLowering
+from webdnn.dialects.sizes.types import element_of, shape_of
 
 
 def pairs(op, x):

@@ -7,6 +7,9 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from xdsl.dialects.builtin import f32
+from xdsl.parser import Parser
+
 from webdnn.dialects.sizes.expression import (
     Symbol,
     UndecidedSize,
@@ -21,8 +24,6 @@ from webdnn.dialects.sizes.expression import (
 from webdnn.dialects.sizes.text import size_text
 from webdnn.dialects.sizes.types import SizesAttr, shape_of, tensor_type
 from webdnn.passes import context
-from xdsl.dialects.builtin import f32
-from xdsl.parser import Parser
 
 S = Symbol("s", 1, 512, likely=128)
 P = Symbol("p", 0, 2048)
@@ -76,9 +77,7 @@ def _combined(children: st.SearchStrategy[Pair]) -> st.SearchStrategy[Pair]:
 SIZES: st.SearchStrategy[Pair] = st.recursive(
     st.one_of(
         st.integers(-64, 64).map(lambda n: (n, lambda v: n)),
-        st.sampled_from(
-            [(s, lambda v: v["s"]), (p, lambda v: v["p"]), (h, lambda v: v["h"])]
-        ),
+        st.sampled_from([(s, lambda v: v["s"]), (p, lambda v: v["p"]), (h, lambda v: v["h"])]),
     ),
     _combined,
     max_leaves=8,
