@@ -10,6 +10,7 @@ from xdsl.dialects import tensor
 from xdsl.dialects.builtin import TensorType
 
 from webdnn.dialects.dtypes import Array, numpy_dtype
+from webdnn.dialects.sizes.types import concrete_shape
 
 
 def run_empty(op: tensor.EmptyOp) -> Array:
@@ -23,7 +24,7 @@ def run_empty(op: tensor.EmptyOp) -> Array:
         value = np.iinfo(dtype).min
     else:
         value = np.nan
-    return np.full(type.get_shape(), value, dtype)
+    return np.full(concrete_shape(type), value, dtype)
 
 
 def run_concat(op: tensor.ConcatOp, operands: Sequence[Array]) -> Array:

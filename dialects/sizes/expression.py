@@ -12,7 +12,6 @@ broadcast against each other.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -538,6 +537,41 @@ def _substitute(size: Size, values: Callable[[Symbol], int]) -> int:
     return total
 
 
+def atoms_of(value: int) -> Iterator[Atom]:
+    """The atoms of a size, each as often as it stands there; what stands inside of quotients and maxima is none."""
+    if is_symbolic(value):
+        for monomial, _ in value.terms:
+            yield from monomial
+
+
+def atom_size(atom: Atom) -> int:
+    """What an atom is as a size."""
+    return atom.size if isinstance(atom, Symbol) else _value({(atom,): 1})
+
+
+def replace_atoms(value: int, sizes: Mapping[Atom, int]) -> int:
+    """A size with others in the place of whole atoms; symbols that have no other one stay."""
+    if not is_symbolic(value):
+        return value
+    total: int = 0
+    for monomial, c in value.terms:
+        product: int = c
+        for atom in monomial:
+            match atom:
+                case Symbol():
+                    factor = sizes.get(atom, atom.size) // atom.unit
+                case Quotient() if atom not in sizes:
+                    dividend = replace_atoms(atom.dividend, sizes)
+                    factor = dividend // replace_atoms(atom.divisor, sizes)
+                case Maximum() if atom not in sizes:
+                    factor = maximum(*(replace_atoms(n, sizes) for n in atom.sizes))
+                case _:
+                    factor = sizes[atom]
+            product = product * factor
+        total = total + product
+    return total
+
+
 def evaluate(value: int, values: Mapping[str, int]) -> int:
     """The number that a size is for the values of its symbols.
 
@@ -555,17 +589,6 @@ def likely(value: int) -> int:
 def at_most(value: int) -> int:
     """The greatest number that a size may be."""
     return bounds(value)[1]
-
-
-def count_atoms(sizes: Iterable[int]) -> Counter[Atom]:
-    """How often each atom stands in sizes."""
-    return Counter(
-        atom
-        for size in sizes
-        if is_symbolic(size)
-        for monomial, _ in size.terms
-        for atom in monomial
-    )
 
 
 def likely_shape(shape: Sequence[int]) -> tuple[int, ...]:
