@@ -223,12 +223,12 @@ def is_symbolic(value: object) -> TypeGuard[Size]:
     return isinstance(value, Size)
 
 
-def undecided(what: str, *sizes: int) -> UndecidedSize:
+def undecided(what: str, *sizes: int, hint: str = "") -> UndecidedSize:
     """The error that something about sizes is not decided by the ranges of their symbols."""
     symbols = list(dict.fromkeys(symbol for size in sizes for symbol in symbols_of(size)))
     ranges = ", ".join(f"{s.name} is {s.low} to {s.high}" for s in symbols)
     options = " ".join(f"--dim {s.name}={s.likely}" for s in symbols)
-    return UndecidedSize(f"{what}: {ranges}", hint=f"bind it: {options}")
+    return UndecidedSize(f"{what}: {ranges}", hint=hint or f"bind it: {options}")
 
 
 def _is_never_negative(difference: int, left: object, sign: str, right: object) -> bool:
@@ -477,6 +477,35 @@ def is_known(value: int, relation: Callable[[int], bool]) -> bool:
         return relation(value)
     except UndecidedSize:
         return False
+
+
+def same_size(a: int, b: int) -> bool:
+    """Whether two sizes are the same for all values of the symbols.
+
+    Raises:
+        UndecidedSize: they are the same for some values alone, as far as is known.
+    """
+    if a == b:
+        return True
+    low, high = bounds(a - b)
+    if low > 0 or high < 0:
+        return False
+    hint = ""
+    symbol, other = (a, b) if _symbol_of(a) is not None else (b, a)
+    if (name := _symbol_of(symbol)) is not None and _symbol_of(other) is not None:
+        hint = f"give them one name: --dim {_symbol_of(other)}={name}"
+    elif name is not None and not is_symbolic(other):
+        hint = f"bind it: --dim {name}={other}"
+    raise undecided(f"whether {a} and {b} are the same size", a, b, hint=hint)
+
+
+def _symbol_of(size: int) -> Symbol | None:
+    """The symbol that a size is and nothing else."""
+    if is_symbolic(size) and len(size.terms) == 1:
+        ((monomial, c),) = size.terms
+        if len(monomial) == 1 and isinstance(symbol := monomial[0], Symbol) and c == symbol.unit:
+            return symbol
+    return None
 
 
 def divides(divisor: int, value: int) -> bool:
