@@ -30,6 +30,7 @@ from webdnn.dialects.numpy_meaning.loops import run_loops
 from webdnn.dialects.numpy_meaning.math import MATH_MEANING
 from webdnn.dialects.numpy_meaning.table import TableFunctions
 from webdnn.dialects.numpy_meaning.tensor import run_concat, run_empty, run_extract
+from webdnn.dialects.sizes.types import symbols_bound
 
 
 def _run_op(op: Operation, values: dict[SSAValue, Any]) -> Sequence[Any]:
@@ -66,12 +67,13 @@ def run_tensor_block(block: Block, arguments: Sequence[Any]) -> list[Array]:
     raise ValueError("a kernel's block has no terminator")
 
 
-def run_kernel(func: FuncOp, inputs: Sequence[Array]) -> list[Array]:
+def run_kernel(func: FuncOp, inputs: Sequence[Array], sizes: Sequence[int] = ()) -> list[Array]:
     """Runs a kernel in numpy.
 
     Args:
         func: a kernel of level `kernels` or `loops`.
         inputs: an array for each input. On level `loops` shapes do not matter.
+        sizes: the values of the symbols of the kernel.
 
     Returns:
         An array for each output; on level `loops` they are one-dimensional.
@@ -80,7 +82,9 @@ def run_kernel(func: FuncOp, inputs: Sequence[Array]) -> list[Array]:
         LoopsError: on level `loops`, an access leaves its memory.
     """
     if not func.is_lowered:
-        return run_tensor_block(func.body.block, list(inputs))
+        names = [symbol.name for symbol in func.symbols]
+        with symbols_bound(dict(zip(names, sizes, strict=True))):
+            return run_tensor_block(func.body.block, list(inputs))
     memories: list[Array] = [np.array(a, order="C").reshape(-1) for a in inputs]
     for arg in func.body.block.args[len(inputs) :]:
         assert isinstance(arg.type, MemRefType)

@@ -17,7 +17,8 @@ from webdnn.dialects.numpy_meaning.loops import run_loops
 from webdnn.dialects.numpy_meaning.nn import run_nn_block, run_nn_op
 from webdnn.dialects.numpy_meaning.onnx import run_module as run_onnx_module
 from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, strings_of
-from webdnn.dialects.sizes.types import shape_of
+from webdnn.dialects.sizes.binding import bind_shapes
+from webdnn.dialects.sizes.types import concrete_shape, concrete_size, shape_of, symbols_bound
 
 
 def run_module(
@@ -49,10 +50,14 @@ def run_module(
     arguments = [_as_type(inputs[n], a) for n, a in zip(names, main.body.block.args, strict=True)]
     if any(op.name.startswith("onnx.") for op in main.body.block.ops):
         results: Sequence[Any] = run_onnx_module(module, weights, arguments)
-    elif any(op.name.startswith(("kernel.", "plan.")) for op in main.body.block.ops):
-        results = _run_host(module, main.body.block, arguments, _shipped_weights(module, weights))
-    else:
-        results = run_nn_block(main.body.block, tuple(arguments), weights)
+        return dict(zip(strings_of(main, OUTPUT_NAMES), results, strict=True))
+    declared = {n: shape_of(a) for n, a in zip(names, main.body.block.args, strict=True)}
+    with symbols_bound(bind_shapes(declared, {n: inputs[n].shape for n in names})):
+        if any(op.name.startswith(("kernel.", "plan.")) for op in main.body.block.ops):
+            shipped = _shipped_weights(module, weights)
+            results = _run_host(module, main.body.block, arguments, shipped)
+        else:
+            results = run_nn_block(main.body.block, tuple(arguments), weights)
     return dict(zip(strings_of(main, OUTPUT_NAMES), results, strict=True))
 
 
@@ -85,13 +90,15 @@ def _run_host(
             case plan.WeightOp():
                 results = [_as_type(weights[op.index.value.data], op.res)]
             case plan.ViewOp():
-                results = [operands[0].reshape(shape_of(op.res))]
+                results = [operands[0].reshape(concrete_shape(op.res))]
             case plan.ConcatOp():
                 results = [np.concatenate(operands, op.axis.value.data)]
             case kernel.RegionOp():
                 results = run_tensor_block(op.body.block, operands)
             case plan.LaunchOp():
-                results = run_kernel(kernels[op.kernel.string_value()], operands)
+                function = kernels[op.kernel.string_value()]
+                sizes = [concrete_size(size) for size in op.sizes.data] if op.sizes else []
+                results = run_kernel(function, operands, sizes)
             case _:
                 results = [run_nn_op(op, tuple(operands), {})]
         values.update(zip(op.results, results, strict=True))

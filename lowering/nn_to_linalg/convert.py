@@ -44,6 +44,7 @@ LOWERINGS: dict[type[Operation], Lower] = {
     dm.GatherElementsOp: data_movement.lower_gather_elements,
     dm.GatherNDOp: data_movement.lower_gather_nd,
     dm.IotaOp: data_movement.lower_iota,
+    dm.SizesOp: data_movement.lower_sizes,
     dm.ResizeOp: data_movement.lower_resize,
     red.MatmulOp: reduction.lower_matmul,
     red.ConvOp: reduction.lower_conv,
