@@ -75,6 +75,10 @@ the operand is not packed."""
 MAY_ALIAS = "may_alias"
 """The attribute of a kernel that numbers operands (inputs first, outputs last) which may be the same memory."""
 
+LENGTHS = "lengths"
+"""The attribute of a kernel on level `loops` that says how many elements each of its memrefs has, where that depends on
+its sizes."""
+
 ScheduleValue = int | str | Sequence[int]
 
 
@@ -307,6 +311,16 @@ class FuncOp(IRDLOperation):
         return [] if self.sizes is None else unique_symbols(self.sizes.data)
 
     @property
+    def size_operands(self) -> list[SSAValue]:
+        """On level `loops` the operands that are its sizes, one for each symbol."""
+        return list(self.body.block.args[: len(self.symbols)])
+
+    @property
+    def memories(self) -> list[SSAValue]:
+        """On level `loops` the operands that are memory: inputs first, outputs last."""
+        return list(self.body.block.args[len(self.symbols) :])
+
+    @property
     def grid_sizes(self) -> tuple[int, ...]:
         """The numbers of workgroups along each dimension; nothing where there is no grid."""
         if isinstance(self.grid, SizesAttr):
@@ -398,6 +412,12 @@ def panels_of(func: FuncOp) -> tuple[int, ...] | None:
     """How many columns a panel of each packed operand has, if a kernel says so."""
     attr = func.attributes.get(PANELS)
     return tuple(int(n) for n in attr.iter_values()) if isinstance(attr, DenseArrayBase) else None
+
+
+def lengths_of(func: FuncOp) -> tuple[int, ...]:
+    """The number of elements of each memref of a kernel on level `loops`; nothing where only the types say it."""
+    attr = func.attributes.get(LENGTHS)
+    return attr.data if isinstance(attr, SizesAttr) else ()
 
 
 def kernels_of(module: ModuleOp) -> dict[str, FuncOp]:
