@@ -232,7 +232,7 @@ class FuncOp(IRDLOperation):
     A kernel for CPUs that several threads can share has `work`: a call does the part of it that `kernel.work_range`
     names, calls with ranges that together are `0` to `work` do all of it, in any order and at the same time. It is
     about as many units as the kernel runs instructions, or fewer where these are very many; `grain` is how many are
-    worth the trouble of one more thread.
+    worth the trouble of one more thread. `work` may depend on its symbols: one size in `#nn.sizes`.
     """
 
     name = "kernel.func"
@@ -244,7 +244,7 @@ class FuncOp(IRDLOperation):
     num_outputs = opt_prop_def(IntegerAttr)
     grid = opt_prop_def(ArrayAttr[IntegerAttr] | SizesAttr)
     workgroup = opt_prop_def(ArrayAttr[IntegerAttr])
-    work = opt_prop_def(IntegerAttr)
+    work = opt_prop_def(IntegerAttr | SizesAttr)
     grain = opt_prop_def(IntegerAttr)
     body = region_def("single_block")
     traits = traits_def(IsolatedFromAbove(), SymbolOpInterface(), _KernelCallable())
@@ -325,6 +325,13 @@ class FuncOp(IRDLOperation):
     def set_grid(self, grid: Sequence[int]) -> None:
         """Set the numbers of workgroups."""
         self.grid = _sizes_attribute(grid)
+
+    @property
+    def work_size(self) -> int:
+        """The length of its line of tasks; 0 where threads cannot share it."""
+        if isinstance(self.work, SizesAttr):
+            return self.work.data[0]
+        return 0 if self.work is None else self.work.value.data
 
     def strides_of(self, number: int) -> tuple[int, ...]:
         """The strides of an operand, or (behind the operands) of a result; nothing for row-major order."""
@@ -414,7 +421,7 @@ def _sizes_attribute(sizes: Sequence[int]) -> ArrayAttr[IntegerAttr] | SizesAttr
 
 
 def may_alias(func: FuncOp) -> tuple[int, ...]:
-    """The numbers of a kernel's operands that may be the same memory."""
+    """The numbers of a kernel's tensors that may be the same memory, in the order of its operands."""
     attr = func.attributes.get(MAY_ALIAS)
     return tuple(int(n) for n in attr.iter_values()) if isinstance(attr, DenseArrayBase) else ()
 
