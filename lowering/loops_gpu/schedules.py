@@ -1,8 +1,8 @@
 """`assign-gpu-schedules`: a heuristic writes how each kernel is cut into workgroups and invocations.
 
 The schedule is an attribute that a person or a tuner can edit before the lowering obeys it. A kernel
-that has one keeps it. The heuristic asks what is best at the likely sizes; what is right at any size is for the lowering
-to see.
+that has one keeps it. The heuristic asks what is best at the likely sizes; the lowering sees to it that any schedule is
+right at any size.
 """
 
 from __future__ import annotations
