@@ -281,11 +281,6 @@ class FuncOp(IRDLOperation):
         def ints(values: Sequence[int] | None) -> ArrayAttr[IntegerAttr] | None:
             return None if values is None else ArrayAttr([IntegerAttr(v, i64) for v in values])
 
-        def maybe_sizes(values: Sequence[int] | None) -> Attribute | None:
-            if values is not None and any(is_symbolic(v) for v in values):
-                return SizesAttr(tuple(values))
-            return ints(values)
-
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),
@@ -293,7 +288,7 @@ class FuncOp(IRDLOperation):
                 "schedule": schedule,
                 "sizes": SizesAttr(tuple(s.size for s in symbols)) if symbols else None,
                 "num_outputs": None if num_outputs is None else IntegerAttr(num_outputs, i64),
-                "grid": maybe_sizes(grid),
+                "grid": None if grid is None else _sizes_attribute(grid),
                 "workgroup": ints(workgroup),
             },
             attributes=dict(attributes or {}),
@@ -326,6 +321,10 @@ class FuncOp(IRDLOperation):
         if isinstance(self.grid, SizesAttr):
             return self.grid.data
         return () if self.grid is None else tuple(n.value.data for n in self.grid.data)
+
+    def set_grid(self, grid: Sequence[int]) -> None:
+        """Set the numbers of workgroups."""
+        self.grid = _sizes_attribute(grid)
 
     @property
     def work_size(self) -> int:
@@ -394,6 +393,11 @@ class FuncOp(IRDLOperation):
             raise VerifyException(
                 f"kernel.func @{self.sym_name.data}: an operand of type index comes first for each of its sizes"
             )
+        used = unique_symbols((*self.grid_sizes, *lengths_of(self)))
+        if not set(used) <= set(symbols):
+            raise VerifyException(
+                f"kernel.func @{self.sym_name.data}: its grid or a length has symbols that are not among its sizes"
+            )
 
     def _verify_strides(self) -> None:
         if self.strides is None:
@@ -407,6 +411,13 @@ class FuncOp(IRDLOperation):
             raise VerifyException(
                 f"kernel.func @{self.sym_name.data}: strides are for each dimension of each tensor"
             )
+
+
+def _sizes_attribute(sizes: Sequence[int]) -> ArrayAttr[IntegerAttr] | SizesAttr:
+    """Numbers as integers, or expressions where one of them depends on symbols."""
+    if any(is_symbolic(size) for size in sizes):
+        return SizesAttr(tuple(sizes))
+    return ArrayAttr([IntegerAttr(size, i64) for size in sizes])
 
 
 def may_alias(func: FuncOp) -> tuple[int, ...]:

@@ -142,6 +142,8 @@ class _Generic:
                 break
             if isinstance(op, IndexOp):
                 values[op.result] = space.index(op.dim.value.data)
+            elif isinstance(op, SizeOp):
+                values[op.res] = np.int64(concrete_size(op.value))
             elif isinstance(op, tensor.ExtractOp):
                 at = [values[i] for i in op.indices]
                 source = values[op.tensor]

@@ -21,6 +21,7 @@ from webdnn.dialects.sizes.expression import (
     likely,
     maximum,
     minimum,
+    same_size,
 )
 from webdnn.dialects.sizes.text import size_text
 from webdnn.dialects.sizes.types import SizesAttr, shape_of, tensor_type
@@ -196,6 +197,20 @@ def test_questions_that_they_do_not_decide() -> None:
 def test_different_sizes_are_different() -> None:
     assert s != p and s != 1 and s + 1 != s
     assert is_symbolic(s) and not is_symbolic(3)
+
+
+def test_sizes_that_must_be_the_same() -> None:
+    assert same_size(s + p, p + s) and same_size(3, 3)
+    assert not same_size(3, 4) and not same_size(s, 513) and not same_size(s, s + 1)
+    with pytest.raises(UndecidedSize, match="whether s and p are the same size") as error:
+        same_size(s, p)
+    assert error.value.hint == "give them one name: --dim p=s"
+    with pytest.raises(UndecidedSize) as error:
+        same_size(7, s)
+    assert error.value.hint == "bind it: --dim s=7"
+    with pytest.raises(UndecidedSize) as error:
+        same_size(s + 1, 7)
+    assert error.value.hint == "bind it: --dim s=128"
 
 
 def test_likely() -> None:
