@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from math import gcd
-from typing import TYPE_CHECKING, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeGuard, TypeVar
 
 from webdnn.dialects.errors import WebDNNError
 
@@ -617,6 +617,80 @@ def evaluate(value: int, values: Mapping[str, int]) -> int:
         KeyError: a symbol has no value.
     """
     return substitute(value, lambda symbol: values[symbol.name])
+
+
+_T = TypeVar("_T")
+
+
+class Arithmetic(Protocol[_T]):
+    """What computes sizes from the values of their symbols, or writes down how: each method gives one value."""
+
+    def number(self, value: int) -> _T: ...
+
+    def symbol(self, symbol: Symbol) -> _T: ...
+
+    def add(self, a: _T, b: _T) -> _T: ...
+
+    def subtract(self, a: _T, b: _T) -> _T: ...
+
+    def multiply(self, a: _T, b: _T) -> _T: ...
+
+    def divide(self, a: _T, b: _T) -> _T:
+        """The quotient of `a`, which is not negative, and `b`, which is positive; rounded down."""
+        ...
+
+    def maximum(self, a: _T, b: _T) -> _T: ...
+
+
+def compute(value: int, arithmetic: Arithmetic[_T]) -> _T:
+    """A size by the arithmetic of another domain: SSA values, texts. Differences and maxima may be negative."""
+    if not is_symbolic(value):
+        return arithmetic.number(int(value))
+    positive = [term for term in value.terms if term[1] > 0]
+    negative = [term for term in value.terms if term[1] < 0]
+    total: _T | None = None
+    for monomial, c in positive:
+        term = _computed_term(monomial, c, arithmetic)
+        total = term if total is None else arithmetic.add(total, term)
+    if total is None:
+        total = arithmetic.number(0)
+    for monomial, c in negative:
+        total = arithmetic.subtract(total, _computed_term(monomial, -c, arithmetic))
+    return total
+
+
+def _computed_term(monomial: Monomial, c: int, arithmetic: Arithmetic[_T]) -> _T:
+    product: _T | None = None
+    for atom in monomial:
+        factor = _computed_atom(atom, arithmetic)
+        if isinstance(atom, Symbol) and atom.unit > 1:
+            if c % atom.unit:
+                factor = arithmetic.divide(factor, arithmetic.number(atom.unit))
+            else:
+                c //= atom.unit
+        product = factor if product is None else arithmetic.multiply(product, factor)
+    if product is None or c != 1:
+        number = arithmetic.number(c)
+        product = number if product is None else arithmetic.multiply(product, number)
+    return product
+
+
+def _computed_atom(atom: Atom, arithmetic: Arithmetic[_T]) -> _T:
+    match atom:
+        case Symbol():
+            return arithmetic.symbol(atom)
+        case Quotient():
+            # What is added to make the dividend positive is a multiple of the divisor.
+            least = bounds(atom.dividend)[0]
+            shift = 0 if least >= 0 else -(least // bounds(atom.divisor)[0])
+            dividend = compute(atom.dividend + atom.divisor * shift, arithmetic)
+            quotient = arithmetic.divide(dividend, compute(atom.divisor, arithmetic))
+            return arithmetic.subtract(quotient, arithmetic.number(shift)) if shift else quotient
+        case Maximum():
+            first, *rest = (compute(size, arithmetic) for size in atom.sizes)
+            for other in rest:
+                first = arithmetic.maximum(first, other)
+            return first
 
 
 def likely(value: int) -> int:

@@ -14,6 +14,7 @@ from webdnn.dialects.sizes.expression import (
     Symbol,
     UndecidedSize,
     bounds,
+    compute,
     divides,
     evaluate,
     is_symbolic,
@@ -102,6 +103,40 @@ def test_a_size_is_what_its_symbols_make_it(pair: Pair, values: dict[str, int]) 
 def test_bounds_hold(pair: Pair, values: dict[str, int]) -> None:
     low, high = bounds(pair[0])
     assert low <= evaluate(pair[0], values) <= high
+
+
+class Numbers:
+    """The arithmetic of numbers, which refuses divisions that an emitted one would not do."""
+
+    def __init__(self, values: dict[str, int]) -> None:
+        self.values = values
+
+    def number(self, value: int) -> int:
+        return value
+
+    def symbol(self, symbol: Symbol) -> int:
+        return self.values[symbol.name]
+
+    def add(self, a: int, b: int) -> int:
+        return a + b
+
+    def subtract(self, a: int, b: int) -> int:
+        return a - b
+
+    def multiply(self, a: int, b: int) -> int:
+        return a * b
+
+    def divide(self, a: int, b: int) -> int:
+        assert a >= 0 and b > 0
+        return a // b
+
+    def maximum(self, a: int, b: int) -> int:
+        return max(a, b)
+
+
+@given(SIZES, VALUES)
+def test_sizes_by_another_arithmetic(pair: Pair, values: dict[str, int]) -> None:
+    assert compute(pair[0], Numbers(values)) == evaluate(pair[0], values)
 
 
 @given(SIZES)
