@@ -39,6 +39,7 @@ from webdnn.stages import STAGES
 from webdnn.targets import TARGETS
 from webdnn.tools.arguments import (
     chosen_shapes,
+    parse_dims,
     parse_images,
     parse_labels,
     parse_peaks,
@@ -52,6 +53,7 @@ from webdnn.tools.model_options import (
     CaffeWeights,
     CustomObjects,
     CustomOps,
+    Dims,
     InputShapes,
     Shapes,
     Values,
@@ -83,6 +85,7 @@ def compile(
     target: Annotated[str, typer.Option(help=TARGET_HELP)] = BOTH,
     shape: Shapes = None,
     input_shape: InputShapes = None,
+    dim: Dims = None,
     value: Values = None,
     custom_objects: CustomObjects = None,
     caffe_weights: CaffeWeights = None,
@@ -150,6 +153,7 @@ def compile(
             model,
             target=target,
             shapes=chosen_shapes(shape or [], input_shape or []),
+            dims=parse_dims(dim or []),
             values=parse_values(value or []),
             custom_objects=custom_objects,
             caffe_weights=caffe_weights,
@@ -265,6 +269,7 @@ def tune(
         Literal["chromium", "node"], typer.Option(help="where kernels are timed")
     ] = "chromium",
     shape: Shapes = None,
+    dim: Dims = None,
     value: Values = None,
     custom_ops: CustomOps = None,
     time: Annotated[float, typer.Option(min=0, help="about how many seconds to spend")] = 300.0,
@@ -279,6 +284,7 @@ def tune(
             model,
             engine=engine,
             shapes=parse_shapes(shape or []),
+            dims=parse_dims(dim or []),
             values=parse_values(value or []),
             seconds=time,
             kernels=kernels,
