@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from webdnn.dialects.threefry import SEED_WORDS
 from webdnn.dialects.wasm_memory import PAGE
 
 _Fields = Mapping[str, Any]
@@ -85,6 +86,12 @@ def _check_room(tensor: _Fields, place: _Fields, element: int, path: str) -> Non
     _ensure(found >= needed, path, f"has {found} bytes, but {name!r} needs {needed}")
 
 
+def _check_seed(place: _Fields, path: str) -> None:
+    bytes = 4 * SEED_WORDS
+    _ensure(place["bytes"] >= bytes, path, f"has {place['bytes']} bytes, but a seed needs {bytes}")
+    _ensure(place["offset"] % 4 == 0, path, "is not aligned to 4 bytes")
+
+
 def _check_sections(section: _Fields, at: str) -> None:
     """What all back ends have in common."""
     weights, shards = section["weights"]["bytes"], section["weights"]["shards"]
@@ -106,6 +113,9 @@ def _check_wasm(manifest: _Fields, section: _Fields, at: str) -> None:
             _ensure(_end(section[name]) <= memory, f"{at}.{name}", "reaches beyond the memory")
     _check_sections(section, at)
     _check_first_run(section, at)
+    if (seed := section.get("seed")) is not None:
+        _ensure(_end(seed) <= memory, f"{at}.seed", "reaches beyond the memory")
+        _check_seed(seed, f"{at}.seed")
     for tensor, place, path in _tensors(manifest, section, at):
         _ensure(_end(place) <= memory, path, "reaches beyond the memory")
         element = _element_bytes(tensor)
@@ -166,6 +176,9 @@ def _check_webgpu(manifest: _Fields, section: _Fields, at: str) -> None:
         _ensure(len(found) == count, f"{path}.bindings", f"must have {count} entries")
         for j, place in enumerate(found):
             check_place(place, f"{path}.bindings[{j}]")
+    if (seed := section.get("seed")) is not None:
+        check_place(seed, f"{at}.seed")
+        _check_seed(seed, f"{at}.seed")
     for tensor, place, path in _tensors(manifest, section, at):
         check_place(place, path)
         storage, dtype = place["storage"], tensor["dtype"]

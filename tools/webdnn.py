@@ -25,6 +25,7 @@ from webdnn.demo.style_transfer import (
     write_picture,
 )
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.threefry import MOST_SEED
 from webdnn.ir_dump import IRDump
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.interface.image_text import FORM as IMAGE_FORM
@@ -211,11 +212,17 @@ def run(
     top: Annotated[
         int | None, typer.Option(min=1, help="print the labels of so many of the best classes")
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=MOST_SEED, help="of random numbers; without it each run draws others"
+        ),
+    ] = None,
 ) -> None:
     """Run a package on arrays from files."""
     check_writable(output)
     loaded = Package.load(package)
-    results = run_files(loaded, input, engine)
+    results = run_files(loaded, input, engine, seed)
     classes = best_classes(loaded, results, top) if top is not None else None
     for name, path in write_arrays(results, output).items():
         console.print(str(path) if path.stem == name else f"{path} ({name})", markup=False)
