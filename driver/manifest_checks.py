@@ -23,6 +23,8 @@ _HELD: Mapping[str, tuple[str, ...]] = {
     "i64": ("int64", "uint64"),
 }
 """The element types that each storage type of WebGPU holds."""
+_SEED: _Fields = {"name": "seed", "dtype": "uint32", "shape": [SEED_WORDS]}
+"""What comes to the place of a seed."""
 _MOST_DIMENSIONS = 64
 _MOST_BYTES = 2**63 - 1
 """What numpy can describe."""
@@ -71,12 +73,14 @@ def _end(range: _Fields) -> int:
 def _tensors(
     manifest: _Fields, section: _Fields, at: str
 ) -> Iterator[tuple[_Fields, _Fields, str]]:
-    """Each input and output, where it lies, and where the manifest says that."""
+    """Each input and output, and the seed, where it lies, and where the manifest says that."""
     for role in ("inputs", "outputs"):
         tensors, places = manifest[role], section[role]
         _ensure(len(places) == len(tensors), f"{at}.{role}", f"must have {len(tensors)} entries")
         for number, (tensor, place) in enumerate(zip(tensors, places, strict=True)):
             yield tensor, place, f"{at}.{role}[{number}]"
+    if "seed" in section:
+        yield _SEED, section["seed"], f"{at}.seed"
 
 
 def _check_room(tensor: _Fields, place: _Fields, element: int, path: str) -> None:
@@ -84,12 +88,6 @@ def _check_room(tensor: _Fields, place: _Fields, element: int, path: str) -> Non
     found = place["bytes"]
     name = tensor["name"]
     _ensure(found >= needed, path, f"has {found} bytes, but {name!r} needs {needed}")
-
-
-def _check_seed(place: _Fields, path: str) -> None:
-    bytes = 4 * SEED_WORDS
-    _ensure(place["bytes"] >= bytes, path, f"has {place['bytes']} bytes, but a seed needs {bytes}")
-    _ensure(place["offset"] % 4 == 0, path, "is not aligned to 4 bytes")
 
 
 def _check_sections(section: _Fields, at: str) -> None:
@@ -113,9 +111,6 @@ def _check_wasm(manifest: _Fields, section: _Fields, at: str) -> None:
             _ensure(_end(section[name]) <= memory, f"{at}.{name}", "reaches beyond the memory")
     _check_sections(section, at)
     _check_first_run(section, at)
-    if (seed := section.get("seed")) is not None:
-        _ensure(_end(seed) <= memory, f"{at}.seed", "reaches beyond the memory")
-        _check_seed(seed, f"{at}.seed")
     for tensor, place, path in _tensors(manifest, section, at):
         _ensure(_end(place) <= memory, path, "reaches beyond the memory")
         element = _element_bytes(tensor)
@@ -176,9 +171,6 @@ def _check_webgpu(manifest: _Fields, section: _Fields, at: str) -> None:
         _ensure(len(found) == count, f"{path}.bindings", f"must have {count} entries")
         for j, place in enumerate(found):
             check_place(place, f"{path}.bindings[{j}]")
-    if (seed := section.get("seed")) is not None:
-        check_place(seed, f"{at}.seed")
-        _check_seed(seed, f"{at}.seed")
     for tensor, place, path in _tensors(manifest, section, at):
         check_place(place, path)
         storage, dtype = place["storage"], tensor["dtype"]

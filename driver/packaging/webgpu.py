@@ -237,14 +237,11 @@ def webgpu_section(
     ]
     buffers = _Buffers(program, launches)
 
-    def place(op: plan.BindOp) -> dict[str, int]:
-        slice = plan.slice_of(op.slice)
-        return {**buffers.place(slice), "bytes": used_bytes(slice)}
-
     def bound(role: str) -> list[dict[str, Any]]:
         return [
             {
-                **place(op),
+                **buffers.place(plan.slice_of(op.slice)),
+                "bytes": used_bytes(plan.slice_of(op.slice)),
                 "storage": _STORAGE_OF_DTYPE[op.dtype.data],
             }
             for op in program.bindings(role)
@@ -272,8 +269,8 @@ def webgpu_section(
         "inputs": bound("input"),
         "outputs": bound("output"),
     }
-    for op in program.bindings("seed"):
-        section["seed"] = place(op)
+    for place in bound("seed"):
+        section["seed"] = place
     if at_load := plan.count_at_load([op for op, _ in launches]):
         section["prepare"] = at_load
     return section, files
