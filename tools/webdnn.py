@@ -204,8 +204,10 @@ def convert(
 @app.command()
 def run(
     package: Annotated[Path, typer.Argument(help="a package's folder")],
-    input: Annotated[list[str], typer.Option("--input", help="NAME=FILE.npy (may be repeated)")],
     output: Annotated[Path, typer.Option("-o", "--output", help="a folder for NAME.npy")],
+    input: Annotated[
+        list[str] | None, typer.Option("--input", help="NAME=FILE.npy (may be repeated)")
+    ] = None,
     engine: Annotated[
         EngineName | None, typer.Option(help="by default the first that fits")
     ] = None,
@@ -222,7 +224,7 @@ def run(
     """Run a package on arrays from files."""
     check_writable(output)
     loaded = Package.load(package)
-    results = run_files(loaded, input, engine, seed)
+    results = run_files(loaded, input or [], engine, seed)
     classes = best_classes(loaded, results, top) if top is not None else None
     for name, path in write_arrays(results, output).items():
         console.print(str(path) if path.stem == name else f"{path} ({name})", markup=False)
