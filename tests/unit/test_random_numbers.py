@@ -259,6 +259,33 @@ def test_webgpu_agrees(all_inputs: dict[str, Array]) -> None:
     assert not np.array_equal(package.run(all_inputs)["u"], package.run(all_inputs)["u"])
 
 
+READERS = parsed("""
+    (float[1, 3, 9, 9] x, float[2, 3, 3, 3] w)
+    => (float[1, 2, 9, 9] mask, float[1, 6, 9, 9] parts, float[1, 2, 8, 9] cut, float[1, 1, 9, 9] sum,
+    float[81, 2] turned, float[1, 2, 9, 9] chosen, int64[1, 2, 9, 1] most)
+    <int64[1] first = {1}, int64[1] last = {9}, int64[1] axis = {2}, int64[1] channels = {1}, int64[2] rows = {2, 81}> {
+        c = Conv <pads = [1, 1, 1, 1]> (x, w)
+        a = RandomUniformLike (c) mask = Mul (c, a)
+        b = RandomUniformLike (x) parts = Concat <axis = 1> (x, b)
+        d = RandomUniformLike (c) cut = Slice (d, first, last, axis)
+        e = RandomUniformLike (c) sum = ReduceSum (e, channels)
+        f = RandomUniformLike (c) g = Reshape (f, rows) turned = Transpose (g)
+        p = Sigmoid (c) h = Bernoulli <dtype = 9> (p) chosen = Where (h, c, p)
+        n = RandomUniformLike (c) most = ArgMax <axis = 3> (n) }""")
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_what_reads_them(engine: Engine) -> None:
+    """An element's number depends on its place in the tensor that is drawn, wherever a kernel computes it."""
+    rng = np.random.default_rng(0)
+    inputs = {
+        "x": rng.standard_normal((1, 3, 9, 9)).astype(np.float32),
+        "w": rng.standard_normal((2, 3, 3, 3)).astype(np.float32),
+    }
+    package = webdnn.compile(READERS, target="wasm" if engine == "wasmtime" else "webgpu", jobs=1)
+    assert_same(package.run(inputs, engine, seed=SEED), on_nn(READERS, inputs), engine)
+
+
 def test_doubles_on_wasm() -> None:
     model = parsed("""
         (double[2000] p) => (double[1003] u, double[1003] n, double[2000] d) {
