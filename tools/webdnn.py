@@ -25,6 +25,7 @@ from webdnn.demo.style_transfer import (
     write_picture,
 )
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.threefry import MOST_SEED
 from webdnn.ir_dump import IRDump
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.interface.image_text import FORM as IMAGE_FORM
@@ -207,19 +208,27 @@ def convert(
 @app.command()
 def run(
     package: Annotated[Path, typer.Argument(help="a package's folder")],
-    input: Annotated[list[str], typer.Option("--input", help="NAME=FILE.npy (may be repeated)")],
     output: Annotated[Path, typer.Option("-o", "--output", help="a folder for NAME.npy")],
+    input: Annotated[
+        list[str] | None, typer.Option("--input", help="NAME=FILE.npy (may be repeated)")
+    ] = None,
     engine: Annotated[
         EngineName | None, typer.Option(help="by default the first that fits")
     ] = None,
     top: Annotated[
         int | None, typer.Option(min=1, help="print the labels of so many of the best classes")
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=MOST_SEED, help="of random numbers; without it each run draws others"
+        ),
+    ] = None,
 ) -> None:
     """Run a package on arrays from files."""
     check_writable(output)
     loaded = Package.load(package)
-    results = run_files(loaded, input, engine)
+    results = run_files(loaded, input or [], engine, seed)
     classes = best_classes(loaded, results, top) if top is not None else None
     for name, path in write_arrays(results, output).items():
         console.print(str(path) if path.stem == name else f"{path} ({name})", markup=False)

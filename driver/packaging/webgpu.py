@@ -269,6 +269,8 @@ def webgpu_section(
         "inputs": bound("input"),
         "outputs": bound("output"),
     }
+    for place in bound("seed"):
+        section["seed"] = place
     if at_load := plan.count_at_load([op for op, _ in launches]):
         section["prepare"] = at_load
     return section, files

@@ -1,6 +1,7 @@
 import type { Downloader } from "./download.js";
 import type { TypedArray } from "./dtypes.js";
 import type { BackendName, Manifest } from "./manifest.js";
+import type { Seed } from "./seed.js";
 
 /** Arrays by the name of the input or output. */
 export type Tensors = Record<string, TypedArray>;
@@ -38,9 +39,9 @@ export interface Backend {
   /** How many threads of the CPU share the work of a kernel. */
   readonly threads: number;
   /** Run on inputs that have been checked. */
-  run(inputs: Tensors): Promise<Tensors>;
+  run(inputs: Tensors, seed: Seed): Promise<Tensors>;
   /** Run launch by launch. */
-  profile(inputs: Tensors): Promise<Profile>;
+  profile(inputs: Tensors, seed: Seed): Promise<Profile>;
   /** Free memory. A run under way fails. */
   dispose(): void;
 }

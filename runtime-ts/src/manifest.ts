@@ -90,6 +90,8 @@ export interface WasmSection {
   /** Where what is computed at load lies. */
   readonly prepared?: ByteRange;
   readonly inputs: readonly ByteRange[];
+  /** Of a model that draws random numbers: where the two words of a run's seed are written. */
+  readonly seed?: ByteRange;
   readonly outputs: readonly ByteRange[];
   readonly launches: readonly WasmLaunch[];
   /** How many of the launches, the first ones, run once at load (by the export `prepare`); none where it is left out. */
@@ -159,6 +161,8 @@ export interface WebGpuSection {
   /** How many of the launches, the first ones, are dispatched once at load; none where it is left out. */
   readonly prepare?: number;
   readonly inputs: readonly GpuTensor[];
+  /** Of a model that draws random numbers: where the two words of a run's seed are written. */
+  readonly seed?: GpuTensor;
   readonly outputs: readonly GpuTensor[];
   readonly arenaLowerBound?: number;
 }

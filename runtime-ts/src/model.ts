@@ -2,6 +2,16 @@ import type { Backend, Profile, Tensors } from "./backend.js";
 import { acceptedNames, elementCount, isArrayOf } from "./dtypes.js";
 import { type BackendFailure, DisposedError, InputError } from "./errors.js";
 import type { BackendName, Manifest, TensorInfo } from "./manifest.js";
+import { seedWords } from "./seed.js";
+
+/** How a model is run. */
+export interface RunOptions {
+  /**
+   * From 0 to 2^53 - 1: the same seed gives the same random numbers. Without one, each run draws others. A model that
+   * draws none ignores it.
+   */
+  readonly seed?: number | undefined;
+}
 
 /** A loaded model. Made by `load`. */
 export class Model {
@@ -54,20 +64,23 @@ export class Model {
    * Run the model. Runs that overlap wait for each other; leave the arrays of the inputs alone until theirs has ended.
    *
    * @param inputs an array for each of `inputs`, of its type and number of elements, in row-major order
+   * @param options the seed of a model that draws random numbers
    * @returns an array for each of `outputs`, which are the caller's to keep, in an object without a prototype
-   * @throws InputError if the arrays do not fit `inputs`
+   * @throws InputError if the arrays do not fit `inputs`, or the seed is none
    * @throws DownloadError, ChecksumError, AbortedError if the weights do not arrive
    * @throws DeviceLostError, ExecutionError, DisposedError
    */
-  async run(inputs: Tensors): Promise<Tensors> {
+  async run(inputs: Tensors, { seed }: RunOptions = {}): Promise<Tensors> {
     this.#check(inputs);
-    return this.#enqueue(() => this.#backend.run(inputs));
+    const words = seedWords(seed);
+    return this.#enqueue(() => this.#backend.run(inputs, words));
   }
 
   /** Run the model launch by launch, and time each. */
-  async profile(inputs: Tensors): Promise<Profile> {
+  async profile(inputs: Tensors, { seed }: RunOptions = {}): Promise<Profile> {
     this.#check(inputs);
-    return this.#enqueue(() => this.#backend.profile(inputs));
+    const words = seedWords(seed);
+    return this.#enqueue(() => this.#backend.profile(inputs, words));
   }
 
   /** Free all memory. Runs that have not ended fail with a `DisposedError`. */

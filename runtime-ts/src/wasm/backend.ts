@@ -16,6 +16,7 @@ import {
 } from "../errors.js";
 import type { ByteRange, Manifest, TensorInfo, WasmModule, WasmSection } from "../manifest.js";
 import { allocate, PAGE } from "../memory.js";
+import type { Seed } from "../seed.js";
 import { Arrivals } from "./arrivals.js";
 import { type Executor, onThisThread } from "./executor.js";
 import { missingFeatures } from "./features.js";
@@ -145,6 +146,7 @@ async function compile(file: WasmModule, context: BackendContext): Promise<WebAs
 /** All that keeps the memory alive. */
 interface State {
   readonly executor: Executor;
+  readonly seed: Uint32Array | undefined;
   readonly inputs: readonly Slot[];
   readonly outputs: readonly Slot[];
 }
@@ -176,22 +178,23 @@ class WasmBackend implements Backend {
     arrivals.complete.catch(() => executor.dispose());
     this.#state = {
       executor,
+      seed: section.seed && new Uint32Array(memory.buffer, section.seed.offset, 2),
       inputs: slots(manifest.inputs, section.inputs, memory),
       outputs: slots(manifest.outputs, section.outputs, memory),
     };
   }
 
-  async run(inputs: Tensors): Promise<Tensors> {
-    const { executor, outputs } = this.#write(inputs);
+  async run(inputs: Tensors, seed: Seed): Promise<Tensors> {
+    const { executor, outputs } = this.#write(inputs, seed);
     const { launches, prepare = 0 } = this.#section;
     if (this.#firstRun.isOver) await executor.run(prepare, launches.length);
     else await this.#firstRun.run();
     return read(outputs);
   }
 
-  async profile(inputs: Tensors): Promise<Profile> {
+  async profile(inputs: Tensors, seed: Seed): Promise<Profile> {
     await this.#firstRun.prepare();
-    const { executor, outputs } = this.#write(inputs);
+    const { executor, outputs } = this.#write(inputs, seed);
     const { launches: all, prepare = 0 } = this.#section;
     const times = await executor.profile(prepare, all.length);
     const launches = all.slice(prepare).map(
@@ -210,9 +213,10 @@ class WasmBackend implements Backend {
     this.#state = undefined;
   }
 
-  #write(inputs: Tensors): State {
+  #write(inputs: Tensors, seed: Seed): State {
     if (!this.#state) throw new DisposedError();
     const state = this.#state;
+    state.seed?.set(seed);
     for (const { name, view } of state.inputs) {
       const value = inputs[name] as TypedArray;
       // A float16 may come as Float16Array or as its bits.

@@ -11,6 +11,7 @@ import { elementCount, type TypedArray } from "../dtypes.js";
 import { UnsupportedError } from "../errors.js";
 import type { GpuTensor, Manifest, TensorInfo, WebGpuSection } from "../manifest.js";
 import { allocate } from "../memory.js";
+import type { Seed } from "../seed.js";
 import { openDevice } from "./device.js";
 import { MAP_READ, USAGE } from "./flags.js";
 import { GuardedDevice } from "./guard.js";
@@ -117,9 +118,9 @@ class WebGpuBackend implements Backend {
     });
   }
 
-  run(inputs: Tensors): Promise<Tensors> {
+  run(inputs: Tensors, seed: Seed): Promise<Tensors> {
     const submit = (): Promise<Tensors> => {
-      this.#write(inputs);
+      this.#write(inputs, seed);
       const encoder = this.#guarded.device.createCommandEncoder();
       const pass = encoder.beginComputePass();
       for (const dispatch of this.#dispatches) record(pass, dispatch);
@@ -129,10 +130,10 @@ class WebGpuBackend implements Backend {
     return this.#guarded.scoped("running the model", submit, { atOnce: true });
   }
 
-  profile(inputs: Tensors): Promise<Profile> {
+  profile(inputs: Tensors, seed: Seed): Promise<Profile> {
     return this.#guarded.scoped("profiling the model", async () => {
       const { device } = this.#guarded;
-      this.#write(inputs);
+      this.#write(inputs, seed);
       const queries = device.features.has("timestamp-query");
       const times = await (queries ? timeByQueries : timeBySubmissions)(device, this.#dispatches);
       const outputs = await this.#read(device.createCommandEncoder());
@@ -150,14 +151,15 @@ class WebGpuBackend implements Backend {
     this.#guarded.device.destroy();
   }
 
-  #write(inputs: Tensors): void {
-    const { queue } = this.#guarded.device;
+  #write(inputs: Tensors, seed: Seed): void {
+    const write = ({ buffer, offset }: GpuTensor, words: Words): void =>
+      this.#guarded.device.queue.writeBuffer(this.#buffers[buffer] as GPUBuffer, offset, words);
     for (const { tensor, place, words } of this.#uploads) {
       const value = inputs[tensor.name] as TypedArray;
       if (words) widen(tensor, value, words);
-      const data = words ?? (value as Words);
-      queue.writeBuffer(this.#buffers[place.buffer] as GPUBuffer, place.offset, data);
+      write(place, words ?? (value as Words));
     }
+    if (this.#section.seed) write(this.#section.seed, seed);
   }
 
   /** Add the copies of all outputs to commands, submit them, and wait for the outputs. */

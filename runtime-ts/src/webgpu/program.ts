@@ -18,7 +18,7 @@ export function wholeWords(bytes: number): number {
 
 /** Make all buffers, each with the usages that it has. */
 export function createBuffers(device: GPUDevice, section: WebGpuSection): GPUBuffer[] {
-  const written = new Set(section.inputs.map((t) => t.buffer));
+  const written = new Set([...section.inputs, section.seed].map((t) => t?.buffer));
   const read = new Set(section.outputs.map((t) => t.buffer));
   return section.buffers.map((buffer, i) => {
     let usage: number = USAGE.STORAGE;
