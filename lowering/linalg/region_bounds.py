@@ -1,0 +1,39 @@
+"""How much fusion may put into one `kernel.region`: where its registers end, so that long chains are cut.
+
+An operand costs a register for its address, and one for its element while something else is computed. What is made
+inside has one reader, for only then is a region fused: so the values that are alive at any point are no more than the
+operands, and a few beside them. Behind that they go to memory and back as they would between two kernels, and the
+compiler's work on a kernel, which no cache can keep for the next model, grows with no gain.
+"""
+
+from __future__ import annotations
+
+from xdsl.dialects.linalg import ops as linalg
+from xdsl.ir import Operation
+
+from webdnn.dialects import kernel
+from webdnn.lowering.op_weight import op_weight
+
+MAX_OPERANDS = 16
+"""Operands and results of a region that was fused: the integer registers of x86-64. A cut costs a store and a load beside
+the loads of so many operands."""
+MAX_INSTRUCTIONS = 256
+"""Instructions for one element of a region that was fused. A cut costs one store and one load beside so many."""
+
+
+def instructions(op: Operation) -> int:
+    """The instructions for one element of a generic, or of all those of a region."""
+    return sum(
+        op_weight(inner)
+        for generic in op.walk()
+        if isinstance(generic, linalg.GenericOp)
+        for inner in generic.body.block.ops
+    )
+
+
+def fits_one_region(producer: kernel.RegionOp, consumer: kernel.RegionOp) -> bool:
+    """Whether two regions, the first of which makes one operand of the second, may become one."""
+    operands = {*producer.ins, *consumer.ins}
+    if len(operands) - 1 + len(consumer.outs) > MAX_OPERANDS:
+        return False
+    return instructions(producer) + instructions(consumer) <= MAX_INSTRUCTIONS
