@@ -87,10 +87,10 @@ class FuseKernelRegions(ModulePass):
     ) -> bool:
         if len(producer.outs) != 1 or only_user(value) is not consumer:
             return False
+        if has_concat(producer.body.block) or has_concat(consumer.body.block):
+            return False
         buffers = {*producer.ins, *consumer.ins} - {value}
         if not memory_of(self.target).fits_one_kernel([*buffers, *consumer.outs]):
-            return False
-        if has_concat(producer.body.block) or has_concat(consumer.body.block):
             return False
         if not fits_one_region(producer, consumer):
             return False

@@ -8,26 +8,22 @@ compiler's work on a kernel, which no cache can keep for the next model, grows w
 
 from __future__ import annotations
 
-from xdsl.dialects.linalg import ops as linalg
-from xdsl.ir import Operation
-
 from webdnn.dialects import kernel
+from webdnn.lowering.linalg.structure import generics
 from webdnn.lowering.op_weight import op_weight
 
 MAX_OPERANDS = 16
-"""Operands and results of a region that was fused: the integer registers of x86-64. A cut costs a store and a load beside
-the loads of so many operands."""
+"""Operands and results of a region that was fused: the integer registers of x86-64. A cut costs a store and a load
+beside the loads of so many operands."""
 MAX_INSTRUCTIONS = 256
 """Instructions for one element of a region that was fused. A cut costs one store and one load beside so many."""
 
 
-def instructions(op: Operation) -> int:
-    """The instructions for one element of a generic, or of all those of a region."""
+def instructions(region: kernel.RegionOp) -> int:
+    """The instructions, loads among them, for one element of each generic of a region."""
     return sum(
-        op_weight(inner)
-        for generic in op.walk()
-        if isinstance(generic, linalg.GenericOp)
-        for inner in generic.body.block.ops
+        len(generic.inputs) + sum(map(op_weight, generic.body.block.ops))
+        for generic in generics(region)
     )
 
 
