@@ -25,6 +25,7 @@ from webdnn.dialects.foreign_code import RAISED, foreign_errors, place_of, reaso
 from webdnn.dialects.numpy_meaning.trait import NumpyMeaning
 from webdnn.dialects.onnx import OnnxOp, make_op_class
 from webdnn.dialects.onnx.ops import Infer
+from webdnn.dialects.time_limit import limited
 from webdnn.lowering.nn_to_linalg.trait import LinalgLowering
 from webdnn.lowering.onnx_to_nn.checked import checked
 from webdnn.lowering.onnx_to_nn.registry import Entry, Lowering, NNLowering
@@ -143,7 +144,8 @@ def read_operators(path: Path) -> list[CustomOperator]:
     sys.modules[name] = module  # dataclasses in it look for their module
     sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
+        with limited("the file of custom operators", [str(path)]):
+            spec.loader.exec_module(module)
     except RAISED as error:
         del sys.modules[name]
         raise _not_loaded(path, error) from error
@@ -161,7 +163,10 @@ def read_operators(path: Path) -> list[CustomOperator]:
 def _not_loaded(path: Path, error: BaseException) -> WebDNNError:
     if isinstance(error, WebDNNError):  # of CustomOperator
         return WebDNNError(
-            error.what, where=[str(path), *error.where], why=error.why, hint=error.hint
+            error.what,
+            where=list(dict.fromkeys([str(path), *error.where])),
+            why=error.why,
+            hint=error.hint,
         )
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     if line is None:
@@ -202,7 +207,8 @@ def installed_operators() -> tuple[CustomOperator, ...]:
 def _installed(entry: EntryPoint) -> list[CustomOperator]:
     package = entry.dist.name if entry.dist is not None else entry.value
     try:
-        found = _operators_in(entry.load())
+        with limited(f"the package {package}, which brings custom operators,", [entry.value]):
+            found = _operators_in(entry.load())
     except RAISED as error:
         raise WebDNNError(
             f"the custom operators of the package {package} cannot be loaded",
