@@ -19,8 +19,8 @@ SIZES = {
     "MobileNetV3Small": 96,
     **dict.fromkeys(("ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge", "NASNetLarge"), 128),
 }
-"""Pictures of other sizes than 224: in CI, and where the network is large. Of 128 EfficientNetV2L has maps of 4 by 4, and
-of statistics from so few places it becomes chaotic: a millionth of the picture changes its scores by 0.4."""
+"""Pictures of other sizes than 224: in CI, and where the network is large. Of 128 EfficientNetV2L has maps of 4 by 4,
+and of statistics from so few places it becomes chaotic: a millionth of the picture changes its scores by 0.4."""
 
 QUICK = ("MobileNetV3Small",)
 NETWORKS = (
