@@ -7,7 +7,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -59,6 +59,7 @@ class CustomOperator:
     meaning: Callable[..., Array | Sequence[Array]] | None = None
     infer: Infer | None = None
     nn_ops: Sequence[type[Operation]] = ()
+    _origin: str = field(default="", init=False, repr=False)
 
     def __post_init__(self) -> None:
         schema: Any = self.schema
@@ -77,6 +78,16 @@ class CustomOperator:
         """Where it is defined, for messages."""
         return place_of(self.lowering)
 
+    @property
+    def origin(self) -> str:
+        """What brought it, for messages: a file, or an installed package."""
+        return self._origin or f"the program ({self.place})"
+
+    def brought_by(self, origin: str) -> None:
+        """Note what brought it, if that is not known yet."""
+        if not self._origin:
+            object.__setattr__(self, "_origin", origin)
+
     def _fault(self) -> str:
         schema = self.schema
         if schema.domain in ("", "ai.onnx") and onnx.defs.has(schema.name):
@@ -86,9 +97,9 @@ class CustomOperator:
         if schema.has_type_and_shape_inference_function:
             return "its shape function is an argument of CustomOperator (infer=...), not a part of the schema"
         functions = {"lowering": self.lowering, "meaning": self.meaning, "infer": self.infer}
-        for field, function in functions.items():
-            if not callable(function) and (field == "lowering" or function is not None):
-                return f"its {field} is not a function"
+        for name, function in functions.items():
+            if not callable(function) and (name == "lowering" or function is not None):
+                return f"its {name} is not a function"
         for op in self.nn_ops:
             for trait in (NumpyMeaning, LinalgLowering):
                 if op.get_trait(trait) is None:
@@ -157,6 +168,8 @@ def read_operators(path: Path) -> list[CustomOperator]:
             where=str(path),
             hint="name = webdnn.CustomOperator(...), see docs/custom-operators.md",
         )
+    for operator in found:
+        operator.brought_by(str(path))
     return found
 
 
@@ -222,6 +235,8 @@ def _installed(entry: EntryPoint) -> list[CustomOperator]:
             where=entry.value,
             why=f"an entry point of {ENTRY_POINTS} is a CustomOperator, a list of them, or a module that holds some",
         )
+    for operator in found:
+        operator.brought_by(f"the package {package}")
     return found
 
 
@@ -242,6 +257,7 @@ def _class_of(operator: CustomOperator, newest: int) -> type[OnnxOp]:
         newest,
         infer=_inference(operator),
         traits=(NNLowering(entry), *meaning),
+        origin=operator.origin,
     )
 
 
