@@ -20,6 +20,7 @@ from pathlib import Path
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.termination import closing_when_terminated
 from webdnn.dialects.time_limit import Wait, time_limit
+from webdnn.frontends.conversion.installation import install_command
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def check_installed(converter: Converter) -> None:
     if missing:
         raise WebDNNError(
             f"models of {converter.framework} need {', '.join(missing)}, which {_are(missing)} not installed",
-            hint=f"pip install 'webdnn[{converter.extra}]'",
+            hint=install_command(converter.extra),
         )
 
 
