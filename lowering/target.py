@@ -9,7 +9,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import TypeVar
 
 from xdsl.dialects.builtin import AnyFloat, IntegerType, TensorType
@@ -17,6 +16,8 @@ from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.sizes.expression import at_most, maximum
+from webdnn.dialects.sizes.types import size_of
 from webdnn.lowering.packing import Packing
 
 
@@ -51,7 +52,7 @@ class MemoryModel:
     def tensor_bytes(self, type: Attribute) -> int:
         """Bytes of a tensor; an empty one takes an element's, because not every target has empty operands."""
         assert isinstance(type, TensorType)
-        return max(prod(type.get_shape()), 1) * self.element_bytes(type.element_type)
+        return maximum(size_of(type), 1) * self.element_bytes(type.element_type)
 
     def fits_one_kernel(self, operands: Iterable[SSAValue]) -> bool:
         """Whether a kernel may have these operands and results."""
@@ -62,7 +63,7 @@ class MemoryModel:
     def _operand_count(self, value: SSAValue) -> int:
         if self.max_operand_bytes is None:
             return 1
-        return -(-self.tensor_bytes(value.type) // self.max_operand_bytes)
+        return -(-at_most(self.tensor_bytes(value.type)) // self.max_operand_bytes)
 
 
 class LoweringTarget(ABC):
