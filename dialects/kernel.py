@@ -240,7 +240,7 @@ class FuncOp(IRDLOperation):
     num_outputs = opt_prop_def(IntegerAttr)
     grid = opt_prop_def(ArrayAttr[IntegerAttr] | SizesAttr)
     workgroup = opt_prop_def(ArrayAttr[IntegerAttr])
-    work = opt_prop_def(IntegerAttr)
+    work = opt_prop_def(IntegerAttr | SizesAttr)
     grain = opt_prop_def(IntegerAttr)
     body = region_def("single_block")
     traits = traits_def(IsolatedFromAbove(), SymbolOpInterface(), _KernelCallable())

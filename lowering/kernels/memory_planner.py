@@ -89,5 +89,6 @@ def plan_buffers(lifetimes: Sequence[Lifetime], sizes: Sequence[int], alignment:
     where = {index: number for number, tensors in enumerate(buffers) for index in tensors}
     placements = [Placement(where[i], 0, size) for i, size in enumerate(sizes)]
     return MemoryPlan(
-        placements, [align_up(maximum(*(sizes[i] for i in tensors)), alignment) for tensors in buffers]
+        placements,
+        [align_up(maximum(*(sizes[i] for i in tensors)), alignment) for tensors in buffers],
     )

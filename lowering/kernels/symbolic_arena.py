@@ -2,9 +2,8 @@
 
 A layout is an order of tensors: of two that are alive at the same time, the one that comes first lies below. For any
 sizes, the offset of a tensor is the greatest end of those below it. Which order is good depends on the sizes, so a few
-are tried, those that `arena` finds at the ends of the symbols' ranges, and in between; of the one that is best at all of
-these sizes the offsets are taken. Where it needs much more than is alive at one step at some of them, others are added,
-and a run takes whichever needs least.
+are tried, those that `arena` finds at the ends of the symbols' ranges, and in between. Where the best one needs much
+more than is alive at one step at some of these sizes, others are added, and a run takes whichever needs least.
 """
 
 from __future__ import annotations
@@ -46,9 +45,7 @@ class Layout:
     rests_on: Sequence[Sequence[int]]
 
     @staticmethod
-    def of(
-        offsets: Sequence[int], sizes: Sequence[int], rivals: Sequence[Sequence[int]]
-    ) -> Layout:
+    def of(offsets: Sequence[int], sizes: Sequence[int], rivals: Sequence[Sequence[int]]) -> Layout:
         """The layout that these offsets have.
 
         Args:
