@@ -75,6 +75,10 @@ the operand is not packed."""
 MAY_ALIAS = "may_alias"
 """The attribute of a kernel that numbers operands (inputs first, outputs last) which may be the same memory."""
 
+LENGTHS = "lengths"
+"""The attribute of a kernel on level `loops` that says how many elements each of its memrefs has, where that depends on
+its sizes."""
+
 ScheduleValue = int | str | Sequence[int]
 
 
@@ -228,7 +232,7 @@ class FuncOp(IRDLOperation):
     A kernel for CPUs that several threads can share has `work`: a call does the part of it that `kernel.work_range`
     names, calls with ranges that together are `0` to `work` do all of it, in any order and at the same time. It is
     about as many units as the kernel runs instructions, or fewer where these are very many; `grain` is how many are
-    worth the trouble of one more thread.
+    worth the trouble of one more thread. `work` may depend on its symbols: one size in `#nn.sizes`.
     """
 
     name = "kernel.func"
@@ -277,11 +281,6 @@ class FuncOp(IRDLOperation):
         def ints(values: Sequence[int] | None) -> ArrayAttr[IntegerAttr] | None:
             return None if values is None else ArrayAttr([IntegerAttr(v, i64) for v in values])
 
-        def maybe_sizes(values: Sequence[int] | None) -> Attribute | None:
-            if values is not None and any(is_symbolic(v) for v in values):
-                return SizesAttr(tuple(values))
-            return ints(values)
-
         super().__init__(
             properties={
                 "sym_name": StringAttr(name),
@@ -289,7 +288,7 @@ class FuncOp(IRDLOperation):
                 "schedule": schedule,
                 "sizes": SizesAttr(tuple(s.size for s in symbols)) if symbols else None,
                 "num_outputs": None if num_outputs is None else IntegerAttr(num_outputs, i64),
-                "grid": maybe_sizes(grid),
+                "grid": None if grid is None else _sizes_attribute(grid),
                 "workgroup": ints(workgroup),
             },
             attributes=dict(attributes or {}),
@@ -307,11 +306,32 @@ class FuncOp(IRDLOperation):
         return [] if self.sizes is None else unique_symbols(self.sizes.data)
 
     @property
+    def size_operands(self) -> list[SSAValue]:
+        """On level `loops` the operands that are its sizes, one for each symbol."""
+        return list(self.body.block.args[: len(self.symbols)])
+
+    @property
+    def memories(self) -> list[SSAValue]:
+        """On level `loops` the operands that are memory: inputs first, outputs last."""
+        return list(self.body.block.args[len(self.symbols) :])
+
+    @property
     def grid_sizes(self) -> tuple[int, ...]:
         """The numbers of workgroups along each dimension; nothing where there is no grid."""
         if isinstance(self.grid, SizesAttr):
             return self.grid.data
         return () if self.grid is None else tuple(n.value.data for n in self.grid.data)
+
+    def set_grid(self, grid: Sequence[int]) -> None:
+        """Set the numbers of workgroups."""
+        self.grid = _sizes_attribute(grid)
+
+    @property
+    def work_size(self) -> int:
+        """The length of its line of tasks; 0 where threads cannot share it."""
+        if isinstance(self.work, SizesAttr):
+            return self.work.data[0]
+        return 0 if self.work is None else self.work.value.data
 
     def strides_of(self, number: int) -> tuple[int, ...]:
         """The strides of an operand, or (behind the operands) of a result; nothing for row-major order."""
@@ -373,6 +393,11 @@ class FuncOp(IRDLOperation):
             raise VerifyException(
                 f"kernel.func @{self.sym_name.data}: an operand of type index comes first for each of its sizes"
             )
+        used = unique_symbols((*self.grid_sizes, *lengths_of(self)))
+        if not set(used) <= set(symbols):
+            raise VerifyException(
+                f"kernel.func @{self.sym_name.data}: its grid or a length has symbols that are not among its sizes"
+            )
 
     def _verify_strides(self) -> None:
         if self.strides is None:
@@ -388,8 +413,15 @@ class FuncOp(IRDLOperation):
             )
 
 
+def _sizes_attribute(sizes: Sequence[int]) -> ArrayAttr[IntegerAttr] | SizesAttr:
+    """Numbers as integers, or expressions where one of them depends on symbols."""
+    if any(is_symbolic(size) for size in sizes):
+        return SizesAttr(tuple(sizes))
+    return ArrayAttr([IntegerAttr(size, i64) for size in sizes])
+
+
 def may_alias(func: FuncOp) -> tuple[int, ...]:
-    """The numbers of a kernel's operands that may be the same memory."""
+    """The numbers of a kernel's tensors that may be the same memory, in the order of its operands."""
     attr = func.attributes.get(MAY_ALIAS)
     return tuple(int(n) for n in attr.iter_values()) if isinstance(attr, DenseArrayBase) else ()
 
@@ -398,6 +430,12 @@ def panels_of(func: FuncOp) -> tuple[int, ...] | None:
     """How many columns a panel of each packed operand has, if a kernel says so."""
     attr = func.attributes.get(PANELS)
     return tuple(int(n) for n in attr.iter_values()) if isinstance(attr, DenseArrayBase) else None
+
+
+def lengths_of(func: FuncOp) -> tuple[int, ...]:
+    """The number of elements of each memref of a kernel on level `loops`; nothing where only the types say it."""
+    attr = func.attributes.get(LENGTHS)
+    return attr.data if isinstance(attr, SizesAttr) else ()
 
 
 def kernels_of(module: ModuleOp) -> dict[str, FuncOp]:

@@ -32,7 +32,7 @@ from xdsl.utils.str_enum import StrEnum
 from webdnn.dialects.kernel import FuncOp
 
 BINDINGS = "wgsl.bindings"
-"""The attribute of a `kernel.func` that says, for each operand, how it is bound: an array of `#wgsl.access`."""
+"""The attribute of a `kernel.func` that says how each operand that is memory is bound: an array of `#wgsl.access`."""
 
 PART_BYTES = "wgsl.part_bytes"
 """The attribute of a `kernel.func` that says how much of an operand is bound at once, where one has more bytes."""
@@ -59,7 +59,7 @@ class AccessAttr(EnumAttribute[Access], SpacedOpaqueSyntaxAttribute):
 
 
 def bindings_of(kernel: FuncOp) -> list[Access]:
-    """How each operand of a kernel of level `target` is bound."""
+    """How each operand of a kernel of level `target` that is memory is bound."""
     attribute = kernel.attributes.get(BINDINGS)
     if not isinstance(attribute, ArrayAttr):
         raise VerifyException(

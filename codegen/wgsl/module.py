@@ -16,6 +16,7 @@ from webdnn.codegen.wgsl.printer import ModuleScope
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.locations import location_names
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.dialects.wgsl import PART_BYTES, bindings_of
 
 
@@ -27,10 +28,12 @@ class KernelInfo:
         name: the kernel's symbol.
         entry_point: the name of its entry point in the WGSL source.
         bindings: `read` or `read_write` for `@group(0) @binding(i)`, in the order of the operands, of each its parts.
-        workgroups: how many workgroups to dispatch, in x, y and z.
+        workgroups: how many workgroups to dispatch, in x, y and z; expressions of the kernel's sizes.
         workgroup_size: the invocations of a workgroup, in x, y and z.
         features: WebGPU features that the device must have.
-        part_bytes: how much of an operand a binding holds, where an operand is bound in parts.
+        part_bytes: how much of an operand of known size a binding holds, where an operand is bound in parts.
+        sizes: the names of the kernel's sizes. They are one uniform of an `i32` for each, in this order, at the binding
+            behind those of the operands.
     """
 
     name: str
@@ -40,9 +43,12 @@ class KernelInfo:
     workgroup_size: tuple[int, int, int]
     features: tuple[str, ...] = ()
     part_bytes: int | None = None
+    sizes: tuple[str, ...] = ()
 
     def parts(self, size: int) -> list[tuple[int, int]]:
         """The offset and the bytes of each binding of an operand of `size` bytes."""
+        if is_symbolic(size):
+            return [(0, size)]
         step = self.part_bytes or max(size, 1)
         return [(start, min(step, size - start)) for start in range(0, max(size, 1), step)]
 
@@ -70,7 +76,8 @@ def kernel_info(kernel: FuncOp, entry_point: str | None = None) -> KernelInfo:
     features = ("shader-f16",) if _uses_f16(kernel) else ()
     part = kernel.attributes.get(PART_BYTES)
     part_bytes = part.value.data if isinstance(part, IntegerAttr) else None
-    return KernelInfo(name, entry_point or name, bindings, grid, size, features, part_bytes)
+    sizes = tuple(symbol.name for symbol in kernel.symbols)
+    return KernelInfo(name, entry_point or name, bindings, grid, size, features, part_bytes, sizes)
 
 
 def _uses_f16(op: FuncOp | func.FuncOp) -> bool:

@@ -40,6 +40,7 @@ from webdnn.codegen.wgsl.types import (
 )
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, ReturnOp
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.dialects.wgsl import WORKGROUP_SPACE
 
 _IDS: dict[type[Operation], tuple[str, str]] = {
@@ -238,9 +239,13 @@ class FunctionPrinter:
 
     def _invocation_id(self, op: gpu.BlockIdOp | gpu.ThreadIdOp | gpu.GlobalIdOp) -> Expr:
         wish, builtin = _IDS[type(op)]
+        return Expr(f"i32({self._builtin(builtin, wish)}.{op.dimension.data.value})")
+
+    def _builtin(self, builtin: str, wish: str) -> str:
+        """The parameter that is a built-in input."""
         if builtin not in self.builtins:
             self.builtins[builtin] = self.names.unique(wish)
-        return Expr(f"i32({self.builtins[builtin]}.{op.dimension.data.value})")
+        return self.builtins[builtin]
 
     def _dimension(self, op: gpu.BlockDimOp | gpu.GridDimOp) -> Expr:
         kernel = op.parent_op()
@@ -250,8 +255,11 @@ class FunctionPrinter:
         assert kernel.workgroup is not None
         size = tuple(n.value.data for n in kernel.workgroup.data)
         sizes = size if isinstance(op, gpu.BlockDimOp) else kernel.grid_sizes
-        axis = "xyz".index(str(op.dimension.data))
-        return Expr(str(sizes[axis]), literal=True)
+        axis = str(op.dimension.data)
+        length = sizes["xyz".index(axis)]
+        if is_symbolic(length):
+            return Expr(f"i32({self._builtin('num_workgroups', 'num_workgroups')}.{axis})")
+        return Expr(str(length), literal=True)
 
     # Memory
 

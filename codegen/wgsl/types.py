@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
     DenseIntOrFPElementsAttr,
     Float16Type,
     Float32Type,
@@ -54,8 +55,10 @@ def wgsl_type(type: Attribute, *, integer: str = "i32") -> str:
         return vector_type(wgsl_type(type.element_type, integer=integer), shape[0])
     if isinstance(type, MemRefType):
         shape = type.get_shape()
-        if len(shape) != 1 or shape[0] < 0:
-            raise WebDNNError(f"a WGSL array has one static size, unlike {type}")
+        if len(shape) != 1:
+            raise WebDNNError(f"a WGSL array has one size, unlike {type}")
+        if shape[0] == DYNAMIC_INDEX:
+            return f"array<{wgsl_type(type.element_type)}>"
         # There are no empty arrays; of an empty operand nothing is accessed.
         return f"array<{wgsl_type(type.element_type)}, {max(shape[0], 1)}>"
     scalar = scalar_type(type)

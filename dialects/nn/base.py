@@ -17,16 +17,26 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.utils.exceptions import VerifyException
 
+from webdnn.dialects.sizes.expression import is_symbolic, same_size
+from webdnn.dialects.sizes.types import SizesAttr
+
 
 def broadcast_shapes(*shapes: Sequence[int]) -> tuple[int, ...]:
-    """Numpy's broadcasting rule, for zero-sized dimensions too; a VerifyException where shapes do not fit."""
+    """Numpy's broadcasting rule, for zero-sized dimensions too.
+
+    A size that is an expression is broadcast against itself and 1 alone, also where it may be 1.
+
+    Raises:
+        VerifyException: shapes do not fit.
+        UndecidedSize: whether they fit depends on symbols.
+    """
     rank = max((len(s) for s in shapes), default=0)
     result: list[int] = []
     for axis in range(-rank, 0):
-        sizes = {s[axis] for s in shapes if len(s) >= -axis} - {1}
-        if len(sizes) > 1:
+        sizes = list(dict.fromkeys(s[axis] for s in shapes if len(s) >= -axis and s[axis] != 1))
+        if any(not same_size(sizes[0], size) for size in sizes[1:]):
             raise VerifyException(f"shapes {[tuple(s) for s in shapes]} do not broadcast")
-        result.append(sizes.pop() if sizes else 1)
+        result.append(sizes[0] if sizes else 1)
     return tuple(result)
 
 
@@ -37,13 +47,24 @@ def normalize_axis(axis: int, rank: int) -> int:
     return axis + rank if axis < 0 else axis
 
 
+IntsAttr: TypeAlias = ArrayAttr[IntegerAttr] | SizesAttr
+"""Integers, some of which may be sizes that depend on symbols: `#nn.sizes<0, s[1 to 512] - 1>` then."""
+
+
 def ints(values: Sequence[int]) -> ArrayAttr[IntegerAttr]:
     """Integers as an attribute."""
     return ArrayAttr([IntegerAttr(int(v), i64) for v in values])
 
 
-def int_list(attr: ArrayAttr[IntegerAttr]) -> list[int]:
-    """The integers of an attribute."""
+def sizes_or_ints(values: Sequence[int]) -> IntsAttr:
+    """Integers, or sizes, as an attribute."""
+    return SizesAttr(tuple(values)) if any(map(is_symbolic, values)) else ints(values)
+
+
+def int_list(attr: IntsAttr) -> list[int]:
+    """The integers of an attribute, or its sizes."""
+    if isinstance(attr, SizesAttr):
+        return list(attr.data)
     return [v.value.data for v in attr.data]
 
 

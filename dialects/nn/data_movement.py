@@ -12,6 +12,7 @@ from xdsl.dialects.builtin import (
     IntegerAttr,
     StringAttr,
     TensorType,
+    i64,
 )
 from xdsl.ir import Attribute, SSAValue
 from xdsl.irdl import (
@@ -29,14 +30,17 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from webdnn.dialects.nn.base import (
+    IntsAttr,
     broadcast_shapes,
     float_attr,
     int_attr,
     int_list,
     ints,
     normalize_axis,
+    sizes_or_ints,
 )
-from webdnn.dialects.sizes.types import element_of, shape_of, size_of
+from webdnn.dialects.sizes.expression import bounds, is_symbolic, maximum, same_size
+from webdnn.dialects.sizes.types import SizesAttr, element_of, shape_of, size_of, tensor_type
 
 
 @irdl_op_definition
@@ -90,6 +94,28 @@ class ConstantOp(IRDLOperation):
 
 
 @irdl_op_definition
+class SizesOp(IRDLOperation):
+    """Sizes as a tensor of i64 of rank 1, or of rank 0 where it is one size."""
+
+    name = "nn.sizes"
+    sizes = prop_def(SizesAttr)
+    res = result_def(TensorType)
+    assembly_format = "$sizes attr-dict `:` type($res)"
+    traits = traits_def(Pure())
+
+    def __init__(self, sizes: Sequence[int], *, is_scalar: bool = False) -> None:
+        super().__init__(
+            properties={"sizes": SizesAttr(tuple(sizes))},
+            result_types=[TensorType(i64, [] if is_scalar else [len(sizes)])],
+        )
+
+    def verify_(self) -> None:
+        count, shape = len(self.sizes.data), shape_of(self.res)
+        if element_of(self.res) != i64 or shape not in ((count,), () if count == 1 else (count,)):
+            raise VerifyException(f"nn.sizes: {count} sizes are not a {self.res.type}")
+
+
+@irdl_op_definition
 class ReshapeOp(IRDLOperation):
     """The same elements in row-major order under another shape."""
 
@@ -100,10 +126,10 @@ class ReshapeOp(IRDLOperation):
     traits = traits_def(Pure())
 
     def __init__(self, x: SSAValue, shape: Sequence[int]) -> None:
-        super().__init__(operands=[x], result_types=[TensorType(element_of(x), shape)])
+        super().__init__(operands=[x], result_types=[tensor_type(element_of(x), shape)])
 
     def verify_(self) -> None:
-        if size_of(self.x) != size_of(self.res):
+        if not same_size(size_of(self.x), size_of(self.res)):
             raise VerifyException(
                 f"nn.reshape: {shape_of(self.x)} does not have the elements of {shape_of(self.res)}"
             )
@@ -125,7 +151,7 @@ class TransposeOp(IRDLOperation):
         super().__init__(
             operands=[x],
             properties={"permutation": ints(permutation)},
-            result_types=[TensorType(element_of(x), [shape[p] for p in permutation])],
+            result_types=[tensor_type(element_of(x), [shape[p] for p in permutation])],
         )
 
     def verify_(self) -> None:
@@ -144,7 +170,7 @@ class BroadcastOp(IRDLOperation):
     traits = traits_def(Pure())
 
     def __init__(self, x: SSAValue, shape: Sequence[int]) -> None:
-        super().__init__(operands=[x], result_types=[TensorType(element_of(x), shape)])
+        super().__init__(operands=[x], result_types=[tensor_type(element_of(x), shape)])
 
     def verify_(self) -> None:
         if broadcast_shapes(shape_of(self.x), shape_of(self.res)) != shape_of(self.res):
@@ -159,7 +185,7 @@ class SliceOp(IRDLOperation):
 
     name = "nn.slice"
     x = operand_def(TensorType)
-    starts = prop_def(ArrayAttr[IntegerAttr])
+    starts = prop_def(IntsAttr)
     steps = prop_def(ArrayAttr[IntegerAttr])
     res = result_def(TensorType)
     assembly_format = "$x `starts` $starts `steps` $steps attr-dict `:` type($x) `->` type($res)"
@@ -170,21 +196,32 @@ class SliceOp(IRDLOperation):
     ) -> None:
         super().__init__(
             operands=[x],
-            properties={"starts": ints(starts), "steps": ints(steps)},
-            result_types=[TensorType(element_of(x), sizes)],
+            properties={"starts": sizes_or_ints(starts), "steps": ints(steps)},
+            result_types=[tensor_type(element_of(x), sizes)],
         )
 
     def verify_(self) -> None:
-        bounds = zip(
+        places = zip(
             int_list(self.starts),
             int_list(self.steps),
             shape_of(self.res),
             shape_of(self.x),
             strict=True,
         )
-        for start, step, size, limit in bounds:
-            if size and not (0 <= start < limit and 0 <= start + (size - 1) * step < limit):
+        for start, step, size, limit in places:
+            if size != 0 and not _is_inside(start, start + (size - 1) * step, size, limit):
                 raise VerifyException("nn.slice reads outside its operand")
+
+
+def _is_inside(first: int, last: int, size: int, limit: int) -> bool:
+    """Whether elements from `first` to `last` are among `limit` ones.
+
+    Where that depends on symbols, they are where nothing contradicts it: `size` may be 0 then, and `first` anything.
+    """
+    if not any(map(is_symbolic, (first, last, size, limit))):
+        return 0 <= first < limit and 0 <= last < limit
+    reached = (limit - 1 - first, limit - 1 - last, first, last)
+    return bounds(size)[0] <= 0 or all(bounds(n)[1] >= 0 for n in reached)
 
 
 @irdl_op_definition
@@ -199,8 +236,8 @@ class PadOp(IRDLOperation):
 
     name = "nn.pad"
     x = operand_def(TensorType)
-    low = prop_def(ArrayAttr[IntegerAttr])
-    high = prop_def(ArrayAttr[IntegerAttr])
+    low = prop_def(IntsAttr)
+    high = prop_def(IntsAttr)
     interior = prop_def(ArrayAttr[IntegerAttr])
     mode = prop_def(StringAttr)
     value = prop_def(FloatAttr)
@@ -223,19 +260,19 @@ class PadOp(IRDLOperation):
     ) -> None:
         interior = interior or [0] * len(low)
         shape = [
-            lo + hi + n + max(n - 1, 0) * mid
+            lo + hi + n + (maximum(n - 1, 0) * mid if mid else 0)
             for lo, hi, mid, n in zip(low, high, interior, shape_of(x), strict=True)
         ]
         super().__init__(
             operands=[x],
             properties={
-                "low": ints(low),
-                "high": ints(high),
+                "low": sizes_or_ints(low),
+                "high": sizes_or_ints(high),
                 "interior": ints(interior),
                 "mode": StringAttr(mode),
                 "value": float_attr(value),
             },
-            result_types=[TensorType(element_of(x), shape)],
+            result_types=[tensor_type(element_of(x), shape)],
         )
 
     def verify_(self) -> None:
@@ -261,7 +298,7 @@ class ConcatOp(IRDLOperation):
         super().__init__(
             operands=[xs],
             properties={"axis": int_attr(axis)},
-            result_types=[TensorType(element_of(xs[0]), shape)],
+            result_types=[tensor_type(element_of(xs[0]), shape)],
         )
 
     def verify_(self) -> None:
@@ -275,7 +312,7 @@ class ConcatOp(IRDLOperation):
                 for d, (a, b) in enumerate(zip(shape_of(x), shape_of(self.res), strict=True))
                 if d != axis
             ]
-            if any(a != b for a, b in rest) or element_of(x) != element_of(self.res):
+            if not all(same_size(a, b) for a, b in rest) or element_of(x) != element_of(self.res):
                 raise VerifyException(f"nn.concat: {x.type} does not fit {self.res.type}")
 
 
@@ -303,7 +340,7 @@ class GatherOp(IRDLOperation):
             operands=[x, indices],
             properties={"axis": int_attr(axis)},
             result_types=[
-                TensorType(element_of(x), [*shape[:axis], *shape_of(indices), *shape[axis + 1 :]])
+                tensor_type(element_of(x), [*shape[:axis], *shape_of(indices), *shape[axis + 1 :]])
             ],
         )
 
@@ -326,7 +363,7 @@ class GatherElementsOp(IRDLOperation):
         super().__init__(
             operands=[x, indices],
             properties={"axis": int_attr(normalize_axis(axis, len(shape_of(x))))},
-            result_types=[TensorType(element_of(x), shape_of(indices))],
+            result_types=[tensor_type(element_of(x), shape_of(indices))],
         )
 
 
@@ -351,7 +388,7 @@ class GatherNDOp(IRDLOperation):
         super().__init__(
             operands=[x, indices],
             properties={"batch_dims": int_attr(batch_dims)},
-            result_types=[TensorType(element_of(x), result)],
+            result_types=[tensor_type(element_of(x), result)],
         )
 
 
@@ -417,11 +454,11 @@ class ResizeOp(IRDLOperation):
                 "mode": StringAttr(mode),
                 "rounding": StringAttr(rounding),
             },
-            result_types=[TensorType(element_of(x), shape)],
+            result_types=[tensor_type(element_of(x), shape)],
         )
 
 
 DATA_MOVEMENT_OPS = (
-    WeightOp, ConstantOp, ReshapeOp, TransposeOp, BroadcastOp, SliceOp, PadOp, ConcatOp, GatherOp, GatherElementsOp,
-    GatherNDOp, IotaOp, ResizeOp,
+    WeightOp, ConstantOp, SizesOp, ReshapeOp, TransposeOp, BroadcastOp, SliceOp, PadOp, ConcatOp, GatherOp,
+    GatherElementsOp, GatherNDOp, IotaOp, ResizeOp,
 )  # fmt: skip

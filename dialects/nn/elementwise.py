@@ -19,7 +19,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from webdnn.dialects.nn.base import broadcast_shapes
-from webdnn.dialects.sizes.types import element_of, shape_of
+from webdnn.dialects.sizes.types import element_of, shape_of, tensor_type
 
 
 class ElementwiseOp(IRDLOperation, ABC):
@@ -40,7 +40,7 @@ class UnaryOp(ElementwiseOp, ABC):
     traits = traits_def(Pure())
 
     def __init__(self, x: SSAValue | Operation) -> None:
-        super().__init__(operands=[x], result_types=[TensorType(element_of(x), shape_of(x))])
+        super().__init__(operands=[x], result_types=[tensor_type(element_of(x), shape_of(x))])
 
 
 class PredicateOp(ElementwiseOp, ABC):
@@ -52,7 +52,7 @@ class PredicateOp(ElementwiseOp, ABC):
     traits = traits_def(Pure())
 
     def __init__(self, x: SSAValue | Operation) -> None:
-        super().__init__(operands=[x], result_types=[TensorType(i1, shape_of(x))])
+        super().__init__(operands=[x], result_types=[tensor_type(i1, shape_of(x))])
 
 
 class BinaryOp(ElementwiseOp, ABC):
@@ -67,7 +67,7 @@ class BinaryOp(ElementwiseOp, ABC):
     def __init__(self, lhs: SSAValue | Operation, rhs: SSAValue | Operation) -> None:
         shape = broadcast_shapes(shape_of(lhs), shape_of(rhs))
         super().__init__(
-            operands=[lhs, rhs], result_types=[TensorType(self.result_element(lhs), shape)]
+            operands=[lhs, rhs], result_types=[tensor_type(self.result_element(lhs), shape)]
         )
 
     @classmethod
@@ -186,7 +186,7 @@ class SelectOp(ElementwiseOp):
         shape = broadcast_shapes(shape_of(cond), shape_of(on_true), shape_of(on_false))
         super().__init__(
             operands=[cond, on_true, on_false],
-            result_types=[TensorType(element_of(on_true), shape)],
+            result_types=[tensor_type(element_of(on_true), shape)],
         )
 
 
@@ -202,7 +202,7 @@ class CastOp(ElementwiseOp):
     traits = traits_def(Pure())
 
     def __init__(self, x: SSAValue, element: Attribute) -> None:
-        super().__init__(operands=[x], result_types=[TensorType(element, shape_of(x))])
+        super().__init__(operands=[x], result_types=[tensor_type(element, shape_of(x))])
 
 
 UNARY_OPS: tuple[type[UnaryOp], ...] = (

@@ -16,7 +16,8 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from webdnn.dialects.nn.base import int_attr
-from webdnn.dialects.sizes.types import shape_of
+from webdnn.dialects.sizes.expression import bounds
+from webdnn.dialects.sizes.types import shape_of, tensor_type
 
 
 @irdl_op_definition
@@ -40,12 +41,12 @@ class TopKOp(IRDLOperation):
         super().__init__(
             operands=[x],
             properties={"k": int_attr(k), "largest": int_attr(int(largest))},
-            result_types=[TensorType(i64, [*shape_of(x)[:-1], k])],
+            result_types=[tensor_type(i64, [*shape_of(x)[:-1], k])],
         )
 
     def verify_(self) -> None:
         x, result, k = shape_of(self.x), shape_of(self.res), self.k.value.data
-        if not x or not 0 <= k <= x[-1]:
+        if not x or not 0 <= k <= bounds(x[-1])[1]:
             raise VerifyException(f"nn.top_k: there are no first {k} elements in {list(x)}")
         if result != (*x[:-1], k):
             raise VerifyException(f"nn.top_k: {list(result)} is not the shape of its result")

@@ -35,7 +35,8 @@ from webdnn.dialects.nn.base import (
     ints,
     normalize_axis,
 )
-from webdnn.dialects.sizes.types import element_of, shape_of
+from webdnn.dialects.sizes.expression import bounds, same_size
+from webdnn.dialects.sizes.types import element_of, shape_of, tensor_type
 
 REDUCTION_KINDS = ("sum", "prod", "max", "min", "and", "or")
 """How elements are combined; a mean is a sum and a multiplication."""
@@ -70,13 +71,13 @@ class MatmulOp(IRDLOperation):
         a, b = shape_of(lhs), shape_of(rhs)
         shape = [*broadcast_shapes(a[:-2], b[:-2]), a[-2], b[-1]]
         super().__init__(
-            operands=[lhs, rhs], result_types=[TensorType(element or element_of(lhs), shape)]
+            operands=[lhs, rhs], result_types=[tensor_type(element or element_of(lhs), shape)]
         )
 
     def verify_(self) -> None:
         _verify_elements(self)
         a, b = shape_of(self.lhs), shape_of(self.rhs)
-        if len(a) < 2 or len(b) < 2 or a[-1] != b[-2]:
+        if len(a) < 2 or len(b) < 2 or not same_size(a[-1], b[-2]):
             raise VerifyException(f"nn.matmul: {a} and {b} do not multiply")
 
 
@@ -126,18 +127,18 @@ class ConvOp(IRDLOperation):
                 "groups": int_attr(groups),
             },
             result_types=[
-                TensorType(element or element_of(x), [x_shape[0], *spatial, filter_shape[-1]])
+                tensor_type(element or element_of(x), [x_shape[0], *spatial, filter_shape[-1]])
             ],
         )
 
     def verify_(self) -> None:
         _verify_elements(self)
         x, filter, groups = shape_of(self.x), shape_of(self.filter), self.groups.value.data
-        if len(x) != len(filter) or x[-1] != filter[-2] * groups or filter[-1] % groups:
+        if len(x) != len(filter) or not same_size(x[-1], filter[-2] * groups) or filter[-1] % groups:
             raise VerifyException(
                 f"nn.conv: input {x}, filter {filter} and {groups} groups do not fit"
             )
-        if any(size < 0 for size in shape_of(self.res)):
+        if any(bounds(size)[1] < 0 for size in shape_of(self.res)):
             raise VerifyException("nn.conv: the filter is larger than the input")
 
 
@@ -172,7 +173,7 @@ class ReduceOp(IRDLOperation):
                 "axes": ints(axes),
                 "keep_dims": int_attr(int(keep_dims)),
             },
-            result_types=[TensorType(element_of(x), result)],
+            result_types=[tensor_type(element_of(x), result)],
         )
 
     def verify_(self) -> None:
@@ -206,7 +207,7 @@ class ArgReduceOp(IRDLOperation):
                 "axis": int_attr(axis),
                 "last": int_attr(int(last)),
             },
-            result_types=[TensorType(i64, shape)],
+            result_types=[tensor_type(i64, shape)],
         )
 
 
@@ -252,13 +253,13 @@ class ReduceWindowOp(IRDLOperation):
                 "strides": ints(strides),
                 "dilations": ints(dilations),
             },
-            result_types=[TensorType(element_of(x), shape)],
+            result_types=[tensor_type(element_of(x), shape)],
         )
 
     def verify_(self) -> None:
         if self.kind.data not in REDUCTION_KINDS:
             raise VerifyException(f"nn.reduce_window: no such kind {self.kind.data}")
-        if any(n < 0 for n in shape_of(self.res)) or len(int_list(self.window)) != len(
+        if any(bounds(n)[1] < 0 for n in shape_of(self.res)) or len(int_list(self.window)) != len(
             shape_of(self.x)
         ):
             raise VerifyException("nn.reduce_window: the window does not fit the operand")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from xdsl.dialects import tensor
-from xdsl.dialects.builtin import MemRefType
+from xdsl.dialects.builtin import DYNAMIC_INDEX, MemRefType
 from xdsl.dialects.linalg.ops import FillOp, GenericOp
 from xdsl.interpreter import (
     Interpreter,
@@ -21,7 +21,7 @@ from xdsl.interpreter import (
 from xdsl.ir import Block, Operation, SSAValue
 
 from webdnn.dialects.dtypes import Array
-from webdnn.dialects.kernel import FuncOp, RegionOp, ReturnOp, YieldOp
+from webdnn.dialects.kernel import FuncOp, RegionOp, ReturnOp, SizeOp, YieldOp
 from webdnn.dialects.linalg_ext import LinalgExt, OrderingOp
 from webdnn.dialects.numpy_meaning.arith import ARITH_MEANING, dtype_of
 from webdnn.dialects.numpy_meaning.linalg import run_fill, run_generic, values_from_outside
@@ -30,6 +30,7 @@ from webdnn.dialects.numpy_meaning.loops import run_loops
 from webdnn.dialects.numpy_meaning.math import MATH_MEANING
 from webdnn.dialects.numpy_meaning.table import TableFunctions
 from webdnn.dialects.numpy_meaning.tensor import run_concat, run_empty, run_extract
+from webdnn.dialects.sizes.types import concrete_size, symbols_bound
 
 
 def _run_op(op: Operation, values: dict[SSAValue, Any]) -> Sequence[Any]:
@@ -48,6 +49,8 @@ def _run_op(op: Operation, values: dict[SSAValue, Any]) -> Sequence[Any]:
             return [run_extract(op, *operands)]
         case OrderingOp():
             return [run_ordering(op, operands)]
+        case SizeOp():
+            return [np.int64(concrete_size(op.value))]
         case _:
             meaning = ARITH_MEANING.get(type(op)) or MATH_MEANING.get(type(op))
             if meaning is None:
@@ -66,12 +69,20 @@ def run_tensor_block(block: Block, arguments: Sequence[Any]) -> list[Array]:
     raise ValueError("a kernel's block has no terminator")
 
 
-def run_kernel(func: FuncOp, inputs: Sequence[Array]) -> list[Array]:
+def run_kernel(
+    func: FuncOp,
+    inputs: Sequence[Array],
+    *,
+    sizes: Sequence[int] = (),
+    lengths: Sequence[int] = (),
+) -> list[Array]:
     """Runs a kernel in numpy.
 
     Args:
         func: a kernel of level `kernels` or `loops`.
         inputs: an array for each input. On level `loops` shapes do not matter.
+        sizes: the value of each of the kernel's symbols.
+        lengths: the number of elements of each output, where those of a kernel of level `loops` depend on symbols.
 
     Returns:
         An array for each output; on level `loops` they are one-dimensional.
@@ -80,12 +91,16 @@ def run_kernel(func: FuncOp, inputs: Sequence[Array]) -> list[Array]:
         LoopsError: on level `loops`, an access leaves its memory.
     """
     if not func.is_lowered:
-        return run_tensor_block(func.body.block, list(inputs))
+        values = {s.name: n for s, n in zip(func.symbols, sizes, strict=True)}
+        with symbols_bound(values):
+            return run_tensor_block(func.body.block, list(inputs))
     memories: list[Array] = [np.array(a, order="C").reshape(-1) for a in inputs]
-    for arg in func.body.block.args[len(inputs) :]:
+    for number, arg in enumerate(func.body.block.args[len(func.symbols) + len(inputs) :]):
         assert isinstance(arg.type, MemRefType)
-        memories.append(np.zeros(arg.type.get_shape(), dtype_of(arg.type.element_type)))
-    run_loops(func, memories)
+        (length,) = arg.type.get_shape()
+        length = lengths[number] if length == DYNAMIC_INDEX else length
+        memories.append(np.zeros(length, dtype_of(arg.type.element_type)))
+    run_loops(func, memories, sizes=sizes)
     return memories[len(inputs) :]
 
 

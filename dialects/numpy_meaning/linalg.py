@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from xdsl.dialects import arith, tensor
@@ -20,9 +20,11 @@ from xdsl.ir.affine import (
 )
 
 from webdnn.dialects.dtypes import Array, numpy_dtype
+from webdnn.dialects.kernel import SizeOp
 from webdnn.dialects.numpy_meaning.arith import ARITH_MEANING
 from webdnn.dialects.numpy_meaning.math import MATH_MEANING
 from webdnn.dialects.numpy_meaning.space import Space, check_index, view
+from webdnn.dialects.sizes.types import concrete_shape, concrete_size
 
 PIECE = 1 << 21
 """Points of an iteration space that are evaluated at once."""
@@ -50,7 +52,7 @@ def loop_sizes(op: GenericOp) -> list[int]:
     sizes = [-1] * maps[0].num_dims
     for value, map in zip(op.operands, maps, strict=True):
         if isinstance(value.type, TensorType):
-            for expr, size in zip(map.results, value.type.get_shape(), strict=True):
+            for expr, size in zip(map.results, concrete_shape(value), strict=True):
                 if isinstance(expr, AffineDimExpr):
                     sizes[expr.position] = size
     assert -1 not in sizes, "a dimension of a linalg.generic has no operand that gives its size"
@@ -140,11 +142,15 @@ class _Generic:
                 break
             if isinstance(op, IndexOp):
                 values[op.result] = space.index(op.dim.value.data)
+            elif isinstance(op, SizeOp):
+                values[op.res] = np.int64(concrete_size(op.value))
             elif isinstance(op, tensor.ExtractOp):
                 at = [values[i] for i in op.indices]
                 source = values[op.tensor]
                 check_index(at, source.shape)
                 values[op.result] = source[tuple(at)]
+            elif isinstance(op, SizeOp):
+                values[op.res] = np.int64(concrete_size(op.value))
             elif all(v in values for v in op.operands):
                 meaning = ARITH_MEANING.get(type(op)) or MATH_MEANING[type(op)]
                 values[op.results[0]] = meaning(op, *(values[v] for v in op.operands))
@@ -307,9 +313,7 @@ def run_generic(op: GenericOp, operands: Sequence[Any], outer: dict[SSAValue, An
 
 def run_fill(op: FillOp, operands: Sequence[Any]) -> list[Array]:
     """The results of a `linalg.fill` on tensors."""
-    return [
-        np.full(cast(Any, r.type).get_shape(), operands[0], numpy_dtype(r.type)) for r in op.results
-    ]
+    return [np.full(concrete_shape(r), operands[0], numpy_dtype(r.type)) for r in op.results]
 
 
 Free = Callable[[Operation], list[SSAValue]]

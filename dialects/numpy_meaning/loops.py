@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -12,44 +12,52 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.numpy_meaning.lockstep import LANES, Execution, Memory
 from webdnn.dialects.numpy_meaning.loop_ops import LOOP_MEANING
+from webdnn.dialects.sizes.expression import evaluate
 
 
-def _numbers(attr: Any) -> list[int]:
-    return [cast(int, a.value.data) for a in attr.data]
-
-
-def run_loops(func: FuncOp, memories: Sequence[Array], work: tuple[int, int] | None = None) -> None:
-    """Runs a kernel of level `loops` on flat arrays, one for each operand, outputs last; the outputs are
+def run_loops(
+    func: FuncOp,
+    memories: Sequence[Array],
+    work: tuple[int, int] | None = None,
+    *,
+    sizes: Sequence[int] = (),
+) -> None:
+    """Runs a kernel of level `loops` on flat arrays, one for each memref, outputs last; the outputs are
     written to.
 
     Args:
         work: the part of the kernel's work that is done, by default all.
+        sizes: the value of each of the kernel's symbols.
 
     Raises:
         LoopsError: an access leaves its memory, or an op has no meaning on this level.
     """
+    values = {s.name: n for s, n in zip(func.symbols, sizes, strict=True)}
+    operands = [*(np.int64(n) for n in sizes), *map(Memory, memories)]
     with np.errstate(all="ignore"):
         if func.grid is None:
-            whole = (0, func.work.value.data if func.work is not None else 0)
-            _run_body(func, memories, Execution(LOOP_MEANING, work or whole))
+            whole = (0, evaluate(func.work_size, values))
+            _run_body(func, operands, Execution(LOOP_MEANING, work or whole))
             return
-        grid = _numbers(func.grid)
-        workgroup = _numbers(func.workgroup) if func.workgroup is not None else [1, 1, 1]
+        grid = [evaluate(size, values) for size in func.grid_sizes]
+        workgroup = [1, 1, 1]
+        if func.workgroup is not None:
+            workgroup = [n.value.data for n in func.workgroup.data]
         groups, threads = prod(grid), prod(workgroup)
         each = max(1, LANES // threads)
         for start in range(0, groups, each):
-            _run_groups(func, memories, grid, workgroup, range(start, min(start + each, groups)))
+            _run_groups(func, operands, grid, workgroup, range(start, min(start + each, groups)))
 
 
-def _run_body(func: FuncOp, memories: Sequence[Array], run: Execution) -> None:
-    for arg, memory in zip(func.body.block.args, memories, strict=True):
-        run.set(arg, Memory(memory))
+def _run_body(func: FuncOp, operands: Sequence[Any], run: Execution) -> None:
+    for arg, operand in zip(func.body.block.args, operands, strict=True):
+        run.set(arg, operand)
     run.block(func.body.block)
 
 
 def _run_groups(
     func: FuncOp,
-    memories: Sequence[Array],
+    operands: Sequence[Any],
     grid: Sequence[int],
     workgroup: Sequence[int],
     groups: range,
@@ -68,4 +76,4 @@ def _run_groups(
         lanes.ids[f"gpu.block_id.{axis}"] = block
         lanes.ids[f"gpu.thread_id.{axis}"] = local
         lanes.ids[f"gpu.global_id.{axis}"] = block * workgroup[i] + local
-    _run_body(func, memories, run)
+    _run_body(func, operands, run)

@@ -19,7 +19,7 @@ from webdnn.dialects.numpy_meaning.nn_ordering import ORDERING_MEANING
 from webdnn.dialects.numpy_meaning.nn_reduction import REDUCTION_MEANING
 from webdnn.dialects.numpy_meaning.table import TableFunctions
 from webdnn.dialects.numpy_meaning.trait import NumpyMeaning
-from webdnn.dialects.sizes.types import shape_of
+from webdnn.dialects.sizes.types import concrete_shape
 
 NN_MEANING: dict[type[Operation], Callable[..., Array]] = {
     **ELEMENTWISE_MEANING,
@@ -39,7 +39,7 @@ def run_nn_op(op: Operation, arrays: tuple[Array, ...], weights: Mapping[str, Ar
             own = op.get_trait(NumpyMeaning)
             result = NN_MEANING[type(op)](op, *arrays) if own is None else _own(own, op, arrays)
     expected = op.results[0].type
-    if result.shape != shape_of(expected) or result.dtype != numpy_dtype(expected):
+    if result.shape != concrete_shape(expected) or result.dtype != numpy_dtype(expected):
         raise ValueError(f"{op.name} gave {result.dtype}{list(result.shape)} and not {expected}")
     return result
 
@@ -49,7 +49,7 @@ def _own(meaning: NumpyMeaning, op: Operation, arrays: tuple[Array, ...]) -> Arr
     expected = op.results[0].type
     with foreign_errors(what, meaning.function, where):
         result = np.asarray(meaning.function(op, *arrays))
-        if result.shape != shape_of(expected) or result.dtype != numpy_dtype(expected):
+        if result.shape != concrete_shape(expected) or result.dtype != numpy_dtype(expected):
             raise ValueError(f"it gave {result.dtype}{list(result.shape)} and not {expected}")
     return result
 

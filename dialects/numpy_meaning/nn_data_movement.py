@@ -10,16 +10,26 @@ from xdsl.ir import Operation
 
 from webdnn.dialects.dtypes import Array, array_of_dense, numpy_dtype
 from webdnn.dialects.nn import data_movement as dm
-from webdnn.dialects.nn.base import int_list
-from webdnn.dialects.sizes.types import shape_of
+from webdnn.dialects.nn.base import IntsAttr, int_list
+from webdnn.dialects.sizes.types import concrete_shape, concrete_size
+
+
+def _numbers(attr: IntsAttr) -> list[int]:
+    """Integers, in the run that is under way."""
+    return [concrete_size(n) for n in int_list(attr)]
 
 
 def _constant(op: dm.ConstantOp) -> Array:
     return array_of_dense(op.value)
 
 
+def _sizes(op: dm.SizesOp) -> Array:
+    sizes = [concrete_size(size) for size in op.sizes.data]
+    return np.array(sizes, np.int64).reshape(concrete_shape(op.res))
+
+
 def _reshape(op: dm.ReshapeOp, x: Array) -> Array:
-    return x.reshape(shape_of(op.res))
+    return x.reshape(concrete_shape(op.res))
 
 
 def _transpose(op: dm.TransposeOp, x: Array) -> Array:
@@ -27,11 +37,11 @@ def _transpose(op: dm.TransposeOp, x: Array) -> Array:
 
 
 def _broadcast(op: dm.BroadcastOp, x: Array) -> Array:
-    return np.broadcast_to(x, shape_of(op.res))
+    return np.broadcast_to(x, concrete_shape(op.res))
 
 
 def _slice(op: dm.SliceOp, x: Array) -> Array:
-    starts, steps, sizes = int_list(op.starts), int_list(op.steps), shape_of(op.res)
+    starts, steps, sizes = _numbers(op.starts), int_list(op.steps), concrete_shape(op.res)
     index: list[slice] = []
     for start, step, size in zip(starts, steps, sizes, strict=True):
         stop = start + size * step
@@ -54,7 +64,7 @@ def _outside(mode: str, size: int, low: int, high: int) -> Array:
 
 
 def _pad(op: dm.PadOp, x: Array) -> Array:
-    low, high, interior = int_list(op.low), int_list(op.high), int_list(op.interior)
+    low, high, interior = _numbers(op.low), _numbers(op.high), int_list(op.interior)
     value = np.asarray(op.value.value.data).astype(x.dtype)
     if any(interior):
         spread = [n + max(n - 1, 0) * m for n, m in zip(x.shape, interior, strict=True)]
@@ -66,7 +76,7 @@ def _pad(op: dm.PadOp, x: Array) -> Array:
             if lo or hi:
                 x = np.take(x, _outside(op.mode.data, x.shape[axis], lo, hi), axis)
         return x
-    result = np.full(shape_of(op.res), value, x.dtype)
+    result = np.full(concrete_shape(op.res), value, x.dtype)
     to, source = list[slice](), list[slice]()
     for n, lo, hi in zip(x.shape, low, high, strict=True):
         first, last = max(0, -lo), n - max(0, -hi)
@@ -88,8 +98,8 @@ def _inside(indices: Array, size: int) -> Array:
 
 def _gather(op: dm.GatherOp, x: Array, indices: Array) -> Array:
     axis = op.axis.value.data
-    if 0 in shape_of(op.res):
-        return np.empty(shape_of(op.res), x.dtype)
+    if 0 in concrete_shape(op.res):
+        return np.empty(concrete_shape(op.res), x.dtype)
     return np.take(x, _inside(indices, x.shape[axis]), axis)
 
 
@@ -110,12 +120,12 @@ def _gather_nd(op: dm.GatherNDOp, x: Array, indices: Array) -> Array:
     ]
     at += [_inside(indices[..., d], x.shape[batch + d]) for d in range(depth)]
     if not at:
-        return np.broadcast_to(x, shape_of(op.res))
-    return x[tuple(at)].reshape(shape_of(op.res))
+        return np.broadcast_to(x, concrete_shape(op.res))
+    return x[tuple(at)].reshape(concrete_shape(op.res))
 
 
 def _iota(op: dm.IotaOp) -> Array:
-    shape, axis = shape_of(op.res), op.axis.value.data
+    shape, axis = concrete_shape(op.res), op.axis.value.data
     line = np.arange(shape[axis]).reshape([-1 if d == axis else 1 for d in range(len(shape))])
     return np.broadcast_to(line, shape).astype(numpy_dtype(op.res.type))
 
@@ -131,12 +141,12 @@ _ROUNDING: dict[str, Callable[[Array], Array]] = {
 def resize_positions(op: dm.ResizeOp, axis: int) -> Array:
     """Where along `axis` of the operand each result index reads (double precision, not yet clamped)."""
     scale, first, last = (v.data[axis].value.data for v in (op.scale, op.offset_in, op.offset_out))
-    return (np.arange(shape_of(op.res)[axis]) + first) * scale + last
+    return (np.arange(concrete_shape(op.res)[axis]) + first) * scale + last
 
 
 def _resize(op: dm.ResizeOp, x: Array) -> Array:
     dtype = x.dtype
-    for axis, size in enumerate(shape_of(op.res)):
+    for axis, size in enumerate(concrete_shape(op.res)):
         scale, before, after = (
             v.data[axis].value.data for v in (op.scale, op.offset_in, op.offset_out)
         )
@@ -161,6 +171,7 @@ def _resize(op: dm.ResizeOp, x: Array) -> Array:
 
 DATA_MOVEMENT_MEANING: dict[type[Operation], Callable[..., Array]] = {
     dm.ConstantOp: _constant,
+    dm.SizesOp: _sizes,
     dm.ReshapeOp: _reshape,
     dm.TransposeOp: _transpose,
     dm.BroadcastOp: _broadcast,

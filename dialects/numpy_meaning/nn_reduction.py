@@ -14,7 +14,7 @@ from webdnn.dialects.dtypes import Array, numpy_dtype
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import int_list
 from webdnn.dialects.numpy_meaning.nn_elementwise import is_float_dtype, is_narrow_float
-from webdnn.dialects.sizes.types import element_of, shape_of
+from webdnn.dialects.sizes.types import concrete_shape, element_of
 
 _COMBINE: dict[str, Any] = {
     "sum": np.add,
@@ -75,7 +75,7 @@ MOST_COPIED = 1 << 26
 
 
 def _conv(op: rd.ConvOp, x: Array, filter: Array) -> Array:
-    shape, groups = shape_of(op.res), op.groups.value.data
+    shape, groups = concrete_shape(op.res), op.groups.value.data
     dtype = numpy_dtype(element_of(op.res))
     x, filter = _factors(op, x, filter)
     if 0 in shape or 0 in filter.shape:
@@ -89,7 +89,7 @@ def _conv(op: rd.ConvOp, x: Array, filter: Array) -> Array:
 def _conv_at_once(op: rd.ConvOp, x: Array, filter: Array) -> Array:
     """One matrix product of all windows, copied out, with the filter."""
     strides, dilations = int_list(op.strides), int_list(op.dilations)
-    kernel, spatial = filter.shape[:-2], shape_of(op.res)[1:-1]
+    kernel, spatial = filter.shape[:-2], concrete_shape(op.res)[1:-1]
     by_place = [n * d for n, d in zip(x.strides[1:-1], dilations, strict=True)]
     by_output = [n * s for n, s in zip(x.strides[1:-1], strides, strict=True)]
     windows = as_strided(
@@ -105,7 +105,7 @@ def _conv_at_once(op: rd.ConvOp, x: Array, filter: Array) -> Array:
 def _conv_by_place(op: rd.ConvOp, x: Array, filter: Array) -> Array:
     """One matrix product for each place of the filter: no copy of the input as large as the filter."""
     strides, dilations = int_list(op.strides), int_list(op.dilations)
-    groups, shape = op.groups.value.data, shape_of(op.res)
+    groups, shape = op.groups.value.data, concrete_shape(op.res)
     spatial, channels, per_group = shape[1:-1], shape[-1], filter.shape[-2]
     rows = prod(shape[:-1])
     is_depthwise = per_group == 1 and channels == groups
@@ -155,7 +155,7 @@ def _reduce_window(op: rd.ReduceWindowOp, x: Array) -> Array:
     combine, dtype = _COMBINE[op.kind.data], x.dtype
     x = widened(x)
     window, strides, dilations = int_list(op.window), int_list(op.strides), int_list(op.dilations)
-    for axis, size in enumerate(shape_of(op.res)):
+    for axis, size in enumerate(concrete_shape(op.res)):
         if window[axis] == 1 and strides[axis] == 1:
             continue
         seen = [slice(None)] * x.ndim
@@ -164,7 +164,7 @@ def _reduce_window(op: rd.ReduceWindowOp, x: Array) -> Array:
             seen[axis] = window_slices([place * dilations[axis]], [size], [strides[axis]])[0]
             part = x[tuple(seen)]
             total = part.copy() if total is None else combine(total, part, out=total)
-        x = np.full(shape_of(op.res), neutral(op.kind.data, x.dtype)) if total is None else total
+        x = np.full(concrete_shape(op.res), neutral(op.kind.data, x.dtype)) if total is None else total
     return x.astype(dtype)
 
 

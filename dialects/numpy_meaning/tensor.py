@@ -7,23 +7,21 @@ from typing import Any
 
 import numpy as np
 from xdsl.dialects import tensor
-from xdsl.dialects.builtin import TensorType
 
 from webdnn.dialects.dtypes import Array, numpy_dtype
+from webdnn.dialects.sizes.types import concrete_shape
 
 
 def run_empty(op: tensor.EmptyOp) -> Array:
     """Elements that nobody may read: NaN, or the least integer, so that a test sees when somebody does."""
-    type = op.tensor.type
-    assert isinstance(type, TensorType)
-    dtype = numpy_dtype(type)
+    dtype = numpy_dtype(op.tensor.type)
     if dtype.kind == "b":
         value: Any = True
     elif dtype.kind in "iu":
         value = np.iinfo(dtype).min
     else:
         value = np.nan
-    return np.full(type.get_shape(), value, dtype)
+    return np.full(concrete_shape(op.tensor), value, dtype)
 
 
 def run_concat(op: tensor.ConcatOp, operands: Sequence[Array]) -> Array:

@@ -12,12 +12,11 @@ broadcast against each other.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from math import gcd
-from typing import TYPE_CHECKING, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, NoReturn, Protocol, TypeGuard, TypeVar
 
 from webdnn.dialects.errors import WebDNNError
 
@@ -224,12 +223,12 @@ def is_symbolic(value: object) -> TypeGuard[Size]:
     return isinstance(value, Size)
 
 
-def undecided(what: str, *sizes: int) -> UndecidedSize:
+def undecided(what: str, *sizes: int, hint: str = "") -> UndecidedSize:
     """The error that something about sizes is not decided by the ranges of their symbols."""
     symbols = list(dict.fromkeys(symbol for size in sizes for symbol in symbols_of(size)))
     ranges = ", ".join(f"{s.name} is {s.low} to {s.high}" for s in symbols)
     options = " ".join(f"--dim {s.name}={s.likely}" for s in symbols)
-    return UndecidedSize(f"{what}: {ranges}", hint=f"bind it: {options}")
+    return UndecidedSize(f"{what}: {ranges}", hint=hint or f"bind it: {options}")
 
 
 def _is_never_negative(difference: int, left: object, sign: str, right: object) -> bool:
@@ -480,6 +479,35 @@ def is_known(value: int, relation: Callable[[int], bool]) -> bool:
         return False
 
 
+def same_size(a: int, b: int) -> bool:
+    """Whether two sizes are the same for all values of the symbols.
+
+    Raises:
+        UndecidedSize: they are the same for some values alone, as far as is known.
+    """
+    if a == b:
+        return True
+    low, high = bounds(a - b)
+    if low > 0 or high < 0:
+        return False
+    hint = ""
+    symbol, other = (a, b) if _symbol_of(a) is not None else (b, a)
+    if (name := _symbol_of(symbol)) is not None and _symbol_of(other) is not None:
+        hint = f"give them one name: --dim {_symbol_of(other)}={name}"
+    elif name is not None and not is_symbolic(other):
+        hint = f"bind it: --dim {name}={other}"
+    raise undecided(f"whether {a} and {b} are the same size", a, b, hint=hint)
+
+
+def _symbol_of(size: int) -> Symbol | None:
+    """The symbol that a size is and nothing else."""
+    if is_symbolic(size) and len(size.terms) == 1:
+        ((monomial, c),) = size.terms
+        if len(monomial) == 1 and isinstance(symbol := monomial[0], Symbol) and c == symbol.unit:
+            return symbol
+    return None
+
+
 def divides(divisor: int, value: int) -> bool:
     """Whether a size is known to be a multiple of another one."""
     remainder = is_known(divisor, lambda n: n > 0) and value % divisor
@@ -538,6 +566,41 @@ def _substitute(size: Size, values: Callable[[Symbol], int]) -> int:
     return total
 
 
+def atoms_of(value: int) -> Iterator[Atom]:
+    """The atoms of a size, each as often as it stands there; what stands inside of quotients and maxima is none."""
+    if is_symbolic(value):
+        for monomial, _ in value.terms:
+            yield from monomial
+
+
+def atom_size(atom: Atom) -> int:
+    """What an atom is as a size."""
+    return atom.size if isinstance(atom, Symbol) else _value({(atom,): 1})
+
+
+def replace_atoms(value: int, sizes: Mapping[Atom, int]) -> int:
+    """A size with others in the place of whole atoms; symbols that have no other one stay."""
+    if not is_symbolic(value):
+        return value
+    total: int = 0
+    for monomial, c in value.terms:
+        product: int = c
+        for atom in monomial:
+            match atom:
+                case Symbol():
+                    factor = sizes.get(atom, atom.size) // atom.unit
+                case Quotient() if atom not in sizes:
+                    dividend = replace_atoms(atom.dividend, sizes)
+                    factor = dividend // replace_atoms(atom.divisor, sizes)
+                case Maximum() if atom not in sizes:
+                    factor = maximum(*(replace_atoms(n, sizes) for n in atom.sizes))
+                case _:
+                    factor = sizes[atom]
+            product = product * factor
+        total = total + product
+    return total
+
+
 def evaluate(value: int, values: Mapping[str, int]) -> int:
     """The number that a size is for the values of its symbols.
 
@@ -545,6 +608,80 @@ def evaluate(value: int, values: Mapping[str, int]) -> int:
         KeyError: a symbol has no value.
     """
     return substitute(value, lambda symbol: values[symbol.name])
+
+
+_T = TypeVar("_T")
+
+
+class Arithmetic(Protocol[_T]):
+    """What computes sizes from the values of their symbols, or writes down how: each method gives one value."""
+
+    def number(self, value: int) -> _T: ...
+
+    def symbol(self, symbol: Symbol) -> _T: ...
+
+    def add(self, a: _T, b: _T) -> _T: ...
+
+    def subtract(self, a: _T, b: _T) -> _T: ...
+
+    def multiply(self, a: _T, b: _T) -> _T: ...
+
+    def divide(self, a: _T, b: _T) -> _T:
+        """The quotient of `a`, which is not negative, and `b`, which is positive; rounded down."""
+        ...
+
+    def maximum(self, a: _T, b: _T) -> _T: ...
+
+
+def compute(value: int, arithmetic: Arithmetic[_T]) -> _T:
+    """A size by the arithmetic of another domain: SSA values, texts. Differences and maxima may be negative."""
+    if not is_symbolic(value):
+        return arithmetic.number(int(value))
+    positive = [term for term in value.terms if term[1] > 0]
+    negative = [term for term in value.terms if term[1] < 0]
+    total: _T | None = None
+    for monomial, c in positive:
+        term = _computed_term(monomial, c, arithmetic)
+        total = term if total is None else arithmetic.add(total, term)
+    if total is None:
+        total = arithmetic.number(0)
+    for monomial, c in negative:
+        total = arithmetic.subtract(total, _computed_term(monomial, -c, arithmetic))
+    return total
+
+
+def _computed_term(monomial: Monomial, c: int, arithmetic: Arithmetic[_T]) -> _T:
+    product: _T | None = None
+    for atom in monomial:
+        factor = _computed_atom(atom, arithmetic)
+        if isinstance(atom, Symbol) and atom.unit > 1:
+            if c % atom.unit:
+                factor = arithmetic.divide(factor, arithmetic.number(atom.unit))
+            else:
+                c //= atom.unit
+        product = factor if product is None else arithmetic.multiply(product, factor)
+    if product is None or c != 1:
+        number = arithmetic.number(c)
+        product = number if product is None else arithmetic.multiply(product, number)
+    return product
+
+
+def _computed_atom(atom: Atom, arithmetic: Arithmetic[_T]) -> _T:
+    match atom:
+        case Symbol():
+            return arithmetic.symbol(atom)
+        case Quotient():
+            # What is added to make the dividend positive is a multiple of the divisor.
+            least = bounds(atom.dividend)[0]
+            shift = 0 if least >= 0 else -(least // bounds(atom.divisor)[0])
+            dividend = compute(atom.dividend + atom.divisor * shift, arithmetic)
+            quotient = arithmetic.divide(dividend, compute(atom.divisor, arithmetic))
+            return arithmetic.subtract(quotient, arithmetic.number(shift)) if shift else quotient
+        case Maximum():
+            first, *rest = (compute(size, arithmetic) for size in atom.sizes)
+            for other in rest:
+                first = arithmetic.maximum(first, other)
+            return first
 
 
 def likely(value: int) -> int:
@@ -555,17 +692,6 @@ def likely(value: int) -> int:
 def at_most(value: int) -> int:
     """The greatest number that a size may be."""
     return bounds(value)[1]
-
-
-def count_atoms(sizes: Iterable[int]) -> Counter[Atom]:
-    """How often each atom stands in sizes."""
-    return Counter(
-        atom
-        for size in sizes
-        if is_symbolic(size)
-        for monomial, _ in size.terms
-        for atom in monomial
-    )
 
 
 def likely_shape(shape: Sequence[int]) -> tuple[int, ...]:

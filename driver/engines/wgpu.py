@@ -32,7 +32,8 @@ from xdsl.passes import ModulePass
 from webdnn.codegen.wgsl import KernelInfo, Shader, print_shaders
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.kernel import FuncOp, lengths_of
+from webdnn.dialects.sizes.expression import evaluate
 from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass
 
 _OPTIONAL_FEATURES = ("shader-f16", "subgroups", "subgroup", "timestamp-query")
@@ -91,6 +92,14 @@ class ComputeKernel:
             }
             for i, access in enumerate(info.bindings)
         ]
+        if info.sizes:
+            entries.append(
+                {
+                    "binding": len(entries),
+                    "visibility": wgpu.ShaderStage.COMPUTE,
+                    "buffer": {"type": "uniform"},
+                }
+            )
         self.info = info
         self.layout = gpu.create_bind_group_layout(entries=entries)
         self.pipeline = gpu.create_compute_pipeline(
@@ -190,7 +199,11 @@ def _element_dtype(type: Attribute) -> np.dtype[Any]:
 
 
 def run_kernel(
-    module: ModuleOp, name: str, arrays: Sequence[Array], lowering: ModulePass | None = None
+    module: ModuleOp,
+    name: str,
+    arrays: Sequence[Array],
+    lowering: ModulePass | None = None,
+    sizes: Mapping[str, int] | None = None,
 ) -> list[Array]:
     """Lower one GPU kernel of level `loops` to WGSL and run it.
 
@@ -199,6 +212,7 @@ def run_kernel(
         name: the kernel's symbol.
         arrays: its inputs; each is flattened, and widened to the 32 bits that WGSL stores.
         lowering: what lowers it to level `target`; by default `lower-to-wgsl`.
+        sizes: the values of the kernel's symbols.
 
     Returns:
         The outputs, flat, with the element types of the kernel's operands (signed where signless).
@@ -208,7 +222,9 @@ def run_kernel(
     )
     if kernel is None or kernel.num_outputs is None:
         raise WebDNNError(f"the module has no kernel {name} of level `loops`")
-    types = [cast("MemRefType[Attribute]", t) for t in kernel.function_type.inputs.data]
+    values = dict(sizes or {})
+    types = [cast("MemRefType[Attribute]", m.type) for m in kernel.memories]
+    lengths = lengths_of(kernel) or tuple(math.prod(t.get_shape()) for t in types)
     num_inputs = len(types) - kernel.num_outputs.value.data
     if len(arrays) != num_inputs:
         raise WebDNNError(f"the kernel {name} takes {num_inputs} inputs, not {len(arrays)}")
@@ -218,21 +234,25 @@ def run_kernel(
     compiled = compile_shader(shader)[name]
     buffers = [_upload(a.ravel().astype(storage_dtype(a.dtype))) for a in arrays]
     dtypes = [_element_dtype(t.element_type) for t in types]
-    sizes = [
-        math.prod(t.get_shape()) * storage_dtype(d).itemsize
-        for t, d in zip(types, dtypes, strict=True)
+    bytes_of = [
+        evaluate(length, values) * storage_dtype(d).itemsize
+        for length, d in zip(lengths, dtypes, strict=True)
     ]
-    buffers += [_buffer(size) for size in sizes[num_inputs:]]
-    group = compiled.bind(
-        [(b, start, size) for b in buffers for start, size in compiled.info.parts(b.size)]
-    )
+    buffers += [_buffer(size) for size in bytes_of[num_inputs:]]
+    slices = [(b, start, size) for b in buffers for start, size in compiled.info.parts(b.size)]
+    if compiled.info.sizes:
+        numbers = np.array([values[name] for name in compiled.info.sizes], np.int32)
+        uniform = device().create_buffer_with_data(data=numbers, usage=_wgpu().BufferUsage.UNIFORM)
+        slices.append((uniform, 0, numbers.nbytes))
+    group = compiled.bind(slices)
+    grid = [evaluate(count, values) for count in compiled.info.workgroups]
     encoder = device().create_command_encoder()
     compute_pass = encoder.begin_compute_pass()
-    compiled.encode(compute_pass, group, compiled.info.workgroups)
+    compiled.encode(compute_pass, group, grid)
     compute_pass.end()
     device().queue.submit([encoder.finish()])
     outputs: list[Array] = []
-    for buffer, dtype, size in list(zip(buffers, dtypes, sizes, strict=True))[num_inputs:]:
+    for buffer, dtype, size in list(zip(buffers, dtypes, bytes_of, strict=True))[num_inputs:]:
         data = device().queue.read_buffer(buffer, 0, size) if size else b""
         outputs.append(from_storage(np.frombuffer(data, storage_dtype(dtype)), dtype))
     return outputs

@@ -17,6 +17,8 @@ from xdsl.ir.affine import AffineMap
 
 from webdnn.dialects.dtypes import array_of_dense
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.sizes.expression import likely
+from webdnn.dialects.sizes.types import size_of
 from webdnn.lowering.kernel_ops import loop_sizes
 from webdnn.lowering.target import memory_of
 
@@ -42,7 +44,7 @@ _FREE: tuple[type[Operation], ...] = (
 
 @dataclass(frozen=True)
 class KernelCost:
-    """The work of one launch of a kernel.
+    """The work of one launch of a kernel, of the likely sizes.
 
     Attributes:
         flops: arithmetic operations on floats and integers, each of which counts one: a multiply-add is two, `exp`
@@ -65,7 +67,7 @@ def kernel_cost(func: FuncOp, target: str) -> KernelCost:
     flops, reads = 0, dict[SSAValue, int]()
     for op in func.body.block.ops:
         if isinstance(op, GenericOp):
-            sizes = loop_sizes(op)
+            sizes = [likely(size) for size in loop_sizes(op)]
             points = prod(sizes)
             flops += round(points * sum(_count(inner, op) for inner in op.body.block.walk()))
             for value, map_attr in zip(op.operands, op.indexing_maps, strict=False):
@@ -134,7 +136,7 @@ def _read(reads: dict[SSAValue, int], value: SSAValue, count: int) -> None:
 
 
 def _elements(type: Attribute) -> int:
-    return prod(type.get_shape()) if isinstance(type, TensorType) else 0
+    return likely(size_of(type)) if isinstance(type, TensorType) else 0
 
 
 def _width(type: Attribute, target: str) -> int:

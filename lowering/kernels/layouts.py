@@ -10,6 +10,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects import plan
 from webdnn.dialects.plan import storage_of
+from webdnn.dialects.sizes.expression import divides
 from webdnn.dialects.sizes.types import shape_of
 
 Strides = tuple[int, ...]
@@ -52,7 +53,7 @@ def reshaped(shape: Sequence[int], strides: Strides, new: Sequence[int]) -> Stri
             continue
         if left == 1:
             left, stride = runs.pop()
-        if left % size:
+        if not divides(size, left):
             return None
         result.append(stride)
         left, stride = left // size, stride * size

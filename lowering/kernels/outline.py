@@ -12,6 +12,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel, plan
 from webdnn.lowering.kernels.digest import LENGTH, strip_name_hints, structural_hash
+from webdnn.lowering.kernels.kernel_sizes import give_own_symbols
 from webdnn.lowering.weights_function import entry_function
 
 _NAME_PARTS = 4
@@ -37,6 +38,7 @@ class OutlineKernels(ModulePass):
             if not isinstance(region, kernel.RegionOp):
                 continue
             func = self._outlined(region)
+            sizes = give_own_symbols(func)
             digest = structural_hash(func)
             if digest not in by_body:
                 base = self._base_name(region)
@@ -46,7 +48,8 @@ class OutlineKernels(ModulePass):
                 func.sym_name = StringAttr(by_body[digest])
                 func.attributes[kernel.DIGEST] = StringAttr(digest[:LENGTH])
                 op.body.block.add_op(func)
-            launch = plan.LaunchOp(by_body[digest], region.ins, [r.type for r in region.outs])
+            types = [r.type for r in region.outs]
+            launch = plan.LaunchOp(by_body[digest], region.ins, types, sizes)
             launch.location = region.location
             Rewriter.insert_op(launch, InsertPoint.before(region))
             for old, new in zip(region.outs, launch.outs, strict=True):

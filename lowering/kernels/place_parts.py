@@ -17,6 +17,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.plan import storage_of
+from webdnn.dialects.sizes.expression import bounds, is_symbolic, likely
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.kernels.arena import lower_bound
 from webdnn.lowering.kernels.layouts import Strides, layout_of, narrowed, row_major, seen_as
@@ -102,7 +103,8 @@ class _Placer:
     def _alive(self) -> int:
         """The most bytes that are alive at one step."""
         lifetimes = tensor_lifetimes(self.block)
-        return lower_bound(lifetimes, [self.target.memory.tensor_bytes(t.type) for t in lifetimes])
+        sizes = [likely(self.target.memory.tensor_bytes(t.type)) for t in lifetimes]
+        return lower_bound(lifetimes, sizes)
 
     def place_all(self) -> None:
         """Replace the launches of concatenations where memory allows."""
@@ -171,7 +173,7 @@ class _Placer:
 
         `around`: the one op whose part it may be already.
         """
-        if not _has_vectors(value, strides, self.target.memory):
+        if not _has_vectors(value, strides, self.target.memory) or any(map(is_symbolic, strides)):
             return False
         for use in value.uses:
             op = use.operation
@@ -239,7 +241,7 @@ def _has_vectors(value: SSAValue, strides: Strides, memory: MemoryModel) -> bool
         run *= size
     assert isinstance(value.type, TensorType)
     element = memory.element_bytes(value.type.element_type)
-    return run == prod(shape) or run * element >= LEAST_RUN
+    return run == prod(shape) or bounds(run * element)[0] >= LEAST_RUN
 
 
 def assign_strides(module: ModuleOp, block: Block, target: LoweringTarget) -> None:

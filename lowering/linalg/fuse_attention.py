@@ -21,6 +21,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel
+from webdnn.dialects.sizes.expression import at_most, is_symbolic
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.linalg.fuse_regions import merge_regions
 from webdnn.lowering.linalg.inline_producers import inline_pointwise_producers
@@ -54,8 +55,10 @@ class FuseAttention(ModulePass):
         for region in list(entry_function(op).body.block.ops):
             if isinstance(region, kernel.RegionOp) and (found := self._match(region)) is not None:
                 keys = shape_of(found[1].outs[0])[-1]
+                if is_symbolic(keys) and at_most(keys) > self.max_keys:
+                    continue
                 merged = _fuse(*found)
-                if keys > self.max_keys:
+                if at_most(keys) > self.max_keys:
                     split_keys(merged, self.block)
 
     def _match(

@@ -28,6 +28,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel
+from webdnn.dialects.sizes.expression import is_known
 from webdnn.dialects.sizes.types import size_of
 from webdnn.lowering.linalg.inline_producers import inline_pointwise_producers, reads_each_once
 from webdnn.lowering.linalg.moves import moves_rows
@@ -45,6 +46,9 @@ from webdnn.lowering.linalg.view_propagation import sink_views
 from webdnn.lowering.target import memory_of
 from webdnn.lowering.uses import only_user
 from webdnn.lowering.weights_function import entry_function
+
+_FEW = 64
+"""So many elements are made again where they are read rather than loaded."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +138,7 @@ class FuseKernelRegions(ModulePass):
         # a broadcast read: only what costs no more to make than to load again
         return (
             len(source.body.block.ops) <= 2
-            and size_of(argument) <= 64
+            and is_known(size_of(argument), lambda size: size <= _FEW)
             and not reads_elements(source)
         )
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from xdsl.builder import Builder
 from xdsl.dialects import arith, tensor
-from xdsl.dialects.builtin import AffineMapAttr, IndexType, IntegerAttr, TensorType
+from xdsl.dialects.builtin import AffineMapAttr, IndexType, IntegerAttr
 from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.ir.affine import (
@@ -19,8 +19,8 @@ from xdsl.ir.affine import (
 )
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from webdnn.dialects.numpy_meaning.linalg import loop_sizes
-from webdnn.dialects.sizes.types import element_of
+from webdnn.dialects.sizes.types import element_of, tensor_type
+from webdnn.lowering.kernel_ops import loop_sizes
 from webdnn.lowering.linalg.moves import moves_rows
 from webdnn.lowering.linalg.structure import (
     compose,
@@ -114,7 +114,7 @@ def fuse_pair(producer: linalg.GenericOp, consumer: linalg.GenericOp) -> linalg.
         # the operand that said how long these loops are is gone: a tensor without values says it
         sizes = loop_sizes(consumer)
         element = element_of(consumer.outputs[0])
-        shape = tensor.EmptyOp((), TensorType(element, [sizes[d] for d in unknown]))
+        shape = tensor.EmptyOp((), tensor_type(element, [sizes[d] for d in unknown]))
         Rewriter.insert_op(shape, InsertPoint.before(consumer))
         slot(shape.tensor, AffineMap(num_dims, 0, tuple(AffineExpr.dimension(d) for d in unknown)))
     count = len(operands)

@@ -13,6 +13,7 @@ from xdsl.ir.affine import (
     AffineExpr,
 )
 
+from webdnn.dialects.kernel import SizeOp
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.linalg.structure import input_maps
 
@@ -58,9 +59,9 @@ def _loop(index: SSAValue) -> int | None:
     match index.owner:
         case linalg.IndexOp():
             return index.owner.dim.value.data
-        case arith.ConstantOp():
+        case arith.ConstantOp() | SizeOp():
             return CONSTANT
-        case arith.AddiOp(lhs=lhs, rhs=rhs) if isinstance(rhs.owner, arith.ConstantOp):
+        case arith.AddiOp(lhs=lhs, rhs=rhs) if isinstance(rhs.owner, arith.ConstantOp | SizeOp):
             return _loop(lhs)
         case _:
             return None

@@ -11,6 +11,7 @@ from xdsl.ir import OpResult, SSAValue
 
 from webdnn.dialects import kernel
 from webdnn.dialects.nn.data_movement import PadOp
+from webdnn.dialects.sizes.expression import is_known
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.linalg.structure import pointwise_root
 from webdnn.lowering.nn_to_linalg.data_movement import lower_pad
@@ -31,7 +32,7 @@ def zero_padded(
     high = [0] * len(shape)
     for axis, size in zip(axes, sizes, strict=True):
         high[axis] = size - shape[axis]
-    if not any(high):
+    if all(n == 0 for n in high):
         return value
     source, low = value, [0] * len(shape)
     if isinstance(value.owner, kernel.RegionOp) and (found := _match_pad(value.owner)) is not None:
@@ -63,7 +64,7 @@ def _match_pad(region: kernel.RegionOp) -> tuple[list[int], list[int]] | None:
         low.append(-shift)
     inner, outer = shape_of(region.ins[0]), shape_of(region.outs[0])
     high = [o - i - n for o, i, n in zip(outer, inner, low, strict=True)]
-    if min(*low, *high) < 0:
+    if not all(is_known(n, lambda length: length >= 0) for n in (*low, *high)):
         return None
     # the same, read back: conditions and pad value are what a pad with zeros has
     same = _pad_region(region.ins[0], low, high)

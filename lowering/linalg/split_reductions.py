@@ -27,9 +27,11 @@ from xdsl.ir.affine import AffineExpr, AffineMap
 from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel
-from webdnn.dialects.numpy_meaning.linalg import loop_sizes, values_from_outside
+from webdnn.dialects.numpy_meaning.linalg import values_from_outside
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.combining_ops import COMBINING
+from webdnn.lowering.kernel_ops import loop_sizes
 from webdnn.lowering.linalg.inline_producers import inline_body, inline_pointwise_producers
 from webdnn.lowering.linalg.region_chain import RegionChain
 from webdnn.lowering.linalg.structure import (
@@ -77,6 +79,8 @@ class SplitReductions(ModulePass):
         letters, sizes = iterator_letters(op), loop_sizes(op)
         reduced = [d for d, letter in enumerate(letters) if letter == "r"]
         if not reduced or 0 in sizes or not _reads_all(op) or not _is_associative(op):
+            return None
+        if any(map(is_symbolic, sizes)):
             return None
         total = prod(sizes[d] for d in reduced)
         rows = prod(sizes) // total

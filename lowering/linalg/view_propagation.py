@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from xdsl.builder import Builder
 from xdsl.dialects import tensor
-from xdsl.dialects.builtin import AffineMapAttr, TensorType
+from xdsl.dialects.builtin import AffineMapAttr
 from xdsl.dialects.linalg import ops as linalg
 from xdsl.dialects.linalg.attrs import IteratorTypeAttr
 from xdsl.ir import Block, Operation, Region, SSAValue
@@ -14,7 +14,7 @@ from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr, Affine
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel, plan
-from webdnn.dialects.sizes.types import element_of, shape_of
+from webdnn.dialects.sizes.types import element_of, shape_of, tensor_type
 from webdnn.lowering.linalg.structure import (
     input_maps,
     is_identity,
@@ -96,7 +96,7 @@ def _sink(view: plan.ViewOp, region: kernel.RegionOp, root: linalg.GenericOp) ->
         elif tuple(sizes) == shape_of(value):
             sources.append(value)
         else:
-            sources.append(b.insert(plan.ViewOp(value, TensorType(element_of(value), sizes))).res)
+            sources.append(b.insert(plan.ViewOp(value, tensor_type(element_of(value), sizes))).res)
     moved = _rebuild(sources, [e for _, e, _ in operands], other, root)
     _keep_identity(moved, region)
     b.insert(moved)
@@ -117,7 +117,7 @@ def _rebuild(
 ) -> kernel.RegionOp:
     operands = list(dict.fromkeys(sources))
     block = Block(arg_types=[v.type for v in operands])
-    result_type = TensorType(element_of(root.res[0]), shape)
+    result_type = tensor_type(element_of(root.res[0]), shape)
     empty = tensor.EmptyOp((), result_type)
     rank = len(shape)
     maps = [AffineMapAttr(AffineMap(rank, 0, tuple(e))) for e in exprs]

@@ -19,7 +19,7 @@ from xdsl.ir import BlockArgument, Operation, OpResult, SSAValue
 from xdsl.ir.affine import AffineConstantExpr, AffineDimExpr, AffineExpr
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.kernel import FuncOp, ReturnOp
+from webdnn.dialects.kernel import FuncOp, ReturnOp, SizeOp
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.kernel_ops import is_reduction, loop_sizes
 from webdnn.lowering.loops_common.expression import (
@@ -136,13 +136,17 @@ class ElementReader:
 
     def scalar(self, value: SSAValue) -> Node:
         """A constant of the kernel."""
-        if isinstance(value, OpResult) and isinstance(value.op, arith.ConstantOp):
-            attr = value.op.value
-            if isinstance(attr, IntegerAttr) and isinstance(value.type, IndexType):
+        match value.owner:
+            case arith.ConstantOp(value=IntegerAttr() as attr) if isinstance(value.type, IndexType):
                 return self.index(Lin.of(attr.value.data))
-            if isinstance(attr, IntegerAttr | FloatAttr):
+            case arith.ConstantOp(value=IntegerAttr() | FloatAttr() as attr):
                 return self._unique(attr, Constant(value.type, attr))
-        raise self.fail("a scalar of a kernel is not an arith.constant")
+            case SizeOp() as op:
+                return self.index(Lin.of(op.value))
+            case Operation() as op if _is_of_scalars(op):
+                return self._apply(op, tuple(map(self.scalar, op.operands)))
+            case _:
+                raise self.fail("a scalar of a kernel is not an arith.constant")
 
     def index(self, form: Lin) -> Node:
         """A form as a value."""
@@ -167,7 +171,7 @@ class ElementReader:
         cases: list[Node] = []
         start = 0
         for operand in op.inputs:
-            if size := shape_of(operand)[axis]:
+            if (size := shape_of(operand)[axis]) != 0:
                 shifted = (*index[:axis], index[axis] - start, *index[axis + 1 :])
                 cases.append(self.element(operand, shifted))
                 start += size
@@ -221,8 +225,8 @@ class ElementReader:
             match inner:
                 case YieldOp():
                     return [value_of(v) for v in inner.arguments]
-                case arith.ConstantOp():
-                    values[inner.result] = self.scalar(inner.result)
+                case arith.ConstantOp() | SizeOp():
+                    values[inner.results[0]] = self.scalar(inner.results[0])
                 case IndexOp():
                     values[inner.result] = self.index(loops[inner.dim.value.data])
                 case tensor.ExtractOp():
@@ -261,6 +265,12 @@ class ElementReader:
             tuple(id(n) for n in operands),
         )
         return self._unique(key, Apply(type, op, operands))
+
+
+def _is_of_scalars(op: Operation) -> bool:
+    """Whether an op on level `kernels` computes a scalar from scalars."""
+    values = (*op.operands, *op.results)
+    return not op.regions and not any(isinstance(v.type, TensorType) for v in values)
 
 
 def _index_of(op: Operation, operands: Sequence[Node]) -> Node | Lin | None:

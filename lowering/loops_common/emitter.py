@@ -13,17 +13,38 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
-from webdnn.lowering.loops_common.linear import Atom, Lin
+from webdnn.dialects.sizes.expression import (
+    Atom as SizeAtom,
+)
+from webdnn.dialects.sizes.expression import (
+    Maximum,
+    Monomial,
+    Symbol,
+    bounds,
+    is_known,
+    is_symbolic,
+    maximum,
+)
+from webdnn.dialects.sizes.expression import Quotient as SizeQuotient
+from webdnn.lowering.loops_common.linear import Atom, Lin, is_negative
 from webdnn.lowering.loops_common.placing import Placer, index
 from webdnn.lowering.value_notation import constant_attribute
 
 
 class Emitter(Placer):
-    """Builds the body of one lowered kernel."""
+    """Builds the body of one lowered kernel.
 
-    def __init__(self, block: Block) -> None:
+    Args:
+        block: the kernel's block.
+        symbols: the symbols of its sizes, whose values its first arguments are.
+    """
+
+    def __init__(self, block: Block, symbols: Sequence[Symbol] = ()) -> None:
         super().__init__(block)
-        self._limits: dict[SSAValue, int] = {}
+        self._symbols: dict[Symbol, SSAValue] = dict(zip(symbols, block.args, strict=False))
+        self._limits: dict[SSAValue, int] = {
+            arg: symbol.size for symbol, arg in self._symbols.items()
+        }
         self._lanes: dict[SSAValue, Sequence[SSAValue]] = {}
         """The lanes of vectors that were put together."""
 
@@ -37,8 +58,9 @@ class Emitter(Placer):
             body(Lin.of(args[0]))
             return ()
 
-        region = self._nested([index], run, guarded=False, end=scf.ReduceOp)
-        zero, end, one = (self.constant_index(n) for n in (0, count, 1))
+        may_be_empty = is_symbolic(count) and not is_known(count, lambda n: n > 0)
+        region = self._nested([index], run, guarded=may_be_empty, end=scf.ReduceOp)
+        zero, end, one = (self.size(n) for n in (0, count, 1))
         self.append(scf.ParallelOp([zero], [end], [one], region))
 
     def for_loop(
@@ -52,9 +74,10 @@ class Emitter(Placer):
         """`scf.for`; what is known to run once or never is no loop at all."""
         lower, upper = Lin.of(lower), Lin.of(upper)
         distance = upper - lower
-        if distance.is_const and distance.const <= 0:
+        runs = distance.is_const and is_known(distance.const, lambda n: n > 0)
+        if distance.is_const and is_known(distance.const, lambda n: n <= 0):
             return inits
-        if distance.is_const and distance.const <= step:
+        if runs and is_known(distance.const, lambda n: n <= step):
             return body(lower, inits)
         if distance.is_const and step > 1:
             # Counting in steps of one keeps it plain that addresses are multiples of the step.
@@ -66,14 +89,14 @@ class Emitter(Placer):
                 lambda count, values: body(lower + count * step, values),
             )
         bounds = [self.value(lower), self.value(upper), self.constant_index(step)]
-        # A loop whose trip count is not known may run zero times: loads must not leave it.
-        guarded = not (lower.is_const and upper.is_const)
 
         def run(args: Sequence[SSAValue]) -> Sequence[SSAValue]:
             if upper.is_const:
                 self.limit(args[0], upper.const - 1)
             return body(Lin.of(args[0]), args[1:])
 
+        # A loop whose trip count is not known may run zero times: loads must not leave it.
+        guarded = not (runs and lower.is_const and upper.is_const)
         region = self._nested([index, *(v.type for v in inits)], run, guarded=guarded)
         op = scf.ForOp(bounds[0], bounds[1], bounds[2], inits, region)
         self.append(op)
@@ -118,69 +141,128 @@ class Emitter(Placer):
         the access.
         """
         assert form.is_uniform
+        more, less, constant = self._parts(form.const)
+        terms = [*form.terms, *((part, 1) for part in more), *((part, -1) for part in less)]
 
         def order(term: tuple[Atom, int]) -> tuple[int, bool]:
             atom, coefficient = term
             assert isinstance(atom, SSAValue)
-            return self.depth(atom), coefficient < 0
+            return self.depth(atom), bool(is_negative(coefficient))
 
         total: SSAValue | None = None
         waiting: list[
             tuple[Atom, int]
         ] = []  # negative terms without anything to subtract them from
-        for atom, coefficient in sorted(form.terms, key=order):
+        for atom, coefficient in sorted(terms, key=order):
             assert isinstance(atom, SSAValue)
-            if total is None and coefficient < 0:
+            negative = is_negative(coefficient)
+            if total is None and negative:
                 waiting.append((atom, coefficient))
                 continue
-            term = self._scaled(atom, abs(coefficient))
+            term = self._scaled(atom, -coefficient if negative else coefficient)
             if total is None:
                 total = term
             else:
-                op = arith.SubiOp if coefficient < 0 else arith.AddiOp
+                op = arith.SubiOp if negative else arith.AddiOp
                 total = self.binary(op, total, term)
         for atom, coefficient in waiting:
             assert isinstance(atom, SSAValue)
             total = self.constant_index(0) if total is None else total
             total = self.binary(arith.SubiOp, total, self._scaled(atom, -coefficient))
         if total is None:
-            return self.constant_index(form.const)
-        if form.const:
-            total = self.binary(arith.AddiOp, total, self.constant_index(form.const))
+            return self.constant_index(constant)
+        if constant:
+            total = self.binary(arith.AddiOp, total, self.constant_index(constant))
         return total
 
     def _scaled(self, atom: SSAValue, factor: int) -> SSAValue:
         if factor == 1:
             return atom
-        return self.binary(arith.MuliOp, atom, self.constant_index(factor))
+        return self.binary(arith.MuliOp, atom, self.size(factor))
+
+    # Sizes
+
+    def size(self, value: int) -> SSAValue:
+        """A size as a value of type index."""
+        if not is_symbolic(value):
+            return self.constant_index(value)
+        result = self.value(Lin.of(value))
+        self.limit(result, value)
+        return result
+
+    def divisor(self, value: int) -> SSAValue:
+        """A size to divide by; 1 where it is 0, and so the extent of something without points."""
+        return self.size(maximum(value, 1) if is_symbolic(value) else value)
+
+    def _parts(self, size: int) -> tuple[list[SSAValue], list[SSAValue], int]:
+        """The terms of a size to be added up, those to be subtracted, and its constant."""
+        more: list[SSAValue] = []
+        less: list[SSAValue] = []
+        if not is_symbolic(size):
+            return more, less, size
+        constant = 0
+        for monomial, c in size.terms:
+            if monomial:
+                (less if c < 0 else more).append(self._product(monomial, abs(c)))
+            else:
+                constant = c
+        return more, less, constant
+
+    def _product(self, monomial: Monomial, factor: int) -> SSAValue:
+        product: SSAValue | None = None
+        for atom in monomial:
+            value = self._atom(atom)
+            if isinstance(atom, Symbol) and atom.unit > 1:
+                if factor % atom.unit:
+                    value = self.binary(arith.DivUIOp, value, self.constant_index(atom.unit))
+                else:
+                    factor //= atom.unit
+            product = value if product is None else self.binary(arith.MuliOp, product, value)
+        assert product is not None
+        return self._scaled(product, factor)
+
+    def _atom(self, atom: SizeAtom) -> SSAValue:
+        match atom:
+            case Symbol():
+                return self._symbols[atom]
+            case SizeQuotient():
+                natural = bounds(atom.dividend)[0] >= 0
+                op = arith.DivUIOp if natural else arith.FloorDivSIOp
+                return self.binary(op, self.size(atom.dividend), self.size(atom.divisor))
+            case Maximum():
+                first, *others = map(self.size, atom.sizes)
+                for other in others:
+                    first = self.binary(arith.MaxSIOp, first, other)
+                return first
 
     def divide(self, form: Lin, divisor: int) -> tuple[Lin, Lin]:
-        """Quotient and remainder of a form that is not negative by a positive constant."""
+        """Quotient and remainder of a form that is not negative by a positive size."""
         exact, rest = self._split(form, divisor)
         if self._is_below(rest, divisor):
             return exact, rest
         value = self.value(rest)
-        quotient = Lin.of(self.binary(arith.DivUIOp, value, self.constant_index(divisor)))
+        quotient = Lin.of(self.binary(arith.DivUIOp, value, self.divisor(divisor)))
         return exact + quotient, Lin.of(value) - quotient * divisor
 
     def remainder(self, form: Lin, divisor: int) -> Lin:
-        """The remainder alone of a form that is not negative by a positive constant."""
+        """The remainder alone of a form that is not negative by a positive size."""
         _, rest = self._split(form, divisor)
         if self._is_below(rest, divisor):
             return rest
-        end = self.constant_index(divisor)
+        end = self.divisor(divisor)
         return Lin.of(self.binary(arith.RemUIOp, self.value(rest), end))
 
     def _split(self, form: Lin, divisor: int) -> tuple[Lin, Lin]:
         """What divides evenly, and a rest that is not negative as the form is not."""
         exact, rest = form.split(divisor)
-        if any(coefficient < 0 for _, coefficient in rest.terms):
+        sizes = (rest.const, *(coefficient for _, coefficient in rest.terms))
+        if any(is_negative(size) is not False for size in sizes):
             return Lin(), form  # only the whole form is known not to be negative
         return exact, rest
 
     def _is_below(self, form: Lin, bound: int) -> bool:
         most = self._most(form)
-        return most is not None and most < bound
+        return most is not None and is_known(most, lambda n: n < bound)
 
     def limit(self, value: SSAValue, most: int) -> None:
         """Say that an index is at least 0 and at most `most`."""
@@ -192,7 +274,7 @@ class Emitter(Placer):
         for atom, coefficient in form.terms:
             assert isinstance(atom, SSAValue)
             limit = self._limits.get(atom)
-            if limit is None or coefficient < 0:
+            if limit is None or is_negative(coefficient) is not False:
                 return None
             most += coefficient * limit
         return most
@@ -207,7 +289,7 @@ class Emitter(Placer):
 
     def less(self, form: Lin, bound: int) -> SSAValue:
         """`form < bound`, both not negative."""
-        value, limit = self.value(form), self.constant_index(bound)
+        value, limit = self.value(form), self.size(bound)
         return self.pure("ult", (value, limit), lambda: arith.CmpiOp(value, limit, "ult"))
 
     def below(self, form: Lin, bound: int) -> SSAValue | None:
@@ -216,11 +298,11 @@ class Emitter(Placer):
 
     def clamp(self, form: Lin, most: int) -> Lin:
         """The form, which is not negative, or `most` if that is less."""
-        if form.is_const:
-            return Lin.of(min(form.const, most))
-        if (limit := self._most(form)) is not None and limit <= most:
+        if form.is_const and is_known(form.const, lambda n: n > most):
+            return Lin.of(most)
+        if (limit := self._most(form)) is not None and is_known(limit, lambda n: n <= most):
             return form
-        value = self.binary(arith.MinUIOp, self.value(form), self.constant_index(most))
+        value = self.binary(arith.MinUIOp, self.value(form), self.size(most))
         self.limit(value, most)
         return Lin.of(value)
 

@@ -348,10 +348,14 @@ class Evaluator:
 
     def _choose(self, node: Choose) -> Value:
         at, emitter = self.form(node.position), self.emitter
-        if isinstance(at, Lin) and at.is_const:
-            return self.value(node.case_at(at.const))
+        if isinstance(at, Lin) and at.is_const and (case := node.case_at(at.const)) is not None:
+            return self.value(case)
         is_wide = self.width > 1 and self._is_wide(node)
-        if isinstance(at, tuple) or at.lane or (is_wide and not self.unit.holds(node.type)):
+        if (
+            isinstance(at, tuple)
+            or not at.is_uniform
+            or (is_wide and not self.unit.holds(node.type))
+        ):
             return self._apart(node)
         width = self.width if is_wide else 1
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from xdsl.dialects.builtin import FloatAttr, IndexType, IntegerAttr
 from xdsl.ir import Attribute, Operation, SSAValue
 
+from webdnn.dialects.sizes.expression import UndecidedSize
 from webdnn.lowering.loops_common.linear import (
     Dim,
     IndexNode,
@@ -173,9 +174,12 @@ class Choose(Node):
     def forms(self) -> Sequence[Lin]:
         return (self.position,)
 
-    def case_at(self, position: int) -> Node:
-        """The case of a known position."""
-        number = bisect_right(self.ends, position)
+    def case_at(self, position: int) -> Node | None:
+        """The case of a position that is a size; None where the ranges of symbols do not tell."""
+        try:
+            number = bisect_right(self.ends, position)
+        except UndecidedSize:
+            return None
         return self.cases[min(number, len(self.cases) - 1)]
 
 

@@ -8,6 +8,7 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import DenseIntOrFPElementsAttr, VectorType, i32
 from xdsl.ir import Attribute, SSAValue
 
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.linear import Division, Lin, Remainder, is_never_negative
 
@@ -34,17 +35,17 @@ class Indices:
 
     def divide(self, index: Idx, division: Division) -> Idx:
         """What a quotient or a remainder is where its form is `index`."""
-        if isinstance(index, Lin) and index.lane:
+        if isinstance(index, Lin) and not index.is_uniform:
             parts = index.divide(division.divisor, self.width)
             if parts is not None:
                 return parts[isinstance(division, Remainder)]
-        if isinstance(index, tuple) or index.lane:
+        if isinstance(index, tuple) or not index.is_uniform:
             return self._per_lane([index], lambda forms: self._divide_one(forms[0], division))
         return self._divide_one(index, division)
 
     def _divide_one(self, form: Lin, division: Division) -> Lin:
         if not is_never_negative(division.form):
-            value, divisor = self.emitter.value(form), self.emitter.constant_index(division.divisor)
+            value, divisor = self.emitter.value(form), self.emitter.divisor(division.divisor)
             quotient = Lin.of(self.emitter.binary(arith.FloorDivSIOp, value, divisor))
             return (
                 form - quotient * division.divisor if isinstance(division, Remainder) else quotient
@@ -71,6 +72,8 @@ class Indices:
     def vector(self, index: Idx) -> SSAValue:
         """An index that differs between lanes, as a vector of i32."""
         emitter = self.emitter
+        if isinstance(index, Lin) and is_symbolic(index.lane):
+            index = tuple(index.at_lane(lane) for lane in range(self.width))
         if isinstance(index, tuple):
             lanes = [self.to_int(emitter.value(i), i32) for i in index]
             return emitter.pack(lanes)

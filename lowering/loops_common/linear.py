@@ -2,9 +2,10 @@
 
 A `Lin` is `sum(coefficient * atom) + const + lane * l`. Its atoms are loop dimensions (`Dim`), quotients and remainders
 of other forms (`Quotient`, `Remainder`), and indices that are computed from data (`IndexNode`); while ops are emitted,
-SSA values of type index. As all memory is flat, one `Lin` is a whole address, and questions such as "is this access
-contiguous along d" or "may these two loops be one" are questions about its coefficients. What follows from the range
-of an index is decided here alone, while expressions are built; `emitter` does the same for values.
+SSA values of type index. Coefficients, constants, extents and divisors are sizes: numbers, or expressions of the
+symbols that a kernel's shapes depend on. As all memory is flat, one `Lin` is a whole address, and questions such as
+"is this access contiguous along d" or "may these two loops be one" are questions about its coefficients. What follows
+from the range of an index is decided here alone, while expressions are built; `emitter` does the same for values.
 """
 
 from __future__ import annotations
@@ -20,6 +21,13 @@ from xdsl.ir.affine import (
     AffineConstantExpr,
     AffineDimExpr,
     AffineExpr,
+)
+
+from webdnn.dialects.sizes.expression import (
+    UndecidedSize,
+    bounds,
+    is_known,
+    is_symbolic,
 )
 
 
@@ -43,7 +51,7 @@ class IndexNode:
 
 @dataclass(frozen=True)
 class Division:
-    """A form divided by a positive constant; `dims` are those of the form."""
+    """A form divided by a positive size; `dims` are those of the form."""
 
     form: Lin
     divisor: int
@@ -68,7 +76,7 @@ Atom = Dim | Division | IndexNode | SSAValue
 class Lin:
     """`sum(coefficient * atom) + const + lane * l`, where `l` counts the lanes of a vector: 0, 1, 2, ...
 
-    No coefficient is zero and no atom comes twice.
+    No coefficient is the number 0 and no atom comes twice.
     """
 
     terms: tuple[tuple[Atom, int], ...] = ()
@@ -77,17 +85,17 @@ class Lin:
 
     @staticmethod
     def of(value: Atom | int | Lin) -> Lin:
-        """A linear form of one atom or of a constant; a dimension of one point is always at 0."""
+        """A linear form of one atom or of a size; a dimension of one point is always at 0."""
         if isinstance(value, Lin):
             return value
-        if isinstance(value, int):
+        if isinstance(value, int) or is_symbolic(value):
             return Lin((), value)
         if isinstance(value, Dim) and value.size == 1:
             return Lin()
         return Lin(((value, 1),))
 
     def __add__(self, other: Lin | int) -> Lin:
-        if isinstance(other, int):
+        if not isinstance(other, Lin):
             return Lin(self.terms, self.const + other, self.lane)
         if not other.terms:
             terms = self.terms
@@ -97,7 +105,7 @@ class Lin:
             merged = dict(self.terms)
             for atom, c in other.terms:
                 merged[atom] = merged.get(atom, 0) + c
-            terms = tuple((atom, c) for atom, c in merged.items() if c)
+            terms = tuple((atom, c) for atom, c in merged.items() if c != 0)
         return Lin(terms, self.const + other.const, self.lane + other.lane)
 
     def __mul__(self, factor: int) -> Lin:
@@ -113,17 +121,17 @@ class Lin:
 
     @property
     def is_const(self) -> bool:
-        """Whether it is a number, the same in all lanes."""
-        return not self.terms and not self.lane
+        """Whether it is a size, the same in all lanes."""
+        return not self.terms and self.lane == 0
 
     @property
     def is_uniform(self) -> bool:
         """Whether it is the same in all lanes."""
-        return not self.lane
+        return self.lane == 0
 
     def at_lane(self, lane: int) -> Lin:
         """The form in one lane."""
-        return Lin(self.terms, self.const + self.lane * lane) if self.lane else self
+        return Lin(self.terms, self.const + self.lane * lane) if self.lane != 0 else self
 
     def coefficient(self, atom: Atom) -> int:
         """The coefficient of an atom, 0 if it is absent."""
@@ -135,9 +143,9 @@ class Lin:
     @property
     def atom(self) -> Atom | None:
         """The atom that the form is, if it is just one."""
-        if len(self.terms) == 1 and not self.const and not self.lane and self.terms[0][1] == 1:
-            return self.terms[0][0]
-        return None
+        if len(self.terms) != 1 or self.terms[0][1] != 1 or self.const != 0 or self.lane != 0:
+            return None
+        return self.terms[0][0]
 
     @property
     def dim(self) -> Dim | None:
@@ -213,22 +221,32 @@ class Lin:
         return result
 
     def range(self) -> tuple[int, int] | None:
-        """The least and the greatest value in lane 0; None where an atom's range is not known."""
+        """Sizes that the form is never below and never above in lane 0; None where they are not known of an atom."""
         low = high = self.const
         for atom, c in self.terms:
-            bounds = _range(atom)
-            if bounds is None:
+            ends, negative = _range(atom), is_negative(c)
+            if ends is None or negative is None:
                 return None
-            low += c * bounds[c < 0]
-            high += c * bounds[c >= 0]
+            low += c * ends[negative]
+            high += c * ends[not negative]
         return low, high
 
     def split(self, divisor: int) -> tuple[Lin, Lin]:
         """`q` and `r` with `self == q * divisor + r`: `q` holds every term that divides evenly, `r` the lanes."""
-        quotient = tuple((atom, c // divisor) for atom, c in self.terms if c % divisor == 0)
-        rest = tuple((atom, c) for atom, c in self.terms if c % divisor)
-        q, r = divmod(self.const, divisor)
-        return Lin(quotient, q), Lin(rest, r, self.lane)
+        quotient: list[tuple[Atom, int]] = []
+        rest: list[tuple[Atom, int]] = []
+        for atom, c in self.terms:
+            times = _exact_quotient(c, divisor)
+            if times is None:
+                rest.append((atom, c))
+            else:
+                quotient.append((atom, times))
+        if is_symbolic(self.const) or is_symbolic(divisor):
+            times = _exact_quotient(self.const, divisor)
+            q, r = (0, self.const) if times is None else (times, 0)
+        else:
+            q, r = divmod(self.const, divisor)
+        return Lin(tuple(quotient), q), Lin(tuple(rest), r, self.lane)
 
     def divide(self, divisor: int, width: int = 1) -> tuple[Lin, Lin] | None:
         """Quotient (rounded down) and remainder in vectors of `width` lanes.
@@ -236,7 +254,8 @@ class Lin:
         None where they are not linear: a coefficient is no multiple of the divisor, or the lanes straddle a multiple.
         """
         quotient, rest = self.split(divisor)
-        if rest.terms or not 0 <= rest.const + self.lane * (width - 1) < divisor:
+        last = rest.const + self.lane * (width - 1)
+        if rest.terms or not is_known(last, lambda n: 0 <= n < divisor):
             return None
         return quotient, rest
 
@@ -244,43 +263,78 @@ class Lin:
 def _range(atom: Atom) -> tuple[int, int] | None:
     match atom:
         case Dim():
-            return 0, max(0, atom.size - 1)
+            # a dimension without points has no point where this is asked
+            return 0, atom.size - 1 if is_symbolic(atom.size) else max(0, atom.size - 1)
         case Remainder():
             return 0, atom.divisor - 1
         case Quotient():
-            bounds = atom.form.range()
-            return bounds and (bounds[0] // atom.divisor, bounds[1] // atom.divisor)
+            ends = atom.form.range()
+            try:
+                return ends and (ends[0] // atom.divisor, ends[1] // atom.divisor)
+            except UndecidedSize:
+                return None
         case _:
             return None
 
 
+def is_negative(size: int) -> bool | None:
+    """Whether a size is at most 0 rather than at least 0; None where neither is known."""
+    if not is_symbolic(size):
+        return size < 0
+    low, high = bounds(size)
+    return False if low >= 0 else True if high <= 0 else None
+
+
+def _exact_quotient(size: int, divisor: int) -> int | None:
+    """The quotient, where there is no remainder.
+
+    The divisor may be a symbol that can be 0: it is the extent of something that has a point where this is asked.
+    """
+    if not is_symbolic(size) and not is_symbolic(divisor):
+        return None if size % divisor else size // divisor
+    try:
+        quotient = size // divisor
+    except UndecidedSize:
+        return None
+    return quotient if quotient * divisor == size else None
+
+
 def is_positive_const(form: Lin) -> bool:
-    """Whether a form is a number greater than zero."""
-    return form.is_const and form.const > 0
+    """Whether a form is a size greater than zero."""
+    return form.is_const and is_known(form.const, lambda n: n > 0)
 
 
 def is_never_negative(form: Lin) -> bool:
     """Whether a form is known to be at least zero."""
-    bounds = form.range()
-    return bounds is not None and bounds[0] >= 0
+    ends = form.range()
+    return ends is not None and bounds(ends[0])[0] >= 0
+
+
+def _constant_quotient(form: Lin, divisor: int) -> int | None:
+    """The quotient, rounded down, where it is the same number all over the range of the form."""
+    ends = form.range()
+    if ends is None:
+        return None
+    if is_symbolic(divisor):
+        low, high = ends
+        in_range = bounds(low)[0] >= 0 and is_known(high, lambda n: n < divisor)
+        return 0 if in_range else None
+    least, most = bounds(ends[0])[0] // divisor, bounds(ends[1])[1] // divisor
+    return least if least == most else None
 
 
 def floor_div(form: Lin, divisor: int) -> Lin:
     """`form floordiv divisor`, without a division where the range of the form allows."""
     quotient, rest = form.split(divisor)
-    bounds = rest.range()
-    if bounds is not None and bounds[0] // divisor == bounds[1] // divisor:
-        return quotient + bounds[0] // divisor
-    return quotient + Lin.of(Quotient(rest, divisor))
+    constant = _constant_quotient(rest, divisor)
+    return quotient + (Lin.of(Quotient(rest, divisor)) if constant is None else constant)
 
 
 def modulo(form: Lin, divisor: int) -> Lin:
     """`form mod divisor`, without a division where the range of the form allows."""
     _, rest = form.split(divisor)
-    bounds = rest.range()
-    if bounds is not None and bounds[0] // divisor == bounds[1] // divisor:
-        return rest - bounds[0] // divisor * divisor
-    return Lin.of(Remainder(rest, divisor))
+    constant = _constant_quotient(rest, divisor)
+    return Lin.of(Remainder(rest, divisor)) if constant is None else rest - constant * divisor
 
 
 def from_affine(expr: AffineExpr, dims: Sequence[Lin]) -> Lin:
@@ -340,7 +394,7 @@ def row_major_strides(shape: Sequence[int]) -> tuple[int, ...]:
 def span(shape: Sequence[int], strides: Sequence[int] = ()) -> int:
     """The number of elements from the first to the last one of a tensor, in row-major order or at strides."""
     count = prod(shape)
-    if not strides or not count:
+    if not strides or count == 0:
         return count
     return 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
 

@@ -55,8 +55,9 @@ class PointEvaluator(Evaluator):
                 return attr.value.data
             case Choose():
                 at = self.form(node.position)
-                if isinstance(at, Lin) and at.is_const:
-                    return self.number(node.case_at(at.const))
-                return None
+                if not isinstance(at, Lin) or not at.is_const:
+                    return None
+                case = node.case_at(at.const)
+                return None if case is None else self.number(case)
             case _:
                 return None

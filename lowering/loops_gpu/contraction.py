@@ -19,6 +19,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.sizes.expression import divides, is_known, is_symbolic
 from webdnn.lowering.loops_common.emitter import vector_type
 from webdnn.lowering.loops_common.expression import Apply, Node, Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
@@ -142,7 +143,7 @@ class _Lowering:
         if self.staged:
             return strategy.k
         inner = self.product.k[-1].size
-        return next(step for step in (4, 2, 1) if inner % step == 0)
+        return next(step for step in (4, 2, 1) if divides(step, inner))
 
     def run(self) -> FuncOp:
         builder, emit, product = self.builder, self.emit, self.product
@@ -177,7 +178,7 @@ class _Lowering:
         """The register tile, summed over all of k."""
         step = self.staged_step() if self.staged else self.direct_step
         block = self.k.block
-        if self.k.dims[-1].size % self.k.step:
+        if not divides(self.k.step, self.k.dims[-1].size):
 
             def flat(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
                 return step(Place((at * self.split + self.part) * block, Lin()), values)
@@ -201,8 +202,8 @@ class _Lowering:
                 inner //= self.k.step
             unroll = max(
                 u
-                for u in range(1, steps + 1)
-                if steps % u == 0 and (u == 1 or u * inner <= self.unroll)
+                for u in range(1, (self.unroll if is_symbolic(steps) else steps) + 1)
+                if u == 1 or (divides(u, steps) and is_known(u * inner, lambda n: n <= self.unroll))
             )
 
             def several(at: Lin, values: Sequence[SSAValue]) -> Sequence[SSAValue]:
@@ -371,7 +372,7 @@ class _Lowering:
                 return
             for i in range(WIDTH):
                 at = at_n + i
-                if at.flat.is_const and at.flat.const >= self.n.size:
+                if at.flat.is_const and is_known(self.n.size - at.flat.const, lambda n: n <= 0):
                     break
                 inside = emit.below(at.flat, self.n.size) if i and self.n.ragged else None
                 self.builder.when(inside, partial(self.store_lane, at, emit.lane(value, i)))

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xdsl.dialects import gpu, memref
 from xdsl.dialects.builtin import StringAttr
 from xdsl.ir import Attribute, Block, SSAValue
 
+from webdnn.dialects.sizes.expression import Symbol
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.linear import Lin
 
@@ -13,8 +16,8 @@ from webdnn.lowering.loops_common.linear import Lin
 class GPUEmitter(Emitter):
     """Builds the program of one invocation."""
 
-    def __init__(self, block: Block) -> None:
-        super().__init__(block)
+    def __init__(self, block: Block, symbols: Sequence[Symbol] = ()) -> None:
+        super().__init__(block, symbols)
         self.workgroup_bytes = 0
 
     def workgroup_memory(self, type: Attribute, count: int) -> SSAValue:

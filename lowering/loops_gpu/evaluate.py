@@ -13,6 +13,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Operation, SSAValue
 
+from webdnn.dialects.sizes.expression import divides
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.evaluate import Evaluator, Value
 from webdnn.lowering.loops_common.expression import (
@@ -37,13 +38,15 @@ def is_word(type: Attribute) -> bool:
 
 def is_contiguous(offset: Lin, lane: Dim, width: int) -> bool:
     """Whether `width` lanes lie side by side at a position that `width` divides, if `lane` starts at such a one."""
-    if offset.const % width:
+    if not divides(width, offset.const):
         return False
     for atom, coefficient in offset.terms:
         if atom is lane:
             if coefficient != 1:
                 return False
-        elif coefficient % width or (isinstance(atom, Node | Division) and lane in atom.dims):
+        elif not divides(width, coefficient) or (
+            isinstance(atom, Node | Division) and lane in atom.dims
+        ):
             return False
     return offset.coefficient(lane) == 1
 
@@ -54,14 +57,14 @@ def is_vector_access(access: Load | Store, lane: Dim, width: int = 4) -> bool:
     # Vectors are bound as arrays of vectors: the last one must be whole.
     return (
         is_word(buffer.element_type)
-        and buffer.count % width == 0
+        and divides(width, buffer.count)
         and is_contiguous(access.at, lane, width)
     )
 
 
 def can_vectorize(roots: Iterable[Node], lane: Dim, width: int = 4) -> bool:
     """Whether along `lane` every load is contiguous or uniform and nothing else depends on the lane number."""
-    if lane.size % width:
+    if not divides(width, lane.size):
         return False
     for node in walk(list(roots)):
         if lane not in node.dims:

@@ -9,11 +9,13 @@ from xdsl.dialects import gpu
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.kernel import LENGTHS, FuncOp
+from webdnn.dialects.sizes.expression import is_known, is_symbolic
+from webdnn.dialects.sizes.types import SizesAttr, shape_of
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.loops_common.expression import Load, walk
 from webdnn.lowering.loops_common.function import begin_function, end_function
-from webdnn.lowering.loops_common.linear import Lin
+from webdnn.lowering.loops_common.linear import Lin, span
 from webdnn.lowering.loops_gpu.emitter import GPUEmitter
 from webdnn.lowering.loops_gpu.read_kernel import Output
 
@@ -46,19 +48,27 @@ class KernelBuilder:
         x, y, z = (*workgroup, 1, 1)[:3]
         self.workgroup = (x, y, z)
         loads = [n for n in walk([o.value for o in outputs]) if isinstance(n, Load)]
-        self.emitter = GPUEmitter(begin_function(func, [*loads, *outputs]))
+        self.emitter = GPUEmitter(begin_function(func, [*loads, *outputs]), func.symbols)
 
     def finish(self) -> FuncOp:
         """The lowered kernel."""
         self._check_limits()
         assert self._grid is not None
-        return end_function(
+        lowered = end_function(
             self._func,
             self.emitter.block,
             self._func.schedule,
             grid=self._grid,
             workgroup=self.workgroup,
         )
+        type = self._func.function_type
+        lengths = tuple(
+            span(shape_of(tensor), self._func.strides_of(number))
+            for number, tensor in enumerate((*type.inputs, *type.outputs))
+        )
+        if any(map(is_symbolic, lengths)):
+            lowered.attributes[LENGTHS] = SizesAttr(lengths)
+        return lowered
 
     def _check_limits(self) -> None:
         invocations = prod(self.workgroup)
@@ -99,13 +109,14 @@ class KernelBuilder:
 
         Returns:
             where this workgroup stands in each dimension. The grid holds exactly these points, so no guard is needed
-            where a count fits a dimension of the grid; where none of the ways to lay out the grid does, the
-            outermost index may reach beyond its count: see `grid_is_exact`.
+            where a count fits a dimension of the grid (or may fit one, as its symbols are: `wgsl-fold-grid` folds what
+            does not); where none of the ways to lay out the grid does, the outermost index may reach beyond its count:
+            see `grid_is_exact`.
         """
         inner_first = list(reversed(counts))
         while len(inner_first) < 3:
             inner_first.append(1)
-        if len(counts) <= 3 and all(n <= MAX_GROUPS for n in inner_first):
+        if len(counts) <= 3 and all(is_symbolic(n) or n <= MAX_GROUPS for n in inner_first):
             self._grid = (inner_first[0], inner_first[1], inner_first[2])
             self.grid_is_exact = True
             return [self.block(axis) for axis in reversed(range(len(counts)))]
@@ -124,7 +135,8 @@ class KernelBuilder:
 
     def guard(self, form: Lin, bound: int, reach: int) -> SSAValue | None:
         """`form < bound`, or None where `reach`, which the form never reaches, shows that it always is."""
-        return None if reach <= bound else self.emitter.less(form, bound)
+        is_inside = is_known(reach, lambda n: n <= bound)
+        return None if is_inside else self.emitter.less(form, bound)
 
     def when(self, condition: SSAValue | None, body: Callable[[], None]) -> None:
         """The body, under a condition if there is one."""

@@ -14,6 +14,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.sizes.expression import divides, is_symbolic, maximum
 from webdnn.lowering.loops_common.expression import Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.evaluate import (
@@ -36,7 +37,7 @@ def lower_pointwise(func: FuncOp, outputs: Sequence[Output], strategy: Pointwise
     for output in outputs:
         groups.setdefault(output.dims, []).append(output)
     bodies = [_Body(builder, group, strategy, func.sym_name.data) for group in groups.values()]
-    most = max(body.count for body in bodies)
+    most = maximum(*(body.count for body in bodies))
     blocks = ceil_div(most, workgroup)
     if blocks == 0:
         builder.empty_grid()
@@ -45,7 +46,7 @@ def lower_pointwise(func: FuncOp, outputs: Sequence[Output], strategy: Pointwise
     position = Lin.of(builder.emitter.value(block * workgroup + builder.thread(0)))
     reach = blocks * workgroup if builder.grid_is_exact else most + 1
     for body in bodies:
-        if body.count:
+        if body.count != 0:
             condition = builder.guard(position, body.count, reach)
             builder.when(condition, partial(body.emit_at, position))
     return builder.finish()
@@ -82,7 +83,7 @@ class _Body:
         self.tile = strategy.tile
         self.tiled = tile_axis(self.dims, self.width)
         if self.tile > 1:
-            if self.tiled is None or self.sizes[self.tiled] % self.tile:
+            if self.tiled is None or not divides(self.tile, self.sizes[self.tiled]):
                 raise WebDNNError(
                     f"impossible schedule: {self.tile} does not divide the tiled dim", where=kernel
                 )
@@ -143,7 +144,7 @@ class _Body:
                     evaluator.bind(dims[:1], [at])
                     return nest(dims[1:], values)
 
-            if volume(dims) > _UNROLLED:
+            if is_symbolic(count := volume(dims)) or count > _UNROLLED:
                 return emit.for_loop(0, dims[0].size, 1, values, body)
             for i in range(dims[0].size):
                 values = body(Lin.of(i), values)

@@ -16,6 +16,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.sizes.expression import divides, maximum
 from webdnn.lowering.loops_common.expression import Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.combine import CombineOp, combining_ops, needs_init, start_value
@@ -49,7 +50,7 @@ class RowKernel:
     @property
     def extent(self) -> int:
         """The number of elements of the longest reduction."""
-        return max(volume(reduction.dims) for reduction, _ in self.reduced)
+        return maximum(*(volume(reduction.dims) for reduction, _ in self.reduced))
 
 
 def as_row_kernel(outputs: Sequence[Output]) -> RowKernel | None:
@@ -130,7 +131,7 @@ class _Lowering:
         self.row, self.thread = builder.thread(row_axis), builder.thread(thread_axis)
         position = block * self.rows + self.row
         in_range: SSAValue | None = None
-        if count % self.rows or not builder.grid_is_exact:
+        if not divides(self.rows, count) or not builder.grid_is_exact:
             # All invocations must come to the barriers, so those without a row compute the last one again.
             in_range = emit.below(position, count)
             position = emit.clamp(position, count - 1)
@@ -196,7 +197,7 @@ class _Lowering:
 
     def share(self, count: int, begin: Sequence[SSAValue], body: _Body) -> Sequence[SSAValue]:
         """A loop over `count` steps of which the invocations of a row take every `threads`-th."""
-        if count % self.threads == 0:
+        if divides(self.threads, count):
             return self.emit.for_loop(
                 0,
                 count // self.threads,

@@ -1,12 +1,13 @@
 """`assign-gpu-schedules`: a heuristic writes how each kernel is cut into workgroups and invocations.
 
 The schedule is an attribute that a person or a tuner can edit before the lowering obeys it. A kernel
-that has one keeps it.
+that has one keeps it. The heuristic asks what is best at the likely sizes; the lowering sees to it that any schedule is
+right at any size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -14,8 +15,9 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.sizes.expression import divides, is_symbolic, likely
 from webdnn.lowering.loops_common.expression import Load, walk
-from webdnn.lowering.loops_common.linear import volume
+from webdnn.lowering.loops_common.linear import Dim, volume
 from webdnn.lowering.loops_gpu.contraction import Product, as_product
 from webdnn.lowering.loops_gpu.evaluate import can_vectorize
 from webdnn.lowering.loops_gpu.kernel_builder import (
@@ -75,13 +77,13 @@ class AssignGPUSchedulesPass(ModulePass):
 def schedule_for(outputs: Sequence[Output], memory: str = "workgroup") -> Strategy:
     """The schedule that the heuristic gives a kernel whose outputs `read_kernel` gave."""
     product = as_product(outputs)
-    if product is not None and volume(product.m) >= 4 and volume(product.k) >= 8:
+    if product is not None and _volume(product.m) >= 4 and _volume(product.k) >= 8:
         return _contraction(product, memory)
     rows = as_row_kernel(outputs)
-    if rows is not None and volume(rows.kept) > 0:
+    if rows is not None and _volume(rows.kept) > 0:
         # A statistic that many elements share must not be computed anew for each of them.
         shared = any(len(o.dims) > len(rows.kept) for o in outputs)
-        if shared or rows.extent >= 32:
+        if shared or likely(rows.extent) >= 32:
             return _rows(rows, outputs)
     return Pointwise(tile=_tile_of_windows(outputs))
 
@@ -89,20 +91,25 @@ def schedule_for(outputs: Sequence[Output], memory: str = "workgroup") -> Strate
 def _tile_of_windows(outputs: Sequence[Output]) -> int:
     """How many windows side by side an invocation should walk: they share elements, and a depthwise filter."""
     dims = outputs[0].dims
-    if any(o.dims != dims for o in outputs) or volume(dims) == 0 or not vectorizes(outputs):
+    if any(o.dims != dims for o in outputs) or _volume(dims) == 0 or not vectorizes(outputs):
         return 1
     axis = tile_axis(dims, 4)
     if axis is None:
         return 1
-    extents = [volume(r.dims) for r in windows(outputs, dims[axis])]
+    extents = [_volume(r.dims) for r in windows(outputs, dims[axis])]
     if not extents or max(extents) > 64 or min(extents) < 4:
         return 1
-    invocations = volume(dims) // 4
+    invocations = _volume(dims) // 4
     return next(
         t
         for t in (4, 2, 1)
-        if t == 1 or (dims[axis].size % t == 0 and invocations // t >= _ENOUGH_INVOCATIONS // 2)
+        if t == 1 or (divides(t, dims[axis].size) and invocations // t >= _ENOUGH_INVOCATIONS // 2)
     )
+
+
+def _volume(dims: Iterable[Dim]) -> int:
+    """The likely number of points of an iteration space."""
+    return likely(volume(dims))
 
 
 def _power_of_two(at_most: int) -> int:
@@ -111,7 +118,7 @@ def _power_of_two(at_most: int) -> int:
 
 
 def _contraction(product: Product, memory: str) -> Contraction:
-    batch, m, n = volume(product.batch), volume(product.m), volume(product.n)
+    batch, m, n = _volume(product.batch), _volume(product.m), _volume(product.n)
 
     def groups(block_m: int, block_n: int) -> int:
         return batch * ceil_div(m, block_m) * ceil_div(n, block_n)
@@ -126,7 +133,7 @@ def _contraction(product: Product, memory: str) -> Contraction:
     while rows > 4 and rows * tile_m >= 2 * m:
         rows //= 2
     while groups(rows * tile_m, columns * tile_n) * split < _ENOUGH_GROUPS:
-        if memory == "workgroup" and split < 4 and volume(product.k) >= 256 * split:
+        if memory == "workgroup" and split < 4 and _volume(product.k) >= 256 * split:
             split *= 2
         elif tile_m > split:
             tile_m //= 2
@@ -142,21 +149,24 @@ def _contraction(product: Product, memory: str) -> Contraction:
 def _unroll_of_windows(product: Product, rows: int) -> int:
     """How many steps to write out so that what overlapping windows of a tile's rows share is loaded once."""
     along = product.m[-1]
-    if along.size % rows:
+    if not divides(rows, along.size):
         return 1
     steps = [1]  # of one place of each dim of k, the innermost first
     for i, dim in enumerate(reversed(product.k)):
-        steps.append(steps[-1] * dim.size // (4 if i == 0 and dim.size % 4 == 0 else 1))
+        width = 4 if i == 0 and divides(4, dim.size) else 1
+        steps.append(steps[-1] * likely(dim.size) // width)
     for node in walk([product.a]):
         for form in [inner for outer in node.forms() for inner in outer.forms()]:
             stride = form.coefficient(along)
             for i, dim in enumerate(reversed(product.k)):
                 coefficient = form.coefficient(dim)
-                if not coefficient or stride % coefficient:
+                if coefficient == 0 or not divides(coefficient, stride):
                     continue
                 places = stride // coefficient
+                if is_symbolic(places):
+                    continue
                 distance = places * steps[i] if i else ceil_div(places, 4)
-                if 0 < places < dim.size and 2 * distance <= _UNROLLED_STEPS:
+                if 0 < places < likely(dim.size) and 2 * distance <= _UNROLLED_STEPS:
                     return _UNROLLED_STEPS
     return 1
 
@@ -164,18 +174,19 @@ def _unroll_of_windows(product: Product, rows: int) -> int:
 def _block_of_k(product: Product, rows: int, columns: int, split: int) -> int:
     """How much of k to stage: what divides it, so that nothing needs a guard, and leaves room for other workgroups."""
     inner, whole = product.k[-1].size, volume(product.k)
+    steps = likely(whole)
     limit = _TILE_BYTES if split == 1 else MAX_WORKGROUP_BYTES
     fitting = [k for k in (32, 16, 8, 4) if (rows + columns) * k * 4 * split <= limit]
     for size in (inner, whole):
         for k in fitting:
-            if k >= 8 and size % (k * split) == 0:
+            if k >= 8 and divides(k * split, size):
                 return k
     # Else what is read beyond the end, and the barriers of each block (as much as 4 steps), should be few.
-    return min(fitting, key=lambda k: ceil_div(whole, k * split) * (k + 4))
+    return min(fitting, key=lambda k: ceil_div(steps, k * split) * (k + 4))
 
 
 def _rows(kernel: RowKernel, outputs: Sequence[Output]) -> Rows:
-    count, extent = volume(kernel.kept), kernel.extent
+    count, extent = _volume(kernel.kept), likely(kernel.extent)
     if _walks_kept(kernel):
         vector = vectorizes_kept(kernel, outputs)
         places = count // 4 if vector else count
@@ -207,8 +218,8 @@ def _walks_kept(kernel: RowKernel) -> bool:
     for reduction, _ in kernel.reduced:
         for node in walk(reduction.updates):
             if isinstance(node, Load) and reduction.dims and reduction.dims[-1] in node.dims:
-                size = volume(node.dims)  # what is small comes from the cache anyway
-                if 0 < node.at.coefficient(kernel.kept[-1]) <= _NEAR:
+                size = _volume(node.dims)  # what is small comes from the cache anyway
+                if 0 < likely(node.at.coefficient(kernel.kept[-1])) <= _NEAR:
                     score += size
                 elif node.at.coefficient(reduction.dims[-1]) == 1:
                     score -= size

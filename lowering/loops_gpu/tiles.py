@@ -8,6 +8,7 @@ from functools import partial
 
 from xdsl.ir import SSAValue
 
+from webdnn.dialects.sizes.expression import divides
 from webdnn.lowering.loops_common.emitter import Emitter, vector_type
 from webdnn.lowering.loops_common.expression import Node
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
@@ -69,22 +70,22 @@ class Axis:
         self.block = block
         self.step = block * blocks
         self.summed = summed
-        self.run = run if self.dims and self.dims[-1].size % run == 0 else 1
+        self.run = run if self.dims and divides(run, self.dims[-1].size) else 1
 
     @property
     def ragged(self) -> bool:
         """Whether the last blocks reach over the end."""
-        return self.size % self.step != 0
+        return not divides(self.step, self.size)
 
     @property
     def has_vectors(self) -> bool:
         """Whether vectors that begin at multiples of their width never cross the end of the innermost dim."""
-        return bool(self.dims) and self.dims[-1].size % WIDTH == 0
+        return bool(self.dims) and divides(WIDTH, self.dims[-1].size)
 
     @property
     def even(self) -> bool:
         """Whether blocks never cross the end of the innermost dim."""
-        return bool(self.dims) and self.dims[-1].size % self.block == 0
+        return bool(self.dims) and divides(self.block, self.dims[-1].size)
 
     def indices(self, emit: Emitter, place: Place) -> list[Lin]:
         """Where each dim stands at a place inside of the axis."""

@@ -15,7 +15,6 @@ from xdsl.dialects.builtin import (
     FunctionType,
     ModuleOp,
     StringAttr,
-    TensorType,
 )
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.passes import ModulePass
@@ -26,7 +25,7 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import reduction as red
 from webdnn.dialects.nn.elementwise import ElementwiseOp
 from webdnn.dialects.nn.ordering import TopKOp
-from webdnn.dialects.sizes.types import element_of, shape_of
+from webdnn.dialects.sizes.types import element_of, shape_of, tensor_type
 from webdnn.lowering.nn_to_linalg import data_movement, ordering, reduction
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, scalar_constant, signless
 from webdnn.lowering.nn_to_linalg.scalars import emit_elementwise
@@ -140,7 +139,7 @@ class _Converter:
         self.define(op, LOWERINGS[type(op)](op, RegionBuilder(operands)))
 
     def view(self, value: SSAValue, shape: Sequence[int]) -> SSAValue:
-        view = plan.ViewOp(value, TensorType(element_of(value), shape))
+        view = plan.ViewOp(value, tensor_type(element_of(value), shape))
         return self.insert(view).results[0]
 
     def convert_grouped(self, op: red.ConvOp) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import floor
+from fractions import Fraction
+from math import floor, lcm
 
 import numpy as np
 from xdsl.builder import Builder
@@ -23,17 +24,21 @@ from xdsl.ir.affine import AffineExpr
 from webdnn.dialects.kernel import RegionOp
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn.base import int_list
+from webdnn.dialects.sizes.expression import is_known, is_symbolic, maximum, undecided
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.nn_to_linalg.region_builder import (
     RegionBuilder,
     broadcast_exprs,
     dims,
+    index_constant,
     scalar_constant,
     signless,
 )
 from webdnn.lowering.nn_to_linalg.scalars import compare, select, to_index
 
 INDEX = IndexType()
+_MOST_PARTS = 4096
+"""The greatest denominator of a position of a resize that is computed in integers."""
 
 
 def _index(b: Builder, dim: int) -> SSAValue:
@@ -41,13 +46,13 @@ def _index(b: Builder, dim: int) -> SSAValue:
 
 
 def _add(b: Builder, x: SSAValue, value: int) -> SSAValue:
-    return x if value == 0 else b.insert(arith.AddiOp(x, scalar_constant(b, value, INDEX))).result
+    return x if value == 0 else b.insert(arith.AddiOp(x, index_constant(b, value))).result
 
 
 def _clamp(b: Builder, x: SSAValue, size: int) -> SSAValue:
     """`x` limited to [0, size - 1]."""
     low = b.insert(arith.MaxSIOp(x, scalar_constant(b, 0, INDEX))).result
-    return b.insert(arith.MinSIOp(low, scalar_constant(b, max(size - 1, 0), INDEX))).result
+    return b.insert(arith.MinSIOp(low, index_constant(b, maximum(size - 1, 0)))).result
 
 
 def _copy(r: RegionBuilder, exprs: Sequence[AffineExpr], shape: Sequence[int]) -> RegionOp:
@@ -81,7 +86,10 @@ def lower_slice(op: dm.SliceOp, r: RegionBuilder) -> RegionOp:
     """
     starts, steps, shape = int_list(op.starts), int_list(op.steps), shape_of(op.res)
     places = list(zip(starts, steps, shape, shape_of(op.x), strict=True))
-    if not any(start == 0 and step == 1 and size < whole for start, step, size, whole in places):
+    if not any(
+        is_symbolic(start) or (start == 0 and step == 1 and size != whole)
+        for start, step, size, whole in places
+    ):
         exprs = [
             AffineExpr.dimension(i) * step + start for i, (start, step, *_) in enumerate(places)
         ]
@@ -122,6 +130,10 @@ def lower_iota(op: dm.IotaOp, r: RegionBuilder) -> RegionOp:
     return r.finish(r.elementwise([], shape_of(op.res), element, body))
 
 
+def _is_no_pad(length: int) -> bool:
+    return length <= 0
+
+
 def _source_index(
     b: Builder, op: dm.PadOp, dim: int, size: int
 ) -> tuple[SSAValue, SSAValue | None]:
@@ -129,29 +141,28 @@ def _source_index(
     low, high = int_list(op.low)[dim], int_list(op.high)[dim]
     step = int_list(op.interior)[dim] + 1
     index = _add(b, _index(b, dim), -low)
-    if low <= 0 and high <= 0 and step == 1:
+    has_low, has_high = not is_known(low, _is_no_pad), not is_known(high, _is_no_pad)
+    if not has_low and not has_high and step == 1:
         return index, None
-    last = max(size - 1, 0)
+    last = maximum(size - 1, 0)
     mode = op.mode.data
     if mode == "wrap":
-        period = scalar_constant(b, size, INDEX)
-        shift = -(-max(low, 0) // max(size, 1)) * size
+        period = index_constant(b, size)
+        shift = -(-maximum(low, 0) // maximum(size, 1)) * size
         return b.insert(arith.RemSIOp(_add(b, index, shift), period)).result, None
     if mode == "reflect":
         # mirrored at both ends with period 2 * last: distance from the nearest multiple of the period
-        period = max(2 * last, 1)
-        shift = -(-max(low, 0) // period) * period
-        folded = b.insert(
-            arith.RemSIOp(_add(b, index, shift), scalar_constant(b, period, INDEX))
-        ).result
-        mirrored = b.insert(arith.SubiOp(scalar_constant(b, period, INDEX), folded)).result
+        period = maximum(2 * last, 1)
+        shift = -(-maximum(low, 0) // period) * period
+        folded = b.insert(arith.RemSIOp(_add(b, index, shift), index_constant(b, period))).result
+        mirrored = b.insert(arith.SubiOp(index_constant(b, period), folded)).result
         return b.insert(arith.MinSIOp(folded, mirrored)).result, None
     if mode == "edge":
         return _clamp(b, index, size), None
     zero = scalar_constant(b, 0, INDEX)
-    conditions = [compare(b, "ge", index, zero, False)] if low > 0 else []
-    if high > 0 or step > 1:
-        bound = scalar_constant(b, last * step, INDEX)
+    conditions = [compare(b, "ge", index, zero, False)] if has_low else []
+    if has_high or step > 1:
+        bound = index_constant(b, last * step)
         conditions.append(compare(b, "le", index, bound, False))
     if step > 1:
         step_value = scalar_constant(b, step, INDEX)
@@ -285,18 +296,31 @@ def nearest_indices(op: dm.ResizeOp, dim: int) -> np.ndarray:
 
 def resized_dims(op: dm.ResizeOp) -> list[int]:
     """The dimensions that a resize changes."""
-    return [
-        d
-        for d, size in enumerate(shape_of(op.x))
-        if size != shape_of(op.res)[d]
-        or not np.array_equal(resize_positions(op, d), np.arange(size))
-    ]
+    return [d for d in range(len(shape_of(op.x))) if _is_resized(op, d)]
+
+
+def _is_resized(op: dm.ResizeOp, dim: int) -> bool:
+    size, result = shape_of(op.x)[dim], shape_of(op.res)[dim]
+    if size != result:
+        return True
+    if is_symbolic(size):
+        scale, before, after = _transform(op, dim)
+        return scale != 1 or before + after != 0
+    return not np.array_equal(resize_positions(op, dim), np.arange(size))
+
+
+def _has_table(op: dm.ResizeOp, dim: int) -> bool:
+    """Whether the positions along a resized dimension are known when the model is compiled."""
+    return not is_symbolic(shape_of(op.x)[dim]) and not is_symbolic(shape_of(op.res)[dim])
 
 
 def resize_tables(op: dm.ResizeOp) -> list[DenseIntOrFPElementsAttr]:
-    """The tables that a resize reads: for each resized dimension the lower index and, if linear, the fraction."""
+    """The tables that a resize reads: for each resized dimension of known sizes the lower index and, if linear, the
+    fraction."""
     tables: list[DenseIntOrFPElementsAttr] = []
     for dim in resized_dims(op):
+        if not _has_table(op, dim):
+            continue
         n = shape_of(op.res)[dim]
         if op.mode.data == "nearest":
             tables.append(
@@ -316,20 +340,29 @@ def resize_tables(op: dm.ResizeOp) -> list[DenseIntOrFPElementsAttr]:
 
 
 def lower_resize(op: dm.ResizeOp, r: RegionBuilder) -> RegionOp:
-    """Reads (nearest) or weighted sums of reads (linear) at indices from tables; arguments 1.. are `resize_tables`."""
+    """Reads (nearest) or weighted sums of reads (linear) at indices from tables (arguments 1.. are `resize_tables`), or
+    computed where a size is a symbol."""
     x, tables = r.args[0], r.args[1:]
     element, shape = element_of(x), shape_of(x)
     changed = resized_dims(op)
     linear = op.mode.data == "linear"
-    per_dim = 2 if linear else 1
-    table_dims = [d for d in changed for _ in range(per_dim)]
+    table_dims = [d for d in changed if _has_table(op, d) for _ in range(2 if linear else 1)]
     rank = len(shape)
     out = r.empty(shape_of(op.res), element)
 
     def body(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
         base = [_index(b, d) for d in range(rank)]
-        for position, dim in enumerate(changed):
-            base[dim] = to_index(b, args[position * per_dim])
+        fractions: dict[int, SSAValue] = {}
+        entries = iter(args[: len(tables)])
+        for dim in changed:
+            if _has_table(op, dim):
+                base[dim] = to_index(b, next(entries))
+                if linear:
+                    fractions[dim] = next(entries)
+            elif linear:
+                base[dim], fractions[dim] = _linear_position(b, op, dim)
+            else:
+                base[dim] = _nearest_position(b, op, dim)
 
         def read(indices: Sequence[SSAValue]) -> SSAValue:
             return b.insert(tensor.ExtractOp(x, indices, element)).result
@@ -346,8 +379,10 @@ def lower_resize(op: dm.ResizeOp, r: RegionBuilder) -> RegionOp:
                 return low
             upper = [*indices]
             upper[dim] = _add(b, indices[dim], 1)
+            if is_symbolic(shape[dim]):
+                upper[dim] = _clamp(b, upper[dim], shape[dim])
             high = interpolate(position + 1, upper)
-            fraction = _as_element(b, args[position * 2 + 1], element)
+            fraction = _as_element(b, fractions[dim], element)
             rise = b.insert(arith.SubfOp(high, low)).result
             return b.insert(arith.AddfOp(low, b.insert(arith.MulfOp(rise, fraction)).result)).result
 
@@ -360,6 +395,73 @@ def lower_resize(op: dm.ResizeOp, r: RegionBuilder) -> RegionOp:
         body,
     )
     return r.finish(result)
+
+
+def _transform(op: dm.ResizeOp, dim: int) -> tuple[Fraction, Fraction, Fraction]:
+    """`scale`, `before` and `after` of `(index + before) * scale + after` as the rational numbers that they round.
+
+    Raises:
+        WebDNNError: they are none with small denominators.
+    """
+    numbers = [attr.data[dim].value.data for attr in (op.scale, op.offset_in, op.offset_out)]
+    rational = [Fraction(n).limit_denominator(_MOST_PARTS) for n in numbers]
+    if any(
+        abs(float(q) - n) > 1e-9 * max(abs(n), 1) for q, n in zip(rational, numbers, strict=True)
+    ):
+        raise undecided(f"the positions that a resize by {numbers[0]} reads", shape_of(op.x)[dim])
+    scale, before, after = rational
+    return scale, before, after
+
+
+def _numerator(b: Builder, op: dm.ResizeOp, dim: int, factor: int = 1) -> tuple[SSAValue, int]:
+    """`n` and `d`, where `n / (factor * d)` is the position that an index reads; `n` is not below 0."""
+    scale, before, after = _transform(op, dim)
+    start = before * scale + after
+    parts = lcm(scale.denominator, start.denominator)
+    step, first = int(scale * parts) * factor, int(start * parts) * factor
+    index = _index(b, dim)
+    if step != 1:
+        index = b.insert(arith.MuliOp(index, scalar_constant(b, step, INDEX))).result
+    numerator = _add(b, index, first)
+    if first < 0:
+        zero = scalar_constant(b, 0, INDEX)
+        numerator = b.insert(arith.MaxSIOp(numerator, zero)).result
+    return numerator, parts
+
+
+def _divided(b: Builder, x: SSAValue, divisor: int) -> SSAValue:
+    if divisor == 1:
+        return x
+    return b.insert(arith.DivSIOp(x, scalar_constant(b, divisor, INDEX))).result
+
+
+def _nearest_position(b: Builder, op: dm.ResizeOp, dim: int) -> SSAValue:
+    """`nearest_indices` of one element, in integers."""
+    rounding = op.rounding.data
+    # floor(p), floor(p + (d - 1) / d), floor(p + (d - 1) / 2d) and floor(p + 1 / 2), with n / d for p
+    factor = 1 if rounding in ("floor", "ceil") else 2
+    numerator, parts = _numerator(b, op, dim, factor)
+    more = {"floor": 0, "ceil": parts - 1, "round_prefer_floor": parts - 1}.get(rounding, parts)
+    position = _divided(b, _add(b, numerator, more), parts * factor)
+    return b.insert(
+        arith.MinSIOp(position, index_constant(b, maximum(shape_of(op.x)[dim] - 1, 0)))
+    ).result
+
+
+def _linear_position(b: Builder, op: dm.ResizeOp, dim: int) -> tuple[SSAValue, SSAValue]:
+    """The lower index of one element, and the fraction (f32)."""
+    size = shape_of(op.x)[dim]
+    numerator, parts = _numerator(b, op, dim)
+    last = index_constant(b, maximum(size - 1, 0) * parts)
+    numerator = b.insert(arith.MinSIOp(numerator, last)).result
+    lower = _divided(b, numerator, parts)
+    if parts == 1:
+        return lower, scalar_constant(b, 0, f32)
+    whole = b.insert(arith.MuliOp(lower, scalar_constant(b, parts, INDEX))).result
+    rest = b.insert(arith.IndexCastOp(b.insert(arith.SubiOp(numerator, whole)).result, i32)).result
+    fraction = b.insert(arith.SIToFPOp(rest, f32)).result
+    inverse = scalar_constant(b, 1 / parts, f32)
+    return lower, b.insert(arith.MulfOp(fraction, inverse)).result
 
 
 def _as_element(b: Builder, x: SSAValue, element: Attribute) -> SSAValue:

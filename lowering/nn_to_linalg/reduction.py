@@ -12,6 +12,8 @@ from xdsl.dialects.builtin import (
     Float32Type,
     Float64Type,
     IndexType,
+    f32,
+    f64,
     i32,
     i64,
 )
@@ -25,11 +27,13 @@ from webdnn.dialects.kernel import RegionOp
 from webdnn.dialects.nn import reduction as red
 from webdnn.dialects.nn.base import int_list
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
+from webdnn.dialects.sizes.expression import is_symbolic, maximum
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.nn_to_linalg.region_builder import (
     Body,
     RegionBuilder,
     dims,
+    index_constant,
     scalar_constant,
     signless,
 )
@@ -363,24 +367,30 @@ def lower_normalize(op: red.NormalizeOp, r: RegionBuilder) -> RegionOp:
     """Mean, centred values, variance, quotient: rows that share their outer dimensions."""
     (x,) = r.args
     element, axes = element_of(x), int_list(op.axes)
-    inverse_count = 1.0 / max(prod(shape_of(x)[a] for a in axes), 1)
+    count = prod(shape_of(x)[a] for a in axes)
+
+    def inverse_count(b: Builder) -> SSAValue:
+        if not is_symbolic(count):
+            return scalar_constant(b, 1.0 / max(count, 1), element)
+        number = b.insert(arith.IndexCastOp(index_constant(b, maximum(count, 1)), i32)).result
+        wide = f64 if isinstance(element, Float64Type) else f32
+        divisor = b.insert(arith.SIToFPOp(number, wide)).result
+        inverse = b.insert(arith.DivfOp(scalar_constant(b, 1, wide), divisor)).result
+        return emit_cast(b, inverse, wide, element)
+
     centered = x
     if op.centered.value.data:
         total = reduce_value(r, "sum", x, axes, element)
 
         def center(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
-            mean = b.insert(
-                arith.MulfOp(args[1], scalar_constant(b, inverse_count, element))
-            ).result
+            mean = b.insert(arith.MulfOp(args[1], inverse_count(b))).result
             return b.insert(arith.SubfOp(args[0], mean)).result
 
         centered = _with_statistics(r, x, [total], axes, center)
     squares = _sum_of_squares(r, centered, axes)
 
     def scale(b: Builder, args: Sequence[SSAValue]) -> SSAValue:
-        variance = b.insert(
-            arith.MulfOp(args[1], scalar_constant(b, inverse_count, element))
-        ).result
+        variance = b.insert(arith.MulfOp(args[1], inverse_count(b))).result
         epsilon = scalar_constant(b, op.epsilon.value.data, element)
         deviation = b.insert(math.SqrtOp(b.insert(arith.AddfOp(variance, epsilon)).result)).result
         return b.insert(arith.DivfOp(args[0], deviation)).result

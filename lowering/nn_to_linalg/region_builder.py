@@ -23,7 +23,8 @@ from xdsl.ir.affine import AffineExpr, AffineMap
 from xdsl.rewriter import InsertPoint
 
 from webdnn.dialects import kernel
-from webdnn.dialects.sizes.types import element_of, shape_of
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.types import element_of, shape_of, tensor_type
 
 Body = Callable[[Builder, Sequence[SSAValue]], SSAValue | Sequence[SSAValue]]
 """Emits the scalar body of a generic: gets the operands' elements and gives the results' elements."""
@@ -32,7 +33,7 @@ Body = Callable[[Builder, Sequence[SSAValue]], SSAValue | Sequence[SSAValue]]
 def signless(type: Attribute) -> Attribute:
     """The type as it is from level `linalg` on: integers lose their sign (the operations carry it)."""
     if isinstance(type, TensorType):
-        return TensorType(signless(type.element_type), type.get_shape())
+        return TensorType(signless(type.element_type), type.get_shape(), type.encoding)
     if isinstance(type, IntegerType) and type.signedness.data != Signedness.SIGNLESS:
         return IntegerType(type.width.data)
     return type
@@ -46,6 +47,13 @@ def scalar_constant(builder: Builder, value: float, type: Attribute) -> SSAValue
     return builder.insert(
         arith.ConstantOp(IntegerAttr(int(value), type, truncate_bits=True))
     ).result
+
+
+def index_constant(builder: Builder, size: int) -> SSAValue:
+    """A size as an index."""
+    if is_symbolic(size):
+        return builder.insert(kernel.SizeOp(size)).res
+    return scalar_constant(builder, size, IndexType())
 
 
 def dims(count: int) -> list[AffineExpr]:
@@ -80,7 +88,7 @@ class RegionBuilder:
 
     def empty(self, shape: Sequence[int], element: Attribute) -> SSAValue:
         """A tensor whose elements have no value yet."""
-        return self.builder.insert(tensor.EmptyOp((), TensorType(element, shape))).tensor
+        return self.builder.insert(tensor.EmptyOp((), tensor_type(element, shape))).tensor
 
     def fill(self, value: float, shape: Sequence[int], element: Attribute) -> SSAValue:
         """A tensor of one value."""

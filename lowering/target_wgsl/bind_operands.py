@@ -16,7 +16,8 @@ from webdnn.dialects.wgsl import BINDINGS, Access, AccessAttr
 
 @dataclass(frozen=True)
 class WGSLBindOperandsPass(ModulePass):
-    """Sets `wgsl.bindings`: `read_write` for what the kernel stores to, `read` for all else.
+    """Sets `wgsl.bindings`: `read_write` for the memory that the kernel stores to, `read` for all other. The sizes of a
+    kernel are members of one uniform, which is bound behind its memory.
 
     An operand that the kernel does not use keeps its place, so that launches need not change; the
     host makes the layout from `wgsl.bindings`, not from what the shader happens to use.
@@ -40,5 +41,5 @@ def bind_operands(kernel: FuncOp) -> None:
             stored.add(op.base)
     kernel.attributes[BINDINGS] = ArrayAttr(
         AccessAttr(Access.READ_WRITE if argument in stored else Access.READ)
-        for argument in kernel.body.block.args
+        for argument in kernel.memories
     )

@@ -8,6 +8,7 @@ from xdsl.dialects import arith, scf
 from xdsl.dialects.builtin import IntegerAttr
 from xdsl.ir import Block, BlockArgument, Operation, SSAValue
 
+from webdnn.dialects.kernel import FuncOp
 from webdnn.lowering.target_wgsl.values import Emitter
 
 
@@ -43,6 +44,8 @@ class Divisibility:
             loop = value.block.parent_op()
             if isinstance(loop, scf.ForOp) and value.index == 0:
                 return gcd(self.divisor(loop.lb), self.divisor(loop.step))
+            if isinstance(loop, FuncOp) and value.index < len(symbols := loop.symbols):
+                return symbols[value.index].unit
             return 1
         match owner:
             case arith.ConstantOp() if isinstance(owner.value, IntegerAttr):

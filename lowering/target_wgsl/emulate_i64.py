@@ -13,6 +13,7 @@ from typing import NoReturn
 from xdsl.context import Context
 from xdsl.dialects import arith, math, memref, scf
 from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
     Float64Type,
     IndexType,
     IntegerAttr,
@@ -107,7 +108,8 @@ class _Emulation(Rebuilder):
             return (type,)
         if isinstance(type, MemRefType) and type.element_type == i64:
             (size,) = type.get_shape()
-            return (MemRefType(i32, [2 * size], type.layout, type.memory_space),)
+            words = size if size == DYNAMIC_INDEX else 2 * size
+            return (MemRefType(i32, [words], type.layout, type.memory_space),)
         if type == i64:
             return (i32, i32)
         _refuse(self._kernel, f"values of type {type}")

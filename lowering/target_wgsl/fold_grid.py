@@ -7,14 +7,16 @@ from math import prod
 
 from xdsl.context import Context
 from xdsl.dialects import gpu, scf
-from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp, i64
+from xdsl.dialects.builtin import ModuleOp
 from xdsl.ir import Block, Region, SSAValue
 from xdsl.passes import ModulePass
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.locations import location_names
+from webdnn.dialects.sizes.expression import at_most, bounds, is_symbolic, maximum, minimum
 from webdnn.dialects.webgpu_limits import WebGPULimits
+from webdnn.lowering.target_wgsl.size_values import SizeValues
 from webdnn.lowering.target_wgsl.values import Emitter, Value
 
 _AXES = "xyz"
@@ -38,48 +40,63 @@ class WGSLFoldGridPass(ModulePass):
         for kernel in op.ops:
             if isinstance(kernel, FuncOp) and kernel.grid is not None:
                 grid = kernel.grid_sizes
-                if max(grid) > self.most:
+                if max(map(at_most, grid)) > self.most:
                     fold_grid(kernel, grid, self.most)
 
 
 def folded(count: int, most: int) -> tuple[int, int, int]:
     """A grid of at least `count` workgroups, and few more, with at most `most` in each dimension."""
-    if count <= most:
+    if at_most(count) <= most:
         return count, 1, 1
     rows = -(-count // most)
-    if rows <= most:
-        return -(-count // rows), rows, 1
+    if at_most(rows) <= most:
+        return _share(count, rows, most), rows, 1
     layers = -(-rows // most)
-    rows = -(-rows // layers)
-    return -(-count // (rows * layers)), rows, layers
+    rows = _share(rows, layers, most)
+    return _share(count, rows * layers, most), rows, layers
+
+
+def _share(count: int, parts: int, most: int) -> int:
+    """How many come to each part. They are never more than `most`, which the bounds of a quotient do not show."""
+    return minimum(-(-count // maximum(parts, 1)), most)
 
 
 def fold_grid(kernel: FuncOp, grid: tuple[int, ...], most: int) -> None:
     """Fold the grid of one kernel."""
     count = prod(grid)
-    if count >= 2**31:
+    if bounds(count)[0] >= 2**31:
         raise WebDNNError(
             f"the kernel {kernel.sym_name.data} needs {count} workgroups, more than can be numbered",
             where=tuple(location_names(kernel.location)),
         )
     x, y, z = folded(count, most)
-    kernel.grid = ArrayAttr([IntegerAttr(n, i64) for n in (x, y, z)])
+    kernel.set_grid((x, y, z))
     old = kernel.body.block
     first = old.first_op
     assert first is not None
     emitter = Emitter(old, first)
+    sizes = SizeValues(kernel, emitter)
 
     def block_id(axis: str) -> Value:
         dimension = gpu.DimensionAttr(gpu.DimensionEnum(axis))
         return emitter.value(emitter.add(gpu.BlockIdOp(dimension)))
 
     existing = [op for op in kernel.body.walk() if isinstance(op, gpu.BlockIdOp)]
-    number = block_id("x") + block_id("y") * x
-    if z > 1:
-        number = number + block_id("z") * (x * y)
+
+    def length(axis: str, size: int) -> Value | int:
+        if not is_symbolic(size):
+            return size
+        return emitter.value(emitter.add(gpu.GridDimOp(gpu.DimensionAttr(gpu.DimensionEnum(axis)))))
+
+    columns = length("x", x)
+    number = block_id("x") + block_id("y") * columns
+    if z != 1:
+        number = number + block_id("z") * (columns * length("y", y))
     number.ssa.name_hint = "workgroup"
-    ids = _split(number, grid)
-    inside = number < count if x * y * z > count else None
+    ids = _split(number, grid, sizes)
+    inside = None
+    if x * y * z != count:
+        inside = number < (sizes.of(count) if is_symbolic(count) else count)
     for op in existing:
         op.result.replace_all_uses_with(ids[_AXES.index(str(op.dimension.data))])
         op.detach()
@@ -88,7 +105,7 @@ def fold_grid(kernel: FuncOp, grid: tuple[int, ...], most: int) -> None:
         _guard(old, inside)
 
 
-def _split(number: Value, grid: tuple[int, ...]) -> list[SSAValue]:
+def _split(number: Value, grid: tuple[int, ...], sizes: SizeValues) -> list[SSAValue]:
     """The ids in the old grid of a workgroup's number; dimensions of size 1 cost nothing."""
     ids: list[SSAValue] = []
     rest = number
@@ -99,8 +116,9 @@ def _split(number: Value, grid: tuple[int, ...]) -> list[SSAValue]:
         elif is_last:
             ids.append(rest.ssa)
         else:
-            ids.append((rest % size).ssa)
-            rest = rest // size
+            length = sizes.of(size) if is_symbolic(size) else size
+            ids.append((rest % length).ssa)
+            rest = rest // length
     return ids
 
 

@@ -37,7 +37,10 @@ class Ranges:
     def __init__(self, kernel: FuncOp) -> None:
         self._grid = [at_most(size) for size in kernel.grid_sizes] or _sizes(())
         self._workgroup = _sizes(kernel.workgroup.data if kernel.workgroup else ())
-        self._known: dict[SSAValue, Range] = {}
+        self._known: dict[SSAValue, Range] = {
+            operand: (symbol.low, symbol.high)
+            for symbol, operand in zip(kernel.symbols, kernel.size_operands, strict=True)
+        }
 
     def of(self, value: SSAValue) -> Range:
         """The interval of a value."""
@@ -66,6 +69,8 @@ class Ranges:
                 return op.value.value.data, op.value.value.data
             case gpu.BlockIdOp():
                 return 0, self._grid[_axis(op.dimension)] - 1
+            case gpu.GridDimOp():
+                return 0, self._grid[_axis(op.dimension)]
             case gpu.ThreadIdOp():
                 return 0, self._workgroup[_axis(op.dimension)] - 1
             case gpu.GlobalIdOp():

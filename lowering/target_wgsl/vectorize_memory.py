@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from xdsl.context import Context
 from xdsl.dialects import memref, vector
-from xdsl.dialects.builtin import FunctionType, MemRefType, ModuleOp, VectorType
+from xdsl.dialects.builtin import DYNAMIC_INDEX, FunctionType, MemRefType, ModuleOp, VectorType
 from xdsl.ir import SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
-from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.kernel import FuncOp, lengths_of
+from webdnn.dialects.sizes.expression import bounds, divides
 from webdnn.lowering.target_wgsl.divisibility import Divisibility
 
 _SIZE = 4
@@ -19,7 +20,9 @@ _SIZE = 4
 
 @dataclass(frozen=True)
 class WGSLVectorizeMemoryPass(ModulePass):
-    """`memref<Nxf32>` becomes `memref<N/4xvector<4xf32>>` (`array<vec4f, N/4>`).
+    """`memref<Nxf32>` becomes `memref<N/4xvector<4xf32>>` (`array<vec4f, N/4>`), and `memref<?xf32>` of a kernel whose
+    `lengths` say that `N` is a multiple of four `memref<?xvector<4xf32>>`. There `N` is never 0, since a binding holds
+    one element at least.
 
     All accesses must be of four elements at a multiple of four. That goes for operands and for the
     kernel's own memory alike; the bytes stay where they are.
@@ -36,11 +39,12 @@ class WGSLVectorizeMemoryPass(ModulePass):
 def vectorize_memory(kernel: FuncOp) -> None:
     """Convert what can be converted in one kernel."""
     analysis = Divisibility()
-    memories: list[SSAValue] = list(kernel.body.block.args)
+    memories: list[SSAValue] = list(kernel.memories)
+    lengths = dict(zip(memories, lengths_of(kernel), strict=False))
     memories += [op.memref for op in kernel.body.walk() if isinstance(op, memref.AllocaOp)]
     changed = False
     for memory in memories:
-        if _is_vectorizable(memory, analysis):
+        if _is_vectorizable(memory, lengths.get(memory), analysis):
             _convert(memory, analysis)
             changed = True
     if changed:
@@ -48,11 +52,16 @@ def vectorize_memory(kernel: FuncOp) -> None:
         kernel.function_type = FunctionType.from_lists(types, [])
 
 
-def _is_vectorizable(memory: SSAValue, analysis: Divisibility) -> bool:
+def _is_vectorizable(memory: SSAValue, length: int | None, analysis: Divisibility) -> bool:
     type = memory.type
     assert isinstance(type, MemRefType)
     shape = type.get_shape()
-    if len(shape) != 1 or shape[0] % _SIZE or memory.first_use is None:
+    if len(shape) != 1 or memory.first_use is None:
+        return False
+    if shape[0] != DYNAMIC_INDEX:
+        if shape[0] % _SIZE:
+            return False
+    elif length is None or not divides(_SIZE, length) or bounds(length)[0] < _SIZE:
         return False
     for use in memory.uses:
         op = use.operation
@@ -72,7 +81,9 @@ def _convert(memory: SSAValue, analysis: Divisibility) -> None:
     type = memory.type
     assert isinstance(type, MemRefType)
     element = VectorType(type.element_type, [_SIZE])
-    count = type.get_shape()[0] // _SIZE
+    (count,) = type.get_shape()
+    if count != DYNAMIC_INDEX:
+        count //= _SIZE
     memory = Rewriter.replace_value_with_new_type(
         memory, MemRefType(element, [count], type.layout, type.memory_space)
     )

@@ -9,6 +9,7 @@ from math import prod
 from xdsl.context import Context
 from xdsl.dialects import memref
 from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
     FixedBitwidthType,
     IndexType,
     IntegerType,
@@ -23,6 +24,7 @@ from xdsl.passes import ModulePass
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.locations import location_names
+from webdnn.dialects.sizes.expression import at_most
 from webdnn.dialects.webgpu_limits import GUARANTEED, WebGPULimits
 from webdnn.dialects.wgsl import WORKGROUP_SPACE
 from webdnn.lowering.value_notation import element_type
@@ -92,8 +94,8 @@ def _problems(kernel: FuncOp, limits: WebGPULimits) -> Iterator[str]:
         if not 1 <= length <= bound:
             yield f"a workgroup is {length} long in {axis}, which must be 1 to {bound}"
     for axis, length in zip("xyz", grid, strict=True):
-        if length > limits.workgroups:
-            yield f"the grid has {length} workgroups in {axis} of at most {limits.workgroups}"
+        if at_most(length) > limits.workgroups:
+            yield f"the grid has {at_most(length)} workgroups in {axis} of at most {limits.workgroups}"
     shared = own = 0
     for op in kernel.body.walk():
         if isinstance(op, memref.AllocaOp):
@@ -105,10 +107,10 @@ def _problems(kernel: FuncOp, limits: WebGPULimits) -> Iterator[str]:
         yield f"it needs {shared} bytes of workgroup memory of at most {limits.workgroup_storage}"
     if own > limits.function_storage:
         yield f"an invocation's arrays take {own} bytes of at most {limits.function_storage}"
-    buffers = len(kernel.body.block.args)
+    buffers = len(kernel.memories)
     if buffers > limits.storage_buffers:
         yield f"it has {buffers} storage buffers of at most {limits.storage_buffers}"
-    for number, argument in enumerate(kernel.body.block.args):
+    for number, argument in enumerate(kernel.memories):
         if (size_bytes := memory_bytes(argument.type)) > limits.binding_bytes:
             yield (
                 f"operand {argument.name_hint or number} has {size_bytes} bytes of at most "
@@ -121,8 +123,11 @@ def _is_shared(type: Attribute) -> bool:
 
 
 def memory_bytes(type: Attribute) -> int:
-    """The bytes of a memref; WGSL rounds an array of three-element vectors up to four."""
+    """The bytes of a memref, 0 where its size depends on symbols; WGSL rounds an array of three-element vectors up to
+    four."""
     assert isinstance(type, MemRefType)
+    if DYNAMIC_INDEX in type.get_shape():
+        return 0
     element = type.element_type
     lanes = element.get_shape()[0] if isinstance(element, VectorType) else 1
     lanes = 4 if lanes == 3 else lanes

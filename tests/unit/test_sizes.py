@@ -14,12 +14,14 @@ from webdnn.dialects.sizes.expression import (
     Symbol,
     UndecidedSize,
     bounds,
+    compute,
     divides,
     evaluate,
     is_symbolic,
     likely,
     maximum,
     minimum,
+    same_size,
 )
 from webdnn.dialects.sizes.text import size_text
 from webdnn.dialects.sizes.types import SizesAttr, shape_of, tensor_type
@@ -103,6 +105,40 @@ def test_bounds_hold(pair: Pair, values: dict[str, int]) -> None:
     assert low <= evaluate(pair[0], values) <= high
 
 
+class Numbers:
+    """The arithmetic of numbers, which refuses divisions that an emitted one would not do."""
+
+    def __init__(self, values: dict[str, int]) -> None:
+        self.values = values
+
+    def number(self, value: int) -> int:
+        return value
+
+    def symbol(self, symbol: Symbol) -> int:
+        return self.values[symbol.name]
+
+    def add(self, a: int, b: int) -> int:
+        return a + b
+
+    def subtract(self, a: int, b: int) -> int:
+        return a - b
+
+    def multiply(self, a: int, b: int) -> int:
+        return a * b
+
+    def divide(self, a: int, b: int) -> int:
+        assert a >= 0 and b > 0
+        return a // b
+
+    def maximum(self, a: int, b: int) -> int:
+        return max(a, b)
+
+
+@given(SIZES, VALUES)
+def test_sizes_by_another_arithmetic(pair: Pair, values: dict[str, int]) -> None:
+    assert compute(pair[0], Numbers(values)) == evaluate(pair[0], values)
+
+
 @given(SIZES)
 def test_text_is_read_again_as_the_same_size(pair: Pair) -> None:
     attr = SizesAttr((pair[0], 7))
@@ -161,6 +197,20 @@ def test_questions_that_they_do_not_decide() -> None:
 def test_different_sizes_are_different() -> None:
     assert s != p and s != 1 and s + 1 != s
     assert is_symbolic(s) and not is_symbolic(3)
+
+
+def test_sizes_that_must_be_the_same() -> None:
+    assert same_size(s + p, p + s) and same_size(3, 3)
+    assert not same_size(3, 4) and not same_size(s, 513) and not same_size(s, s + 1)
+    with pytest.raises(UndecidedSize, match="whether s and p are the same size") as error:
+        same_size(s, p)
+    assert error.value.hint == "give them one name: --dim p=s"
+    with pytest.raises(UndecidedSize) as error:
+        same_size(7, s)
+    assert error.value.hint == "bind it: --dim s=7"
+    with pytest.raises(UndecidedSize) as error:
+        same_size(s + 1, 7)
+    assert error.value.hint == "bind it: --dim s=128"
 
 
 def test_likely() -> None:
