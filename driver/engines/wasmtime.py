@@ -23,6 +23,7 @@ from webdnn.codegen.wasm.link import link
 from webdnn.dialects import kernel
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.sizes.expression import evaluate
 from webdnn.dialects.wasm_memory import PAGE
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.manifest_sizes import bound_values, manifest_at
@@ -50,12 +51,13 @@ def kernel_wasm(module: ModuleOp, name: str, *, relaxed: bool = False) -> bytes:
     return link([compile_object(module, features)], exports=(name,), stack_size=_KERNEL_STACK)
 
 
-def work_arguments(module: ModuleOp, name: str) -> list[int]:
-    """What a kernel of level `loops` wants behind its pointers to do all of its work."""
-    for func in module.ops:
-        if isinstance(func, kernel.FuncOp) and func.sym_name.data == name and func.work is not None:
-            return [0, func.work.value.data]
-    return []
+def work_arguments(module: ModuleOp, name: str, sizes: Sequence[int] = ()) -> list[int]:
+    """What a kernel of level `loops` wants behind its pointers to do all of its work, where its symbols are `sizes`."""
+    func = kernel.kernels_of(module)[name]
+    if func.work is None:
+        return []
+    values = {symbol.name: n for symbol, n in zip(func.symbols, sizes, strict=True)}
+    return [0, evaluate(func.work_size, values)]
 
 
 def place(arrays: Sequence[Array]) -> tuple[list[int], int]:
@@ -76,14 +78,24 @@ class KernelInstance:
         name: its name.
         arrays: an array for each operand, inputs first. Outputs are arrays of the right size too.
         relaxed: use relaxed SIMD.
+        sizes: the value of each of the kernel's symbols.
+        wasm: what `kernel_wasm` gives, if it is there already.
     """
 
     def __init__(
-        self, module: ModuleOp, name: str, arrays: Sequence[Array], *, relaxed: bool = False
+        self,
+        module: ModuleOp,
+        name: str,
+        arrays: Sequence[Array],
+        *,
+        relaxed: bool = False,
+        sizes: Sequence[int] = (),
+        wasm: bytes = b"",
     ) -> None:
-        self.wasm = kernel_wasm(module, name, relaxed=relaxed)
+        self.wasm = wasm or kernel_wasm(module, name, relaxed=relaxed)
         self.offsets, pages = place(arrays)
-        self._work = work_arguments(module, name)
+        self._sizes = sizes
+        self._work = work_arguments(module, name, sizes)
         self._store = wasmtime.Store(_engine())
         limits = wasmtime.Limits(pages, None)
         self._memory = wasmtime.Memory(self._store, wasmtime.MemoryType(limits))
@@ -108,7 +120,7 @@ class KernelInstance:
 
     def __call__(self, work: tuple[int, int] | None = None) -> None:
         """Runs the kernel once, or does the part of its work from `work[0]` to before `work[1]`."""
-        self._function(self._store, *self.offsets, *(work or self._work))
+        self._function(self._store, *self._sizes, *self.offsets, *(work or self._work))
 
 
 def instantiate(module: bytes, pages: int) -> Callable[..., Any]:

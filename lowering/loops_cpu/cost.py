@@ -18,6 +18,7 @@ from webdnn.lowering.loops_cpu.dot import dot_of
 from webdnn.lowering.loops_cpu.flatten import FlatStage
 from webdnn.lowering.loops_cpu.packed import in_panels, padded_loads
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
+from webdnn.lowering.loops_cpu.stages import likely_extent
 from webdnn.lowering.loops_cpu.tiling import Tiling
 from webdnn.lowering.packing import PAIR
 
@@ -36,7 +37,7 @@ FULL_UNROLL = 7
 
 def accesses(flat: FlatStage) -> list[tuple[Load | Store, float]]:
     """Accesses with how often they are done at each point of the iteration space."""
-    reduced = max(1, prod(flat.sizes[flat.num_parallel :])) if flat.is_reduction else 1
+    reduced = max(1, prod(flat.likely_sizes[flat.num_parallel :])) if flat.is_reduction else 1
     in_update = {id(n) for n in walk(flat.updates)}
     found: list[tuple[Load | Store, float]] = [
         (load, 1.0 if id(load) in in_update or not flat.is_reduction else 1 / reduced)
@@ -48,7 +49,7 @@ def accesses(flat: FlatStage) -> list[tuple[Load | Store, float]]:
 
 def _work(flat: FlatStage) -> float:
     """Ops at each point of the iteration space."""
-    reduced = max(1, prod(flat.sizes[flat.num_parallel :])) if flat.is_reduction else 1
+    reduced = max(1, prod(flat.likely_sizes[flat.num_parallel :])) if flat.is_reduction else 1
     inner = sum(map(op_count, walk(flat.updates)))
     total = sum(map(op_count, walk(flat.roots())))
     return inner + (total - inner) / reduced
@@ -67,7 +68,7 @@ def scalar_cost(flat: FlatStage) -> float:
 
 def lane_cost(flat: FlatStage, d: int) -> float:
     """The cost of one point where the lanes lie along dimension d."""
-    size = flat.sizes[d]
+    size = flat.likely_sizes[d]
     if size < 2 or (d >= flat.num_parallel and not flat.can_split):
         return inf
     whole, rest = divmod(size, VECTOR_WIDTH)
@@ -122,7 +123,7 @@ def reduction_cost(
         products = Products(products.loads, 1, 1)
     steps = 1.0
     for d in range(flat.num_parallel, len(sizes)):
-        size = flat.sizes[d]
+        size = flat.likely_sizes[d]
         if dot is not None and d == dot.depth:
             size = -(-size // PAIR)
         steps *= size // VECTOR_WIDTH + size % VECTOR_WIDTH if d == v else size
@@ -212,6 +213,7 @@ def _overlap(flat: FlatStage, at: Lin, extents: dict[int, int], v: int) -> int:
         if d == v or n < 2:
             continue
         step, k = at.coefficient(flat.dims[d]), flat.dims[-1]
-        if step and at.coefficient(k) == step and 1 < k.size <= FULL_UNROLL:
-            return k.size
+        size = likely_extent(k.size)
+        if step != 0 and at.coefficient(k) == step and 1 < size <= FULL_UNROLL:
+            return size
     return 1

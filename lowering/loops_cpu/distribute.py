@@ -71,7 +71,7 @@ def distribute(func: FuncOp, grain: int, shortest: int) -> bool:
     """
     block = func.body.block
     total = block_instructions(block)
-    if func.work is not None or total < 2 * grain:
+    if func.symbols or func.work is not None or total < 2 * grain:
         return False
     _split_dimensions(block)
     tasks = _tasks(block, max(total // TASKS, shortest))

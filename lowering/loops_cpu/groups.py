@@ -9,6 +9,7 @@ from math import prod
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.linalg_ext import ordering_op
+from webdnn.dialects.sizes.expression import at_most
 from webdnn.lowering.loops_common.expression import Buffer
 from webdnn.lowering.loops_common.linear import Dim, Lin, Quotient, Remainder
 from webdnn.lowering.loops_cpu.reader import KernelReader
@@ -197,13 +198,15 @@ def _extents(buffer: Buffer, group: Group) -> tuple[int, ...]:
 
 
 def scratch_extents(buffer: Buffer, group: Group, tile: Sequence[int]) -> tuple[int, ...]:
-    """The extents of a scratch buffer for a tile of the shared dimensions, in points where they are finest."""
-    extents = list(buffer.shape)
+    """The extents of a scratch buffer for a tile of the shared dimensions, in points where they are finest. Of sizes
+    that depend on symbols they are the greatest."""
+    extents = [at_most(size) for size in buffer.shape]
     for i, stage in enumerate(group.stages):
         for store in stage.stores:
             if store.buffer is buffer:
                 for axis, at in enumerate(store.index):
                     for shared, size in zip(group.outer, tile, strict=True):
                         if at.dim is stage.dims[shared.dims[i]]:
-                            extents[axis] = min(shared.extent(i, size), buffer.shape[axis])
+                            extent = at_most(shared.extent(i, size))
+                            extents[axis] = min(extent, at_most(buffer.shape[axis]))
     return tuple(extents)

@@ -24,7 +24,7 @@ from webdnn.lowering.loops_cpu.schedule import (
     StageSchedule,
     flat_stage,
 )
-from webdnn.lowering.loops_cpu.stages import Group, Stage
+from webdnn.lowering.loops_cpu.stages import Group, Stage, likely_extent
 from webdnn.lowering.loops_cpu.tiling import Tiling
 from webdnn.lowering.loops_cpu.tilings import by_tables, loop_order, table_periods, tilings, unroll
 from webdnn.lowering.loops_cpu.transposed import SIDE, crossing_loads
@@ -66,7 +66,7 @@ def _shared_tile(group: Group) -> list[int]:
             period.get(flat.fixed[number], 1) > shared.steps[s]
             for s, (flat, period) in enumerate(zip(flats, periods, strict=True))
         )
-        tile.append(shared.size if whole else shared.step)
+        tile.append(likely_extent(shared.size) if whole else shared.step)
     if not any(periods):
         for number in reversed(range(len(group.outer))):
             if any(_shares_loads(flat, flat.fixed[number]) for flat in flats):
@@ -79,17 +79,17 @@ def _shared_tile(group: Group) -> list[int]:
         gain = 0.0
         for flat in flats:
             d = flat.fixed[number]
-            own = [i for i in range(len(flat.sizes)) if i not in flat.fixed]
+            own = [i for i in range(len(flat.likely_sizes)) if i not in flat.fixed]
             others = min((lane_cost(flat, i) for i in own), default=inf)
             gain += min(others, scalar_cost(flat)) - lane_cost(flat, d)
         if gain > best_gain:
             best, best_gain = number, gain
     if best >= 0:
         run = _run(group, flats, tile)
-        tile[best] = min(group.outer[best].size, run)
+        tile[best] = min(likely_extent(group.outer[best].size), run)
         beyond = _next_in_memory(group, flats[-1], best)
         if beyond is not None and tile[beyond] == 1 and tile[best] < run:
-            tile[beyond] = min(group.outer[beyond].size, run // tile[best])
+            tile[beyond] = min(likely_extent(group.outer[beyond].size), run // tile[best])
     return tile
 
 
@@ -104,7 +104,7 @@ def _run(group: Group, flats: Sequence[FlatStage], tile: Sequence[int]) -> int:
     def places(flat: FlatStage, at: Lin) -> int:
         return prod(
             tile[flat.fixed.index(d)] if d in flat.fixed else size
-            for d, size in enumerate(flat.sizes)
+            for d, size in enumerate(flat.likely_sizes)
             if at.coefficient(flat.dims[d]) not in (0, 1) or flat.dims[d] in at.nonlinear_dims
         )
 
@@ -123,14 +123,14 @@ def _next_in_memory(group: Group, flat: FlatStage, number: int) -> int | None:
     at = flat.stores[0].at
     step = at.coefficient(flat.dims[flat.fixed[number]]) * group.outer[number].size
     return next(
-        (n for n, d in enumerate(flat.fixed) if step and at.coefficient(flat.dims[d]) == step),
+        (n for n, d in enumerate(flat.fixed) if step != 0 and at.coefficient(flat.dims[d]) == step),
         None,
     )
 
 
 def _shares_loads(flat: FlatStage, d: int) -> bool:
     """Whether a stage is a product whose rows lie along d: all rows read the same columns."""
-    if not flat.is_reduction or flat.sizes[d] < 2:
+    if not flat.is_reduction or flat.likely_sizes[d] < 2:
         return False
     rows = [
         n.at.depends(flat.dims[d])
@@ -142,7 +142,7 @@ def _shares_loads(flat: FlatStage, d: int) -> bool:
 
 def _shared_rows(group: Group, flats: Sequence[FlatStage], number: int) -> int:
     """How many rows the stages of a group with products hand on at a time: whole register tiles, in a near cache."""
-    size = group.outer[number].size
+    size = likely_extent(group.outer[number].size)
     scratch = sum(prod(b.extents) for b in group.scratch)
     best, best_cost = min(size, SHARED_ROWS[-1]), inf
     for rows in SHARED_ROWS:
@@ -220,7 +220,7 @@ def _mergeable(flat: FlatStage, tiling: Tiling) -> list[int]:
     for d in range(flat.num_parallel - 1):
         if {d, d + 1} & {tiling.vector, *flat.fixed} or tiling.tile[d + 1] < 2:
             continue
-        if flat.sizes[d + 1] % tiling.tile[d + 1]:
+        if flat.likely_sizes[d + 1] % tiling.tile[d + 1]:
             found.append(d)
     return found
 
@@ -242,20 +242,20 @@ def _elementwise(flat: FlatStage, shared: Sequence[int]) -> StageSchedule:
 
 def _crossed(flat: FlatStage) -> StageSchedule | None:
     """A schedule for what is loaded along one dimension and stored along another: squares, transposed in registers."""
-    whole = [d for d in range(flat.num_parallel) if flat.sizes[d] >= SIDE]
+    whole = [d for d in range(flat.num_parallel) if flat.likely_sizes[d] >= SIDE]
     for v in whole:
         for u in whole:
             if crossing_loads(flat, u, v):
-                tile = [1] * len(flat.sizes)
+                tile = [1] * len(flat.likely_sizes)
                 # stores fill lines of a cache; the rows that are loaded follow one another
-                tile[u], tile[v] = SIDE, min(4 * VECTOR_WIDTH, flat.sizes[v])
+                tile[u], tile[v] = SIDE, min(4 * VECTOR_WIDTH, flat.likely_sizes[v])
                 others = [d for d in loop_order(flat, v) if d not in (u, v)]
                 return StageSchedule(Tiling(tile, v, VECTOR_WIDTH, [*others, v, u]))
     return None
 
 
 def _tile_sizes(flat: FlatStage, shared: Sequence[int]) -> list[int]:
-    sizes = list(flat.sizes)
+    sizes = list(flat.likely_sizes)
     for d, t in zip(flat.fixed, shared, strict=True):
         sizes[d] = min(sizes[d], t)
     return sizes

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from math import prod
 
+from webdnn.dialects.sizes.expression import is_known, is_symbolic
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.linear import Dim, Lin
 from webdnn.lowering.loops_cpu.flatten import FlatStage
@@ -14,18 +16,26 @@ from webdnn.lowering.loops_cpu.stages import Group
 from webdnn.lowering.loops_cpu.tile import TileEmitter
 from webdnn.lowering.loops_cpu.tiling import Tiling
 
+Part = tuple[int, int, int]
+"""Tiles along a dimension: where the first one begins, how many there are, and how many points each has."""
+
+Rests = Callable[[int, int, int], list[Part]]
+"""The tiles along a dimension (by its number) whose size depends on symbols, for the wanted tile."""
+
 
 def walk_tiles(
     emitter: Emitter,
     sizes: Sequence[int],
     tiles: Sequence[int],
     body: Callable[[list[Lin], list[int]], None],
+    rests: Rests,
 ) -> None:
     """Loops over the tiles of a box, the first dimension outermost; `body` emits one tile from its base
     and its sizes.
 
     What is left over at the end of a dimension is a smaller tile of its own, inside of the loops around
-    it: no tile is masked and no point is computed twice, so an output may share its memory with an input.
+    it: no tile is masked and no point is computed twice, so an output may share its memory with an input. Where the
+    size of a dimension depends on symbols, `rests` says which tiles are left over.
     """
 
     def level(d: int, base: list[Lin], extent: list[int]) -> None:
@@ -33,6 +43,25 @@ def walk_tiles(
             body(base, extent)
             return
         size = sizes[d]
+        if is_symbolic(size):
+            parts = rests(d, size, max(1, tiles[d]))
+            for start, count, tile in parts:
+                if is_known(count, lambda n: n <= 0):
+                    continue
+                if not is_symbolic(count) and count == 1:
+                    level(d + 1, [*base, Lin.of(start)], [*extent, tile])
+                    continue
+                emitter.parallel(
+                    count,
+                    partial(
+                        lambda number, start, tile: level(
+                            d + 1, [*base, number * tile + start], [*extent, tile]
+                        ),
+                        start=start,
+                        tile=tile,
+                    ),
+                )
+            return
         tile = max(1, min(tiles[d], size))
         whole, rest = divmod(size, tile)
         if whole > 1:
@@ -45,6 +74,33 @@ def walk_tiles(
             level(d + 1, [*base, Lin.of(whole * tile)], [*extent, rest])
 
     level(0, [], [])
+
+
+def _whole_and_rest(_: int, size: int, tile: int) -> list[Part]:
+    """Whole tiles, and one of unknown size for all that is left over."""
+    whole = size // tile
+    return [(0, whole, tile), (whole * tile, 1, size - whole * tile)]
+
+
+def _register_rests(size: int, tile: int, width: int) -> list[Part]:
+    """Whole register tiles, then smaller ones of known size; along the lanes of vectors single vectors, then points."""
+    parts: list[Part] = []
+    done = 0
+    while True:
+        count = (size - done) // tile
+        parts.append((done, count, tile))
+        if tile == 1:
+            return parts
+        done = size // tile * tile
+        tile = _next_smaller(tile, width)
+
+
+def _next_smaller(tile: int, width: int) -> int:
+    if tile > width > 1 and tile % width == 0:
+        return width
+    if width > 1:
+        return 1
+    return next(n for n in range(tile // 2, 0, -1) if tile % n == 0)
 
 
 def emit_stage(
@@ -76,7 +132,10 @@ def emit_stage(
             extent[d] = size
         tile_emitter.emit(at, extent)
 
-    walk_tiles(emitter, [sizes[d] for d in order], [tiling.tile[d] for d in order], tile)
+    def rests(number: int, size: int, tile: int) -> list[Part]:
+        return _register_rests(size, tile, tiling.width if order[number] == tiling.vector else 1)
+
+    walk_tiles(emitter, [sizes[d] for d in order], [tiling.tile[d] for d in order], tile, rests)
 
 
 def emit_group(emitter: Emitter, group: Group, schedule: GroupSchedule) -> None:
@@ -98,7 +157,7 @@ def emit_group(emitter: Emitter, group: Group, schedule: GroupSchedule) -> None:
             ]
             emit_stage(emitter, flat, tiling, starts, mine)
 
-    walk_tiles(emitter, sizes, schedule.tile, tile)
+    walk_tiles(emitter, sizes, schedule.tile, tile, _whole_and_rest)
 
 
 def _coarser(at: Lin, step: int) -> Lin:

@@ -54,7 +54,7 @@ def lower_kernel(func: FuncOp) -> FuncOp:
     schedules = from_attr(given, groups, func.sym_name.data) if given else choose(groups)
     stages = [stage for group in groups for stage in group.stages]
     accesses = [access for stage in stages for access in (*stage.stores, *stage.loads())]
-    emitter = Emitter(begin_function(func, accesses))
+    emitter = Emitter(begin_function(func, accesses), func.symbols)
     for group, schedule in zip(groups, schedules, strict=True):
         emit_group(emitter, group, schedule)
     return end_function(func, emitter.block, to_attr(schedules))

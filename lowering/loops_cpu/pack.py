@@ -13,11 +13,13 @@ from dataclasses import replace
 from math import inf
 from typing import cast
 
-from xdsl.dialects.builtin import DenseArrayBase, TensorType, i64
+from xdsl.dialects.builtin import DenseArrayBase, i64
 from xdsl.ir.affine import AffineBinaryOpExpr, AffineBinaryOpKind, AffineConstantExpr
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, panels_of
+from webdnn.dialects.sizes.expression import is_known, likely
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.loops_common.expression import Load, walk
 from webdnn.lowering.loops_common.linear import volume
 from webdnn.lowering.loops_cpu.dot import small_factors
@@ -79,9 +81,7 @@ def packable(
 
 
 def _shape(func: FuncOp, operand: int) -> tuple[int, ...]:
-    type = func.function_type.inputs.data[operand]
-    assert isinstance(type, TensorType)
-    return type.get_shape()
+    return shape_of(func.function_type.inputs.data[operand])
 
 
 def widths(whole: Packing) -> list[int]:
@@ -169,7 +169,7 @@ def _panel_axis(stage: Stage, operand: int) -> int | None:
     if len(axes) != 1 or mine[0].index[axes[0]].dim is not last:
         return None
     reduced = mine[0].dims & {*stage.dims[stage.num_parallel :]}
-    if not others or volume(reduced) < LEAST_DEPTH:
+    if not others or likely(volume(reduced)) < LEAST_DEPTH:
         return None
     return axes[0]
 
@@ -183,7 +183,11 @@ def _pair_axis(stage: Stage, operand: int) -> int | None:
     if mine.buffer.argument != operand:
         mine, other = other, mine
     inner = stage.dims[-1]
-    if inner.size < PAIR or not other.index or other.index[-1].dim is not inner:
+    if (
+        not is_known(inner.size, lambda n: n >= PAIR)
+        or not other.index
+        or other.index[-1].dim is not inner
+    ):
         return None
     if any(at.depends(inner) for at in other.index[:-1]):
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from webdnn.dialects.sizes.expression import divides, is_known, is_symbolic
 from webdnn.lowering.loops_common.expression import Choose, Index, Load, Store, walk
 from webdnn.lowering.loops_common.linear import Dim, Lin, Quotient, Remainder
 from webdnn.lowering.loops_cpu.flatten import FlatStage
@@ -25,7 +26,7 @@ def is_packed(at: Lin, dim: Dim, width: int) -> bool:
     step = _step(at, dim)
     return (
         step > 0
-        and not at.coefficient(dim)
+        and at.coefficient(dim) == 0
         and len(mine) == 2
         and {type(division) for division, _ in mine} == {Quotient, Remainder}
         and all(division.form.dim is dim and division.divisor % width == 0 for division, _ in mine)
@@ -42,8 +43,11 @@ def in_panels(access: Load | Store, dim: Dim, width: int) -> bool:
     step = _step(at, dim)
     if not step or at.coefficient(dim) != step or dim in at.nonlinear_dims:
         return False
-    bounds = at.range()
-    return bounds is not None and bounds[1] + step * (-dim.size % width) < access.buffer.count
+    ends = at.range()
+    if ends is None:
+        return False
+    last = ends[1] + step * (-dim.size % width)
+    return is_known(last, lambda n: n < access.buffer.count)
 
 
 def _step(at: Lin, dim: Dim) -> int:
@@ -66,6 +70,8 @@ def padded_loads(stage: FlatStage, d: int, width: int) -> list[Load] | None:
     if not stage.is_reduction or not 0 <= d < stage.num_parallel:
         return None
     dim = stage.dims[d]
+    if is_symbolic(dim.size) and not divides(width, dim.size):
+        return None  # what is left over is single points, of which a vector may not begin with any
     found: list[Load] = []
     for node in walk(stage.updates):
         match node:

@@ -10,6 +10,7 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import AnyFloat, IntegerType
 from xdsl.ir import SSAValue
 
+from webdnn.dialects.sizes.expression import at_most, is_symbolic, likely
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.evaluate import Scope
 from webdnn.lowering.loops_common.expression import Accumulator, Apply, Node
@@ -102,6 +103,8 @@ class ReductionEmitter:
             return update(reduced, accs)
         d, rest = dims[0], dims[1:]
         size = self.stage.sizes[d]
+        if any(is_symbolic(self.stage.sizes[each]) for each in dims):
+            return self._loops_to_symbol(dims, reduced, accs, update)
         unroll = min(self.tiling.tile[d], size)
         whole = size // unroll if unroll else 0
         done = 0
@@ -121,6 +124,32 @@ class ReductionEmitter:
         for i in range(done, size):
             accs = self._loops(rest, [*reduced, Lin.of(i)], accs, update)
         return accs
+
+    def _loops_to_symbol(
+        self,
+        dims: list[int],
+        reduced: list[Lin],
+        accs: Sequence[SSAValue],
+        update: _Update,
+    ) -> Sequence[SSAValue]:
+        """`_loops` where a size depends on symbols: unrolled steps, then one point after the other."""
+        d, rest = dims[0], dims[1:]
+        size, others = self.stage.sizes[d], prod(self.stage.sizes[r] for r in rest)
+        unroll = max(1, self.tiling.tile[d])
+        whole = size // unroll
+        done = 0
+        if self._is_sum and at_most(size * others) > SUM_BLOCK:
+            block = max(SUM_BLOCK // (unroll * max(1, likely(others))), 1)
+            blocks = whole // block
+            accs = self._blocks(blocks, block, unroll, rest, reduced, accs, update)
+            done = blocks * block
+        start = Lin.of(done * unroll)
+        accs = self._steps(whole - done, unroll, start, rest, reduced, accs, update)
+
+        def single(at: Lin, results: Sequence[SSAValue]) -> Sequence[SSAValue]:
+            return self._loops(rest, [*reduced, at], results, update)
+
+        return self.emitter.for_loop(whole * unroll, size, 1, accs, single)
 
     def _steps(
         self,

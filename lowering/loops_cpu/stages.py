@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
+from webdnn.dialects.sizes.expression import is_symbolic, likely
 from webdnn.lowering.loops_common.combining import combiners
 from webdnn.lowering.loops_common.expression import (
     Accumulator,
@@ -45,9 +46,14 @@ class Stage:
         return [dim.size for dim in self.dims]
 
     @property
+    def likely_sizes(self) -> list[int]:
+        """The extent of each dimension that schedules are chosen for."""
+        return [likely_extent(dim.size) for dim in self.dims]
+
+    @property
     def points(self) -> int:
-        """The number of points of the iteration space."""
-        return prod(self.sizes)
+        """The likely number of points of the iteration space."""
+        return prod(self.likely_sizes)
 
     @property
     def is_reduction(self) -> bool:
@@ -74,6 +80,11 @@ class Stage:
     def loads(self) -> list[Load]:
         """The loads, each once."""
         return [n for n in self.nodes() if isinstance(n, Load)]
+
+
+def likely_extent(size: int) -> int:
+    """The number that schedules are chosen for; one that depends on symbols is at least 1."""
+    return max(1, likely(size)) if is_symbolic(size) else size
 
 
 @dataclass(frozen=True)

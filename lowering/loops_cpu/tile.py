@@ -13,6 +13,7 @@ from xdsl.dialects.builtin import VectorType
 from xdsl.dialects.vector import CombiningKindAttr
 from xdsl.ir import SSAValue
 
+from webdnn.dialects.sizes.expression import at_most, is_known, is_symbolic
 from webdnn.lowering.combining_ops import COMBINING
 from webdnn.lowering.loops_common.expression import Load
 from webdnn.lowering.loops_common.linear import Lin
@@ -164,6 +165,23 @@ class TileEmitter(ReductionEmitter):
         step = PAIR if dims[0] == dot.depth else 1
         unroll = max(1, self.tiling.tile[dims[0]] // step)
         whole, done = size // (unroll * step), 0
+        if is_symbolic(size):
+
+            def steps(number: Lin, results: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                for i in range(unroll):
+                    results = update((number * unroll + i) * step, results)
+                return results
+
+            def pair(number: Lin, results: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                return update(number * step, results)
+
+            def last(at: Lin, results: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                return update(at, results, single=True)
+
+            pairs = size // step
+            accs = self.emitter.for_loop(0, whole, 1, accs, steps)
+            accs = self.emitter.for_loop(whole * unroll, pairs, 1, accs, pair)
+            return self.emitter.for_loop(pairs * step, size, 1, accs, last)
         if whole > 1:
 
             def body(number: Lin, results: Sequence[SSAValue]) -> Sequence[SSAValue]:
@@ -186,9 +204,9 @@ class TileEmitter(ReductionEmitter):
         count = len(self.stage.updates)
         scalars = [self._inits(point) for point in points]
         parts: list[list[list[SSAValue]]] = [[] for _ in points]
-        if size >= width:
+        if not is_known(size, lambda n: n < width):
             parts = self._vector_parts(points, scalars)
-        if size % width:
+        if size % width != 0:
             scalars = self._scalar_rest(points, scalars)
         return [
             [self._combine(i, [part[i] for part in mine], final[i]) for i in range(count)]
@@ -213,7 +231,7 @@ class TileEmitter(ReductionEmitter):
         emitter, width = self.emitter, self.tiling.width
         size = self.stage.sizes[self.tiling.vector]
         count = len(self.stage.updates)
-        unroll = max(1, min(self.tiling.tile[self.tiling.vector], size) // width)
+        unroll = max(1, min(self.tiling.tile[self.tiling.vector], at_most(size)) // width)
         whole = size // (unroll * width)
         wide = [Point(p.at, width, width) for p in points]
         starts = [
@@ -232,15 +250,22 @@ class TileEmitter(ReductionEmitter):
                         point, full, values[first : first + count]
                     )
 
+            def body(number: Lin, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                values = list(running)
+                for part in range(unroll):
+                    step(number * (unroll * width) + part * width, values, part)
+                return values
+
+            def single(number: Lin, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
+                values = list(running)
+                step(number * width, values, 0)
+                return values
+
+            if is_symbolic(size):
+                accs = emitter.for_loop(0, whole, 1, accs, body)
+                return emitter.for_loop(whole * unroll, size // width, 1, accs, single)
             done = 0
             if whole > 1:
-
-                def body(number: Lin, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
-                    values = list(running)
-                    for part in range(unroll):
-                        step(number * (unroll * width) + part * width, values, part)
-                    return values
-
                 accs = emitter.for_loop(0, whole, 1, accs, body)
                 done = whole * unroll * width
             accs = list(accs)
@@ -270,12 +295,18 @@ class TileEmitter(ReductionEmitter):
         count = len(self.stage.updates)
 
         def update(reduced: Sequence[Lin], accs: Sequence[SSAValue]) -> Sequence[SSAValue]:
-            for i in range(size - size % self.tiling.width, size):
+            def step(at: Lin, running: Sequence[SSAValue]) -> Sequence[SSAValue]:
                 result: list[SSAValue] = []
                 for p, point in enumerate(points):
-                    full = self._reduced_at(reduced, Lin.of(i))
-                    result += self._update(point, full, accs[p * count : (p + 1) * count])
-                accs = result
+                    full = self._reduced_at(reduced, at)
+                    result += self._update(point, full, running[p * count : (p + 1) * count])
+                return result
+
+            whole = size - size % self.tiling.width
+            if is_symbolic(size):
+                return self.emitter.for_loop(whole, size, 1, accs, step)
+            for i in range(whole, size):
+                accs = step(Lin.of(i), accs)
             return accs
 
         flat = self._loops(self._other_dims(), [], [s for mine in inits for s in mine], update)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
+from webdnn.dialects.sizes.expression import likely, likely_shape, minimum
 from webdnn.lowering.loops_common.expression import Choose, Constant, Load, Node, walk
 from webdnn.lowering.loops_common.linear import Remainder
 from webdnn.lowering.loops_cpu.cost import FULL_UNROLL, lane_cost
@@ -12,6 +13,7 @@ from webdnn.lowering.loops_cpu.dot import dot_of
 from webdnn.lowering.loops_cpu.flatten import FlatStage
 from webdnn.lowering.loops_cpu.packed import is_packed, packed_block
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
+from webdnn.lowering.loops_cpu.stages import likely_extent
 from webdnn.lowering.loops_cpu.tiling import Tiling
 from webdnn.lowering.packing import PAIR
 
@@ -50,11 +52,11 @@ def table_periods(flat: FlatStage) -> dict[int, int]:
     for node in walk(flat.updates):
         if isinstance(node, Choose) and _is_table(node):
             for d, dim in enumerate(flat.dims):
-                if node.position.coefficient(dim):
-                    found[d] = dim.size
+                if node.position.coefficient(dim) != 0:
+                    found[d] = likely_extent(dim.size)
                 for division, _ in node.position.divisions:
                     if isinstance(division, Remainder) and dim in division.dims:
-                        found[d] = min(division.divisor, dim.size)
+                        found[d] = likely_extent(minimum(division.divisor, dim.size))
     return found
 
 
@@ -78,7 +80,8 @@ def loop_order(flat: FlatStage, vector: int) -> list[int]:
     """Parallel dimensions by the stride of the first store, the largest outermost."""
     at = flat.stores[0].at
     strides = {
-        d: 0 if d == vector else abs(at.coefficient(flat.dims[d])) for d in range(flat.num_parallel)
+        d: 0 if d == vector else abs(likely(at.coefficient(flat.dims[d])))
+        for d in range(flat.num_parallel)
     }
     order = sorted(range(flat.num_parallel), key=lambda d: -strides[d])
     if vector not in order or flat.fixed or not flat.is_reduction:
@@ -105,10 +108,12 @@ def _operands(flat: FlatStage) -> list[Load]:
 def _panels_first(flat: FlatStage, vector: int, batch: set[int]) -> bool:
     """Whether the loop over panels of a product comes first: where they are too many to stay near the core, and the
     other operand, which is then read for each panel, is smaller."""
-    each = prod(flat.sizes[d] for d in batch)
+    each = prod(flat.likely_sizes[d] for d in batch)
     loads, dim = _operands(flat), flat.dims[vector]
-    panels = [prod(n.buffer.shape) for n in loads if is_packed(n.at, dim, VECTOR_WIDTH)]
-    others = [prod(n.buffer.shape) for n in loads if not n.at.depends(dim)]
+    panels = [
+        prod(likely_shape(n.buffer.shape)) for n in loads if is_packed(n.at, dim, VECTOR_WIDTH)
+    ]
+    others = [prod(likely_shape(n.buffer.shape)) for n in loads if not n.at.depends(dim)]
     return bool(panels and others) and CACHE_ELEMENTS * each < max(panels) > max(others)
 
 
@@ -161,11 +166,11 @@ def _block(flat: FlatStage, d: int) -> int:
 
 def unroll(flat: FlatStage, tiling: Tiling) -> None:
     """Unrolls the innermost reduced dimension that the lanes do not lie along: in full where it is short."""
-    inner = [d for d in range(flat.num_parallel, len(flat.sizes)) if d != tiling.vector]
+    inner = [d for d in range(flat.num_parallel, len(flat.likely_sizes)) if d != tiling.vector]
     if not inner or tiling.vector >= flat.num_parallel:
         return
     d = inner[-1]
-    size = flat.sizes[d]
+    size = flat.likely_sizes[d]
     points = prod(tiling.tile[: flat.num_parallel]) / (VECTOR_WIDTH if tiling.vector >= 0 else 1)
     if dot_of(flat, tiling.vector, VECTOR_WIDTH) is not None:
         tiling.tile[d] = min(size, 2 * PAIR)

@@ -12,6 +12,7 @@ from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel
 from webdnn.dialects.kernel import may_alias
+from webdnn.dialects.sizes.expression import at_most
 from webdnn.lowering.target_wasm import arithmetic, control_flow, math_ops, memory, vectors
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.expand_half import expand_half
@@ -24,7 +25,7 @@ def _work_range(emitter: Emitter, op: Operation) -> None:
     """The arguments behind the pointers."""
     func = op.parent_op()
     assert isinstance(func, kernel.FuncOp) and func.work is not None
-    within = Interval(0, func.work.value.data)
+    within = Interval(0, at_most(func.work_size))
     for result, arg in zip(op.results, emitter.entry.args[-2:], strict=True):
         emitter.set(result, arg)
         emitter.intervals[result] = within
@@ -41,28 +42,40 @@ _HANDLERS: dict[type[Operation], Handler] = {
 
 
 def lower_kernel(func: kernel.FuncOp, *, relaxed: bool) -> llvm.FuncOp:
-    """The `llvm.func` of one kernel: a pointer for each operand, then the range of work if it has one; no result.
+    """The `llvm.func` of one kernel: an i32 for each symbol of its sizes, a pointer for each tensor, then the range of
+    work if it has one; no result.
 
     Args:
         func: a kernel of level `loops`.
         relaxed: whether multiply-adds of vectors may be done by relaxed SIMD.
     """
     emitter = Emitter(_HANDLERS, relaxed=relaxed)
-    for arg in func.body.block.args:
-        emitter.set(arg, emitter.entry.insert_arg(PTR, len(emitter.entry.args)))
-    pointers = len(emitter.entry.args)
-    types = [PTR] * pointers + ([i32] * 2 if func.work is not None else [])
-    for type in types[pointers:]:
+    symbols, args = func.symbols, func.body.block.args
+    pointers = len(args) - len(symbols)
+    types = [
+        *[i32] * len(symbols),
+        *[PTR] * pointers,
+        *([i32] * 2 if func.work is not None else []),
+    ]
+    for type in types:
         emitter.entry.insert_arg(type, len(emitter.entry.args))
+    for arg, lowered in zip(args, emitter.entry.args, strict=False):
+        emitter.set(arg, lowered)
+    for symbol, arg in zip(symbols, args, strict=False):
+        emitter.intervals[arg] = Interval(symbol.low, symbol.high)
     emitter.emit_ops(func.body.block)
     emitter.block.add_op(llvm.ReturnOp())
 
     shared = may_alias(func)
     alone = DictionaryAttr({"llvm.noalias": UnitAttr(), "llvm.nocapture": UnitAttr()})
     aliased = DictionaryAttr({"llvm.nocapture": UnitAttr()})
-    attributes = [aliased if number in shared else alone for number in range(pointers)]
     # an argument without an entry would not be printed
-    attributes += [DictionaryAttr({})] * (len(types) - pointers)
+    nothing = DictionaryAttr({})
+    attributes = [
+        *[nothing] * len(symbols),
+        *(aliased if number in shared else alone for number in range(pointers)),
+        *[nothing] * (len(types) - len(symbols) - pointers),
+    ]
     return llvm.FuncOp(
         func.sym_name,
         llvm.LLVMFunctionType(types),

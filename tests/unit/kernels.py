@@ -24,6 +24,9 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp, ReturnOp
 from webdnn.dialects.numpy_meaning.arith import dtype_of
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
+from webdnn.dialects.sizes.expression import unique_symbols
+from webdnn.dialects.sizes.types import concrete_shape, shape_of, symbols_bound, tensor_type
+from webdnn.engines.wasmtime import KernelInstance, kernel_wasm
 from webdnn.engines.wasmtime import run_kernel as run_in_wasmtime
 from webdnn.lowering.loops_cpu.lower import lower_kernel
 from webdnn.lowering.nn_to_linalg.region_builder import scalar_constant
@@ -68,9 +71,9 @@ class Kernel:
         for s in shapes:
             match s:
                 case (Sequence() as shape, Attribute() as element):
-                    types.append(TensorType(element, list(shape)))
+                    types.append(tensor_type(element, shape))
                 case _:
-                    types.append(TensorType(f32, list(s)))
+                    types.append(tensor_type(f32, s))
         self.block = Block(arg_types=types)
         self.args = list(self.block.args)
 
@@ -82,7 +85,7 @@ class Kernel:
         return scalar_constant(Builder(InsertPoint.at_end(self.block)), value, type)
 
     def empty(self, shape: Sequence[int], type: Attribute = f32) -> SSAValue:
-        return self.add(tensor.EmptyOp([], TensorType(type, list(shape)))).results[0]
+        return self.add(tensor.EmptyOp([], tensor_type(type, shape))).results[0]
 
     def fill(self, shape: Sequence[int], value: float, type: Attribute = f32) -> SSAValue:
         c = self.const(value, type)
@@ -126,12 +129,12 @@ class Kernel:
         self, ins: Sequence[SSAValue], body: Body, type: Attribute | None = None
     ) -> Any:
         """Operands of one shape, or of one that broadcasts to the first's."""
-        shape = list(ins[0].type.get_shape())  # type: ignore[attr-defined]
+        shape = list(shape_of(ins[0]))
         rank = len(shape)
         d = dims(rank)
 
         def at(value: SSAValue) -> Dims:
-            mine = value.type.get_shape()  # type: ignore[attr-defined]
+            mine = shape_of(value)
             first = rank - len(mine)
             return [
                 0 if n == 1 and shape[first + i] != 1 else d[first + i] for i, n in enumerate(mine)
@@ -146,6 +149,9 @@ class Kernel:
             self.name,
             ([a.type for a in self.block.args], [r.type for r in results]),
             Region(self.block),
+            symbols=unique_symbols(
+                size for value in (*self.block.args, *results) for size in shape_of(value)
+            ),
         )
         func.verify()
         return func
@@ -379,7 +385,7 @@ def random_inputs(func: FuncOp, seed: int = 0) -> list[Array]:
     arrays: list[Array] = []
     for type in func.function_type.inputs:
         assert isinstance(type, TensorType)
-        dtype, shape = dtype_of(type), type.get_shape()
+        dtype, shape = dtype_of(type), concrete_shape(type)
         if dtype.kind == "f":
             arrays.append(rng.standard_normal(shape).astype(dtype))
         else:
@@ -405,6 +411,32 @@ def check(func: FuncOp, *, inputs: Sequence[Array] | None = None, wasm: bool = T
     if wasm:
         outputs = [(w.shape, w.dtype) for w in wanted]
         compare(run_in_wasmtime(module, func.sym_name.data, inputs, outputs), wanted)
+    return lowered
+
+
+def check_at(func: FuncOp, *points: Sequence[int], wasm: bool = True) -> FuncOp:
+    """`check` for a kernel with sizes, which is lowered and compiled once and run with each of `points` as its sizes.
+
+    Returns:
+        The lowered kernel.
+    """
+    module = ModuleOp([lower_kernel(func)])
+    module.verify()
+    (lowered,) = [op for op in module.ops if isinstance(op, FuncOp)]
+    compiled = kernel_wasm(module, func.sym_name.data) if wasm else b""
+    for point in points:
+        with symbols_bound({s.name: n for s, n in zip(func.symbols, point, strict=True)}):
+            inputs = random_inputs(func)
+        wanted = run_kernel(func, inputs, sizes=point)
+        compare(run_kernel(lowered, inputs, sizes=point, lengths=[w.size for w in wanted]), wanted)
+        if wasm:
+            arrays = [*inputs, *(np.full_like(w, 1) for w in wanted)]
+            instance = KernelInstance(
+                module, func.sym_name.data, arrays, sizes=point, wasm=compiled
+            )
+            instance()
+            found = [instance.read(len(inputs) + i, w) for i, w in enumerate(wanted)]
+            compare(found, wanted)
     return lowered
 
 
