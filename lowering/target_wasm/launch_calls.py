@@ -11,7 +11,6 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.sizes.expression import Symbol, likely, substitute
-from webdnn.dialects.sizes.types import size_in
 from webdnn.lowering.target_wasm.emitter import Emitter
 from webdnn.lowering.target_wasm.layout import MemoryLayout
 from webdnn.lowering.target_wasm.size_table import Numbers
