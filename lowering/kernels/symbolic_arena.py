@@ -15,8 +15,8 @@ from itertools import islice, product
 from webdnn.dialects.sizes.expression import (
     Maximum,
     Symbol,
+    atoms_of,
     bounds,
-    count_atoms,
     is_symbolic,
     likely,
     maximum,
@@ -107,7 +107,7 @@ class Definitions:
 def _is_short(size: int) -> bool:
     terms = size.terms if is_symbolic(size) else ()
     return len(terms) <= _INLINE_TERMS and not any(
-        isinstance(atom, Maximum) for atom in count_atoms([size])
+        isinstance(atom, Maximum) for atom in atoms_of(size)
     )
 
 

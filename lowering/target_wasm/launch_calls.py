@@ -38,7 +38,7 @@ class KernelWork:
         """That of a kernel of level `loops`; None if its work cannot be shared."""
         if func.work is None or func.grain is None:
             return None
-        return KernelWork(size_in(func.work), func.grain.value.data, symbols=tuple(func.symbols))
+        return KernelWork(func.work_size, func.grain.value.data, symbols=tuple(func.symbols))
 
     def of_launch(self, launch: plan.LaunchIntoOp) -> int:
         """The work of a launch."""
