@@ -106,6 +106,8 @@ def expression_problem(expression: Expression, known: Mapping[str, int]) -> str 
                 return f"has a symbol {each!r}, which is not known there"
         elif isinstance(each, list):
             operator, *operands = each
+            if operator not in OPERATORS:
+                return f"has an operator {operator!r}"
             if operator == "/" and len(operands) != 2:
                 return "divides two sizes"
             left += [(operand, depth + 1) for operand in operands]
