@@ -134,7 +134,11 @@ class ConvOp(IRDLOperation):
     def verify_(self) -> None:
         _verify_elements(self)
         x, filter, groups = shape_of(self.x), shape_of(self.filter), self.groups.value.data
-        if len(x) != len(filter) or not same_size(x[-1], filter[-2] * groups) or filter[-1] % groups:
+        if (
+            len(x) != len(filter)
+            or not same_size(x[-1], filter[-2] * groups)
+            or filter[-1] % groups
+        ):
             raise VerifyException(
                 f"nn.conv: input {x}, filter {filter} and {groups} groups do not fit"
             )

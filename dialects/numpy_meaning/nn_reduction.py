@@ -164,7 +164,11 @@ def _reduce_window(op: rd.ReduceWindowOp, x: Array) -> Array:
             seen[axis] = window_slices([place * dilations[axis]], [size], [strides[axis]])[0]
             part = x[tuple(seen)]
             total = part.copy() if total is None else combine(total, part, out=total)
-        x = np.full(concrete_shape(op.res), neutral(op.kind.data, x.dtype)) if total is None else total
+        x = (
+            np.full(concrete_shape(op.res), neutral(op.kind.data, x.dtype))
+            if total is None
+            else total
+        )
     return x.astype(dtype)
 
 
