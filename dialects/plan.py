@@ -416,7 +416,11 @@ def count_at_load(launches: Sequence[LaunchIntoOp]) -> int:
 
 @irdl_op_definition
 class BindOp(IRDLOperation):
-    """Says that a slice is the model's input or output of this name, and with what type the user sees it."""
+    """Says that a slice is the model's input or output of this name, and with what type the user sees it; or that it is
+    the seed of a run, which has no name.
+
+    `role` is `input`, `output` or `seed`.
+    """
 
     name = "plan.bind"
     role = prop_def(StringAttr)

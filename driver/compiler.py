@@ -22,6 +22,7 @@ from webdnn.dialects.onnx import METADATA, MODEL_NAME, string_lists_of
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.models import Conversion, OnnxModel, model_name
 from webdnn.frontends.onnx.binding import Shapes
+from webdnn.frontends.onnx.dimensions import Dims
 from webdnn.frontends.onnx.values import InputValue
 from webdnn.importing import imported_model
 from webdnn.kernel_cache import KernelCache
@@ -96,6 +97,7 @@ def compile(
     *,
     target: str = BOTH,
     shapes: Shapes | None = None,
+    dims: Dims | None = None,
     values: Mapping[str, InputValue] | None = None,
     passes: Mapping[str, Sequence[ModulePass]] | None = None,
     without: Sequence[str] = (),
@@ -123,7 +125,11 @@ def compile(
     Args:
         model: ONNX: a path, an `https://` address, the bytes of a file, or a ModelProto. Or what `convert` takes.
         target: the name of a back end (one of `webdnn.targets.TARGETS`), or `both`.
-        shapes: sizes of inputs, by name or in the order of the inputs; they bind the model's symbolic dimensions.
+        shapes: sizes of inputs, by name or in the order of the inputs; they bind the model's symbolic dimensions. Each
+            is a number, or a name with or without a range (`"h:64..1024:32"`): such a size is set by each run.
+        dims: what the model's own names of dimensions are: a number, a range (`{"seq": "1..512@128"}`: optimised for
+            128), or another name. A size of which nothing is said varies within a default range, of which there is a
+            warning.
         values: values of inputs by name (`{"sr": 16000}`): these become constants, and are no inputs of the package.
         passes: xDSL passes to run when a stage is reached, by its name (`{"linalg": [MyPass()]}`).
         without: names of passes to leave out (`["winograd-convolutions"]`): those of `OPTIONAL_PASSES`.
@@ -175,7 +181,7 @@ def compile(
         rename_outputs=rename_outputs,
     )
     interface.check_values(values or ())
-    conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
+    conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights, dims or {})
     with ExitStack() as converted:  # weights of a converted model are read where they are needed
         with options.progress("import", None):
             imported = converted.enter_context(

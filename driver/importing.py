@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -46,10 +47,14 @@ def imported_model(
         with internal_errors("read the model"):
             source = read(onnx_model)
             shapes = conversion.shapes if bind is None else bind(source)
-        yield load(
+        imported = load(
             source,
             shapes,
             values=values,
+            dims=conversion.dims,
             inline=inlined_operators(),
             operators=operator_classes(operators),
         )
+        for note in imported.assumed:
+            warnings.warn(note, stacklevel=3)
+        yield imported

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from webdnn.dialects.threefry import SEED_WORDS
 from webdnn.dialects.wasm_memory import PAGE
 from webdnn.manifest_sizes import expression_problem, likely_values, manifest_at
 
@@ -23,6 +24,8 @@ _HELD: Mapping[str, tuple[str, ...]] = {
     "i64": ("int64", "uint64"),
 }
 """The element types that each storage type of WebGPU holds."""
+_SEED: _Fields = {"name": "seed", "dtype": "uint32", "shape": [SEED_WORDS]}
+"""What comes to the place of a seed."""
 _MOST_DIMENSIONS = 64
 _MOST_BYTES = 2**63 - 1
 """What numpy can describe."""
@@ -69,7 +72,7 @@ def _check_section_sizes(section: _Fields, symbols: Mapping[str, int], at: str) 
         known[name] = 0
     table: _Fields = section.get("table", {"offset": 0, "words": []})
     _ensure(table["offset"] % 4 == 0, f"{at}.table.offset", "is not a multiple of 4")
-    places = [section.get("arena", {}), *section.get("buffers", ())]
+    places = [section.get("arena", {}), section.get("seed", {}), *section.get("buffers", ())]
     places += [*section["inputs"], *section["outputs"]]
     found: list[Any] = [*table["words"]]
     for launch in section["launches"]:
@@ -123,12 +126,14 @@ def _end(range: _Fields) -> int:
 def _tensors(
     manifest: _Fields, section: _Fields, at: str
 ) -> Iterator[tuple[_Fields, _Fields, str]]:
-    """Each input and output, where it lies, and where the manifest says that."""
+    """Each input and output, and the seed, where it lies, and where the manifest says that."""
     for role in ("inputs", "outputs"):
         tensors, places = manifest[role], section[role]
         _ensure(len(places) == len(tensors), f"{at}.{role}", f"must have {len(tensors)} entries")
         for number, (tensor, place) in enumerate(zip(tensors, places, strict=True)):
             yield tensor, place, f"{at}.{role}[{number}]"
+    if "seed" in section:
+        yield _SEED, section["seed"], f"{at}.seed"
 
 
 def _check_room(tensor: _Fields, place: _Fields, element: int, path: str) -> None:

@@ -274,8 +274,9 @@ def _section_at(section: Mapping[str, Any], values: Mapping[str, int]) -> dict[s
         "outputs": [place(entry) for entry in section["outputs"]],
         "launches": [launch(entry) for entry in section["launches"]],
     }
-    if "arena" in section:
-        result["arena"] = place(section["arena"])
+    for name in ("arena", "seed"):
+        if name in section:
+            result[name] = place(section[name])
     if "buffers" in section:
         result["buffers"] = [place(entry) for entry in section["buffers"]]
     if "table" in section:

@@ -18,6 +18,7 @@ from xxhash import xxh32_hexdigest
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.threefry import seed_words
 from webdnn.manifest import (
     BACKENDS,
     MANIFEST,
@@ -232,15 +233,23 @@ class Package:
             self._write(Path(self._folder.name) / "package")
         return Path(self._folder.name) / "package"
 
-    def run(self, inputs: Mapping[str, Array], engine: Engine | None = None) -> dict[str, Array]:
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        engine: Engine | None = None,
+        *,
+        seed: int | None = None,
+    ) -> dict[str, Array]:
         """Run the model.
 
         Args:
             inputs: an array for each input, by name, with its dtype and shape. Shapes set the sizes that are open.
             engine: `wasmtime` (the wasm back end) or `wgpu` (the WebGPU back end); by default the first that fits.
+            seed: of the random numbers, from 0 to 2^53 - 1: the same seed gives the same numbers, on both back ends.
+                Without it each run draws others. A model that draws none ignores it.
 
         Raises:
-            WebDNNError: an input is missing, unknown or wrong, or the engine cannot run the package.
+            WebDNNError: an input is missing, unknown or wrong, or the seed is, or the engine cannot run the package.
         """
         chosen: Engine = engine or ("wasmtime" if "wasm" in self.backends else "wgpu")
         if chosen not in ENGINES:
@@ -249,13 +258,14 @@ class Package:
             )
         self.section(ENGINES[chosen])
         checked = self._checked(inputs)
+        _ = seed_words(seed)
         if chosen == "wasmtime":
             from webdnn.engines.wasmtime import run_wasm
 
-            return run_wasm(self.folder(), checked)
+            return run_wasm(self.folder(), checked, seed)
         from webdnn.engines.wgpu import run_webgpu
 
-        return run_webgpu(self.folder(), checked)
+        return run_webgpu(self.folder(), checked, seed)
 
     def _checked(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         expected = {t["name"]: t for t in self.manifest["inputs"]}

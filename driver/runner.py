@@ -22,8 +22,10 @@ from webdnn.peaks import Peaks, measure_peaks
 from webdnn.progress import Progress, no_progress
 
 
-def run_files(package: Package, inputs: Sequence[str], engine: Engine | None) -> dict[str, Array]:
-    """The outputs of a package for `NAME=FILE.npy`s.
+def run_files(
+    package: Package, inputs: Sequence[str], engine: Engine | None, seed: int | None = None
+) -> dict[str, Array]:
+    """The outputs of a package for `NAME=FILE.npy`s, and a seed (see `Package.run`).
 
     Raises:
         WebDNNError: an input is not of this form, missing, or wrong.
@@ -39,7 +41,7 @@ def run_files(package: Package, inputs: Sequence[str], engine: Engine | None) ->
         arrays[name] = read_array(path)
         if dtypes.get(name) == "bfloat16" and arrays[name].dtype == "V2":
             arrays[name] = arrays[name].view(np.dtype("bfloat16"))  # .npy has no name for it
-    return package.run(arrays, engine)
+    return package.run(arrays, engine, seed=seed)
 
 
 def _split(value: str, names: Collection[str]) -> tuple[str, str]:

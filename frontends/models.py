@@ -7,9 +7,9 @@ import sys
 import tempfile
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from onnx import ModelProto
 
@@ -21,6 +21,7 @@ from webdnn.frontends.conversion.pytorch import PYTORCH, export_module
 from webdnn.frontends.download import file_name, is_address
 from webdnn.frontends.formats import CAFFE, SAVED_MODEL, Format, recognise_file, recognise_folder
 from webdnn.frontends.onnx.binding import Shapes
+from webdnn.frontends.onnx.dimensions import Dims
 
 OnnxModel = str | Path | bytes | ModelProto
 """What the ONNX front end reads: a path, the bytes of a file, or a message."""
@@ -42,12 +43,14 @@ class Conversion:
         custom_objects: a Python file that defines the layers and functions which a Keras model only names.
         example_inputs: the arguments of a PyTorch module, as tensors.
         caffe_weights: the other file of a Caffe model, where it does not lie beside the first.
+        dims: what names of dimensions stand for.
     """
 
     shapes: Shapes = ()
     custom_objects: str | Path | None = None
     example_inputs: Sequence[Any] = ()
     caffe_weights: str | Path | None = None
+    dims: Dims = field(default_factory=dict[str, int | str])
 
 
 @contextmanager
@@ -170,9 +173,21 @@ _CUSTOM_OPS_HINT = (
 
 
 def _shapes(conversion: Conversion) -> tuple[Mapping[str, Sequence[int]], Sequence[Sequence[int]]]:
-    """The sizes that are given by name, and those in the order of the inputs."""
+    """The sizes that a conversion is done for, by name and in the order of the inputs: all but those that vary."""
     shapes = conversion.shapes
-    return (shapes, ()) if isinstance(shapes, Mapping) else ({}, shapes)
+    if isinstance(shapes, Mapping):
+        return {name: sizes for name, sizes in shapes.items() if _is_fixed(sizes)}, ()
+    fixed = [sizes for sizes in shapes if _is_fixed(sizes)]
+    if len(fixed) < len(shapes):
+        raise WebDNNError(
+            "sizes that vary are given without the names of their inputs",
+            hint="give them by name: --shape NAME=1,3,h:64..1024,w:64..1024 (in Python shapes={NAME: [...]})",
+        )
+    return {}, fixed
+
+
+def _is_fixed(sizes: Sequence[int | str]) -> TypeGuard[Sequence[int]]:
+    return all(isinstance(size, int) for size in sizes)
 
 
 def _from_caffe(path: Path, conversion: Conversion) -> ModelProto:

@@ -23,13 +23,13 @@ from webdnn.lowering.interface.image_text import parse_image_input
 from webdnn.peaks import Peaks
 
 
-def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
-    """`["x=1,3,224,224"]` as `{"x": [1, 3, 224, 224]}`.
+def parse_shapes(values: Sequence[str]) -> dict[str, list[int | str]]:
+    """`["x=1,3,h:64..1024,224"]` as `{"x": [1, 3, "h:64..1024", 224]}`.
 
     Raises:
         WebDNNError: a value is not of this form, or an input is named twice.
     """
-    shapes: dict[str, list[int]] = {}
+    shapes: dict[str, list[int | str]] = {}
     for value in values:
         name, separator, sizes = value.rpartition("=")
         try:
@@ -37,14 +37,43 @@ def parse_shapes(values: Sequence[str]) -> dict[str, list[int]]:
                 raise ValueError
             if name in shapes:
                 raise WebDNNError(f"the input '{name}' is given two shapes")
-            shapes[name] = [int(size) for size in sizes.split(",")] if sizes else []
-            if any(size < 0 for size in shapes[name]):
-                raise ValueError
+            shapes[name] = [_size(size) for size in sizes.split(",")] if sizes else []
         except ValueError:
             raise WebDNNError(
-                f"--shape {value} is not a shape", hint="write --shape NAME=1,3,224,224"
+                f"--shape {value} is not a shape",
+                hint="write --shape NAME=1,3,224,224, or NAME=1,3,h:64..1024,w:64..1024:32 for sizes that vary",
             ) from None
     return shapes
+
+
+def _size(text: str) -> int | str:
+    """A size that is not negative, or the text of one that varies."""
+    text = text.strip()
+    if re.fullmatch(r"\d+", text):
+        return int(text)
+    if not re.match(r"[A-Za-z_\"]|\d+\.\.", text):
+        raise ValueError
+    return text
+
+
+def parse_dims(values: Sequence[str]) -> dict[str, str]:
+    """`["seq=1..512@128", "batch=1"]` as `{"seq": "1..512@128", "batch": "1"}`.
+
+    Raises:
+        WebDNNError: a value is not of this form, or a dimension is named twice.
+    """
+    dims: dict[str, str] = {}
+    for value in values:
+        name, separator, meaning = value.rpartition("=")
+        if not (separator and name and meaning):
+            raise WebDNNError(
+                f"--dim {value} does not say what a dimension is",
+                hint="write --dim seq=1..512, seq=1..512:8@128, batch=1, or t=seq for two names of one size",
+            )
+        if name in dims:
+            raise WebDNNError(f"the dimension '{name}' is given twice")
+        dims[name] = meaning
+    return dims
 
 
 def parse_shapes_in_order(values: Sequence[str]) -> list[list[int]]:
@@ -59,8 +88,8 @@ def parse_shapes_in_order(values: Sequence[str]) -> list[list[int]]:
         if not re.fullmatch(r"(\s*\d+\s*(,\s*\d+\s*)*)?", sizes):
             raise WebDNNError(
                 f"--input-shape {value} is not a shape",
-                why="sizes are whole numbers, and all are fixed when a model is compiled",
-                hint="write --input-shape '(1,224,224,3)'",
+                why="here all sizes are whole numbers",
+                hint="write --input-shape '(1,224,224,3)'; sizes that vary are given by --shape or --dim",
             )
         shapes.append([int(size) for size in sizes.split(",")] if sizes else [])
     return shapes

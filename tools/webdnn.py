@@ -25,6 +25,7 @@ from webdnn.demo.style_transfer import (
     write_picture,
 )
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.threefry import MOST_SEED
 from webdnn.ir_dump import IRDump
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.interface.image_text import FORM as IMAGE_FORM
@@ -39,6 +40,7 @@ from webdnn.stages import STAGES
 from webdnn.targets import TARGETS
 from webdnn.tools.arguments import (
     chosen_shapes,
+    parse_dims,
     parse_images,
     parse_labels,
     parse_peaks,
@@ -52,6 +54,7 @@ from webdnn.tools.model_options import (
     CaffeWeights,
     CustomObjects,
     CustomOps,
+    Dims,
     InputShapes,
     Shapes,
     Values,
@@ -83,6 +86,7 @@ def compile(
     target: Annotated[str, typer.Option(help=TARGET_HELP)] = BOTH,
     shape: Shapes = None,
     input_shape: InputShapes = None,
+    dim: Dims = None,
     value: Values = None,
     custom_objects: CustomObjects = None,
     caffe_weights: CaffeWeights = None,
@@ -150,6 +154,7 @@ def compile(
             model,
             target=target,
             shapes=chosen_shapes(shape or [], input_shape or []),
+            dims=parse_dims(dim or []),
             values=parse_values(value or []),
             custom_objects=custom_objects,
             caffe_weights=caffe_weights,
@@ -203,19 +208,27 @@ def convert(
 @app.command()
 def run(
     package: Annotated[Path, typer.Argument(help="a package's folder")],
-    input: Annotated[list[str], typer.Option("--input", help="NAME=FILE.npy (may be repeated)")],
     output: Annotated[Path, typer.Option("-o", "--output", help="a folder for NAME.npy")],
+    input: Annotated[
+        list[str] | None, typer.Option("--input", help="NAME=FILE.npy (may be repeated)")
+    ] = None,
     engine: Annotated[
         EngineName | None, typer.Option(help="by default the first that fits")
     ] = None,
     top: Annotated[
         int | None, typer.Option(min=1, help="print the labels of so many of the best classes")
     ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=MOST_SEED, help="of random numbers; without it each run draws others"
+        ),
+    ] = None,
 ) -> None:
     """Run a package on arrays from files."""
     check_writable(output)
     loaded = Package.load(package)
-    results = run_files(loaded, input, engine)
+    results = run_files(loaded, input or [], engine, seed)
     classes = best_classes(loaded, results, top) if top is not None else None
     for name, path in write_arrays(results, output).items():
         console.print(str(path) if path.stem == name else f"{path} ({name})", markup=False)
@@ -265,6 +278,7 @@ def tune(
         Literal["chromium", "node"], typer.Option(help="where kernels are timed")
     ] = "chromium",
     shape: Shapes = None,
+    dim: Dims = None,
     value: Values = None,
     custom_ops: CustomOps = None,
     time: Annotated[float, typer.Option(min=0, help="about how many seconds to spend")] = 300.0,
@@ -279,6 +293,7 @@ def tune(
             model,
             engine=engine,
             shapes=parse_shapes(shape or []),
+            dims=parse_dims(dim or []),
             values=parse_values(value or []),
             seconds=time,
             kernels=kernels,

@@ -35,12 +35,14 @@ from webdnn.tools.arguments import (
     CUSTOM_OPS_HELP,
     VALUE_HELP,
     chosen_shapes,
+    parse_dims,
     parse_values,
     run_tool,
 )
 from webdnn.tools.model_options import (
     CAFFE_WEIGHTS_HELP,
     CUSTOM_OBJECTS_HELP,
+    DIM_HELP,
     INPUT_SHAPE_HELP,
     SHAPE_HELP,
 )
@@ -126,6 +128,7 @@ class WebDNNOpt(xDSLOptMain):
                 self.args.custom_objects,
                 (),
                 self.args.caffe_weights,
+                parse_dims(self.args.dim),
             )
             imported = self._opened.enter_context(
                 imported_model(
@@ -181,6 +184,9 @@ class WebDNNOpt(xDSLOptMain):
             "--input-shape", "--input_shape", action="append", default=[], metavar="(1,224,224,3)",
             help=INPUT_SHAPE_HELP,
         )  # fmt: skip
+        group.add_argument(
+            "--dim", action="append", default=[], metavar="NAME=1..512", help=DIM_HELP
+        )
         group.add_argument("--custom-objects", metavar="FILE", help=CUSTOM_OBJECTS_HELP)
         group.add_argument("--caffe-weights", metavar="FILE", help=CAFFE_WEIGHTS_HELP)
         group.add_argument(

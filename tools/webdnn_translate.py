@@ -10,12 +10,13 @@ import typer
 from webdnn.dialects.errors import WebDNNError
 from webdnn.emission import EMISSIONS, emit
 from webdnn.frontends.models import Conversion
-from webdnn.tools.arguments import chosen_shapes, parse_values, run_tool
+from webdnn.tools.arguments import chosen_shapes, parse_dims, parse_values, run_tool
 from webdnn.tools.model_options import (
     MODEL_HELP,
     CaffeWeights,
     CustomObjects,
     CustomOps,
+    Dims,
     InputShapes,
     Shapes,
     Values,
@@ -35,6 +36,7 @@ def translate(
     ] = None,
     shape: Shapes = None,
     input_shape: InputShapes = None,
+    dim: Dims = None,
     value: Values = None,
     custom_objects: CustomObjects = None,
     caffe_weights: CaffeWeights = None,
@@ -52,7 +54,11 @@ def translate(
         to,
         output,
         conversion=Conversion(
-            chosen_shapes(shape or [], input_shape or []), custom_objects, (), caffe_weights
+            chosen_shapes(shape or [], input_shape or []),
+            custom_objects,
+            (),
+            caffe_weights,
+            parse_dims(dim or []),
         ),
         values=parse_values(value or []),
         weights=weights,

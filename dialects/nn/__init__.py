@@ -8,9 +8,12 @@ from xdsl.ir import Dialect
 from webdnn.dialects.nn.data_movement import DATA_MOVEMENT_OPS
 from webdnn.dialects.nn.elementwise import ELEMENTWISE_OPS
 from webdnn.dialects.nn.ordering import ORDERING_OPS
+from webdnn.dialects.nn.random_numbers import RANDOM_OPS
 from webdnn.dialects.nn.reduction import REDUCTION_OPS
 from webdnn.dialects.sizes.types import SizesAttr
 
 NN = Dialect(
-    "nn", [*ELEMENTWISE_OPS, *DATA_MOVEMENT_OPS, *REDUCTION_OPS, *ORDERING_OPS], [SizesAttr]
+    "nn",
+    [*ELEMENTWISE_OPS, *DATA_MOVEMENT_OPS, *REDUCTION_OPS, *ORDERING_OPS, *RANDOM_OPS],
+    [SizesAttr],
 )

@@ -149,8 +149,6 @@ class _Generic:
                 source = values[op.tensor]
                 check_index(at, source.shape)
                 values[op.result] = source[tuple(at)]
-            elif isinstance(op, SizeOp):
-                values[op.res] = np.int64(concrete_size(op.value))
             elif all(v in values for v in op.operands):
                 meaning = ARITH_MEANING.get(type(op)) or MATH_MEANING[type(op)]
                 values[op.results[0]] = meaning(op, *(values[v] for v in op.operands))

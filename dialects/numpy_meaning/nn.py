@@ -16,6 +16,7 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.numpy_meaning.nn_data_movement import DATA_MOVEMENT_MEANING
 from webdnn.dialects.numpy_meaning.nn_elementwise import ELEMENTWISE_MEANING
 from webdnn.dialects.numpy_meaning.nn_ordering import ORDERING_MEANING
+from webdnn.dialects.numpy_meaning.nn_random_numbers import RANDOM_MEANING
 from webdnn.dialects.numpy_meaning.nn_reduction import REDUCTION_MEANING
 from webdnn.dialects.numpy_meaning.table import TableFunctions
 from webdnn.dialects.numpy_meaning.trait import NumpyMeaning
@@ -26,6 +27,7 @@ NN_MEANING: dict[type[Operation], Callable[..., Array]] = {
     **DATA_MOVEMENT_MEANING,
     **REDUCTION_MEANING,
     **ORDERING_MEANING,
+    **RANDOM_MEANING,
 }
 """What each `nn` op computes from the arrays of its operands; `nn.weight` needs a store (see `run_nn_op`)."""
 

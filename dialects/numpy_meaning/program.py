@@ -16,8 +16,10 @@ from webdnn.dialects.numpy_meaning.kernel import run_kernel, run_tensor_block
 from webdnn.dialects.numpy_meaning.loops import run_loops
 from webdnn.dialects.numpy_meaning.nn import run_nn_block, run_nn_op
 from webdnn.dialects.numpy_meaning.onnx import run_module as run_onnx_module
-from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, strings_of
-from webdnn.dialects.sizes.types import shape_of
+from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, inputs_and_seed, strings_of
+from webdnn.dialects.sizes.binding import bind_shapes
+from webdnn.dialects.sizes.types import concrete_shape, concrete_size, shape_of, symbols_bound
+from webdnn.dialects.threefry import Words, seed_words
 
 
 def run_module(
@@ -25,6 +27,7 @@ def run_module(
     weights: Mapping[str, Array],
     inputs: Mapping[str, Array],
     *,
+    seed: int | None = None,
     is_first: bool = False,
 ) -> dict[str, Array]:
     """Run a module of any stage in numpy.
@@ -33,6 +36,7 @@ def run_module(
         module: the host program and all that it needs.
         weights: what the handles of `onnx.weight` and `nn.weight` name.
         inputs: an array for each of the model's inputs, by name.
+        seed: of the random numbers, below level `onnx`; a fresh one if it is not given.
         is_first: whether launches `first_run` of a `plan.program` stand for those at load.
 
     Returns:
@@ -41,18 +45,25 @@ def run_module(
     program = next((op for op in module.ops if isinstance(op, plan.ProgramOp)), None)
     if program is not None:
         return _Planned(module, program, _shipped_weights(module, weights)).run(
-            inputs, is_first=is_first
+            inputs, seed_words(seed), is_first=is_first
         )
     main = _function(module, plan.ENTRY)
     assert main is not None
     names = strings_of(main, INPUT_NAMES)
-    arguments = [_as_type(inputs[n], a) for n, a in zip(names, main.body.block.args, strict=True)]
+    values, seed_value = inputs_and_seed(main)
+    arguments = [_as_type(inputs[n], a) for n, a in zip(names, values, strict=True)]
+    if seed_value is not None:
+        arguments.append(_as_type(seed_words(seed), seed_value))
     if any(op.name.startswith("onnx.") for op in main.body.block.ops):
         results: Sequence[Any] = run_onnx_module(module, weights, arguments)
-    elif any(op.name.startswith(("kernel.", "plan.")) for op in main.body.block.ops):
-        results = _run_host(module, main.body.block, arguments, _shipped_weights(module, weights))
-    else:
-        results = run_nn_block(main.body.block, tuple(arguments), weights)
+        return dict(zip(strings_of(main, OUTPUT_NAMES), results, strict=True))
+    declared = {n: shape_of(a) for n, a in zip(names, values, strict=True)}
+    with symbols_bound(bind_shapes(declared, {n: inputs[n].shape for n in names})):
+        if any(op.name.startswith(("kernel.", "plan.")) for op in main.body.block.ops):
+            shipped = _shipped_weights(module, weights)
+            results = _run_host(module, main.body.block, arguments, shipped)
+        else:
+            results = run_nn_block(main.body.block, tuple(arguments), weights)
     return dict(zip(strings_of(main, OUTPUT_NAMES), results, strict=True))
 
 
@@ -85,13 +96,15 @@ def _run_host(
             case plan.WeightOp():
                 results = [_as_type(weights[op.index.value.data], op.res)]
             case plan.ViewOp():
-                results = [operands[0].reshape(shape_of(op.res))]
+                results = [operands[0].reshape(concrete_shape(op.res))]
             case plan.ConcatOp():
                 results = [np.concatenate(operands, op.axis.value.data)]
             case kernel.RegionOp():
                 results = run_tensor_block(op.body.block, operands)
             case plan.LaunchOp():
-                results = run_kernel(kernels[op.kernel.string_value()], operands)
+                function = kernels[op.kernel.string_value()]
+                sizes = [concrete_size(size) for size in op.sizes.data] if op.sizes else []
+                results = run_kernel(function, operands, sizes=sizes)
             case _:
                 results = [run_nn_op(op, tuple(operands), {})]
         values.update(zip(op.results, results, strict=True))
@@ -126,7 +139,7 @@ class _Planned:
         raw = buffers[slice.buffer.value.data][start : start + count * dtype.itemsize]
         return raw.view(dtype)
 
-    def run(self, inputs: Mapping[str, Array], *, is_first: bool) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], seed: Words, *, is_first: bool) -> dict[str, Array]:
         ops = list(self.program.body.block.ops)
         binds = [op for op in ops if isinstance(op, plan.BindOp)]
         launches = self.program.launches
@@ -137,9 +150,10 @@ class _Planned:
             elif launch.at_load is not None and not is_first:
                 self.launch(launch)
         for bind in binds:
-            if bind.role.data == "input":
+            if bind.role.data in ("input", "seed"):
                 memory = self.memory(bind.slice)
-                memory[:] = inputs[bind.tensor_name.data].reshape(-1).view(memory.dtype)
+                given = seed if bind.role.data == "seed" else inputs[bind.tensor_name.data]
+                memory[:] = given.reshape(-1).view(memory.dtype)
         of_a_run = [op for op in launches if op.at_load is None and op.first_run is None]
         for number, launch in enumerate(of_a_run):
             for op in standing_in.get(number, [launch]):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from xdsl.dialects.builtin import ArrayAttr, StringAttr
-from xdsl.ir import Attribute, Operation
+from xdsl.dialects.func import FuncOp
+from xdsl.ir import Attribute, Operation, SSAValue
 
 INPUT_NAMES = "webdnn.input_names"
 """Attribute of `@main`: the model's names of its inputs, a list of strings."""
@@ -17,6 +18,15 @@ INPUT_SYMBOLS = "webdnn.input_symbols"
 """Attribute of `@main`: the symbols of each input's dimensions, a list of lists of strings (`""`: none)."""
 OUTPUT_SYMBOLS = "webdnn.output_symbols"
 """Attribute of `@main`: the symbols of each output's dimensions, a list of lists of strings."""
+
+SEED = "webdnn.seed"
+"""Attribute of `@main`: its last argument is the seed of a run, which has no name and is none of the inputs."""
+
+
+def inputs_and_seed(main: FuncOp) -> tuple[list[SSAValue], SSAValue | None]:
+    """The arguments of `@main` that are inputs of the model, and the one that is the seed of a run, if there is one."""
+    arguments: list[SSAValue] = [*main.body.block.args]
+    return (arguments[:-1], arguments[-1]) if SEED in main.attributes else (arguments, None)
 
 
 def strings_of(op: Operation, key: str) -> list[str]:

@@ -566,6 +566,15 @@ def _substitute(size: Size, values: Callable[[Symbol], int]) -> int:
     return total
 
 
+def as_symbol(value: int) -> Symbol | None:
+    """The symbol that a size is, if it is just one."""
+    if is_symbolic(value) and len(value.terms) == 1:
+        ((monomial, c),) = value.terms
+        if len(monomial) == 1 and isinstance(monomial[0], Symbol) and c == monomial[0].unit:
+            return monomial[0]
+    return None
+
+
 def atoms_of(value: int) -> Iterator[Atom]:
     """The atoms of a size, each as often as it stands there; what stands inside of quotients and maxima is none."""
     if is_symbolic(value):

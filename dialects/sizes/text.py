@@ -20,6 +20,7 @@ from webdnn.dialects.sizes.expression import (
     Monomial,
     Quotient,
     Symbol,
+    as_symbol,
     is_symbolic,
     maximum,
     minimum,
@@ -60,18 +61,27 @@ def symbol_text(symbol: Symbol) -> str:
 
 
 def _term(monomial: Monomial, c: int) -> str:
-    factors: list[str] = []
+    factors: list[tuple[str, bool]] = []
     for atom in monomial:
+        is_quotient = isinstance(atom, Quotient)
         text = _atom(atom)
         if isinstance(atom, Symbol) and atom.unit != 1:
             if c % atom.unit:
-                text = f"({text} floordiv {atom.unit})"
+                text, is_quotient = f"{text} floordiv {atom.unit}", True
             else:
                 c //= atom.unit
-        factors.append(text)
+        factors.append((text, is_quotient))
     if c != 1 or not factors:
-        factors.append(str(c))
-    return " * ".join(factors)
+        factors.append((str(c), False))
+    is_product = len(factors) > 1
+    return " * ".join(f"({f})" if is_quotient and is_product else f for f, is_quotient in factors)
+
+
+def _factor(size: int) -> str:
+    """A size as the operand of a division."""
+    text = size_text(size)
+    is_plain = not is_symbolic(size) or as_symbol(size) is not None
+    return text if is_plain and size != 0 and text[0] != "-" else f"({text})"
 
 
 def _atom(atom: Atom) -> str:
@@ -79,7 +89,7 @@ def _atom(atom: Atom) -> str:
         case Symbol():
             return symbol_text(atom)
         case Quotient():
-            return f"(({size_text(atom.dividend)}) floordiv ({size_text(atom.divisor)}))"
+            return f"{_factor(atom.dividend)} floordiv {_factor(atom.divisor)}"
         case Maximum():
             return f"max({', '.join(size_text(size) for size in atom.sizes)})"
 

@@ -24,6 +24,7 @@ from webdnn.dialects import kernel
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.sizes.expression import evaluate
+from webdnn.dialects.threefry import seed_words
 from webdnn.dialects.wasm_memory import PAGE
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.manifest_sizes import bound_values, manifest_at
@@ -201,7 +202,7 @@ class WasmModel:
         except (wasmtime.WasmtimeError, wasmtime.Trap, TypeError) as error:
             raise WebDNNError("the wasm module of the package fails", why=str(error)) from error
 
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], seed: int | None = None) -> dict[str, Array]:
         """Runs the model once; arrays are converted to the dtype of the manifest where they differ.
 
         Raises:
@@ -212,6 +213,8 @@ class WasmModel:
         for tensor, place in zip(manifest["inputs"], section["inputs"], strict=True):
             array = np.ascontiguousarray(inputs[tensor["name"]], dtype=_dtype(tensor["dtype"]))
             self._memory.write(self._store, array.tobytes(), place["offset"])
+        if (place := section.get("seed")) is not None:
+            self._memory.write(self._store, seed_words(seed).tobytes(), place["offset"])
         self._call("run")
         return self._outputs(manifest)
 
@@ -275,7 +278,9 @@ def _loaded(folder: Path, digest: bytes) -> WasmModel:
     return WasmModel(folder)
 
 
-def run_wasm(package_dir: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:
+def run_wasm(
+    package_dir: Path, inputs: Mapping[str, Array], seed: int | None = None
+) -> dict[str, Array]:
     """Run the wasm back end of a package in wasmtime.
 
     The last packages stay loaded, so that a second run costs no loading.
@@ -283,9 +288,10 @@ def run_wasm(package_dir: Path, inputs: Mapping[str, Array]) -> dict[str, Array]
     Args:
         package_dir: the folder of the package.
         inputs: an array for each input of the model, by name.
+        seed: of the random numbers; a fresh one if it is not given.
     """
     folder = Path(package_dir).resolve()
-    return _loaded(folder, sha256((folder / "model.json").read_bytes()).digest()).run(inputs)
+    return _loaded(folder, sha256((folder / "model.json").read_bytes()).digest()).run(inputs, seed)
 
 
 def run_kernel(

@@ -34,6 +34,7 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, lengths_of
 from webdnn.dialects.sizes.expression import evaluate
+from webdnn.dialects.threefry import seed_words
 from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass
 from webdnn.manifest_sizes import bound_values, manifest_at
 
@@ -258,18 +259,21 @@ def run_kernel(
     return outputs
 
 
-def run_webgpu(package_dir: Path, inputs: Mapping[str, Array]) -> dict[str, Array]:
+def run_webgpu(
+    package_dir: Path, inputs: Mapping[str, Array], seed: int | None = None
+) -> dict[str, Array]:
     """Run the WebGPU back end of a package (see `docs/architecture.md`, "The package").
 
     Args:
         package_dir: the folder that holds `model.json`.
         inputs: an array for each of the model's inputs, by name.
+        seed: of the random numbers; a fresh one if it is not given.
     """
     manifest = json.loads((package_dir / "model.json").read_text())
     section = manifest["backends"].get("webgpu")
     if section is None:
         raise WebDNNError("the package has no WebGPU back end", where=str(package_dir))
-    return WebGPUProgram(package_dir, manifest).run(inputs)
+    return WebGPUProgram(package_dir, manifest).run(inputs, seed)
 
 
 def _kernel_source(sources: Sequence[bytes], kernel: Mapping[str, Any]) -> str:
@@ -393,7 +397,7 @@ class WebGPUProgram:
         device().queue.submit([encoder.finish()])
 
     @_said_of_device()
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def run(self, inputs: Mapping[str, Array], seed: int | None = None) -> dict[str, Array]:
         """One inference: all launches in one command buffer."""
         gpu = device()
         for tensor in self._manifest["inputs"]:
@@ -408,6 +412,9 @@ class WebGPUProgram:
             words = np.ascontiguousarray(array.astype(_STORAGE[place["storage"]]))
             if words.size:
                 gpu.queue.write_buffer(self._buffers[place["buffer"]], place["offset"], words)
+        if (place := section.get("seed")) is not None:
+            buffer = self._buffers[place["buffer"]]
+            gpu.queue.write_buffer(buffer, place["offset"], seed_words(seed))
         self._submit(self._launches[section.get("prepare", 0) :])
         outputs: dict[str, Array] = {}
         for tensor, place in zip(manifest["outputs"], section["outputs"], strict=True):

@@ -115,6 +115,8 @@ def wasm_section(
             for op in program.launches
         ],
     }
+    for place in places("seed"):
+        section["seed"] = place
     if at_load := plan.count_at_load(program.launches):
         section["prepare"] = at_load
         section["prepared"] = {"offset": layout.prepared_offset, "bytes": layout.prepared_bytes}

@@ -299,6 +299,8 @@ def webgpu_section(
         "inputs": [_written(entry) for entry in bound("input")],
         "outputs": [_written(entry) for entry in bound("output")],
     }
+    for place in bound("seed"):
+        section["seed"] = _written(place)
     if at_load := plan.count_at_load([op for op, _ in launches]):
         section["prepare"] = at_load
     return section, files

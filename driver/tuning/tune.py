@@ -18,6 +18,7 @@ from webdnn.compiler import compile as compile_model
 from webdnn.custom_operators import CustomOps
 from webdnn.dialects.kernel import FuncOp
 from webdnn.engines.scripted import ScriptedEngine, ScriptedEngineName, scripted_engine
+from webdnn.frontends.onnx.dimensions import Dims
 from webdnn.frontends.onnx.values import InputValue
 from webdnn.kernel_profile import profile_package
 from webdnn.lowering.kernels.apply_schedules import ApplyScheduleTable
@@ -65,7 +66,8 @@ def tune(
     model: Model,
     *,
     engine: ScriptedEngineName | ScriptedEngine = "chromium",
-    shapes: Mapping[str, Sequence[int]] | None = None,
+    shapes: Mapping[str, Sequence[int | str]] | None = None,
+    dims: Dims | None = None,
     values: Mapping[str, InputValue] | None = None,
     seconds: float = 300.0,
     kernels: int | None = None,
@@ -83,6 +85,7 @@ def tune(
         model: a path, the bytes of a file, or a ModelProto.
         engine: `chromium` or `node`.
         shapes: sizes of inputs by name.
+        dims: what names of dimensions are (see `webdnn.compile`).
         values: values of inputs by name, which become constants.
         seconds: about how long the search may take; that for one kernel is ended properly.
         kernels: how many kernels are searched at most; by default all for which there is time.
@@ -103,9 +106,9 @@ def tune(
     measured = _measured(runs_in)
     outcome = Tuned(ScheduleTable(measured=measured))
     with runs_in:
-        found = _kernels(model, shapes, values, runs_in, default_schedules, show, custom_ops)[
-            :kernels
-        ]
+        found = _kernels(
+            model, shapes, dims or {}, values, runs_in, default_schedules, show, custom_ops
+        )[:kernels]
         whole = sum(k.milliseconds for k in found) or 1.0
         start = time.monotonic()
         with show(f"tune in {runs_in.name}", len(found)) as advance:
@@ -142,7 +145,8 @@ def tune(
 
 def _kernels(
     model: Model,
-    shapes: Mapping[str, Sequence[int]] | None,
+    shapes: Mapping[str, Sequence[int | str]] | None,
+    dims: Dims,
     values: Mapping[str, InputValue] | None,
     engine: ScriptedEngine,
     default_schedules: bool,
@@ -162,6 +166,7 @@ def _kernels(
         model,
         target="wasm",
         shapes=shapes,
+        dims=dims,
         values=values,
         hook=hook,
         without=() if default_schedules else ("apply-schedules",),

@@ -47,6 +47,7 @@ from webdnn.dialects.onnx import (
 )
 from webdnn.dialects.onnx.attributes import attribute_from_proto
 from webdnn.dialects.onnx.types import dtype_name, type_from_proto, type_of_array
+from webdnn.dialects.sizes.types import tensor_type
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.frontends.onnx.binding import ANONYMOUS
 from webdnn.frontends.onnx.graphs import all_graphs, describe
@@ -66,6 +67,7 @@ def build(
     weights: WeightStore,
     operators: OperatorSet | None = None,
     metadata: Mapping[str, str] | None = None,
+    sizes: Mapping[str, Sequence[int]] | None = None,
 ) -> ModuleOp:
     """The module of a model.
 
@@ -75,11 +77,12 @@ def build(
         weights: gets all the weights.
         operators: those that the model may use; by default ONNX's own.
         metadata: what the module says of the model beside what it computes.
+        sizes: of inputs that have symbols in their sizes, all of these, by the inputs' names.
 
     Raises:
         WebDNNError: a node has something that the dialect cannot say.
     """
-    module = _Builder(model, arrays, weights, operators or OperatorSet()).module()
+    module = _Builder(model, arrays, weights, operators or OperatorSet()).module(sizes or {})
     if metadata:
         module.attributes[METADATA] = ArrayAttr(_strings(pair) for pair in metadata.items())
     return module
@@ -106,12 +109,12 @@ class _Builder:
         self.none: NoneOp | None = None
         self.reader = TensorReader()
 
-    def module(self) -> ModuleOp:
+    def module(self, sizes: Mapping[str, Sequence[int]]) -> ModuleOp:
         graph = self.model.graph
         weight_names = self.arrays.keys() | {tensor.name for tensor in graph.initializer}
         inputs = [value for value in graph.input if value.name not in weight_names]
         types = types_of(graph)
-        input_types = [type_from_proto(value.type) for value in inputs]
+        input_types = [_sized(type_from_proto(v.type), sizes.get(v.name)) for v in inputs]
         block = Block(arg_types=input_types)
         scope = Scope()
         for value, argument in zip(inputs, block.args, strict=True):
@@ -250,6 +253,13 @@ class _Builder:
         self._fill(block, graph, scope, types)
         block.add_op(YieldOp(*(scope[value.name] for value in graph.output)))
         return Region(block)
+
+
+def _sized(type: Attribute, sizes: Sequence[int] | None) -> Attribute:
+    """A tensor type with sizes in the place of those that ONNX calls by a name."""
+    if sizes is None or not isinstance(type, TensorType):
+        return type
+    return tensor_type(type.element_type, sizes)
 
 
 def name_hint(name: str) -> str | None:

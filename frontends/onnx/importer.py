@@ -11,15 +11,15 @@ import onnx.inliner
 from onnx import ModelProto
 from xdsl.dialects.builtin import ModuleOp
 
-from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError, internal_errors, shortened
 from webdnn.dialects.onnx import OnnxOp, OperatorSet
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.frontends.onnx import library
-from webdnn.frontends.onnx.binding import Bindings, Shapes, bind, bindings_of
+from webdnn.frontends.onnx.binding import Bindings, Bound, Shapes, bind, bindings_of
 from webdnn.frontends.onnx.bodies import check_bodies
 from webdnn.frontends.onnx.build import build
 from webdnn.frontends.onnx.declared import check_declared, forget_examples
+from webdnn.frontends.onnx.dimensions import Dims
 from webdnn.frontends.onnx.enumerations import check_enumerations
 from webdnn.frontends.onnx.equations import check_equations
 from webdnn.frontends.onnx.experimental import LAST_OPSET, expand_experimental
@@ -50,11 +50,12 @@ class ImportedModel:
     `module` holds one `func.func @main` of `onnx` ops. Its arguments are the model's inputs without its initializers.
     The function's attributes name them and the outputs (the constants of `webdnn.dialects.onnx`: INPUT_NAMES,
     INPUT_DTYPES, INPUT_SYMBOLS and the same for outputs). Each op's location is the name of its node. `onnx.weight` ops
-    name keys of `weights`.
+    name keys of `weights`. `assumed` says in words which range a size of an input has of which nothing was said.
     """
 
     module: ModuleOp
     weights: WeightStore
+    assumed: Sequence[str] = ()
 
 
 def load(
@@ -62,6 +63,7 @@ def load(
     shapes: Shapes | None = None,
     *,
     values: Mapping[str, InputValue] | None = None,
+    dims: Dims | None = None,
     inline: Sequence[str] = (),
     operators: Sequence[type[OnnxOp]] = (),
 ) -> ImportedModel:
@@ -79,6 +81,8 @@ def load(
         values: values of inputs, by name: these become constants, and are no inputs of the module. Numbers, truth
             values, nested lists of them, or arrays; they are converted to the declared type, and an array's sizes bind
             symbols as `shapes` does.
+        dims: what the names of dimensions stand for: a number, a range (`"1..512:8@128"`), or another name. A size of
+            which nothing is said is a symbol of a default range.
         inline: operators that ONNX defines as functions of others (`"LayerNormalization"`) to replace by these.
         operators: those that the model may use beside ONNX's own.
 
@@ -88,13 +92,14 @@ def load(
     """
     with internal_errors("read the model"), library.own_process(operators):
         source = model if isinstance(model, Source) else read(model)
-        return _load(source, shapes or {}, values or {}, inline, OperatorSet(operators))
+        return _load(source, shapes or {}, values or {}, dims or {}, inline, OperatorSet(operators))
 
 
 def _load(
     source: Source,
     shapes: Shapes,
     values: Mapping[str, InputValue],
+    dims: Dims,
     inline: Sequence[str],
     operators: OperatorSet,
 ) -> ImportedModel:
@@ -112,7 +117,7 @@ def _load(
     check_names(proto.graph)
     sort_nodes(proto.graph)
     inputs = [value.name for value in inputs_of(proto.graph)]
-    bindings = bindings_of(proto.graph, inputs, shapes, values)
+    bindings = bindings_of(proto.graph, inputs, shapes, values, dims)
     arrays = detach_weights(proto.graph, source.reader)
     # From IR version 4 on an initializer need not be an input: what was detached may be either.
     proto.ir_version = max(proto.ir_version, 4)
@@ -127,15 +132,15 @@ def _load(
     check_bodies(certain or proto)
     inferring = {(op.domain, op.op_type) for op in operators.others if op.infer is not None}
     check_declared(proto, certain, arrays, inferring)
-    if shapes or values:
-        proto, bound = _bound(proto, bindings, operators)
-        arrays |= bound
+    proto, bound = _bound(proto, inputs, bindings, operators)
+    arrays |= bound.arrays
     proto = upgrade(proto)
     if inline:
         proto = _inline_operators(proto, inline)
     proto = infer(proto)
     weights = WeightStore()
-    return ImportedModel(build(proto, arrays, weights, operators, metadata), weights)
+    module = build(proto, arrays, weights, operators, metadata, bound.sizes)
+    return ImportedModel(module, weights, bound.assumed)
 
 
 def _metadata(model: ModelProto) -> dict[str, str]:
@@ -170,13 +175,14 @@ def _inline_operators(model: ModelProto, names: Sequence[str]) -> ModelProto:
 
 
 def _bound(
-    model: ModelProto, bindings: Bindings, operators: OperatorSet
-) -> tuple[ModelProto, dict[str, Array]]:
-    """The model with sizes and values bound, and the arrays of big values; an error where its operators cannot take
-    these sizes."""
+    model: ModelProto, inputs: Sequence[str], bindings: Bindings, operators: OperatorSet
+) -> tuple[ModelProto, Bound]:
+    """The model with sizes and values bound; an error where its operators cannot take these sizes."""
     bound = ModelProto()
     bound.CopyFrom(model)
-    arrays = bind(bound.graph, bindings)
+    found = bind(bound.graph, inputs, bindings)
+    if not (bindings.shapes or bindings.arrays or bindings.dims):
+        return bound, found
     custom = {(op.domain, op.op_type) for op in operators.others}
     forget_examples(model, bound, custom)
     why = contradiction(bound)
@@ -185,7 +191,7 @@ def _bound(
         raise WebDNNError(
             "the model cannot take inputs of these sizes", where=bindings.describe(), why=why
         )
-    return bound, arrays
+    return bound, found
 
 
 def _inline_functions(model: ModelProto) -> ModelProto:

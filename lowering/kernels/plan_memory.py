@@ -20,10 +20,18 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import plan
-from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, OUTPUT_DTYPES, OUTPUT_NAMES, strings_of
+from webdnn.dialects.onnx import (
+    INPUT_DTYPES,
+    INPUT_NAMES,
+    OUTPUT_DTYPES,
+    OUTPUT_NAMES,
+    inputs_and_seed,
+    strings_of,
+)
 from webdnn.dialects.plan import storage_of
 from webdnn.dialects.sizes.expression import is_symbolic, maximum
 from webdnn.dialects.sizes.types import shape_of, sizes_attr
+from webdnn.dialects.threefry import SEED_WORDS
 from webdnn.lowering.kernels.layouts import layout_of, span
 from webdnn.lowering.kernels.lifetimes import launch_order, prepared_tensors, tensor_lifetimes
 from webdnn.lowering.kernels.memory_planner import (
@@ -100,7 +108,10 @@ class PlanMemory(ModulePass):
 
         end = block.last_op
         assert isinstance(end, func.ReturnOp)
-        bind("input", block.args, INPUT_NAMES, INPUT_DTYPES)
+        inputs, seed = inputs_and_seed(main)
+        bind("input", inputs, INPUT_NAMES, INPUT_DTYPES)
+        if seed is not None:
+            body.add_op(plan.BindOp("seed", "", "uint32", [SEED_WORDS], slice_of(seed)))
         bind("output", end.arguments, OUTPUT_NAMES, OUTPUT_DTYPES)
         for launch, number in order:
             arguments = [slice_of(v) for v in (*launch.arguments, *launch.outs)]

@@ -25,8 +25,9 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import reduction as red
 from webdnn.dialects.nn.elementwise import ElementwiseOp
 from webdnn.dialects.nn.ordering import TopKOp
+from webdnn.dialects.nn.random_numbers import RandomBitsOp
 from webdnn.dialects.sizes.types import element_of, shape_of, tensor_type
-from webdnn.lowering.nn_to_linalg import data_movement, ordering, reduction
+from webdnn.lowering.nn_to_linalg import data_movement, ordering, random_numbers, reduction
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, scalar_constant, signless
 from webdnn.lowering.nn_to_linalg.scalars import emit_elementwise
 from webdnn.lowering.nn_to_linalg.trait import LinalgLowering
@@ -44,6 +45,7 @@ LOWERINGS: dict[type[Operation], Lower] = {
     dm.GatherElementsOp: data_movement.lower_gather_elements,
     dm.GatherNDOp: data_movement.lower_gather_nd,
     dm.IotaOp: data_movement.lower_iota,
+    dm.SizesOp: data_movement.lower_sizes,
     dm.ResizeOp: data_movement.lower_resize,
     red.MatmulOp: reduction.lower_matmul,
     red.ConvOp: reduction.lower_conv,
@@ -52,6 +54,7 @@ LOWERINGS: dict[type[Operation], Lower] = {
     red.ReduceWindowOp: reduction.lower_reduce_window,
     red.SoftmaxOp: reduction.lower_softmax,
     red.NormalizeOp: reduction.lower_normalize,
+    RandomBitsOp: random_numbers.lower_random_bits,
 }
 """How each `nn` op that is not elementwise becomes a region; the builder's arguments are the op's operands."""
 

@@ -16,6 +16,7 @@ from xdsl.dialects.builtin import (
     TensorType,
     f32,
     i32,
+    i64,
 )
 from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import Attribute, SSAValue
@@ -128,6 +129,24 @@ def lower_iota(op: dm.IotaOp, r: RegionBuilder) -> RegionOp:
         return b.insert(arith.IndexCastOp(index, element)).result
 
     return r.finish(r.elementwise([], shape_of(op.res), element, body))
+
+
+def lower_sizes(op: dm.SizesOp, r: RegionBuilder) -> RegionOp:
+    """One element a size, one behind another."""
+    shape = shape_of(op.res)
+
+    def element(size: int) -> SSAValue:
+        return r.elementwise(
+            [],
+            [1] * len(shape),
+            i64,
+            lambda b, _: b.insert(arith.IndexCastOp(index_constant(b, size), i64)).result,
+        )
+
+    elements = [element(size) for size in op.sizes.data]
+    if len(elements) == 1:
+        return r.finish(elements[0])
+    return r.finish(r.builder.insert(tensor.ConcatOp(elements, 0, op.res.type)).result)
 
 
 def _is_no_pad(length: int) -> bool:

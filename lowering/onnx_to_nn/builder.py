@@ -21,9 +21,11 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import normalize_axis
+from webdnn.dialects.nn.random_numbers import SEED_TYPE, RandomBitsOp
 from webdnn.dialects.numpy_meaning.nn import run_nn_op
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
 from webdnn.dialects.sizes.types import element_of, shape_of, size_of
+from webdnn.dialects.threefry import MOST_DRAWN
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.lowering.onnx_to_nn.errors import TooLarge
 
@@ -50,6 +52,8 @@ class NNBuilder:
         self._known: set[SSAValue] = set()
         self._arrays: dict[SSAValue, Array] = {}
         self._budget = TABLE_BYTES
+        self._seed: SSAValue | None = None
+        self._streams = 0
 
     # Constants
 
@@ -269,6 +273,41 @@ class NNBuilder:
 
     def iota(self, shape: Sequence[int], axis: int, element: Attribute) -> SSAValue:
         return self.insert(dm.IotaOp(TensorType(element, shape), axis))
+
+    # Random numbers
+
+    @property
+    def seed(self) -> SSAValue | None:
+        """The argument of the block that is the seed of a run, its last one; None where nothing was drawn under it."""
+        return self._seed
+
+    def next_stream(self) -> int:
+        """The number of a stream of random numbers that nothing else draws from."""
+        self._streams += 1
+        return self._streams - 1
+
+    def random_bits(
+        self, shape: Sequence[int], stream: int, word: int, seed: SSAValue | None = None
+    ) -> SSAValue:
+        """Random words: see `nn.random_bits`.
+
+        Args:
+            seed: the key, as a constant; without it, they are others in each run.
+        """
+        if (count := elements(shape)) > MOST_DRAWN:
+            raise TooLarge(
+                f"it draws {count:,} random numbers",
+                f"a tensor of random numbers has at most {MOST_DRAWN:,}",
+            )
+        if seed is None:
+            if self._seed is None:
+                self._seed = self.block.insert_arg(SEED_TYPE, len(self.block.args))
+                self._seed.name_hint = "seed"
+            seed = self._seed
+        number = self.constant(np.array(stream, np.uint32))
+        return self.insert(RandomBitsOp(seed, number, word, shape))
+
+    # Layouts
 
     def channels_last(self, x: SSAValue) -> SSAValue:
         """From `N, C, spatial...` to `N, spatial..., C`."""

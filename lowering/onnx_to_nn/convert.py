@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import FunctionType, ModuleOp, TensorType
+from xdsl.dialects.builtin import FunctionType, ModuleOp, TensorType, UnitAttr
 from xdsl.dialects.func import FuncOp, ReturnOp
 from xdsl.ir import Block, Operation, Region, SSAValue
 from xdsl.passes import ModulePass
@@ -14,7 +14,7 @@ from xdsl.utils.exceptions import VerifyException
 
 from webdnn.dialects.dtypes import is_computable
 from webdnn.dialects.errors import InternalError, WebDNNError, internal_errors
-from webdnn.dialects.onnx import NoneOp, OnnxOp, WeightOp, YieldOp
+from webdnn.dialects.onnx import SEED, NoneOp, OnnxOp, WeightOp, YieldOp
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import FailureInside, Invalid, Unsupported
@@ -71,12 +71,17 @@ class _Conversion:
         assert last is not None
         results = output_tensors(self.function, [self.values[v] for v in last.operands])
         self.block.add_op(ReturnOp(*results))
+        erase_unused(self.block)
+        seed = self.builder.seed
+        if seed is not None and seed.first_use is not None:
+            self.function.attributes[SEED] = UnitAttr()
+        elif seed is not None:
+            self.block.erase_arg(self.block.args[-1])
         self.function.detach_region(self.function.body)
         self.function.add_region(Region(self.block))
         self.function.properties["function_type"] = FunctionType.from_lists(
             [a.type for a in self.block.args], [r.type for r in results]
         )
-        erase_unused(self.block)
 
     def lower(self, op: Operation) -> None:
         """Lower one op and its regions' ops; a failure is noted."""

@@ -26,8 +26,12 @@ VALUE_DEPENDENT = {"NonZero", "Range", "Unique", "Compress", "NonMaxSuppression"
 """Operators whose result's shape depends on an operand's values: they are run whatever the size of the operands."""
 SHAPE_ONLY = {"Shape", "Size"}
 """Operators that read nothing but the shape of their operand."""
-NEVER = {
+DRAWING = {
     "RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike", "Multinomial", "Bernoulli",
+}  # fmt: skip
+"""Operators that draw random numbers."""
+NEVER = {
+    *DRAWING,
     "If", "Loop", "Scan", "SequenceMap", "SequenceEmpty", "SequenceConstruct", "SplitToSequence", "Optional",
     "OptionalHasElement", "OptionalGetElement",
 }  # fmt: skip

@@ -41,6 +41,7 @@ FAMILIES = (
     "sequences",
     "signal",
     "sampling",
+    "random_numbers",
 )
 """The modules of this package that hold lowerings."""
 

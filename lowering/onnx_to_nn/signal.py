@@ -153,12 +153,3 @@ def data_dependent(node: Node, b: NNBuilder) -> SSAValue:
         "how many results it has depends on the model's inputs, and shapes are fixed at compile time",
         "cut the model before it, and select the boxes in the application",
     )
-
-
-@onnx_lowering("RandomNormal", "RandomNormalLike", "RandomUniform", "RandomUniformLike")
-@onnx_lowering("Multinomial", "Bernoulli")
-def random(node: Node, b: NNBuilder) -> SSAValue:
-    raise Unsupported(
-        "it draws random numbers, and a compiled model gives the same outputs for the same inputs",
-        "make the random tensor an input of the model",
-    )

@@ -21,6 +21,6 @@ export {
 export type { Inputs, Tensor } from "./inputs.js";
 export { type LoadOptions, load } from "./load.js";
 export type * from "./manifest.js";
-export type { Model } from "./model.js";
+export type { Model, RunOptions } from "./model.js";
 export { parseManifest } from "./parse.js";
 export type { Fetch } from "./request.js";

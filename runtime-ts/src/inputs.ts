@@ -2,6 +2,7 @@ import { noTensors, type Tensors } from "./backend.js";
 import { acceptedNames, elementCount, isArrayOf, type TypedArray } from "./dtypes.js";
 import { InputError } from "./errors.js";
 import type { Expression, Manifest, TensorInfo } from "./manifest.js";
+import type { Seed } from "./seed.js";
 import { expressionText, type Sizes, tensorAt } from "./sizes.js";
 
 /** Elements in row-major order, and the size of each dimension. */
@@ -13,10 +14,11 @@ export interface Tensor {
 /** What a run takes by the name of the input: an array will do, where all but one size of the input follow. */
 export type Inputs = Readonly<Record<string, TypedArray | Tensor>>;
 
-/** The arrays of a run, and the value of each symbol. */
+/** The arrays of a run, the value of each symbol, and the seed of its random numbers. */
 export interface BoundInputs {
   readonly arrays: Tensors;
   readonly sizes: Sizes;
+  readonly seed: Seed;
 }
 
 type Info = TensorInfo<Expression>;
@@ -29,7 +31,7 @@ type Info = TensorInfo<Expression>;
 export function bindInputs(
   { inputs, symbols = [] }: Pick<Manifest, "inputs" | "symbols">,
   given: Inputs,
-): BoundInputs {
+): Omit<BoundInputs, "seed"> {
   const arrays = noTensors();
   const sizes = new Map<string, number>();
   const set = (tensor: Info, dimension: number, value: number): void => {

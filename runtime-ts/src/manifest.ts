@@ -122,6 +122,8 @@ export interface WasmSection<N = number> {
   /** Where what is computed at load lies. */
   readonly prepared?: ByteRange;
   readonly inputs: readonly ByteRange<N>[];
+  /** Of a model that draws random numbers: where the two words of a run's seed are written. */
+  readonly seed?: ByteRange<N>;
   readonly outputs: readonly ByteRange<N>[];
   readonly launches: readonly WasmLaunch[];
   /** How many of the launches, the first ones, run once at load (by the export `prepare`); none where it is left out. */
@@ -196,6 +198,8 @@ export interface WebGpuSection<N = number> {
   /** How many of the launches, the first ones, are dispatched once at load; none where it is left out. */
   readonly prepare?: number;
   readonly inputs: readonly GpuTensor<N>[];
+  /** Of a model that draws random numbers: where the two words of a run's seed are written. */
+  readonly seed?: GpuTensor<N>;
   readonly outputs: readonly GpuTensor<N>[];
   readonly arenaLowerBound?: number;
 }

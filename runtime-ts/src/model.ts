@@ -2,7 +2,17 @@ import type { Backend, Outputs, Profile, Tensors } from "./backend.js";
 import { type BackendFailure, DisposedError } from "./errors.js";
 import { type BoundInputs, bindInputs, type Inputs } from "./inputs.js";
 import type { BackendName, Expression, Manifest, SizeSymbol, TensorInfo } from "./manifest.js";
+import { seedWords } from "./seed.js";
 import { expressionText, type Sizes, tensorAt } from "./sizes.js";
+
+/** How a model is run. */
+export interface RunOptions {
+  /**
+   * From 0 to 2^53 - 1: the same seed gives the same random numbers. Without one, each run draws others. A model that
+   * draws none ignores it.
+   */
+  readonly seed?: number | undefined;
+}
 
 /** A loaded model. Made by `load`. */
 export class Model {
@@ -61,21 +71,22 @@ export class Model {
    *
    * @param inputs an array for each of `inputs`, of its type and number of elements, in row-major order; or `{ data, dims }`
    *   where more than one of its sizes is set by the run
+   * @param options the seed of a model that draws random numbers
    * @returns an array for each of `outputs`, which are the caller's to keep, in an object without a prototype; each has
    *   `dims`, the size of each dimension
-   * @throws InputError if the arrays do not fit `inputs`
+   * @throws InputError if the arrays do not fit `inputs`, or the seed is none
    * @throws DownloadError, ChecksumError, AbortedError if the weights do not arrive
    * @throws DeviceLostError, ExecutionError, DisposedError
    */
-  async run(inputs: Inputs): Promise<Outputs> {
-    const bound = this.#bind(inputs);
+  async run(inputs: Inputs, { seed }: RunOptions = {}): Promise<Outputs> {
+    const bound = this.#bind(inputs, seed);
     const outputs = await this.#enqueue(() => this.#backend.run(bound));
     return this.#withDims(outputs, bound.sizes);
   }
 
   /** Run the model launch by launch, and time each. */
-  async profile(inputs: Inputs): Promise<Profile> {
-    const bound = this.#bind(inputs);
+  async profile(inputs: Inputs, { seed }: RunOptions = {}): Promise<Profile> {
+    const bound = this.#bind(inputs, seed);
     const profile = await this.#enqueue(() => this.#backend.profile(bound));
     return { ...profile, outputs: this.#withDims(profile.outputs, bound.sizes) };
   }
@@ -114,9 +125,9 @@ export class Model {
     if (this.#disposed) throw new DisposedError();
   }
 
-  #bind(inputs: Inputs): BoundInputs {
+  #bind(inputs: Inputs, seed: number | undefined): BoundInputs {
     this.#ensureAlive();
-    return bindInputs(this.#info, inputs);
+    return { ...bindInputs(this.#info, inputs), seed: seedWords(seed) };
   }
 
   #withDims(outputs: Tensors, sizes: Sizes): Outputs {

@@ -25,6 +25,7 @@ import type {
   WebGpuSection,
 } from "./manifest.js";
 import { PAGE } from "./memory.js";
+import { SEED } from "./seed.js";
 import { likelySizes, manifestAt, OPERATOR_NAMES } from "./sizes.js";
 import { storageBytes, storageFits } from "./webgpu/storage.js";
 
@@ -110,6 +111,7 @@ const wasm = object<WasmSection<Expression>>({
   arenaLowerBound: { optional: size },
   prepared: { optional: range },
   inputs: list(place),
+  seed: { optional: place },
   outputs: list(place),
   launches: list(wasmLaunch),
   prepare: { optional: size },
@@ -163,6 +165,7 @@ const webgpu = object<WebGpuSection<Expression>>({
   prepare: { optional: size },
   arenaLowerBound: { optional: size },
   inputs: list(gpuTensor),
+  seed: { optional: gpuTensor },
   outputs: list(gpuTensor),
 });
 
@@ -254,10 +257,10 @@ function sumsUp(shards: readonly FileRef[], bytes: number, path: string): void {
   ensure(sum === bytes, path, `has ${bytes} bytes, but its shards have ${sum}`);
 }
 
-/** Call `place` for each input and output with where it lies. */
+/** Call `place` for each input and output, and a seed, with where it lies. */
 function eachTensor<P>(
   manifest: Manifest<number>,
-  section: { readonly inputs: readonly P[]; readonly outputs: readonly P[] },
+  section: { readonly inputs: readonly P[]; readonly outputs: readonly P[]; readonly seed?: P },
   at: string,
   place: (tensor: TensorInfo<number>, place: P, path: string) => void,
 ): void {
@@ -267,6 +270,20 @@ function eachTensor<P>(
     hasEntries(places, tensors.length, path);
     for (const [i, t] of tensors.entries()) place(t, places[i] as P, `${path}[${i}]`);
   }
+  if (section.seed) place(SEED, section.seed, `${at}.seed`);
+}
+
+/** A place holds all elements of a tensor, each of so many bytes, and is aligned. */
+function hasRoom(
+  { name, shape }: TensorInfo<number>,
+  { offset, bytes }: ByteRange,
+  element: number,
+  alignment: number,
+  path: string,
+): void {
+  const needed = elementCount(shape) * element;
+  ensure(bytes >= needed, path, `has ${bytes} bytes, but "${name}" needs ${needed}`);
+  ensure(offset % alignment === 0, path, `is not aligned to ${alignment} bytes`);
 }
 
 function preparesItsOwn(section: WasmSection | WebGpuSection, at: string): void {
@@ -302,9 +319,7 @@ function checkWasm(manifest: Manifest<number>, section: WasmSection): void {
   eachTensor(manifest, section, at, (t, place, path) => {
     inMemory(place, path);
     const element = elementBytes(t.dtype);
-    const bytes = elementCount(t.shape) * element;
-    ensure(place.bytes >= bytes, path, `has ${place.bytes} bytes, but "${t.name}" needs ${bytes}`);
-    ensure(place.offset % element === 0, path, `is not aligned to ${element} bytes`);
+    hasRoom(t, place, element, element, path);
   });
 }
 
@@ -360,9 +375,7 @@ function checkWebGpu(manifest: Manifest<number>, section: WebGpuSection): void {
   preparesItsOwn(section, at);
   eachTensor(manifest, section, at, (t, place, path) => {
     inBuffer(place, path);
-    const bytes = elementCount(t.shape) * storageBytes(place.storage);
-    ensure(place.bytes >= bytes, path, `has ${place.bytes} bytes, but "${t.name}" needs ${bytes}`);
-    ensure(place.offset % 4 === 0, path, "is not aligned to 4 bytes");
+    hasRoom(t, place, storageBytes(place.storage), 4, path);
     const fits = storageFits(t.dtype, place.storage);
     ensure(fits, `${path}.storage`, `"${place.storage}" cannot hold each ${t.dtype}`);
   });

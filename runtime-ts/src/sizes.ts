@@ -93,7 +93,7 @@ export function sectionAt(
   const known = new Map(sizes);
   for (const { name, size } of section.definitions ?? []) known.set(name, sizeOf(size, known));
   const found: Entry = { ...section };
-  for (const key of ["arena", "table"]) {
+  for (const key of ["arena", "table", "seed"]) {
     if (found[key]) found[key] = entryAt(found[key] as Entry, known);
   }
   for (const key of ["inputs", "outputs", "launches", "buffers"]) {

@@ -21,6 +21,7 @@ const { manifest: full } = await makePackage({ dtypes: GPU_DTYPES, threads: true
 const { manifest: preparing } = await makePackage({ prepare: true });
 const { manifest: deferring } = await makePackage({ prepare: true, firstRun: true });
 const { manifest: labelled } = await makePackage({ dtypes: ["int32"], labelled: true });
+const { manifest: seeded } = await makePackage({ dtypes: ["uint32"], seeded: true });
 const { manifest: wasmOnly } = await makePackage({ dtypes: ALL_DTYPES, webgpu: false });
 const { manifest: webgpuOnly } = await makePackage({ wasm: false });
 
@@ -61,6 +62,7 @@ describe("the schema and the runtime's types agree", () => {
     ["both back ends", full],
     ["launches at load", preparing],
     ["labels and metadata", labelled],
+    ["a seed", seeded],
     ["wasm", wasmOnly],
     ["webgpu", webgpuOnly],
   ])("on a good manifest: %s", (_, manifest) => {
@@ -70,11 +72,12 @@ describe("the schema and the runtime's types agree", () => {
 
   test("on a manifest with any one value deleted or replaced", async () => {
     const { manifest } = await makePackage({
-      dtypes: ["bool"],
+      dtypes: ["bool", "uint32"],
       prepare: true,
       firstRun: true,
       threads: true,
       labelled: true,
+      seeded: true,
     });
     const junk = [null, true, "", "x", "../x", -1, 0, 0.5, 65537, [], [1], {}];
     let rejected = 0;
@@ -182,6 +185,18 @@ describe("what a schema cannot say", () => {
       1,
       "",
       /is of none in firstRun/,
+    ],
+    ["no room for a seed", seeded, [...wasm, "seed", "bytes"], 4, "", /"seed" needs 8/],
+    ["a seed beyond the memory", seeded, [...wasm, "seed", "offset"], 65536, "", /beyond/],
+    ["an unaligned seed", seeded, [...wasm, "seed", "offset"], 2050, "", /aligned/],
+    ["a seed in no buffer", seeded, [...webgpu, "seed", "buffer"], 99, "", /number of a buffer/],
+    [
+      "a seed as floats",
+      seeded,
+      [...webgpu, "seed", "storage"],
+      "f32",
+      "backends.webgpu.seed.storage",
+      /hold each uint32/,
     ],
     ["an arena beyond the memory", full, [...wasm, "arena", "offset"], 65536, "", /beyond/],
     ["an input that is too small", full, [...wasm, "inputs", "0", "bytes"], 4, "", /needs 400/],

@@ -12,6 +12,8 @@ from xdsl.dialects.func import FuncOp
 from tests.conformance.cases import bound
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.numpy_meaning.nn import run_nn_block
+from webdnn.dialects.onnx import SEED
+from webdnn.dialects.threefry import seed_words
 from webdnn.frontends.onnx import load
 from webdnn.lowering.onnx_to_nn.convert import convert_onnx_to_nn
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
@@ -30,4 +32,7 @@ def run_on_nn(model: onnx.ModelProto, inputs: Sequence[Any]) -> list[Array]:
     convert_onnx_to_nn(imported.module, imported.weights)
     imported.module.verify()
     function = next(op for op in imported.module.body.block.ops if isinstance(op, FuncOp))
-    return run_nn_block(function.body.block, tuple(np.asarray(v) for v in inputs), imported.weights)
+    arguments = [np.asarray(v) for v in inputs]
+    if SEED in function.attributes:
+        arguments.append(seed_words(0))
+    return run_nn_block(function.body.block, tuple(arguments), imported.weights)

@@ -88,6 +88,7 @@ const roundUp = (n, step) => Math.ceil(n / step) * step;
  * @property {boolean} [threads] whether there is a wasm module for threads
  * @property {boolean} [prepare] whether the scale is read from where a launch at load copies it
  * @property {boolean} [labelled] whether there are labels and metadata
+ * @property {boolean} [seeded] whether the tensor of type uint32 that is copied is no input, but the place of the seed
  * @property {boolean} [firstRun] whether a first run may begin before that; its launches use the same memory
  */
 
@@ -141,6 +142,12 @@ export async function makePackage(options = {}) {
   if (wasm) manifest.backends.wasm = await wasmPart(dtypes, add, addShards("wasm"), options);
   if (webgpu)
     manifest.backends.webgpu = webgpuPart(dtypes, add, addShards("webgpu"), wgsl, prepare);
+  if (options.seeded) {
+    const number = manifest.inputs.findIndex(({ dtype }) => dtype === "uint32");
+    manifest.inputs.splice(number, 1);
+    for (const section of Object.values(manifest.backends))
+      [section.seed] = section.inputs.splice(number, 1);
+  }
   return { manifest, files };
 }
 

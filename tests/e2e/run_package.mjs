@@ -9,7 +9,7 @@ import { launchBrowser } from "./browser.mjs";
 import { serve } from "./server.mjs";
 
 const USAGE = `usage: node run_package.mjs <package> --backend webgpu|wasm [--inputs DIR] [--outputs DIR] [--repeat N]
-                                 [--profile FILE] [--timeout SECONDS] [--threads N]
+                                 [--profile FILE] [--timeout SECONDS] [--threads N] [--seed N]
 
   --inputs   a folder with 0.bin, 1.bin ...: the raw little-endian elements of each input, in the manifest's order
              (zeros where it is not given)
@@ -18,6 +18,7 @@ const USAGE = `usage: node run_package.mjs <package> --backend webgpu|wasm [--in
   --profile  where the times of each launch are written as JSON
   --timeout  give up after so many seconds (default 600)
   --threads  of the wasm back end (default: as many as the runtime takes by itself)
+  --seed     of random numbers (default: each run draws others)
 
 Prints {backend, threads, adapter, loadMs, firstRunMs, medianMs, runsMs, downloadBytes: {code, weights, runtime}}. Code is the runtime,
 model.json and the wasm module or the shaders as they were sent (with gzip); runtime is the first of them.`;
@@ -51,7 +52,7 @@ async function adapterName(backend) {
   return adapter ? [adapter.info.vendor, adapter.info.architecture, adapter.info.description].filter(Boolean).join(" ") : undefined;
 }
 
-async function runPackage({ backend, inputsGiven, repeat, profile, threads }) {
+async function runPackage({ backend, inputsGiven, repeat, profile, threads, seed }) {
   const start = performance.now();
   const model = await load("/package/", { backends: [backend], ...(threads ? { threads } : {}) });
   const loadMs = performance.now() - start;
@@ -59,7 +60,7 @@ async function runPackage({ backend, inputsGiven, repeat, profile, threads }) {
   for (const [i, info] of model.inputs.entries()) inputs[info.name] = await readInput(info, i, inputsGiven);
   const timed = async () => {
     const begin = performance.now();
-    const outputs = await model.run(inputs);
+    const outputs = await model.run(inputs, { seed });
     return { outputs, ms: performance.now() - begin };
   };
   const { outputs, ms: firstRunMs } = await timed();
@@ -93,7 +94,7 @@ function median(values) {
  * Run a package in the browser.
  *
  * @param {{ packageDir: string, backend: "webgpu" | "wasm", inputs?: string | undefined, outputs?: string | undefined,
- *   repeat?: number, profile?: boolean, timeout?: number, threads?: number | undefined }} options
+ *   repeat?: number, profile?: boolean, timeout?: number, threads?: number | undefined, seed?: number | undefined }} options
  * @returns {Promise<any>} the timings
  */
 export async function runPackage({
@@ -105,6 +106,7 @@ export async function runPackage({
   profile = false,
   timeout = 600,
   threads,
+  seed,
 }) {
   const manifest = await readFile(join(packageDir, "model.json"), "utf8").then(JSON.parse);
   if (outputs !== undefined) await mkdir(outputs, { recursive: true });
@@ -134,7 +136,7 @@ export async function runPackage({
     const work = page.evaluate(
       // @ts-expect-error the page's script sets it
       (options) => globalThis.runPackage(options),
-      { backend, inputsGiven: inputs !== undefined, repeat, profile, threads },
+      { backend, inputsGiven: inputs !== undefined, repeat, profile, threads, seed },
     );
     const crashed = new Promise((_, reject) =>
       page.on("crash", () => reject(new Error("the page crashed"))),
@@ -175,6 +177,7 @@ async function main() {
       profile: { type: "string" },
       timeout: { type: "string", default: "600" },
       threads: { type: "string" },
+      seed: { type: "string" },
       help: { type: "boolean" },
     },
   });
@@ -186,12 +189,14 @@ async function main() {
   const repeat = Number(values.repeat);
   const timeout = Number(values.timeout);
   const threads = values.threads === undefined ? undefined : Number(values.threads);
+  const seed = values.seed === undefined ? undefined : Number(values.seed);
   const [packageDir] = positionals;
   const valid =
     (backend === "webgpu" || backend === "wasm") &&
     Number.isInteger(repeat) &&
     repeat >= 0 &&
     (threads === undefined || (Number.isInteger(threads) && threads > 0)) &&
+    (seed === undefined || Number.isInteger(seed)) &&
     timeout > 0;
   if (!valid || packageDir === undefined || positionals.length !== 1) {
     console.error(USAGE);
@@ -206,6 +211,7 @@ async function main() {
     repeat,
     timeout,
     threads,
+    seed,
     profile: values.profile !== undefined,
   });
   if (values.profile !== undefined)

@@ -25,8 +25,8 @@ def snippets(page: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
-    """A folder with the `model.onnx` that the pages speak of: y = relu(x), any number of rows of 4; and with a
-    classifier of pictures by their colour."""
+    """A folder with the `model.onnx` that the pages speak of: y = relu(x), any number of rows of 4; with a classifier
+    of pictures by their colour, and with a model that draws noise."""
     model = onnx.parser.parse_model(
         '<ir_version: 10, opset_import: ["" : 21]> '
         "relu (float[rows, 4] x) => (float[rows, 4] y) { y = Relu(x) }"
@@ -38,6 +38,11 @@ def workspace(tmp_path: Path) -> Path:
         "{ mean = GlobalAveragePool(image) scores = Flatten(mean) }"
     )
     onnx.save(classifier, tmp_path / "classifier.onnx")
+    sampler = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 21]> '
+        "sampler () => (float[2, 8] noise) { noise = RandomUniform <low = -1.0, shape = [2, 8]> () }"
+    )
+    onnx.save(sampler, tmp_path / "sampler.onnx")
     (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
     return tmp_path
 

@@ -26,6 +26,8 @@ from webdnn.lowering.onnx_to_nn.convert import convert_onnx_to_nn
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
 
 RNG = np.random.default_rng(0)
+TRAINING: dict[str, Array] = {"ratio": np.array(0.5, np.float32), "training": np.array(True)}
+"""The operands of a Dropout that cannot be compiled."""
 
 
 def model(
@@ -393,15 +395,15 @@ def test_sizes_to_give_can_be_typed() -> None:
 
 def test_nodes_behind_one_that_cannot_be_compiled_are_looked_at() -> None:
     nodes = [
-        helper.make_node("RandomNormalLike", ["x"], ["a"], name="first"),
+        helper.make_node("Dropout", ["x", *TRAINING], ["a"], name="first"),
         helper.make_node("Neg", ["a"], ["b"], name="fine"),
-        helper.make_node("RandomUniformLike", ["b"], ["c"], name="second"),
+        helper.make_node("Dropout", ["b", *TRAINING], ["c"], name="second"),
         helper.make_node("NonZero", ["c"], ["d"], name="third"),
         helper.make_node("Neg", ["d"], ["e"], name="unseen"),
         helper.make_node("Abs", ["e"], ["y"], name="unseen too"),
     ]
     with pytest.raises(WebDNNError) as error:
-        lowered(model(nodes, {"x": floats(4)}))
+        lowered(model(nodes, {"x": floats(4)}, TRAINING))
     text = str(error.value)
     assert error.value.what == "3 nodes of the model cannot be compiled"
     assert all(f"'{name}'" in text for name in ("first", "second", "third"))
@@ -411,10 +413,10 @@ def test_nodes_behind_one_that_cannot_be_compiled_are_looked_at() -> None:
 
 def test_many_nodes_of_one_kind_are_five_and_a_count() -> None:
     nodes = [
-        helper.make_node("RandomNormalLike", ["x"], [f"y{i}"], name=f"n{i}") for i in range(180)
+        helper.make_node("Dropout", ["x", *TRAINING], [f"y{i}"], name=f"n{i}") for i in range(180)
     ]
     with pytest.raises(WebDNNError) as error:
-        lowered(model([*nodes, helper.make_node("Neg", ["x"], ["y"])], {"x": floats(4)}))
+        lowered(model([*nodes, helper.make_node("Neg", ["x"], ["y"])], {"x": floats(4)}, TRAINING))
     assert error.value.what == "180 nodes of the model cannot be compiled"
     assert "'n4', ... (180 in all)" in str(error.value) and "'n5'" not in str(error.value)
 
@@ -423,11 +425,11 @@ def test_all_nodes_that_cannot_be_compiled_are_named_at_once() -> None:
     nodes = [
         helper.make_node("NonZero", ["x"], ["i"], name="find"),
         helper.make_node("Transpose", ["i"], ["t"], name="blameless"),
-        helper.make_node("RandomUniformLike", ["x"], ["r"], name="dice"),
+        helper.make_node("Dropout", ["x", *TRAINING], ["r"], name="dice"),
         helper.make_node("Gather", ["r", "t"], ["y"], name="read"),
     ]
     with pytest.raises(WebDNNError) as error:
-        lowered(model(nodes, {"x": floats(4)}))
+        lowered(model(nodes, {"x": floats(4)}, TRAINING))
     assert "2 nodes" in error.value.what
     text = str(error.value)
     assert (

@@ -157,6 +157,7 @@ interface State {
   readonly memory: WebAssembly.Memory;
   /** The sizes for which the rest is. */
   key?: string;
+  seed?: Uint32Array | undefined;
   inputs: readonly Slot[];
   outputs: readonly Slot[];
 }
@@ -220,10 +221,11 @@ class WasmBackend implements Backend {
     this.#state = undefined;
   }
 
-  async #write({ arrays, sizes }: BoundInputs): Promise<State> {
+  async #write({ arrays, sizes, seed }: BoundInputs): Promise<State> {
     if (this.#state?.key !== keyOf(sizes)) await this.#resize(sizes);
     if (!this.#state) throw new DisposedError();
     const state = this.#state;
+    state.seed?.set(seed);
     for (const { name, view } of state.inputs) {
       const value = arrays[name] as TypedArray;
       // A float16 may come as Float16Array or as its bits.
@@ -256,6 +258,8 @@ class WasmBackend implements Backend {
     if (table) new Uint32Array(memory.buffer, table.offset, table.words.length).set(table.words);
     const { inputs, outputs } = this.#manifest;
     if (!this.#state) return;
+    const { seed } = section;
+    this.#state.seed = seed && new Uint32Array(memory.buffer, seed.offset, 2);
     this.#state.inputs = slots(inputs, section.inputs, memory, sizes);
     this.#state.outputs = slots(outputs, section.outputs, memory, sizes);
     this.#state.key = keyOf(sizes);

@@ -11,6 +11,7 @@ import { UnsupportedError } from "../errors.js";
 import type { BoundInputs } from "../inputs.js";
 import type { Expression, GpuTensor, Manifest, TensorInfo, WebGpuSection } from "../manifest.js";
 import { allocate } from "../memory.js";
+import type { Seed } from "../seed.js";
 import { keyOf, type Sizes, sectionAt, tensorAt } from "../sizes.js";
 import { openDevice } from "./device.js";
 import { MAP_READ, USAGE } from "./flags.js";
@@ -87,6 +88,7 @@ interface Sized {
   readonly uniforms: Uniforms;
   readonly dispatches: readonly Dispatch[];
   readonly uploads: readonly Upload[];
+  readonly seedPlace: GpuTensor | undefined;
   readonly readbacks: readonly Readback[];
   readonly staging: GPUBuffer;
 }
@@ -155,7 +157,8 @@ class WebGpuBackend implements Backend {
       usage: USAGE.MAP_READ | USAGE.COPY_DST,
     });
     const dispatches = createDispatches(device, section, buffers, this.#kernels, uniforms);
-    this.#sized = { key, uniforms, dispatches, uploads, readbacks, staging };
+    const seedPlace = section.seed;
+    this.#sized = { key, uniforms, dispatches, uploads, seedPlace, readbacks, staging };
     return this.#sized;
   }
 
@@ -166,10 +169,10 @@ class WebGpuBackend implements Backend {
     if (prepare) dispatchAll(this.#guarded.device, dispatches);
   }
 
-  run({ arrays, sizes }: BoundInputs): Promise<Tensors> {
+  run({ arrays, sizes, seed }: BoundInputs): Promise<Tensors> {
     const submit = (): Promise<Tensors> => {
       const sized = this.resize(sizes);
-      this.#write(arrays, sized);
+      this.#write(arrays, seed, sized);
       const encoder = this.#guarded.device.createCommandEncoder();
       const pass = encoder.beginComputePass();
       for (const dispatch of this.#ofARun(sized)) record(pass, dispatch);
@@ -179,11 +182,11 @@ class WebGpuBackend implements Backend {
     return this.#unlessItFails(this.#guarded.scoped("running the model", submit, { atOnce: true }));
   }
 
-  profile({ arrays, sizes }: BoundInputs): ReturnType<Backend["profile"]> {
+  profile({ arrays, sizes, seed }: BoundInputs): ReturnType<Backend["profile"]> {
     const work = async (): ReturnType<Backend["profile"]> => {
       const { device } = this.#guarded;
       const sized = this.resize(sizes);
-      this.#write(arrays, sized);
+      this.#write(arrays, seed, sized);
       const queries = device.features.has("timestamp-query");
       const time = queries ? timeByQueries : timeBySubmissions;
       const times = await time(device, this.#ofARun(sized));
@@ -224,14 +227,15 @@ class WebGpuBackend implements Backend {
     return dispatches.slice(this.#section.prepare);
   }
 
-  #write(inputs: Tensors, { uploads }: Sized): void {
-    const { queue } = this.#guarded.device;
+  #write(inputs: Tensors, seed: Seed, { uploads, seedPlace }: Sized): void {
+    const write = ({ buffer, offset }: GpuTensor, words: Words): void =>
+      this.#guarded.device.queue.writeBuffer(this.#buffers[buffer] as GPUBuffer, offset, words);
     for (const { tensor, place, words } of uploads) {
       const value = inputs[tensor.name] as TypedArray;
       if (words) widen(tensor, value, words);
-      const data = words ?? (value as Words);
-      queue.writeBuffer(this.#buffers[place.buffer] as GPUBuffer, place.offset, data);
+      write(place, words ?? (value as Words));
     }
+    if (seedPlace) write(seedPlace, seed);
   }
 
   /** Add the copies of all outputs to commands, submit them, and wait for the outputs. */

@@ -31,7 +31,7 @@ export function createBuffers(
   section: WebGpuSection,
   known: readonly (GPUBuffer | undefined)[] = [],
 ): GPUBuffer[] {
-  const written = new Set(section.inputs.map((t) => t.buffer));
+  const written = new Set([...section.inputs, section.seed].map((t) => t?.buffer));
   const read = new Set(section.outputs.map((t) => t.buffer));
   // All that go before any that come, so that there is room.
   const kept = section.buffers.map(({ bytes }, i) => {
