@@ -6,12 +6,20 @@ An expression is a number, the name of a symbol, or `[operator, operand, ...]`: 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any, TypeAlias
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.sizes.expression import Atom, Maximum, Quotient, Symbol, is_symbolic
+from webdnn.dialects.sizes.binding import bind_shapes
+from webdnn.dialects.sizes.expression import (
+    Atom,
+    Maximum,
+    Quotient,
+    Symbol,
+    is_symbolic,
+    maximum,
+)
 
 Expression: TypeAlias = Any
 """`int | str | list[Expression]`, as JSON has it."""
@@ -68,12 +76,12 @@ OPERATORS: Mapping[str, Callable[[int, int], int]] = {
     "+": lambda a, b: a + b,
     "*": lambda a, b: a * b,
     "/": lambda a, b: a // b,
-    "max": max,
+    "max": maximum,
 }
 
 
 def value_of(expression: Expression, values: Mapping[str, int]) -> int:
-    """The number that an expression is.
+    """The number that an expression is; a size, where values of symbols are sizes.
 
     Raises:
         ValueError: it is none that JavaScript computes exactly, or something is divided by 0.
@@ -87,7 +95,7 @@ def value_of(expression: Expression, values: Mapping[str, int]) -> int:
         result = reduce(OPERATORS[operator], (value_of(each, values) for each in operands))
     except ZeroDivisionError as error:
         raise ValueError("a size is divided by 0") from error
-    if abs(result) > _MOST:
+    if not is_symbolic(result) and abs(result) > _MOST:
         raise ValueError("a size is too large")
     return result
 
@@ -133,14 +141,11 @@ def likely_values(manifest: Mapping[str, Any]) -> dict[str, int]:
     return {symbol["name"]: symbol["likely"] for symbol in manifest.get("symbols", ())}
 
 
-def tensors_at(
-    manifest: Mapping[str, Any], role: str, dims: Mapping[str, int]
-) -> list[dict[str, Any]]:
-    """The inputs or outputs of a manifest with numbers in their shapes.
+def sizes_for(manifest: Mapping[str, Any], dims: Mapping[str, int]) -> dict[str, int]:
+    """The values of symbols for a run that somebody chooses.
 
     Args:
-        role: `inputs` or `outputs`.
-        dims: the values of symbols; of those left out, the likely ones.
+        dims: the values of some; others have their likely ones.
 
     Raises:
         WebDNNError: there is no such symbol, or it is never that.
@@ -153,10 +158,27 @@ def tensors_at(
             hint=f"it has {known}" if known else "all its sizes are fixed",
         )
     for symbol in manifest.get("symbols", ()):
-        name = symbol["name"]
-        if name in dims:
-            _check_range(symbol, dims[name], name)
-    values.update(dims)
+        name, low, high = symbol["name"], symbol["low"], symbol["high"]
+        found = dims.get(name, low)
+        if not low <= found <= high or found % symbol["multiple"]:
+            multiple = symbol["multiple"]
+            raise WebDNNError(
+                f"{name} cannot be {found}",
+                why=f"it is {low} to {high}"
+                + (f", in multiples of {multiple}" if multiple > 1 else ""),
+            )
+    return {**values, **dims}
+
+
+def tensors_at(
+    manifest: Mapping[str, Any], role: str, dims: Mapping[str, int]
+) -> list[dict[str, Any]]:
+    """The inputs or outputs of a manifest with numbers in their shapes: see `sizes_for`.
+
+    Args:
+        role: `inputs` or `outputs`.
+    """
+    values = sizes_for(manifest, dims)
     return [_tensor_at(tensor, values) for tensor in manifest[role]]
 
 
@@ -168,58 +190,19 @@ def bound_values(
     Raises:
         WebDNNError: a shape does not fit, a size is out of range, or two inputs contradict each other.
     """
-    values: dict[str, int] = {}
-    source: dict[str, str] = {}
-    symbols = {symbol["name"]: symbol for symbol in manifest.get("symbols", ())}
-    for tensor, dimension, size, found in _dimensions(manifest, shapes):
-        if not isinstance(size, str):
-            continue
-        where = f"dimension {dimension} of '{tensor['name']}'"
-        if values.setdefault(size, found) != found:
-            raise WebDNNError(
-                f"{where} is {found}, but {source[size]} is {values[size]}",
-                where=tensor["name"],
-                why=f"both are the size {size}",
-            )
-        source.setdefault(size, where)
-        _check_range(symbols[size], found, f"{where} ({size})", tensor["name"])
-    for tensor, dimension, size, found in _dimensions(manifest, shapes):
-        if (expected := value_of(size, values)) != found:
-            raise WebDNNError(
-                f"the input has shape {[*shapes[tensor['name']]]} and not {shape_text(tensor['shape'])}",
-                where=tensor["name"],
-                why=f"dimension {dimension} is {found} and not {expected}",
-            )
-    return values
-
-
-def _check_range(
-    symbol: Mapping[str, Any], found: int, what: str, where: str | None = None
-) -> None:
-    low, high, multiple = symbol["low"], symbol["high"], symbol["multiple"]
-    if not low <= found <= high or found % multiple:
-        raise WebDNNError(
-            f"{what} is {found}",
-            where=where,
-            why=f"it can be {low} to {high}"
-            + (f", a multiple of {multiple}" if multiple > 1 else ""),
-            hint=f"compile the model with another range: --dim {symbol['name']}=LOW..HIGH",
-        )
-
-
-def _dimensions(
-    manifest: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]
-) -> Iterator[tuple[Mapping[str, Any], int, Expression, int]]:
-    """Each dimension of each input: what the manifest says of it, and its size."""
-    for tensor in manifest["inputs"]:
-        shape = shapes[tensor["name"]]
-        if len(shape) != len(tensor["shape"]):
-            raise WebDNNError(
-                f"the input has shape {[*shape]} and not {shape_text(tensor['shape'])}",
-                where=tensor["name"],
-            )
-        for dimension, (size, found) in enumerate(zip(tensor["shape"], shape, strict=True)):
-            yield tensor, dimension, size, found
+    symbols = {
+        symbol["name"]: Symbol(
+            symbol["name"], symbol["low"], symbol["high"], symbol["multiple"], symbol["likely"]
+        ).size
+        for symbol in manifest.get("symbols", ())
+    }
+    declared = {
+        tensor["name"]: [value_of(size, symbols) for size in tensor["shape"]]
+        for tensor in manifest["inputs"]
+    }
+    values = bind_shapes(declared, shapes)
+    # a symbol of one value is a number
+    return {name: values.get(name, size) for name, size in symbols.items()}
 
 
 def manifest_at(manifest: dict[str, Any], values: Mapping[str, int]) -> dict[str, Any]:

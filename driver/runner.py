@@ -117,13 +117,22 @@ def random_inputs(
     return inputs
 
 
-def time_package(package: Package, engine: Engine | ScriptedEngineName, repeat: int) -> Table:
-    """Times of single runs, loading apart."""
+def time_package(
+    package: Package,
+    engine: Engine | ScriptedEngineName,
+    repeat: int,
+    dims: Mapping[str, int] | None = None,
+) -> Table:
+    """Times of single runs, loading apart.
+
+    Args:
+        dims: the values of symbols; by default the likely ones.
+    """
     match engine:
         case "node" | "chromium":
-            found = time_runs(package, engine, repeat)
+            found = time_runs(package, engine, repeat, dims=dims)
         case _:
-            found = _times_in(package, engine, repeat)
+            found = _times_in(package, engine, repeat, dims)
     table = Table(title=f"{package.manifest['name']} in {engine}, {repeat} runs")
     names = ("best", "median", "worst")
     for name in names:
@@ -132,9 +141,11 @@ def time_package(package: Package, engine: Engine | ScriptedEngineName, repeat: 
     return table
 
 
-def _times_in(package: Package, engine: Engine, repeat: int) -> dict[str, float]:
+def _times_in(
+    package: Package, engine: Engine, repeat: int, dims: Mapping[str, int] | None
+) -> dict[str, float]:
     program = load_program(package, engine)
-    inputs = random_inputs(package)
+    inputs = random_inputs(package, dims=dims)
     program.run(inputs)
     times: list[float] = []
     for _ in range(repeat):
