@@ -31,7 +31,7 @@ MAX_WORKGROUP_BYTES = WebGPULimits.workgroup_storage
 
 def ceil_div(a: int, b: int) -> int:
     """`a / b`, rounded up."""
-    return -(-a // b)
+    return (a + b - 1) // b
 
 
 class KernelBuilder:

@@ -21,7 +21,7 @@ kernel.func @add(%x: tensor<?x8xf32, #nn.sizes<n0[1 to 512 likely 128], 8>>, %y:
 // CHECK-LABEL: kernel.func @add(
 // CHECK-SAME:  [[n:%[0-9]+]]: index, {{%[0-9]+}}: memref<?xf32>, {{%[0-9]+}}: memref<?xf32>, {{%[0-9]+}}: memref<?xf32>
 // CHECK-SAME:  lengths = #nn.sizes<n0[1 to 512 likely 128] * 8, n0[1 to 512 likely 128] * 8, n0[1 to 512 likely 128] * 8>
-// CHECK-SAME:  grid = #nn.sizes<0 - (0 - n0[1 to 512 likely 128]) floordiv 32, 1, 1>
+// CHECK-SAME:  grid = #nn.sizes<(n0[1 to 512 likely 128] + 31) floordiv 32, 1, 1>
 // CHECK:         [[end:%.+]] = arith.muli [[n]], {{%.+}} : index
 // CHECK-NEXT:    arith.cmpi ult, {{%.+}}, [[end]] : index
 // CHECK:         scf.if
@@ -43,7 +43,7 @@ kernel.func @sums(%x: tensor<?x?xf32, #nn.sizes<n0[1 to 512 likely 128], p[0 to 
 
 // CHECK-LABEL: kernel.func @sums(
 // CHECK-SAME:  [[rows:%[0-9]+]]: index, [[length:%[0-9]+]]: index,
-// CHECK-SAME:  grid = #nn.sizes<0 - (0 - n0[1 to 512 likely 128]) floordiv 4, 1, 1>
+// CHECK-SAME:  grid = #nn.sizes<(n0[1 to 512 likely 128] + 3) floordiv 4, 1, 1>
 // CHECK:         [[last:%.+]] = arith.addi [[rows]], {{%.+}} : index
 // CHECK-NEXT:    arith.minui {{%.+}}, [[last]] : index
 // CHECK:         [[vectors:%.+]] = arith.divui [[length]], {{%.+}} : index
@@ -67,7 +67,7 @@ kernel.func @product(%x: tensor<?x16xf32, #nn.sizes<n0[1 to 512 likely 128], 16>
 
 // CHECK-LABEL: kernel.func @product(
 // CHECK-SAME:  [[m:%[0-9]+]]: index, {{%[0-9]+}}: memref<?xf32>, {{%[0-9]+}}: memref<128xf32>, {{%[0-9]+}}: memref<?xf32>
-// CHECK-SAME:  grid = #nn.sizes<1, 0 - (0 - n0[1 to 512 likely 128]) floordiv 4, 1>
+// CHECK-SAME:  grid = #nn.sizes<1, (n0[1 to 512 likely 128] + 3) floordiv 4, 1>
 // CHECK:         [[end:%.+]] = arith.addi [[m]], {{%.+}} : index
 // CHECK-NEXT:    arith.minui {{%.+}}, [[end]] : index
 // CHECK:         arith.cmpi ult, {{%.+}}, [[m]] : index
