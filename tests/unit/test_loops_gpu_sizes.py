@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 from xdsl.builder import Builder
 from xdsl.dialects import arith, tensor, vector
-from xdsl.dialects.builtin import IntegerType, TensorType, f32, i32
+from xdsl.dialects.builtin import IntegerType, ModuleOp, TensorType, f32, i32
 from xdsl.ir import Attribute, SSAValue
 
 from tests.unit.gpu_kernels import (
     RNG,
     Array,
     Scalars,
+    assert_close,
     binary,
     check,
     count,
@@ -28,6 +29,8 @@ from tests.unit.test_loops_gpu_reduction import softmax, with_rows
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.sizes.expression import Symbol, bounds, evaluate
 from webdnn.dialects.sizes.types import shape_of, tensor_type
+from webdnn.engines.wgpu import run_kernel
+from webdnn.lowering.loops_gpu.lower import lower_kernel
 from webdnn.lowering.loops_gpu.read_kernel import read_kernel
 from webdnn.lowering.loops_gpu.schedules import schedule_for
 from webdnn.lowering.nn_to_linalg.reduction import reduce_value
@@ -346,6 +349,15 @@ def test_grid_is_an_expression() -> None:
         x = floats(n)
         lowered = check(kernel, [x], [x + x], sizes={"n": n})
         assert bounds(lowered.grid_sizes[0]) == (0, 312_500)
+
+
+def test_dimension_that_is_too_long_beside_a_symbol() -> None:
+    schedule = {"strategy": "contraction", "memory": "none", "workgroup": [1, 1], "tile": [1, 4]}
+    kernel = make_kernel([typed(70_000, 2), typed(2, p)], lambda r: matmul(r, 70_000, p), schedule)
+    (a, b) = floats(70_000, 2), floats(2, 3)
+    module = ModuleOp([lower_kernel(kernel)])
+    (found,) = run_kernel(module, "k", [a, b], sizes={"p": 3})
+    assert_close(found.reshape(70_000, 3), a @ b)
 
 
 def test_schedule_is_that_of_the_likely_size() -> None:
