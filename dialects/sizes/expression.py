@@ -680,11 +680,17 @@ def _computed_atom(atom: Atom, arithmetic: Arithmetic[_T]) -> _T:
         case Symbol():
             return arithmetic.symbol(atom)
         case Quotient():
-            # What is added to make the dividend positive is a multiple of the divisor.
-            least = bounds(atom.dividend)[0]
+            dividend, divisor = atom.dividend, compute(atom.divisor, arithmetic)
+            least, most = bounds(dividend)
+            if least < 0 and most <= 0:
+                # Rounded down, it is what is left of rounding up.
+                rounded = compute(atom.divisor - 1 - dividend, arithmetic)
+                quotient = arithmetic.divide(rounded, divisor)
+                return arithmetic.subtract(arithmetic.number(0), quotient)
+            # What is added so that no dividend is negative is a multiple of the divisor.
             shift = 0 if least >= 0 else -(least // bounds(atom.divisor)[0])
-            dividend = compute(atom.dividend + atom.divisor * shift, arithmetic)
-            quotient = arithmetic.divide(dividend, compute(atom.divisor, arithmetic))
+            shifted = compute(dividend + atom.divisor * shift, arithmetic)
+            quotient = arithmetic.divide(shifted, divisor)
             return arithmetic.subtract(quotient, arithmetic.number(shift)) if shift else quotient
         case Maximum():
             first, *rest = (compute(size, arithmetic) for size in atom.sizes)

@@ -46,6 +46,10 @@ _RAISED_LIMITS = (
 )
 
 
+_LEAST_BYTES = 16
+"""Of a buffer: a binding holds one element of its array at the least, which may be a vector of four words."""
+
+
 def _wgpu() -> Any:
     # Vulkan loaders and EGL complain on stderr where this folder is not set.
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
@@ -172,7 +176,7 @@ def _upload(array: Array) -> Any:
     usage = _wgpu().BufferUsage
     data = np.ascontiguousarray(array)
     if data.nbytes == 0:
-        data = np.zeros(1, np.uint32)
+        data = np.zeros(_LEAST_BYTES // 4, np.uint32)
     return device().create_buffer_with_data(
         data=data, usage=usage.STORAGE | usage.COPY_DST | usage.COPY_SRC
     )
@@ -181,7 +185,7 @@ def _upload(array: Array) -> Any:
 def _buffer(size: int) -> Any:
     usage = _wgpu().BufferUsage
     return device().create_buffer(
-        size=max(-(-size // 4) * 4, 4),
+        size=max(-(-size // 4) * 4, _LEAST_BYTES),
         usage=usage.STORAGE | usage.COPY_DST | usage.COPY_SRC,
     )
 
