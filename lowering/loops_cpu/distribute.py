@@ -327,6 +327,7 @@ class _Cutter:
         block = Block(arg_types=[INDEX] * len(self._symbols))
         result = Emitter(block, self._symbols).size(value)
         for arg, operand in zip(block.args, self._block.args, strict=False):
+            result = operand if result is arg else result
             arg.replace_all_uses_with(operand)
         for op in list(block.ops):
             op.detach()
