@@ -315,7 +315,9 @@ class _Cutter:
     def index(self, value: int) -> SSAValue:
         """A size, at the start of the kernel."""
         if is_symbolic(value):
-            return self._sizes.setdefault(value, self._computed(value))
+            if value not in self._sizes:
+                self._sizes[value] = self._computed(value)
+            return self._sizes[value]
         attr = IntegerAttr(value, INDEX)
         if (known := self._constants.get(attr)) is None:
             op = arith.ConstantOp(attr)

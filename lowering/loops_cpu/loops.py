@@ -77,9 +77,9 @@ def walk_tiles(
 
 
 def _whole_and_rest(_: int, size: int, tile: int) -> list[Part]:
-    """Whole tiles, and one of unknown size for all that is left over."""
+    """Whole tiles, and one of unknown size for what is left over, if there is anything."""
     whole = size // tile
-    return [(0, whole, tile), (whole * tile, 1, size - whole * tile)]
+    return [(0, whole, tile), (whole * tile, -(-size // tile) - whole, size - whole * tile)]
 
 
 def _register_rests(size: int, tile: int, width: int) -> list[Part]:
@@ -123,7 +123,7 @@ def emit_stage(
         for d, offset, size in zip(order, local, extents, strict=True):
             at[d] = base[d] + offset
             extent[d] = size
-        if wide == tiling.tile[v]:
+        if not wide:
             tile_emitter.emit(at, extent)
             return
         # tiles of few rows have as many accumulators as others: more columns
@@ -146,21 +146,22 @@ def emit_stage(
     def rests(number: int, size: int, tile: int) -> list[Part]:
         return _register_rests(size, tile, tiling.width if order[number] == tiling.vector else 1)
 
-    tiles = [wide if d == v else tiling.tile[d] for d in order]
+    tiles = [wide if wide and d == v else tiling.tile[d] for d in order]
     walk_tiles(emitter, [sizes[d] for d in order], tiles, tile, rests)
 
 
 def _wide(stage: FlatStage, tiling: Tiling, sizes: Sequence[int]) -> int:
-    """How many columns a tile of a single row has, where rows are left over by tiles of a product of symbolic size."""
+    """How many columns a tile of a single row has, where rows are left over by tiles of a product of symbolic size;
+    else 0."""
     v = tiling.vector
-    tile = tiling.tile[v]
     left_over = any(
         is_symbolic(size) and tiling.tile[d] > 1 for d, size in enumerate(sizes) if d != v
     )
     is_product = stage.is_reduction and 0 <= v < stage.num_parallel and v not in stage.fixed
-    if not left_over or not is_product or is_symbolic(sizes[v]) or tile % tiling.width:
-        return tile
-    return tile * max(1, _power_of_two(WIDE * tiling.width // tile))
+    if not left_over or not is_product or is_symbolic(sizes[v]):
+        return 0
+    tile = tiling.tile[v]
+    return 0 if tile % tiling.width else tile * max(1, _power_of_two(WIDE * tiling.width // tile))
 
 
 def _power_of_two(number: int) -> int:
