@@ -111,7 +111,8 @@ def _run_host(
             case plan.LaunchOp():
                 function = kernels[op.kernel.string_value()]
                 sizes = [concrete_size(size) for size in op.sizes.data] if op.sizes else []
-                results = run_kernel(function, operands, sizes=sizes)
+                lengths = [prod(concrete_shape(r)) for r in op.results]
+                results = run_kernel(function, operands, sizes=sizes, lengths=lengths)
             case _:
                 results = [run_nn_op(op, tuple(operands), {})]
         values.update(zip(op.results, results, strict=True))

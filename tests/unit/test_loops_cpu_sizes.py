@@ -17,7 +17,7 @@ EVEN = Symbol("n0", 4, 64, unit=4).size
 
 @pytest.mark.parametrize("relu", [True, False])
 def test_matrix_product(relu: bool) -> None:
-    k.check_at(k.matmul(N, 24, 20, epilogue=relu), [0], [1], [7], [64], [70])
+    k.check_at(k.matmul(N, 24, 20, epilogue=relu), [0], [1], [7], [64], [70], shared=relu)
 
 
 def test_product_of_symbolic_columns_and_depth() -> None:
@@ -31,7 +31,7 @@ def test_batched_product() -> None:
 
 
 def test_convolution() -> None:
-    k.check_at(k.conv([H, W], 3, 8, [3, 3]), [5, 5], [9, 40], [40, 17])
+    k.check_at(k.conv([H, W], 3, 8, [3, 3]), [5, 5], [9, 40], [40, 17], shared=True)
     k.check_at(k.conv([H, W], 4, 8, [3, 3], stride=2), [5, 5], [9, 40], [40, 17])
     k.check_at(k.conv([H, W], 8, 8, [3, 3], groups=8), [5, 6], [9, 40])
     k.check_at(k.conv([EVEN], 8, 8, [1]), [4], [64])
@@ -43,7 +43,7 @@ def test_pooling() -> None:
 
 def test_rows() -> None:
     k.check_at(k.softmax([3, N]), [1], [7], [64], [70])
-    k.check_at(k.softmax([N, 20]), [0], [1], [7], [70])
+    k.check_at(k.softmax([N, 20]), [0], [1], [7], [70], shared=True)
     k.check_at(k.softmax([2, N, M]), [1, 1], [7, 40])
     k.check_at(k.norm([1, N, 24], [2]), [0], [1], [7], [70])
     k.check_at(k.norm([N, M, 24], [2]), [1, 1], [7, 40])
@@ -63,4 +63,4 @@ def test_elementwise() -> None:
             [a, b, c], lambda s, v: s(arith.AddfOp, s(arith.MulfOp, v[0], v[1]), v[2])
         )
     )
-    k.check_at(func, [0, 1], [1, 1], [7, 3], [70, 40])
+    k.check_at(func, [0, 1], [1, 1], [7, 3], [70, 40], shared=True)
