@@ -176,6 +176,11 @@ class WasmModel:
         if section.get("prepare"):
             self._call("prepare")
 
+    @property
+    def memory_pages(self) -> int:
+        """The size of the memory, as far as it has grown."""
+        return self._memory.size(self._store)
+
     def _instantiate(self, folder: Path) -> Any:
         failures: list[str] = []
         for entry in self._section["modules"]:
@@ -226,7 +231,7 @@ class WasmModel:
         manifest = manifest_at(self._manifest, sizes)
         section = manifest["backends"]["wasm"]
         needed = -(-(section["arena"]["offset"] + section["arena"]["bytes"]) // PAGE)
-        more = needed - self._memory.size(self._store)
+        more = needed - self.memory_pages
         try:
             if more > 0:
                 self._memory.grow(self._store, more)
