@@ -246,7 +246,9 @@ def _section_at(section: Mapping[str, Any], values: Mapping[str, int]) -> dict[s
         return [_length(size, values) for size in sizes]
 
     def launch(entry: Mapping[str, Any]) -> dict[str, Any]:
-        found = {key: lengths(entry[key]) for key in ("workgroups", "sizes") if key in entry}
+        found: dict[str, Any] = {
+            key: lengths(entry[key]) for key in ("workgroups", "sizes") if key in entry
+        }
         if "bindings" in entry:
             found["bindings"] = [place(each) for each in entry["bindings"]]
         return {**entry, **found}

@@ -47,12 +47,12 @@ def from_entry(entry: CacheEntry, func: kernel.FuncOp) -> Shader | None:
                 name == func.sym_name.data
                 and all(b in ("read", "read_write") for b in bindings)
                 and sizes == [symbol.name for symbol in func.symbols]
-                and (workgroups := _workgroups(grid, func.symbols)) is not None
                 and are_integers(size, count=3, least=1)
                 and all(isinstance(f, str) for f in features)
                 and (part is None or are_integers([part], least=1))
             )
-            if not fits:
+            workgroups = _workgroups(grid, func.symbols)
+            if not fits or workgroups is None:
                 return None
             try:
                 text = source.decode()

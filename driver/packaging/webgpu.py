@@ -272,7 +272,7 @@ def webgpu_section(
             for op in program.bindings(role)
         ]
 
-    launched = [
+    launched: list[dict[str, Any]] = [
         {
             "kernel": numbers[op.kernel.string_value()],
             "workgroups": _workgroups(op, info),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from copy import deepcopy
-from functools import cache
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -159,9 +159,7 @@ def _changed(section: str, *path: str | int, to: Any) -> Any:
     return change
 
 
-_DEEP: Any = "s"
-for _ in range(100):
-    _DEEP = ["+", _DEEP, 1]
+_DEEP: Any = reduce(lambda inner, _: ["+", inner, 1], range(100), "s")
 
 
 @pytest.mark.parametrize(
