@@ -32,7 +32,7 @@ from webdnn.dialects.plan import storage_of
 from webdnn.dialects.sizes.expression import is_symbolic, maximum
 from webdnn.dialects.sizes.types import shape_of, sizes_attr
 from webdnn.dialects.threefry import SEED_WORDS
-from webdnn.lowering.kernels.layouts import layout_of, span
+from webdnn.lowering.kernels.layouts import Layouts, span
 from webdnn.lowering.kernels.lifetimes import launch_order, prepared_tensors, tensor_lifetimes
 from webdnn.lowering.kernels.memory_planner import (
     MemoryPlan,
@@ -73,6 +73,7 @@ class PlanMemory(ModulePass):
         places |= {v: ("prepared", p) for v, p in zip(kept, prepared.placements, strict=True)}
         order = launch_order(block)
         offsets, weight_bytes = _weight_offsets(op, order, memory)
+        layouts = Layouts(block)
         program = plan.ProgramOp(main.sym_name.data)
         body = program.body.block
         body.add_ops(plan.DefineOp(symbol, size) for symbol, size in arena.definitions)
@@ -81,13 +82,13 @@ class PlanMemory(ModulePass):
         def slice_of(value: SSAValue) -> SSAValue:
             type = value.type
             assert isinstance(type, TensorType)
-            layout = layout_of(value)
+            layout = layouts.of(value)
             storage = layout.root
             count = span(shape_of(value), layout.strides)
             length = DYNAMIC_INDEX if is_symbolic(count) else count
             memref = MemRefType(type.element_type, [length])
             width = memory.element_bytes(type.element_type)
-            size = maximum(count, 1) * width
+            size = maximum(count, 1) * width if memory.is_linear else memory.tensor_bytes(type)
             if isinstance(storage.owner, plan.WeightOp):
                 key = ("weights", 0, offsets[storage.owner.index.value.data], size, memref)
             else:
