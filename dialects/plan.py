@@ -244,8 +244,10 @@ def whole_of(value: SSAValue) -> ConcatOp | None:
 
 
 def may_run_at_load(launch: LaunchOp) -> bool:
-    """Whether all that a launch reads are weights and results of launches at load, and what it writes is not a part of
-    a tensor that each run writes."""
+    """Whether all that a launch reads are weights and results of launches at load (and no sizes, which a run sets), and
+    what it writes is not a part of a tensor that each run writes."""
+    if launch.sizes is not None:
+        return False
     owners = [storage_of(v).owner for v in launch.arguments]
     return all(
         isinstance(o, WeightOp) or (isinstance(o, LaunchOp) and o.at_load is not None)

@@ -33,7 +33,7 @@ from webdnn.codegen.wgsl import KernelInfo, Shader, print_shaders
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, lengths_of
-from webdnn.dialects.sizes.expression import evaluate
+from webdnn.dialects.sizes.expression import evaluate, is_symbolic
 from webdnn.dialects.threefry import seed_words
 from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass
 from webdnn.manifest_sizes import bound_values, manifest_at
@@ -245,7 +245,13 @@ def run_kernel(
         for length, d in zip(lengths, dtypes, strict=True)
     ]
     buffers += [_buffer(size) for size in bytes_of[num_inputs:]]
-    slices = [(b, start, size) for b in buffers for start, size in compiled.info.parts(b.size)]
+    slices = [
+        (buffer, start, bytes)
+        for buffer, length in zip(buffers, lengths, strict=True)
+        for start, bytes in (
+            [(0, buffer.size)] if is_symbolic(length) else compiled.info.parts(buffer.size)
+        )
+    ]
     if compiled.info.sizes:
         numbers = [values[name] for name in compiled.info.sizes]
         slices.append((_uniform(numbers), 0, 4 * len(numbers)))

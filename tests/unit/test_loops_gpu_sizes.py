@@ -132,6 +132,18 @@ def test_gather_rows_stays_vectorised() -> None:
         assert count(lowered, vector.LoadOp) == 1
 
 
+@pytest.mark.parametrize("dtype", ["int64", "int8", "bool"])
+def test_element_types(dtype: str) -> None:
+    element = IntegerType({"int64": 64, "int8": 8, "bool": 1}[dtype])
+    kernel = make_kernel(
+        [typed(s, 4, element=element)] * 2,
+        lambda r: r.elementwise(r.args, (s, 4), element, binary(arith.OrIOp)),
+    )
+    for values in LENGTHS:
+        x, y = (RNG.integers(0, 2, (values["s"], 4)).astype(dtype) for _ in range(2))
+        check(kernel, [x, y], [x | y], sizes=values)
+
+
 def test_results_of_different_lengths() -> None:
     def build(r: RegionBuilder) -> Sequence[SSAValue]:
         return [
