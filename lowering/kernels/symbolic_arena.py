@@ -2,8 +2,8 @@
 
 A layout is an order of tensors: of two that are alive at the same time, the one that comes first lies below. For any
 sizes, the offset of a tensor is the greatest end of those below it. Which order is good depends on the sizes, so a few
-are tried, those that `arena` finds at the ends of the symbols' ranges, and in between. Where the best one needs much
-more than is alive at one step at some of these sizes, others are added, and a run takes whichever needs least.
+are tried: the one that `arena` finds for the likely sizes, and where that needs much more than is alive at one step,
+those that it finds there. Of them as few as are good at all sizes are kept, and a run takes whichever needs least.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, product
+from math import isqrt
 
 from webdnn.dialects.sizes.expression import (
     Maximum,
@@ -25,14 +26,16 @@ from webdnn.dialects.sizes.expression import (
     symbols_of,
     unique_symbols,
 )
-from webdnn.lowering.kernels.arena import choose_offsets, lower_bound
+from webdnn.lowering.kernels.arena import choose_offsets, lower_bound, rivals_of
 from webdnn.lowering.kernels.lifetimes import Lifetime
 
 _MOST_POINTS = 18
 """Values of the symbols for which layouts are made and compared."""
-_GOOD = 1.05
+_GOOD = 1.02
 """An arena that is so many times as large as what is alive at one step is as good as a smaller one."""
+_MOST_TRIED = 8
 _MOST_LAYOUTS = 4
+"""Those that are tried, and those that a run chooses from."""
 _INLINE_TERMS = 2
 """An offset of more terms gets a name."""
 
@@ -127,41 +130,59 @@ def symbolic_offsets(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> Sym
         lifetimes: when each tensor is alive.
         sizes: their bytes, multiples of the alignment that the offsets shall have.
     """
-    everything = range(len(sizes))
-    rivals = [
-        [j for j in everything if j != i and lifetimes[j].overlaps(lifetimes[i])]
-        for i in everything
-    ]
-    at_points = [[_at(n, point) for n in sizes] for point in _points(unique_symbols(sizes))]
-    candidates = [
-        Layout.of(choose_offsets(lifetimes, numbers), numbers, rivals) for numbers in at_points
-    ]
-    needs = [lower_bound(lifetimes, numbers) or 1 for numbers in at_points]
-    ratios = [
-        [layout.place(numbers)[0] / need for numbers, need in zip(at_points, needs, strict=True)]
-        for layout in candidates
-    ]
-    chosen = [candidates[i] for i in _choose(ratios)]
+    layouts = _good_layouts(lifetimes, sizes)
     definitions = Definitions({s.name for n in sizes for s in symbols_of(n)})
-    first, *others = [_place_symbolic(layout, sizes, definitions) for layout in chosen]
+    first, *others = [_place_symbolic(layout, sizes, definitions) for layout in layouts]
     total, offsets = first
     for other_total, other in others:
         total, offsets = _least(definitions, (total, offsets), (other_total, other))
     return SymbolicPlan(offsets, definitions.named(total), definitions.found)
 
 
+def _good_layouts(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> list[Layout]:
+    """A layout for the likely sizes, and others for those at which the ones that there are need most; of them as few as
+    are good at all points."""
+    rivals = rivals_of(lifetimes)
+    at_points = [[_at(n, point) for n in sizes] for point in _points(unique_symbols(sizes))]
+    needs = [lower_bound(lifetimes, numbers) or 1 for numbers in at_points]
+    layouts: list[Layout] = []
+    ratios: list[list[float]] = []
+    tried: list[int] = []
+    following = 0
+    while following not in tried and len(tried) < _MOST_TRIED:
+        tried.append(following)
+        numbers = at_points[following]
+        layout = Layout.of(choose_offsets(lifetimes, numbers), numbers, rivals)
+        layouts.append(layout)
+        ratios.append(
+            [layout.place(at)[0] / need for at, need in zip(at_points, needs, strict=True)]
+        )
+        best = [min(found) for found in zip(*ratios, strict=True)]
+        following = max(range(len(best)), key=best.__getitem__)
+        if best[following] <= _GOOD:
+            break
+    return [layouts[i] for i in _choose(ratios)]
+
+
 def _points(symbols: Sequence[Symbol]) -> Iterator[Mapping[Symbol, int]]:
     """Values of the symbols: the likely ones, all at the least and at the greatest, then others of their ranges."""
 
     def between(symbol: Symbol, eighths: int) -> int:
-        value = (symbol.low * (8 - eighths) + symbol.high * eighths) // 8
+        return rounded(symbol, (symbol.low * (8 - eighths) + symbol.high * eighths) // 8)
+
+    def few(symbol: Symbol) -> int:
+        """The geometric mean of the ends."""
+        return rounded(symbol, isqrt(max(symbol.low, 1) * symbol.high))
+
+    def rounded(symbol: Symbol, value: int) -> int:
         return max(value // symbol.unit * symbol.unit, symbol.low)
 
     def all_points() -> Iterator[tuple[int, ...]]:
         yield tuple(s.likely for s in symbols)
         for eighths in (0, 8, 4, 1):
             yield tuple(between(s, eighths) for s in symbols)
-        yield from product(*((s.low, s.high, between(s, 2)) for s in symbols))
+        yield tuple(few(s) for s in symbols)
+        yield from product(*((s.low, s.high, few(s)) for s in symbols))
         yield from product(*((s.low, s.high, between(s, 1), between(s, 4)) for s in symbols))
 
     for values in islice(dict.fromkeys(islice(all_points(), 4 * _MOST_POINTS)), _MOST_POINTS):
