@@ -34,7 +34,7 @@ class KernelWork:
         """That of a kernel of level `loops`; None if its work cannot be shared."""
         if func.work is None or func.grain is None:
             return None
-        return KernelWork(func.work.value.data, func.grain.value.data)
+        return KernelWork(func.work_size, func.grain.value.data)
 
     @property
     def parts(self) -> int:
