@@ -7,5 +7,10 @@ from xdsl.ir import Operation, SSAValue
 
 def only_user(value: SSAValue) -> Operation | None:
     """The one operation that uses `value` (however often), or None."""
-    users = {use.operation for use in value.uses}
-    return users.pop() if len(users) == 1 else None
+    found: Operation | None = None
+    for use in value.uses:
+        if found is None:
+            found = use.operation
+        elif use.operation is not found:
+            return None
+    return found

@@ -18,7 +18,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from webdnn.dialects.nn.base import int_attr
-from webdnn.dialects.sizes.types import element_of, size_of
+from webdnn.dialects.sizes.types import element_of, size_of, tensor_type
 from webdnn.dialects.threefry import MOST_DRAWN, SEED_WORDS
 
 UI32 = IntegerType(32, Signedness.UNSIGNED)
@@ -49,7 +49,7 @@ class RandomBitsOp(IRDLOperation):
         super().__init__(
             operands=[seed, stream],
             properties={"word": int_attr(word)},
-            result_types=[TensorType(UI32, shape)],
+            result_types=[tensor_type(UI32, shape)],
         )
 
     def verify_(self) -> None:

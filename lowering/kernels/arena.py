@@ -4,7 +4,7 @@ To place tensors so that the arena is smallest is hard (dynamic storage allocati
 other, each at the lowest free offset, is quick, and some order of doing so is the best. So a few orders are tried (by
 size: Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference", 2020), then changes of the best
 one: what lies below a tensor at the top of the arena is placed after it. The search ends where the arena is as small as
-the tensors alive at one step, or after a fixed number of placements; the same tensors always get the same offsets.
+the tensors alive at one step, or after a bounded amount of work; the same tensors always get the same offsets.
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ from webdnn.lowering.kernels.lifetimes import Lifetime
 _RESTARTS = 8
 _CHANGES = 250
 """Of an order, before the search starts again from the best of the first ones."""
+_WORK = 5_000_000
+"""Of all changes together, counting for each one the tensors and the pairs of them that are alive together: some
+seconds. With more than a thousand tensors, fewer changes are tried."""
 _SLACK = 1.01
 """A change is kept although the arena grows by so much: else the search ends in the first valley."""
 
@@ -47,10 +50,12 @@ def choose_offsets(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> list[
     first = min((search.place(order) for order in search.orders()), key=_top)
     best = first
     random = Random(0)
+    work = _WORK
     for _ in range(_RESTARTS):
         current = first
         for _ in range(_CHANGES):
-            if best[0] <= bound:
+            work -= search.work
+            if best[0] <= bound or work < 0:
                 return best[2]
             candidate = search.place(search.changed(current, random), current)
             if candidate[0] <= current[0] * _SLACK:
@@ -58,6 +63,21 @@ def choose_offsets(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> list[
             if candidate[0] < best[0]:
                 best = candidate
     return best[2]
+
+
+def _rivals(lifetimes: Sequence[Lifetime]) -> list[list[int]]:
+    """For each tensor those that are alive at some step of its life, in their order."""
+    rivals: list[list[int]] = [[] for _ in lifetimes]
+    alive: list[int] = []
+    for i in sorted(range(len(lifetimes)), key=lambda i: lifetimes[i].start):
+        alive = [j for j in alive if lifetimes[j].end >= lifetimes[i].start]
+        rivals[i].extend(alive)
+        for j in alive:
+            rivals[j].append(i)
+        alive.append(i)
+    for found in rivals:
+        found.sort()
+    return rivals
 
 
 _Placed = tuple[int, list[int], list[int]]
@@ -72,11 +92,9 @@ class _Search:
     def __init__(self, lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> None:
         self.sizes = sizes
         self.lifetimes = lifetimes
-        everything = range(len(sizes))
-        self.rivals = [
-            [j for j in everything if j != i and lifetimes[j].overlaps(lifetimes[i])]
-            for i in everything
-        ]
+        self.rivals = _rivals(lifetimes)
+        self.work = len(sizes) + sum(map(len, self.rivals)) // 2
+        """How much there is to do for one order."""
 
     def orders(self) -> Iterator[list[int]]:
         """Where to start: the largest, the largest for longest, the longest, the earliest first."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 
-from xdsl.ir import SSAValue
+from xdsl.ir import Block, SSAValue
 
 from webdnn.dialects import plan
 from webdnn.dialects.plan import storage_of
@@ -77,42 +77,55 @@ def span(shape: Sequence[int], strides: Strides) -> int:
     return 1 + sum((n - 1) * s for n, s in zip(shape, strides, strict=True))
 
 
-def layout_of(value: SSAValue) -> Layout:
-    """Where a tensor lies.
+class Layouts:
+    """Where the tensors of a host program lie, as long as parts and views stay what they are.
 
-    Raises:
-        ValueError: it is a view that cannot be told from a part by strides.
-    """
-    storage = first_storage(value)
-    layout = _as_part(storage) or Layout(storage, 0, row_major(shape_of(storage)))
-    return layout if value is storage else _under(layout, storage, value)
+    A launch may still be made to write over an operand, if nothing has asked for its result."""
 
+    def __init__(self, block: Block) -> None:
+        self._first: dict[SSAValue, SSAValue] = {}
+        self._layouts: dict[SSAValue, Layout] = {}
+        for op in reversed(block.ops):  # a whole before its parts
+            if isinstance(op, plan.ConcatOp):
+                whole, offsets = self.of(op.res), op.offsets()
+                for part, offset in zip(op.parts, offsets, strict=True):
+                    start = whole.offset + offset * whole.strides[op.axis.value.data]
+                    own = Layout(whole.root, start, narrowed(part, whole.strides))
+                    while isinstance(part.owner, plan.ViewOp):
+                        own, part = _under(own, part, part.owner.source), part.owner.source
+                    self._layouts.setdefault(part, own)
 
-def first_storage(value: SSAValue) -> SSAValue:
-    """The value whose memory `value` is: what it is a view of, and what that has been written over."""
-    while True:
-        value = storage_of(value)
-        launch = value.owner
-        if not isinstance(launch, plan.LaunchOp) or launch.over is None:
-            return value
-        value = launch.arguments[launch.over.value.data]
+    def of(self, value: SSAValue) -> Layout:
+        """Where a tensor lies.
 
+        Raises:
+            ValueError: it is a view that cannot be told from a part by strides.
+        """
+        if (known := self._layouts.get(value)) is not None:
+            return known
+        storage = self.first_storage(value)
+        found = self._layouts.get(storage)
+        if found is None:
+            found = Layout(storage, 0, row_major(shape_of(storage)))
+            self._layouts[storage] = found
+        if value is not storage:
+            found = self._layouts[value] = _under(found, storage, value)
+        return found
 
-def _as_part(value: SSAValue) -> Layout | None:
-    """Where a tensor lies that is a part of another one; None if it is not."""
-    for use in value.uses:
-        match use.operation:
-            case plan.ConcatOp() as op:
-                whole = layout_of(op.res)
-                offset = op.offsets()[use.index] * whole.strides[op.axis.value.data]
-                own = narrowed(value, whole.strides)
-                return Layout(whole.root, whole.offset + offset, own)
-            case plan.ViewOp() as op:
-                if (layout := _as_part(op.res)) is not None:
-                    return _under(layout, op.res, value)
-            case _:
-                pass
-    return None
+    def first_storage(self, value: SSAValue) -> SSAValue:
+        """The value whose memory `value` is: what it is a view of, and what that has been written over."""
+        passed: list[SSAValue] = []
+        while value not in self._first:
+            value = storage_of(value)
+            passed.append(value)
+            launch = value.owner
+            if not isinstance(launch, plan.LaunchOp) or launch.over is None:
+                self._first[value] = value
+                break
+            value = launch.arguments[launch.over.value.data]
+        first = self._first[value]
+        self._first.update(dict.fromkeys(passed, first))
+        return first
 
 
 def _under(layout: Layout, value: SSAValue, other: SSAValue) -> Layout:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,13 +64,22 @@ def plan_buffers(lifetimes: Sequence[Lifetime], sizes: Sequence[int], alignment:
     """
     order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], lifetimes[i].start))
     buffers: list[list[int]] = []
+    ends: list[list[int]] = []  # of the lives in each buffer, in order
+    starts: list[list[int]] = []
     for index in order:
-        for tensors in buffers:
-            if not any(lifetimes[j].overlaps(lifetimes[index]) for j in tensors):
-                tensors.append(index)
+        life = lifetimes[index]
+        for number, ended in enumerate(ends):
+            # the first one in the buffer that does not end before this one begins
+            at = bisect_left(ended, life.start)
+            if at == len(ended) or life.end < starts[number][at]:
                 break
         else:
-            buffers.append([index])
+            number, at = len(buffers), 0
+            for lists in (buffers, ends, starts):
+                lists.append([])
+        buffers[number].append(index)
+        ends[number].insert(at, life.end)
+        starts[number].insert(at, life.start)
     where = {index: number for number, tensors in enumerate(buffers) for index in tensors}
     placements = [Placement(where[i], 0, size) for i, size in enumerate(sizes)]
     return MemoryPlan(

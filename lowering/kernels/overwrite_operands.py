@@ -5,6 +5,7 @@ A sum with a residual then needs no memory of its own, and what is written is in
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -15,7 +16,7 @@ from xdsl.passes import ModulePass
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.plan import storage_of, whole_of
 from webdnn.dialects.sizes.types import shape_of
-from webdnn.lowering.kernels.layouts import layout_of, row_major
+from webdnn.lowering.kernels.layouts import Layout, Layouts, row_major
 from webdnn.lowering.kernels.lifetimes import Lifetime, tensor_lifetimes
 from webdnn.lowering.target import LoweringTarget, lowering_target
 from webdnn.lowering.weights_function import find_function
@@ -40,6 +41,7 @@ class OverwriteOperands(ModulePass):
         kernels = kernel.kernels_of(op)
         block = main.body.block
         alive = {t.value: t for t in tensor_lifetimes(block)}
+        layouts = Layouts(block)
         known: dict[str, list[int]] = {}
         step = -1
         for launch in block.ops:
@@ -50,10 +52,12 @@ class OverwriteOperands(ModulePass):
                 continue
             (out,) = launch.outs
             name = launch.kernel.string_value()
+            read = Counter(layouts.of(v).root for v in launch.arguments)
             dying = [
                 number
                 for number, value in enumerate(launch.arguments)
-                if _can_take(out, value, launch, alive, step, target)
+                if read[layouts.of(value).root] == 1
+                and _can_take(out, value, layouts.of(value), alive, step, target)
             ]
             if not dying or whole_of(out) is not None:
                 continue
@@ -62,7 +66,7 @@ class OverwriteOperands(ModulePass):
             for number in dying:
                 if number in known[name]:
                     launch.over = IntegerAttr(number, i64)
-                    root = layout_of(launch.arguments[number]).root
+                    root = layouts.of(launch.arguments[number]).root
                     alive[root] = Lifetime(root, alive[root].start, alive.pop(out).end)
                     aliased = {*kernel.may_alias(kernels[name]), number, len(launch.arguments)}
                     kernels[name].attributes[kernel.MAY_ALIAS] = DenseArrayBase.from_list(
@@ -74,21 +78,17 @@ class OverwriteOperands(ModulePass):
 def _can_take(
     out: SSAValue,
     value: SSAValue,
-    launch: plan.LaunchOp,
+    layout: Layout,
     alive: dict[SSAValue, Lifetime],
     step: int,
     target: LoweringTarget,
 ) -> bool:
     """Whether the memory of an operand is as large as a result, holds nothing else, and is free after a launch."""
-    if out.type != value.type or not isinstance(
-        storage_of(value).owner, plan.LaunchOp | plan.ConcatOp
-    ):
-        return False
-    layout = layout_of(value)
     return (
-        layout.root in alive
+        out.type == value.type
+        and isinstance(storage_of(value).owner, plan.LaunchOp | plan.ConcatOp)
+        and layout.root in alive
         and alive[layout.root].end == step
         and target.memory.tensor_bytes(layout.root.type) == target.memory.tensor_bytes(out.type)
         and layout.strides == row_major(shape_of(value))
-        and sum(layout_of(v).root is layout.root for v in launch.arguments) == 1
     )

@@ -17,16 +17,28 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.plan import storage_of
-from webdnn.dialects.sizes.expression import bounds, is_symbolic, likely
+from webdnn.dialects.sizes.expression import bounds, is_symbolic
 from webdnn.dialects.sizes.types import shape_of
-from webdnn.lowering.kernels.arena import lower_bound
-from webdnn.lowering.kernels.layouts import Strides, layout_of, narrowed, row_major, seen_as
-from webdnn.lowering.kernels.lifetimes import tensor_lifetimes
+from webdnn.lowering.kernels.layouts import (
+    Layouts,
+    Strides,
+    narrowed,
+    row_major,
+    seen_as,
+)
+from webdnn.lowering.kernels.live_bytes import LiveBytes, Merged
 from webdnn.lowering.target import LoweringTarget, MemoryModel, lowering_target
 from webdnn.lowering.weights_function import find_function
 
 LEAST_RUN = 16
 """Bytes that lie together in each row of a part: a vector. Shorter rows would be stored element by element."""
+
+
+MAX_NESTING = 128
+"""Wholes in wholes in wholes. Each asks of all that it holds whether it can lie at its strides: so a tensor to which a
+thousand steps append is copied now and then."""
+MAX_TRIES = 16
+"""Numbers of parts of one whole that are tried where not all can be written in place."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +79,7 @@ class _Change:
     launch: plan.LaunchOp
     whole: plan.ConcatOp
     copies: list[plan.LaunchOp]
+    merged: Merged
 
     def undo(self) -> None:
         """Put the launch back."""
@@ -82,29 +95,25 @@ class _Placer:
     block: Block
     target: LoweringTarget
     kernels: dict[str, kernel.FuncOp] = field(init=False)
+    layouts: Layouts = field(init=False)
+    live: LiveBytes = field(init=False)
     copies: dict[Attribute, str] = field(default_factory=dict[Attribute, str])
     at_load: set[Operation] = field(default_factory=set[Operation])
     """The launches that depend on weights alone: what they give is kept from run to run."""
-    since: dict[SSAValue, int] = field(default_factory=dict[SSAValue, int])
-    """When the first part of a tensor is written."""
+    nesting: dict[SSAValue, int] = field(default_factory=dict[SSAValue, int])
+    """How many wholes there are in a whole."""
 
     def __post_init__(self) -> None:
         self.kernels = kernel.kernels_of(self.module)
-        for number, op in enumerate(self.block.ops):
-            if isinstance(op, plan.LaunchOp):
-                self.since |= dict.fromkeys(op.outs, number)
-                if all(map(self._is_constant, op.arguments)):
-                    self.at_load.add(op)
+        self.layouts = Layouts(self.block)
+        self.live = LiveBytes(self.block, self.target.memory)
+        for op in self.block.ops:
+            if isinstance(op, plan.LaunchOp) and all(map(self._is_constant, op.arguments)):
+                self.at_load.add(op)
 
     def _is_constant(self, value: SSAValue) -> bool:
         owner = storage_of(value).owner
         return isinstance(owner, plan.WeightOp) or owner in self.at_load
-
-    def _alive(self) -> int:
-        """The most bytes that are alive at one step."""
-        lifetimes = tensor_lifetimes(self.block)
-        sizes = [likely(self.target.memory.tensor_bytes(t.type)) for t in lifetimes]
-        return lower_bound(lifetimes, sizes)
 
     def place_all(self) -> None:
         """Replace the launches of concatenations where memory allows."""
@@ -116,7 +125,7 @@ class _Placer:
                 concats.append((launch, axis))
         if not concats:
             return
-        for change in self._place_within(concats, self._alive()):
+        for change in self._place_within(concats, self.live.most()):
             change.launch.erase()
 
     def _place_within(
@@ -124,17 +133,16 @@ class _Placer:
     ) -> list[_Change]:
         """Replace launches of concatenations while at most `limit` bytes are alive at a step.
 
-        Few are in the way of that, and to count what is alive is a walk over the whole program: so all are replaced at
-        once, or else each half of them.
+        Few are in the way of that: so all are replaced at once, or else each half of them.
         """
         if len(concats) == 1:
             change = self._place(*concats[0], limit)
             return [change] if change is not None else []
         changes = [c for launch, axis in concats if (c := self._place(launch, axis, None))]
-        if self._alive() <= limit:
+        if self.live.most() <= limit:
             return changes
         for change in reversed(changes):
-            change.undo()
+            self._undo(change)
         middle = len(concats) // 2
         return [
             *self._place_within(concats[:middle], limit),
@@ -144,7 +152,7 @@ class _Placer:
     def _place(self, launch: plan.LaunchOp, axis: int, limit: int | None) -> _Change | None:
         """Replace the launch of a concatenation, if anything of it can be written in place while at most `limit` bytes
         are alive at a step."""
-        strides = layout_of(launch.outs[0]).strides
+        strides = self.layouts.of(launch.outs[0]).strides
         parts = [v for v in launch.arguments if 0 not in shape_of(v)]
         placed: dict[SSAValue, int] = {}
         for number, value in enumerate(parts):
@@ -152,19 +160,24 @@ class _Placer:
             if storage not in placed and self._can_be_part(value, strides):
                 placed[storage] = number
         # what has been there for the longest time keeps the most memory
-        by_age = sorted(placed, key=lambda v: self.since[v])
-        while by_age:
-            change = self._replace(launch, axis, parts, {placed[v] for v in by_age})
-            if limit is None or self._alive() <= limit:
-                self.since[change.whole.res] = self.since[by_age[0]]
+        by_age = sorted(placed, key=self.live.since)
+        step = -(-len(by_age) // MAX_TRIES)
+        for first in range(0, len(by_age), max(step, 1)):
+            change = self._replace(launch, axis, parts, {placed[v] for v in by_age[first:]})
+            if limit is None or self.live.most() <= limit:
                 return change
-            change.undo()
-            del by_age[0]
+            self._undo(change)
         return None
+
+    def _undo(self, change: _Change) -> None:
+        change.undo()
+        self.live.part(change.merged)
 
     def _can_be_part(self, value: SSAValue, strides: Strides) -> bool:
         """Whether a tensor can lie among others at the strides of a whole."""
         storage = storage_of(value)
+        if self.nesting.get(storage, 0) >= MAX_NESTING:
+            return False
         own = seen_as(value, narrowed(value, strides), storage)
         return own is not None and self._fits(storage, own)
 
@@ -213,7 +226,9 @@ class _Placer:
         result.replace_all_uses_with(whole.res)
         whole.res.name_hint = result.name_hint
         launch.detach()
-        return _Change(launch, whole, copies)
+        placed_in = [storage_of(parts[n]) for n in placed]
+        self.nesting[whole.res] = 1 + max(self.nesting.get(v, 0) for v in placed_in)
+        return _Change(launch, whole, copies, self.live.merge(whole.res, result, placed_in))
 
     def _copy(self, value: SSAValue, axis: int) -> plan.LaunchOp:
         """A launch that copies a tensor."""
@@ -250,12 +265,13 @@ def assign_strides(module: ModuleOp, block: Block, target: LoweringTarget) -> No
     Kernels that are launched no more are erased.
     """
     kernels = kernel.kernels_of(module)
+    layouts = Layouts(block)
     variants: dict[tuple[str, tuple[Strides, ...]], str] = {}
     counts: dict[str, int] = {}
     for launch in block.ops:
         if not isinstance(launch, plan.LaunchOp):
             continue
-        strides = tuple(map(_own_strides, (*launch.arguments, *launch.outs)))
+        strides = tuple(_own_strides(layouts, v) for v in (*launch.arguments, *launch.outs))
         name = launch.kernel.string_value()
         if not any(strides):
             variants[name, ()] = name
@@ -275,9 +291,9 @@ def assign_strides(module: ModuleOp, block: Block, target: LoweringTarget) -> No
             Rewriter.erase_op(function)
 
 
-def _own_strides(value: SSAValue) -> Strides:
+def _own_strides(layouts: Layouts, value: SSAValue) -> Strides:
     """The strides of a tensor, or nothing if its elements lie one after the other."""
-    strides = layout_of(value).strides
+    strides = layouts.of(value).strides
     return () if strides == row_major(shape_of(value)) else strides
 
 

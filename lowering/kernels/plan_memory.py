@@ -31,7 +31,7 @@ from webdnn.dialects.onnx import (
 from webdnn.dialects.plan import storage_of
 from webdnn.dialects.threefry import SEED_WORDS
 from webdnn.lowering.kernels.arena import lower_bound
-from webdnn.lowering.kernels.layouts import layout_of, span
+from webdnn.lowering.kernels.layouts import Layouts, span
 from webdnn.lowering.kernels.lifetimes import launch_order, prepared_tensors, tensor_lifetimes
 from webdnn.lowering.kernels.memory_planner import (
     MemoryPlan,
@@ -71,6 +71,7 @@ class PlanMemory(ModulePass):
         places |= {v: ("prepared", p) for v, p in zip(kept, prepared.placements, strict=True)}
         order = launch_order(block)
         offsets, weight_bytes = _weight_offsets(op, order, memory)
+        layouts = Layouts(block)
         program = plan.ProgramOp(main.sym_name.data)
         body = program.body.block
         slices: dict[tuple[str, int, int, int, Attribute], SSAValue] = {}
@@ -78,7 +79,7 @@ class PlanMemory(ModulePass):
         def slice_of(value: SSAValue) -> SSAValue:
             type = value.type
             assert isinstance(type, TensorType)
-            layout = layout_of(value)
+            layout = layouts.of(value)
             storage = layout.root
             count = span(type.get_shape(), layout.strides)
             memref = MemRefType(type.element_type, [count])

@@ -5,6 +5,8 @@ A region takes in the region that makes one of its operands when nobody else rea
 - *producer*: the other region is one pointwise generic, and taking it in computes nothing twice;
 - *epilogue*: this region is one pointwise generic that reads the operand at its own index, whatever the other one is
   (a contraction, a window, a reduction, a row-wise normalisation).
+
+A region grows up to the bounds of `region_bounds`: a longer chain becomes several regions.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ from webdnn.dialects.sizes.expression import is_known
 from webdnn.dialects.sizes.types import size_of
 from webdnn.lowering.linalg.inline_producers import inline_pointwise_producers, reads_each_once
 from webdnn.lowering.linalg.moves import moves_rows
+from webdnn.lowering.linalg.region_bounds import fits_one_region
 from webdnn.lowering.linalg.structure import (
     argument_of,
     generics,
@@ -88,10 +91,12 @@ class FuseKernelRegions(ModulePass):
     ) -> bool:
         if len(producer.outs) != 1 or only_user(value) is not consumer:
             return False
+        if has_concat(producer.body.block) or has_concat(consumer.body.block):
+            return False
         buffers = {*producer.ins, *consumer.ins} - {value}
         if not memory_of(self.target).fits_one_kernel([*buffers, *consumer.outs]):
             return False
-        if has_concat(producer.body.block) or has_concat(consumer.body.block):
+        if not fits_one_region(producer, consumer):
             return False
         argument = argument_of(value, consumer)
         if argument is None:
@@ -153,16 +158,17 @@ def merge_regions(
     (value,) = producer.outs
     operands = list(dict.fromkeys([*producer.ins, *(v for v in consumer.ins if v is not value)]))
     block = Block(arg_types=[v.type for v in operands])
-    argument = dict(zip(operands, block.args, strict=True))
-    values: dict[SSAValue, SSAValue] = {}
+    values: dict[SSAValue, SSAValue] = dict(zip(operands, block.args, strict=True))
     for region in (producer, consumer):
         for inner, outer in zip(region.body.block.args, region.ins, strict=True):
-            values[inner] = values[outer] if outer is value else argument[outer]
-        for op in region.body.block.ops:
+            inner.replace_all_uses_with(values[outer])
+        for op in list(region.body.block.ops):
             if isinstance(op, kernel.YieldOp) and region is producer:
-                values[value] = values[op.arguments[0]]
+                (values[value],) = op.arguments
+                Rewriter.erase_op(op)
                 continue
-            block.add_op(op.clone(values))
+            op.detach()
+            block.add_op(op)
     merged = kernel.RegionOp(operands, [r.type for r in consumer.outs], Region(block))
     merged.location = fuse_locations(producer.location, consumer.location)
     merged.attributes[kernel.HINT] = StringAttr(f"{_hint(producer)}_{_hint(consumer)}")
@@ -184,12 +190,13 @@ def _hint(region: kernel.RegionOp) -> str:
 
 def fuse_locations(*locations: LocationAttr) -> LocationAttr:
     """The locations of ops that became one, without duplicates."""
-    parts: list[LocationAttr] = []
+    parts: dict[LocationAttr, None] = {}
     for location in locations:
         inner = [location]
         if isinstance(location, FusedLoc) and isinstance(location.locations, ArrayAttr):
             inner = [loc for loc in location.locations.data if isinstance(loc, LocationAttr)]
-        parts.extend(p for p in inner if p not in parts and not isinstance(p, UnknownLoc))
+        parts.update((p, None) for p in inner if not isinstance(p, UnknownLoc))
     if not parts:
         return UnknownLoc()
-    return parts[0] if len(parts) == 1 else FusedLoc(ArrayAttr[Attribute](parts), NoneAttr())
+    first, *others = parts
+    return FusedLoc(ArrayAttr[Attribute](parts), NoneAttr()) if others else first

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 
 from xdsl.builder import Builder
 from xdsl.dialects import arith, tensor
@@ -19,7 +20,8 @@ from xdsl.ir.affine import (
 )
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from webdnn.dialects.sizes.types import element_of, tensor_type
+from webdnn.dialects.sizes.expression import is_known
+from webdnn.dialects.sizes.types import element_of, size_of, tensor_type
 from webdnn.lowering.kernel_ops import loop_sizes
 from webdnn.lowering.linalg.moves import moves_rows
 from webdnn.lowering.linalg.structure import (
@@ -79,6 +81,29 @@ def inline_body(
     raise ValueError("a generic's body ends with linalg.yield")
 
 
+def move_body(
+    b: Builder,
+    block: Block,
+    elements: Sequence[SSAValue],
+    indices: Sequence[AffineExpr] | None,
+) -> list[SSAValue]:
+    """What `inline_body` does, with the ops of the body themselves; leaves nothing in `block`."""
+    for argument, element in zip(block.args, elements, strict=False):
+        argument.replace_all_uses_with(element)
+    for op in list(block.ops):
+        if isinstance(op, linalg.YieldOp):
+            found = [*op.operands]
+            Rewriter.erase_op(op)
+            return found
+        if indices is not None and isinstance(op, linalg.IndexOp):
+            op.result.replace_all_uses_with(emit_index(b, indices[op.dim.value.data]))
+            Rewriter.erase_op(op)
+            continue
+        op.detach()
+        b.insert(op)
+    raise ValueError("a generic's body ends with linalg.yield")
+
+
 def fuse_pair(producer: linalg.GenericOp, consumer: linalg.GenericOp) -> linalg.GenericOp:
     """The generic that computes what `consumer` does, with the body of the pointwise `producer` at each read of it.
 
@@ -123,6 +148,7 @@ def fuse_pair(producer: linalg.GenericOp, consumer: linalg.GenericOp) -> linalg.
     block = Block(arg_types=[element_of(v) for v in operands])
     b = Builder(InsertPoint.at_end(block))
     produced_at: dict[Sequence[AffineExpr], SSAValue] = {}
+    places = {entry[1] for entry in plan if not isinstance(entry, int)}
     elements: list[SSAValue] = []
     for entry in plan:
         if isinstance(entry, int):
@@ -131,10 +157,11 @@ def fuse_pair(producer: linalg.GenericOp, consumer: linalg.GenericOp) -> linalg.
         inner, indices = entry
         if indices not in produced_at:
             args = [block.args[i] for i in inner]
-            (produced_at[indices],) = inline_body(b, producer.body.block, args, indices)
+            inline = move_body if len(places) == len(produced_at) + 1 else inline_body
+            (produced_at[indices],) = inline(b, producer.body.block, args, indices)
         elements.append(produced_at[indices])
     elements.extend(block.args[count:])
-    b.insert(linalg.YieldOp(*inline_body(b, consumer.body.block, elements, None)))
+    b.insert(linalg.YieldOp(*move_body(b, consumer.body.block, elements, None)))
     fused = linalg.GenericOp(
         operands[:count],
         operands[count:],
@@ -193,16 +220,16 @@ def inline_pointwise_producers(block: Block) -> None:
 
 
 def reads_each_once(user: linalg.GenericOp, value: SSAValue) -> bool:
-    """Whether `user` reads each element of `value` at most once for each place it names it in."""
+    """Whether `user` reads each element of `value` at most once, or, where it reads at several places (slices of one
+    tensor), no more elements than there are."""
     num_dims = user.indexing_maps.data[0].data.num_dims
-    for operand, map in zip(user.inputs, input_maps(user), strict=True):
-        if operand is value:
-            used = {
-                e.position for r in map.results for e in r.dfs() if isinstance(e, AffineDimExpr)
-            }
-            if len(used) < num_dims:
-                return False
-    return True
+    maps = {m for v, m in zip(user.inputs, input_maps(user), strict=True) if v is value}
+    for map in maps:
+        used = {e.position for r in map.results for e in r.dfs() if isinstance(e, AffineDimExpr)}
+        if len(used) < num_dims:
+            return False
+    more = len(maps) * prod(loop_sizes(user)) - size_of(value)
+    return len(maps) <= 1 or is_known(more, lambda elements: elements <= 0)
 
 
 def remove_dead_ops(block: Block) -> None:

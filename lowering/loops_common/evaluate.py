@@ -149,14 +149,31 @@ class Evaluator:
 
     def value(self, node: Node) -> Value:
         """The value of a node."""
+        found = self._known(node)
+        if found is None:
+            # operands first, in their order: a chain of ops may be longer than Python's stack is deep
+            waiting = [node]
+            while waiting:
+                at = waiting[-1]
+                operands = at.operands if isinstance(at, Apply) else ()
+                unknown = [n for n in operands if self._known(n) is None]
+                if unknown:
+                    waiting.append(unknown[0])
+                    continue
+                waiting.pop()
+                found = self._memo[-1][self._key(at)] = self._value(at)
+        assert found is not None
+        return found
+
+    def _known(self, node: Node) -> Value | None:
+        """The value of a node that has been evaluated."""
         if isinstance(node, Accumulator):
             return self.accumulators[node]
         key = self._key(node)
         for memo in reversed(self._memo):
             if (value := memo.get(key)) is not None:
                 return value
-        value = self._memo[-1][key] = self._value(node)
-        return value
+        return None
 
     def know(self, node: Node, value: SSAValue) -> None:
         """Take the value of a node as given."""

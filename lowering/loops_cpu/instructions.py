@@ -15,9 +15,8 @@ from xdsl.ir import Block, BlockArgument, Operation, SSAValue
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.sizes.expression import UndecidedSize, at_most, is_symbolic, likely, maximum
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
+from webdnn.lowering.op_weight import op_weight
 
-_ELEMENTARY = 20
-"""Instructions of an elementary function."""
 _UNKNOWN_TRIPS = 8
 _FEW = 16
 """A loop over a size with symbols that never has more iterations is one over what is left over by another one."""
@@ -94,9 +93,8 @@ def instructions(op: Operation) -> int:
     if isinstance(op, scf.IfOp):
         sides = [block_instructions(r.block) for r in op.regions if r.blocks]
         return 1 + (maximum(*sides) if sides else 0)
-    if isinstance(op, arith.ConstantOp | memref.AllocaOp | scf.YieldOp | scf.ReduceOp):
+    if isinstance(op, memref.AllocaOp | scf.YieldOp | scf.ReduceOp):
         return 0
-    each = _ELEMENTARY if op.name.startswith(("math.", "arith_ext.")) else 1
     types = [v.type for v in (*op.results, *op.operands) if isinstance(v.type, VectorType)]
     lanes = max((prod(t.get_shape()) for t in types), default=1)
-    return each * -(-lanes // VECTOR_WIDTH)
+    return op_weight(op) * -(-lanes // VECTOR_WIDTH)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from xdsl.builder import Builder
 from xdsl.dialects import arith
-from xdsl.dialects.builtin import IndexType, i32
+from xdsl.dialects.builtin import i32
 from xdsl.dialects.linalg import ops as linalg
 from xdsl.ir import SSAValue
 from xdsl.ir.affine import AffineExpr
@@ -15,7 +15,12 @@ from webdnn.dialects.kernel import RegionOp
 from webdnn.dialects.nn.random_numbers import RandomBitsOp
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.dialects.threefry import threefry
-from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, dims, scalar_constant
+from webdnn.lowering.nn_to_linalg.region_builder import (
+    RegionBuilder,
+    dims,
+    index_constant,
+    scalar_constant,
+)
 
 
 class _EmittedWords:
@@ -64,7 +69,7 @@ def _element_number(b: Builder, shape: Sequence[int]) -> SSAValue:
     for dim, size in enumerate(shape):
         index = b.insert(linalg.IndexOp(dim)).result
         if number is not None:
-            before = b.insert(arith.MuliOp(number, scalar_constant(b, size, IndexType()))).result
+            before = b.insert(arith.MuliOp(number, index_constant(b, size))).result
             index = b.insert(arith.AddiOp(before, index)).result
         number = index
     if number is None:
