@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.time_limit import limited
 
 RAISED = (Exception, SystemExit)
 """What such code may raise: a call of `sys.exit` in it is its fault, and no end of ours."""
@@ -34,14 +35,16 @@ def reason(error: BaseException) -> str:
 def foreign_errors(
     what: str, function: Callable[..., Any], where: Sequence[str] = ()
 ) -> Generator[None, None, None]:
-    """What `function` raises becomes a WebDNNError; one that is such an error already passes.
+    """What `function` raises becomes a WebDNNError, and so does that it does not end; one that is such an error already
+    passes.
 
     Args:
         what: what the function is, for the message: `the shape function of com.example.Swish`.
         where: the nodes that it was called for.
     """
     try:
-        yield
+        with limited(what, where):
+            yield
     except WebDNNError:
         raise
     except RAISED as error:

@@ -13,6 +13,7 @@ from webdnn.compiler import compile
 from webdnn.conversion import convert
 from webdnn.custom_operators import CustomOperator
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.time_limit import time_limit
 from webdnn.kernel_cache import KernelCache
 from webdnn.lowering.interface.image_input import ImageInput
 from webdnn.lowering.kernels.schedule_table import ScheduleEntry, ScheduleTable
@@ -31,4 +32,5 @@ __all__ = [
     "__version__",
     "compile",
     "convert",
+    "time_limit",
 ]

@@ -33,7 +33,6 @@ from webdnn.lowering.kernels.cost import kernel_costs
 from webdnn.lowering.kernels.digest import kernel_digest
 from webdnn.lowering.kernels.launches import launches_of
 from webdnn.lowering.kernels.schedule_table import ScheduleTable
-from webdnn.lowering.onnx_to_nn.convert import ConvertOnnxToNN
 from webdnn.lowering.weights_function import WeightsFunction, entry_function
 from webdnn.manifest import FORMAT, FORMAT_VERSION
 from webdnn.metadata import kept_metadata
@@ -290,7 +289,7 @@ def lower(
         target or options.targets[0],
         options.schedules,
     )
-    steps = _with_interface(steps, options.interface)
+    steps = options.interface.among(steps)
     if target is not None and target.search_pass is not None and not options.without:
         steps = _with_memory(steps, ScheduleMemory(options.cache, target.name), target.search_pass)
     for stage in dict.fromkeys(stage for stage, _ in steps):
@@ -329,19 +328,6 @@ def _with_memory(
             found.append((stage, recall))
         elif step.name == search_pass:
             found.append((stage, keep))
-    return found
-
-
-def _with_interface(
-    steps: Sequence[tuple[str, ModulePass]], interface: FittedInterface
-) -> list[tuple[str, ModulePass]]:
-    """The steps, with those that change what the model takes and gives as soon as it is in `nn` ops: all shapes are
-    known then, and all passes of the level see the new ops."""
-    found: list[tuple[str, ModulePass]] = []
-    for stage, step in steps:
-        found.append((stage, step))
-        if isinstance(step, ConvertOnnxToNN):
-            found += [(stage, each) for each in interface.passes]
     return found
 
 

@@ -19,7 +19,7 @@ from webdnn.frontends.onnx.binding import Shapes
 from webdnn.frontends.onnx.source import inputs_of, read
 from webdnn.frontends.onnx.tensors import embed_external, external_locations
 from webdnn.lowering.interface.names import renamed
-from webdnn.package import check_writable, output_errors
+from webdnn.package import check_writable, named_output, output_errors
 from webdnn.progress import Progress
 
 
@@ -57,7 +57,7 @@ def convert(
             message is the command that installs it. Or a name is not there, or taken; or the output is the model itself
             or another file that is no ONNX model, or would be larger than 2 GiB.
     """
-    target = Path(output)
+    target = named_output(output)
     _check_output(target, [model, custom_objects, caffe_weights])
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with local_model(model, progress) as local, as_onnx(local, conversion) as source:

@@ -7,7 +7,7 @@ import importlib.util
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
@@ -25,6 +25,7 @@ from webdnn.dialects.foreign_code import RAISED, foreign_errors, place_of, reaso
 from webdnn.dialects.numpy_meaning.trait import NumpyMeaning
 from webdnn.dialects.onnx import OnnxOp, make_op_class
 from webdnn.dialects.onnx.ops import Infer
+from webdnn.dialects.time_limit import limited
 from webdnn.lowering.nn_to_linalg.trait import LinalgLowering
 from webdnn.lowering.onnx_to_nn.checked import checked
 from webdnn.lowering.onnx_to_nn.registry import Entry, Lowering, NNLowering
@@ -58,6 +59,7 @@ class CustomOperator:
     meaning: Callable[..., Array | Sequence[Array]] | None = None
     infer: Infer | None = None
     nn_ops: Sequence[type[Operation]] = ()
+    _origin: str = field(default="", init=False, repr=False)
 
     def __post_init__(self) -> None:
         schema: Any = self.schema
@@ -76,6 +78,16 @@ class CustomOperator:
         """Where it is defined, for messages."""
         return place_of(self.lowering)
 
+    @property
+    def origin(self) -> str:
+        """What brought it, for messages: a file, or an installed package."""
+        return self._origin or f"the program ({self.place})"
+
+    def brought_by(self, origin: str) -> None:
+        """Note what brought it, if that is not known yet."""
+        if not self._origin:
+            object.__setattr__(self, "_origin", origin)
+
     def _fault(self) -> str:
         schema = self.schema
         if schema.domain in ("", "ai.onnx") and onnx.defs.has(schema.name):
@@ -85,9 +97,9 @@ class CustomOperator:
         if schema.has_type_and_shape_inference_function:
             return "its shape function is an argument of CustomOperator (infer=...), not a part of the schema"
         functions = {"lowering": self.lowering, "meaning": self.meaning, "infer": self.infer}
-        for field, function in functions.items():
-            if not callable(function) and (field == "lowering" or function is not None):
-                return f"its {field} is not a function"
+        for name, function in functions.items():
+            if not callable(function) and (name == "lowering" or function is not None):
+                return f"its {name} is not a function"
         for op in self.nn_ops:
             for trait in (NumpyMeaning, LinalgLowering):
                 if op.get_trait(trait) is None:
@@ -143,7 +155,8 @@ def read_operators(path: Path) -> list[CustomOperator]:
     sys.modules[name] = module  # dataclasses in it look for their module
     sys.path.insert(0, folder)
     try:
-        spec.loader.exec_module(module)
+        with limited("the file of custom operators", [str(path)]):
+            spec.loader.exec_module(module)
     except RAISED as error:
         del sys.modules[name]
         raise _not_loaded(path, error) from error
@@ -155,13 +168,18 @@ def read_operators(path: Path) -> list[CustomOperator]:
             where=str(path),
             hint="name = webdnn.CustomOperator(...), see docs/custom-operators.md",
         )
+    for operator in found:
+        operator.brought_by(str(path))
     return found
 
 
 def _not_loaded(path: Path, error: BaseException) -> WebDNNError:
     if isinstance(error, WebDNNError):  # of CustomOperator
         return WebDNNError(
-            error.what, where=[str(path), *error.where], why=error.why, hint=error.hint
+            error.what,
+            where=list(dict.fromkeys([str(path), *error.where])),
+            why=error.why,
+            hint=error.hint,
         )
     line = getattr(error, "lineno", None) if isinstance(error, SyntaxError) else None
     if line is None:
@@ -202,7 +220,8 @@ def installed_operators() -> tuple[CustomOperator, ...]:
 def _installed(entry: EntryPoint) -> list[CustomOperator]:
     package = entry.dist.name if entry.dist is not None else entry.value
     try:
-        found = _operators_in(entry.load())
+        with limited(f"the package {package}, which brings custom operators,", [entry.value]):
+            found = _operators_in(entry.load())
     except RAISED as error:
         raise WebDNNError(
             f"the custom operators of the package {package} cannot be loaded",
@@ -216,6 +235,8 @@ def _installed(entry: EntryPoint) -> list[CustomOperator]:
             where=entry.value,
             why=f"an entry point of {ENTRY_POINTS} is a CustomOperator, a list of them, or a module that holds some",
         )
+    for operator in found:
+        operator.brought_by(f"the package {package}")
     return found
 
 
@@ -236,6 +257,7 @@ def _class_of(operator: CustomOperator, newest: int) -> type[OnnxOp]:
         newest,
         infer=_inference(operator),
         traits=(NNLowering(entry), *meaning),
+        origin=operator.origin,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -24,9 +24,12 @@ from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.frontends.formats import MLIR, recognise_file
 from webdnn.frontends.models import Conversion
 from webdnn.frontends.onnx import load
+from webdnn.frontends.onnx.binding import Shapes
+from webdnn.frontends.onnx.source import Source
 from webdnn.frontends.onnx.values import InputValue
 from webdnn.importing import imported_model
 from webdnn.lowering.onnx_to_nn.registry import inlined_operators
+from webdnn.package_interface import FittedInterface
 from webdnn.passes import context
 from webdnn.stages import LAST_COMMON_STAGE, passes_between, stage_index
 from webdnn.targets import TARGETS
@@ -75,11 +78,18 @@ def _lowered(module: ModuleOp) -> Iterator[tuple[str, str]]:
                 yield name, stage
 
 
-def lower_read(module: ModuleOp, stop: str, target: str | AnyTarget, name: str) -> None:
+def lower_read(
+    module: ModuleOp,
+    stop: str,
+    target: str | AnyTarget,
+    name: str,
+    interface: FittedInterface | None = None,
+) -> None:
     """Lower a module that was read from a file to stage `stop`, in place.
 
     Args:
         name: what messages call the file.
+        interface: what is done to a model of stage `onnx`.
 
     Raises:
         WebDNNError: the module is past that stage already, or at it for another target; or a pass fails.
@@ -96,7 +106,7 @@ def lower_read(module: ModuleOp, stop: str, target: str | AnyTarget, name: str) 
             hint=f"start from a stage up to {LAST_COMMON_STAGE}, which all targets share",
         )
     ctx = context()
-    for _, step in passes_between(start, stop, target):
+    for _, step in (interface or FittedInterface()).among(passes_between(start, stop, target)):
         apply_to_read(step, ctx, module, name)
 
 
@@ -240,6 +250,7 @@ def opened_module(
     *,
     conversion: Conversion | None = None,
     values: Mapping[str, InputValue] | None = None,
+    bind: Callable[[Source], Shapes] | None = None,
     weights: Path | None = None,
     operators: Sequence[CustomOperator] = (),
 ) -> Generator[tuple[ModuleOp, WeightStore], None, None]:
@@ -250,6 +261,7 @@ def opened_module(
         ctx: knows the dialects.
         conversion: what to know beside a model: sizes of its inputs, ...
         values: values of a model's inputs, which become constants.
+        bind: see `imported_model`.
         weights: where the arrays are that the handles of an `.mlir` name.
         operators: those that the model may use beside ONNX's own.
 
@@ -258,7 +270,9 @@ def opened_module(
     """
     if not is_ir(source):
         given = conversion or Conversion()
-        with imported_model(source, given, values=values, operators=operators) as imported:
+        with imported_model(
+            source, given, values=values, bind=bind, operators=operators
+        ) as imported:
             attach_weights(imported.module, imported.weights)
             yield imported.module, imported.weights
         return

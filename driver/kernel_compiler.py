@@ -16,6 +16,7 @@ from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.ir_printer import ir_text
 from webdnn.dialects.sizes.expression import bounds
+from webdnn.dialects.termination import restore_signals
 from webdnn.kernel_cache import KernelCache
 from webdnn.targets import find_target
 from webdnn.targets.target import AnyTarget, UserPasses
@@ -117,8 +118,10 @@ def _errors_at(
 
 
 def _leave_interrupts() -> None:
-    """A Ctrl-C is for the process that waits: it takes back what has not begun, and workers end what has."""
+    """A Ctrl-C is for the process that waits: it takes back what has not begun, and workers end what has. Any other
+    signal ends a worker at once."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    restore_signals()
 
 
 def _start_method() -> str:

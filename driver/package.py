@@ -65,6 +65,17 @@ def check_output(folder: Path) -> None:
         )
 
 
+def named_output(output: str | Path) -> Path:
+    """The path of an output. That of an empty text would be the current folder, which nobody means.
+
+    Raises:
+        WebDNNError: it is empty.
+    """
+    if output == "":
+        raise WebDNNError("the output has no name", hint="an empty text is no path")
+    return Path(output)
+
+
 def resolved_output(folder: Path) -> Path:
     """Where an output comes: the end of the links, if its folder is one.
 
@@ -180,7 +191,7 @@ class Package:
         Raises:
             WebDNNError: the folder holds something else, or cannot be written, or a file has a name that none may have.
         """
-        check_output(Path(folder))
+        check_output(named_output(folder))
         target = resolved_output(Path(folder))
         try:
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -27,6 +27,7 @@ from webdnn.lowering.interface.image_shapes import bound_sizes
 from webdnn.lowering.interface.image_text import image_text
 from webdnn.lowering.interface.names import RenameInterface, position_in, renamed
 from webdnn.lowering.interface.read_image import ReadImage
+from webdnn.lowering.onnx_to_nn.convert import ConvertOnnxToNN
 
 LabelsOf = Labels | Mapping[str, Labels] | None
 """Labels of the only output, or by the names of outputs."""
@@ -55,12 +56,12 @@ class PackageInterface:
     @staticmethod
     def of(
         *,
-        input_images: Mapping[str, ImageInput] | None,
-        labels: LabelsOf,
-        softmax: bool | str | Sequence[str],
-        top_k: int | Mapping[str, int] | None,
-        rename_inputs: Mapping[str, str] | None,
-        rename_outputs: Mapping[str, str] | None,
+        input_images: Mapping[str, ImageInput] | None = None,
+        labels: LabelsOf = None,
+        softmax: bool | str | Sequence[str] = False,
+        top_k: int | Mapping[str, int] | None = None,
+        rename_inputs: Mapping[str, str] | None = None,
+        rename_outputs: Mapping[str, str] | None = None,
     ) -> PackageInterface:
         """From the arguments of `webdnn.compile`.
 
@@ -79,6 +80,13 @@ class PackageInterface:
             {} if top_k is None else top_k if isinstance(top_k, Mapping) else {"": top_k},
             rename_inputs or {},
             rename_outputs or {},
+        )
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is asked for, so that the package takes and gives what the model does."""
+        return not any(
+            (self.images, self.labels, self.softmax, self.top_k, self.inputs, self.outputs)
         )
 
     def check_values(self, names: Iterable[str]) -> None:
@@ -189,6 +197,16 @@ class FittedInterface:
 
     passes: Sequence[ModulePass] = ()
     labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])
+
+    def among(self, steps: Sequence[tuple[str, ModulePass]]) -> list[tuple[str, ModulePass]]:
+        """Steps, each with the stage it leads to, and among them `passes` as soon as the model is in `nn` ops: all
+        shapes are known then, and all passes of the level see the new ops."""
+        found: list[tuple[str, ModulePass]] = []
+        for stage, step in steps:
+            found.append((stage, step))
+            if isinstance(step, ConvertOnnxToNN):
+                found += [(stage, each) for each in self.passes]
+        return found
 
     def label_entries(self, function: FuncOp) -> dict[str, dict[str, Any]]:
         """What the manifest says of the labels of each output.

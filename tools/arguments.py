@@ -1,18 +1,12 @@
-"""What the tools' command lines share."""
+"""Values of options, from the texts of a command line."""
 
 from __future__ import annotations
 
-import gc
 import json
 import re
-import sys
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
-
-from xdsl.utils.exceptions import ArgSpecParseError, DiagnosticException, ParseError
 
 from webdnn.array_files import read_array
 from webdnn.dialects.errors import WebDNNError
@@ -141,7 +135,10 @@ def parse_labels(values: Sequence[str]) -> Mapping[str, str]:
     Raises:
         WebDNNError: an output is given twice.
     """
-    return _by_output("--labels", values, lambda text: Path(text).exists())
+    files = _by_output("--labels", values, lambda text: Path(text).exists())
+    if "" in files.values():
+        raise WebDNNError("--labels names no file", hint="write --labels FILE, or OUTPUT=FILE")
+    return files
 
 
 def parse_top_k(values: Sequence[str]) -> dict[str, int]:
@@ -174,13 +171,6 @@ def _by_output(
         found[name] = text
     return found
 
-
-CUSTOM_OPS_HELP = (
-    "a Python file of operators that ONNX does not define; it is run (may be repeated)"
-)
-VALUE_HELP = (
-    "NAME=16000, NAME=1,2,3 or NAME=FILE.npy: a constant in place of this input (may be repeated)"
-)
 
 _WORDS = {
     **dict.fromkeys(("nan", "+nan", "-nan"), "NaN"),
@@ -242,46 +232,3 @@ def parse_peaks(value: str) -> Peaks:
             hint="write --peak 57,30 for 57 GFLOP/s, 30 GB/s",
         ) from None
     return Peaks(gflops, {1: gigabytes})
-
-
-GARBAGE_THRESHOLD = 200_000
-"""Objects between two searches for cycles: a tool makes a great many that live until it ends."""
-
-
-INTERRUPTED = 130
-"""The exit code after a Ctrl-C, as shells give it."""
-
-
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    if issubclass(category, UserWarning):
-        print(f"warning: {message}", file=file or sys.stderr)
-
-
-def run_tool(main: Callable[[], None]) -> None:
-    """Run a tool; bad input becomes one message on standard error and exit code 1, a warning a message alone, and
-    Ctrl-C an end without a message."""
-    warnings.showwarning = _show_warning
-    gc.set_threshold(GARBAGE_THRESHOLD)
-    try:
-        main()
-    except BrokenPipeError:
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except (WebDNNError, ParseError, DiagnosticException, ArgSpecParseError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(1)
-    except RecursionError:
-        print("error: the input is nested too deeply", file=sys.stderr)
-        sys.exit(1)
-    except OSError as error:
-        where = f": {error.filename}" if error.filename else ""
-        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
-        sys.exit(1)

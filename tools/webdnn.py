@@ -28,8 +28,6 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.threefry import MOST_SEED
 from webdnn.ir_dump import IRDump
 from webdnn.kernel_cache import KernelCache
-from webdnn.lowering.interface.image_text import FORM as IMAGE_FORM
-from webdnn.lowering.interface.names import parse_renamings
 from webdnn.package import Package, check_output, check_writable
 from webdnn.passes import OPTIONAL_PASSES
 from webdnn.progress import progress_bars
@@ -38,28 +36,16 @@ from webdnn.runner import best_classes, run_files, time_kernels, time_package
 from webdnn.schedules import ScheduleDump, all_hooks
 from webdnn.stages import STAGES
 from webdnn.targets import TARGETS
-from webdnn.tools.arguments import (
-    chosen_shapes,
-    parse_dims,
-    parse_images,
-    parse_labels,
-    parse_peaks,
-    parse_shapes,
-    parse_sizes,
-    parse_top_k,
-    parse_values,
-    run_tool,
-)
+from webdnn.tools.arguments import parse_peaks, parse_sizes
 from webdnn.tools.model_options import (
     MODEL_HELP,
-    CaffeWeights,
-    CustomObjects,
-    CustomOps,
-    Dims,
-    InputShapes,
-    Shapes,
-    Values,
+    ConversionOptions,
+    InterfaceOptions,
+    ModelOptions,
+    NameOptions,
 )
+from webdnn.tools.option_groups import path, path_text, with_option_groups
+from webdnn.tools.running import run_app
 from webdnn.tuning.tune import describe as describe_tuning
 from webdnn.tuning.tune import tune as tune_model
 
@@ -72,53 +58,26 @@ console = Console(
 
 EngineName = Literal["wasmtime", "wgpu"]
 TARGET_HELP = "the back end: " + ", ".join([*TARGETS, f"or {BOTH}"])
-RenameInput = Annotated[
-    list[str] | None, typer.Option(help="OLD=NEW: another name for an input (may be repeated)")
-]
-RenameOutput = Annotated[
-    list[str] | None, typer.Option(help="OLD=NEW: another name for an output (may be repeated)")
-]
+PackageFolder = Annotated[Path, typer.Argument(parser=path, help="a package's folder")]
+Model = Annotated[str, typer.Argument(parser=path_text, metavar="MODEL", help=MODEL_HELP)]
 
 
 @app.command()
+@with_option_groups
 def compile(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    output: Annotated[Path, typer.Option("-o", "--output", "--out", help="the package's folder")],
+    model: Model,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", "--out", parser=path, help="the package's folder"),
+    ],
+    source: ModelOptions,
+    interface: InterfaceOptions,
     target: Annotated[str, typer.Option(help=TARGET_HELP)] = BOTH,
-    shape: Shapes = None,
-    input_shape: InputShapes = None,
-    dim: Dims = None,
-    value: Values = None,
-    custom_objects: CustomObjects = None,
-    caffe_weights: CaffeWeights = None,
-    custom_ops: CustomOps = None,
-    input_image: Annotated[
-        list[str] | None,
-        typer.Option(help=f"{IMAGE_FORM}: pixels in place of a tensor (may be repeated)"),
-    ] = None,
-    softmax: Annotated[
-        bool, typer.Option("--softmax", help="end the only output with a softmax")
-    ] = False,
-    softmax_output: Annotated[
-        list[str] | None, typer.Option(help="end this output with a softmax (may be repeated)")
-    ] = None,
-    top_k: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[OUTPUT=]K", help="the K greatest values and their indices, in place of all"
-        ),
-    ] = None,
-    labels: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[OUTPUT=]FILE", help="the names of classes: text, or JSON (also config.json)"
-        ),
-    ] = None,
-    rename_input: RenameInput = None,
-    rename_output: RenameOutput = None,
     dump_ir: Annotated[
         Path | None,
-        typer.Option(help="write the IR of each stage, and the weights, to this folder"),
+        typer.Option(
+            parser=path, help="write the IR of each stage, and the weights, to this folder"
+        ),
     ] = None,
     print_stage: Annotated[
         list[str] | None,
@@ -137,16 +96,20 @@ def compile(
     ] = True,
     schedule: Annotated[
         str | None,
-        typer.Option(help="a file of schedules; auto: what `webdnn tune` has learnt here"),
+        typer.Option(
+            parser=path_text,
+            help="a file of schedules; auto: what `webdnn tune` has learnt here",
+        ),
     ] = None,
     dump_schedule: Annotated[
-        Path | None, typer.Option(help="write the schedule of each kernel to this file")
+        Path | None,
+        typer.Option(parser=path, help="write the schedule of each kernel to this file"),
     ] = None,
 ) -> None:
     """Compile a model to a package."""
     dump_ir_hook = IRDump(dump_ir, print_stage or [])
     dump_schedule_hook = ScheduleDump(dump_schedule)
-    with progress_bars() as progress:
+    with progress_bars() as progress, source.within_limit():
         check_output(output)
         for file in (dump_schedule, dump_ir):
             if file is not None:
@@ -154,18 +117,6 @@ def compile(
         package = compile_model(
             model,
             target=target,
-            shapes=chosen_shapes(shape or [], input_shape or []),
-            dims=parse_dims(dim or []),
-            values=parse_values(value or []),
-            custom_objects=custom_objects,
-            caffe_weights=caffe_weights,
-            custom_ops=custom_ops or (),
-            input_images=parse_images(input_image or []),
-            labels=parse_labels(labels or []),
-            softmax=[*([""] if softmax else []), *(softmax_output or [])],
-            top_k=parse_top_k(top_k or []),
-            rename_inputs=parse_renamings(rename_input or [], "--rename-input"),
-            rename_outputs=parse_renamings(rename_output or [], "--rename-output"),
             without=without or (),
             hook=all_hooks(dump_ir_hook, dump_schedule_hook),
             cache=KernelCache(enabled=cache),
@@ -173,6 +124,8 @@ def compile(
             progress=progress,
             threads=threads,
             schedules=schedule,
+            **source.arguments(),
+            **interface.arguments(),
         )
         package.save(output)
         dump_schedule_hook.save()
@@ -180,36 +133,36 @@ def compile(
 
 
 @app.command()
+@with_option_groups
 def convert(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
-    output: Annotated[Path, typer.Option("-o", "--output", "--out", help="the ONNX file")],
-    shape: Shapes = None,
-    input_shape: InputShapes = None,
-    custom_objects: CustomObjects = None,
-    caffe_weights: CaffeWeights = None,
-    rename_input: RenameInput = None,
-    rename_output: RenameOutput = None,
+    model: Model,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", "--out", parser=path, help="the ONNX file")
+    ],
+    source: ConversionOptions,
+    names: NameOptions,
 ) -> None:
     """Convert a model of another framework to ONNX."""
-    with progress_bars() as progress, progress("convert", None):
-        shapes = chosen_shapes(shape or [], input_shape or [])
+    with progress_bars() as progress, progress("convert", None), source.within_limit():
         convert_model(
             model,
             output,
-            shapes=shapes,
-            custom_objects=custom_objects,
-            caffe_weights=caffe_weights,
+            shapes=source.shapes,
+            custom_objects=source.custom_objects,
+            caffe_weights=source.caffe_weights,
             progress=progress,
-            rename_inputs=parse_renamings(rename_input or [], "--rename-input"),
-            rename_outputs=parse_renamings(rename_output or [], "--rename-output"),
+            rename_inputs=names.new_inputs,
+            rename_outputs=names.new_outputs,
         )
     console.print(str(output))
 
 
 @app.command()
 def run(
-    package: Annotated[Path, typer.Argument(help="a package's folder")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="a folder for NAME.npy")],
+    package: PackageFolder,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", parser=path, help="a folder for NAME.npy")
+    ],
     input: Annotated[
         list[str] | None, typer.Option("--input", help="NAME=FILE.npy (may be repeated)")
     ] = None,
@@ -231,15 +184,15 @@ def run(
     loaded = Package.load(package)
     results = run_files(loaded, input or [], engine, seed)
     classes = best_classes(loaded, results, top) if top is not None else None
-    for name, path in write_arrays(results, output).items():
-        console.print(str(path) if path.stem == name else f"{path} ({name})", markup=False)
+    for name, file in write_arrays(results, output).items():
+        console.print(str(file) if file.stem == name else f"{file} ({name})", markup=False)
     if classes is not None:
         console.print(classes)
 
 
 @app.command()
 def bench(
-    package: Annotated[Path, typer.Argument(help="a package's folder")],
+    package: PackageFolder,
     engine: Annotated[
         Literal["wasmtime", "wgpu", "node", "chromium"], typer.Option(help="what runs it")
     ] = "wasmtime",
@@ -282,18 +235,18 @@ def bench(
 
 
 @app.command()
+@with_option_groups
 def tune(
-    model: Annotated[str, typer.Argument(help=MODEL_HELP)],
+    model: Model,
     output: Annotated[
-        Path, typer.Option("-o", "--output", help="the file of schedules that is written")
+        Path,
+        typer.Option("-o", "--output", parser=path, help="the file of schedules that is written"),
     ],
+    source: ModelOptions,
+    interface: InterfaceOptions,
     engine: Annotated[
         Literal["chromium", "node"], typer.Option(help="where kernels are timed")
     ] = "chromium",
-    shape: Shapes = None,
-    dim: Dims = None,
-    value: Values = None,
-    custom_ops: CustomOps = None,
     time: Annotated[float, typer.Option(min=0, help="about how many seconds to spend")] = 300.0,
     kernels: Annotated[
         int | None, typer.Option(min=1, help="search only the slowest so many")
@@ -301,17 +254,15 @@ def tune(
 ) -> None:
     """Search schedules for a model's kernels (wasm) by timing them; `webdnn compile --schedule` takes the outcome."""
     check_writable(output.parent)
-    with progress_bars() as progress:
+    with progress_bars() as progress, source.within_limit():
         outcome = tune_model(
             model,
             engine=engine,
-            shapes=parse_shapes(shape or []),
-            dims=parse_dims(dim or []),
-            values=parse_values(value or []),
             seconds=time,
             kernels=kernels,
             progress=progress,
-            custom_ops=custom_ops or (),
+            **source.arguments(),
+            **interface.arguments(),
         )
     outcome.table.save(output)
     console.print(describe_tuning(outcome))
@@ -319,14 +270,16 @@ def tune(
 
 @app.command()
 def demo(
-    photo: Annotated[Path | None, typer.Option(help="a picture; by default a cat")] = None,
+    photo: Annotated[
+        Path | None, typer.Option(parser=path, help="a picture; by default a cat")
+    ] = None,
     style: Annotated[int, typer.Option(min=0, max=STYLES - 1, help="which style")] = 19,
     size: Annotated[
         int, typer.Option(min=32, max=4096, help="edge of the square, in pixels")
     ] = 256,
-    output: Annotated[Path, typer.Option("-o", "--output", help="where results go")] = Path(
-        "demo-output"
-    ),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", parser=path, help="where results go")
+    ] = Path("demo-output"),
     serve: Annotated[bool, typer.Option("--serve", help="open the page for browsers")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="of the page")] = 8000,
 ) -> None:
@@ -351,4 +304,4 @@ def demo(
 
 def main() -> None:
     """Run the tool."""
-    run_tool(app)
+    run_app(app)

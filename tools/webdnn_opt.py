@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from io import BytesIO, StringIO
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from xdsl.context import Context
 from xdsl.dialects.builtin import ModuleOp
@@ -25,35 +25,49 @@ from webdnn.dialects.dominance import verify_dominance
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.ir_printer import IRPrinter
+from webdnn.dialects.time_limit import DEFAULT_TIME_LIMIT, time_limit
 from webdnn.dialects.weight_store import attach_weights, weights_of
 from webdnn.frontends.models import Conversion
 from webdnn.importing import imported_model
 from webdnn.ir_files import is_ir, lower_read, parse_ir, read_weights, verify_ir, write_weights
 from webdnn.stages import STAGES
 from webdnn.targets import TARGETS
-from webdnn.tools.arguments import (
-    CUSTOM_OPS_HELP,
-    VALUE_HELP,
-    chosen_shapes,
-    parse_dims,
-    parse_values,
-    run_tool,
-)
+from webdnn.tools.arguments import chosen_shapes, parse_dims, parse_values
 from webdnn.tools.model_options import (
     CAFFE_WEIGHTS_HELP,
     CUSTOM_OBJECTS_HELP,
+    CUSTOM_OPS_HELP,
     DIM_HELP,
     INPUT_SHAPE_HELP,
     SHAPE_HELP,
+    TIME_LIMIT_HELP,
+    VALUE_HELP,
 )
+from webdnn.tools.running import command_line_error, run_tool
 
-_CUSTOM_OPS: dict[str, Any] = {
-    "action": "append",
-    "default": [],
-    "metavar": "FILE",
-    "help": CUSTOM_OPS_HELP,
+
+def _path(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty text is no path")
+    return text
+
+
+_EARLY_OPTIONS: dict[str, dict[str, Any]] = {
+    "--custom-ops": {
+        "action": "append",
+        "default": [],
+        "type": _path,
+        "metavar": "FILE",
+        "help": CUSTOM_OPS_HELP,
+    },
+    "--time-limit": {
+        "type": float,
+        "default": DEFAULT_TIME_LIMIT,
+        "metavar": "SECONDS",
+        "help": TIME_LIMIT_HELP,
+    },
 }
-"""The option `--custom-ops`, which is looked for before all others."""
+"""Options that are looked for before all others."""
 
 
 class _IRTarget(MLIRTarget):
@@ -101,6 +115,9 @@ class WebDNNOpt(xDSLOptMain):
         self._operators = operators
         self._opened = opened
         super().__init__(description, args)
+        for option, given in (("-o", self.args.output_file), ("input_file", self.args.input_file)):
+            if given == "":  # which xDSL takes as if nothing was given, or as the current folder
+                _refuse(f"argument {option}: an empty text is no path")
 
     def register_all_dialects(self) -> None:
         known = Universe.get_multiverse().all_dialects
@@ -175,6 +192,7 @@ class WebDNNOpt(xDSLOptMain):
         return super().parse_chunk(chunk, file_extension, start_offset)
 
     def register_all_arguments(self, arg_parser: argparse.ArgumentParser) -> None:
+        arg_parser.error = _refuse
         super().register_all_arguments(arg_parser)
         group = arg_parser.add_argument_group("webdnn")
         group.add_argument(
@@ -187,12 +205,13 @@ class WebDNNOpt(xDSLOptMain):
         group.add_argument(
             "--dim", action="append", default=[], metavar="NAME=1..512", help=DIM_HELP
         )
-        group.add_argument("--custom-objects", metavar="FILE", help=CUSTOM_OBJECTS_HELP)
-        group.add_argument("--caffe-weights", metavar="FILE", help=CAFFE_WEIGHTS_HELP)
+        group.add_argument("--custom-objects", type=_path, metavar="FILE", help=CUSTOM_OBJECTS_HELP)
+        group.add_argument("--caffe-weights", type=_path, metavar="FILE", help=CAFFE_WEIGHTS_HELP)
         group.add_argument(
             "--value", action="append", default=[], metavar="NAME=VALUE", help=VALUE_HELP
         )
-        group.add_argument("--custom-ops", **_CUSTOM_OPS)
+        for name, how in _EARLY_OPTIONS.items():
+            group.add_argument(name, **how)
         group.add_argument(
             "--to-stage", choices=[s.name for s in STAGES[:-1]], help="lower to this stage first"
         )
@@ -203,9 +222,9 @@ class WebDNNOpt(xDSLOptMain):
             help="the back end to lower for",
         )
         group.add_argument(
-            "--weights", type=Path, help="the .npz or .onnx that weight handles name"
+            "--weights", type=_path, help="the .npz or .onnx that weight handles name"
         )
-        group.add_argument("--save-weights", type=Path, help="write the weights to this .npz")
+        group.add_argument("--save-weights", type=_path, help="write the weights to this .npz")
 
     def setup_pipeline(self) -> None:
         try:
@@ -220,12 +239,12 @@ class WebDNNOpt(xDSLOptMain):
 
     def _prepared(self, module: ModuleOp) -> ModuleOp:
         if self.args.weights is not None:
-            attach_weights(module, read_weights(self.args.weights, self._operators))
+            attach_weights(module, read_weights(Path(self.args.weights), self._operators))
         if self.args.to_stage is not None:
             name = self.get_input_name()
             lower_read(module, self.args.to_stage, self.args.backend, name)
         if self.args.save_weights is not None:
-            write_weights(weights_of(module), self.args.save_weights)
+            write_weights(weights_of(module), Path(self.args.save_weights))
         return module
 
 
@@ -240,11 +259,9 @@ def _with_dominance(callback: PassPipelineCallbackType | None) -> PassPipelineCa
     return called
 
 
-def _custom_operators(args: Sequence[str] | None) -> tuple[CustomOperator, ...]:
-    """Those of `--custom-ops`: xDSL's tool wants to know its dialects before it reads its arguments."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument("--custom-ops", **_CUSTOM_OPS)
-    return custom_operators(parser.parse_known_args(args)[0].custom_ops)
+def _refuse(message: str) -> NoReturn:
+    """What argparse calls with what is wrong with a command line."""
+    raise command_line_error(message, "webdnn-opt")
 
 
 def main(args: Sequence[str] | None = None) -> None:
@@ -253,5 +270,16 @@ def main(args: Sequence[str] | None = None) -> None:
 
 
 def _run(args: Sequence[str] | None) -> None:
-    with ExitStack() as opened:
-        WebDNNOpt("Inspect and transform WebDNN IR", args, _custom_operators(args), opened).run()
+    early = _early_options(args)
+    with time_limit(early.time_limit), ExitStack() as opened:
+        operators = custom_operators(early.custom_ops)
+        WebDNNOpt("Inspect and transform WebDNN IR", args, operators, opened).run()
+
+
+def _early_options(args: Sequence[str] | None) -> argparse.Namespace:
+    """What is needed to know all dialects, which xDSL's tool wants to before it reads its arguments."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.error = _refuse
+    for name, how in _EARLY_OPTIONS.items():
+        parser.add_argument(name, **how)
+    return parser.parse_known_args(args)[0]

@@ -122,6 +122,8 @@ class OnnxOp(Operation):
     graph_names: ClassVar[tuple[str, ...]]
     infer: ClassVar[Infer | None] = None
     """Types of the results for ONNX's inference, of an operator that ONNX itself does not know."""
+    origin: ClassVar[str] = ""
+    """Where an operator comes from that ONNX itself does not know, for messages."""
 
     def operand_named(self, name: str) -> SSAValue | None:
         """The operand that the schema calls `name` (the first one, where it is variadic), or None where it is absent.
@@ -243,7 +245,12 @@ def _newest() -> dict[tuple[str, str], int]:
 
 
 def make_op_class(
-    schema: OpSchema, newest: int, *, infer: Infer | None = None, traits: Sequence[OpTrait] = ()
+    schema: OpSchema,
+    newest: int,
+    *,
+    infer: Infer | None = None,
+    traits: Sequence[OpTrait] = (),
+    origin: str = "",
 ) -> type[OnnxOp]:
     """The class of an operator.
 
@@ -252,6 +259,7 @@ def make_op_class(
         newest: the newest version of this operator that there is.
         infer: types of its results, where ONNX itself does not know the operator.
         traits: what else is known about it.
+        origin: where it comes from, for messages.
     """
     suffix = "" if schema.since_version == newest else f"_{schema.since_version}"
     graphs = sorted((n for n, a in schema.attributes.items() if a.type == _GRAPH), reverse=True)
@@ -268,6 +276,7 @@ def make_op_class(
         "output_names": tuple(p.name for p in schema.outputs),
         "graph_names": tuple(graphs),
         "infer": infer if infer is None else staticmethod(infer),
+        "origin": origin,
         "traits": OpTraits(lambda: (*((Pure(),) if is_pure else ()), *traits)),
     }
     return cast("type[OnnxOp]", type(f"{schema.name}{suffix}", (OnnxOp,), members))

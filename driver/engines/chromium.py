@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.termination import closing_when_terminated
 from webdnn.engines.scripted import JAVASCRIPT, Files, ScriptedEngineName
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -152,7 +153,7 @@ def _browser(program: str, origin: str, eager: bool) -> Generator[subprocess.Pop
             f"--user-data-dir={Path(profile)}",
             origin,
         ]
-        with _cleaning_up_when_terminated():
+        with closing_when_terminated():
             process = subprocess.Popen(
                 command,
                 stdout=subprocess.DEVNULL,
@@ -165,24 +166,6 @@ def _browser(program: str, origin: str, eager: bool) -> Generator[subprocess.Pop
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-@contextlib.contextmanager
-def _cleaning_up_when_terminated() -> Generator[None]:
-    """Lets this process end by an exception where a signal would end it, so that no browser stays behind."""
-    ours = threading.current_thread() is threading.main_thread()
-    if not ours or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
-        yield
-        return
-
-    def leave(number: int, frame: object) -> None:
-        raise SystemExit(128 + number)
-
-    signal.signal(signal.SIGTERM, leave)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

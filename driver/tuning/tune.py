@@ -5,21 +5,19 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Unpack
 
 from rich.table import Table
 from xdsl.dialects.builtin import ModuleOp
 
+from webdnn.compile_arguments import CompileArguments
 from webdnn.compiler import Model
 from webdnn.compiler import compile as compile_model
-from webdnn.custom_operators import CustomOps
 from webdnn.dialects.kernel import FuncOp
 from webdnn.engines.scripted import ScriptedEngine, ScriptedEngineName, scripted_engine
-from webdnn.frontends.onnx.dimensions import Dims
-from webdnn.frontends.onnx.values import InputValue
 from webdnn.kernel_profile import profile_package
 from webdnn.lowering.kernels.apply_schedules import ApplyScheduleTable
 from webdnn.lowering.kernels.digest import kernel_digest
@@ -66,16 +64,13 @@ def tune(
     model: Model,
     *,
     engine: ScriptedEngineName | ScriptedEngine = "chromium",
-    shapes: Mapping[str, Sequence[int | str]] | None = None,
-    dims: Dims | None = None,
-    values: Mapping[str, InputValue] | None = None,
     seconds: float = 300.0,
     kernels: int | None = None,
     budget: Budget | None = None,
     cache: TuningCache | None = None,
     default_schedules: bool = True,
     progress: Progress | None = None,
-    custom_ops: CustomOps = (),
+    **how: Unpack[CompileArguments],
 ) -> Tuned:
     """Search schedules for the kernels of a model's wasm back end.
 
@@ -84,9 +79,6 @@ def tune(
     Args:
         model: a path, the bytes of a file, or a ModelProto.
         engine: `chromium` or `node`.
-        shapes: sizes of inputs by name.
-        dims: what names of dimensions are (see `webdnn.compile`).
-        values: values of inputs by name, which become constants.
         seconds: about how long the search may take; that for one kernel is ended properly.
         kernels: how many kernels are searched at most; by default all for which there is time.
         budget: how much is tried for each kernel.
@@ -94,7 +86,7 @@ def tune(
         default_schedules: whether the schedules that ship with the compiler are what must be beaten, or those of its
             cost model alone.
         progress: shows how far it is.
-        custom_ops: see `webdnn.compile`.
+        how: what to know beside the model, and what its packages take and give: see `webdnn.compile`.
 
     Raises:
         WebDNNError: the model is bad, or the engine is missing or fails.
@@ -106,9 +98,7 @@ def tune(
     measured = _measured(runs_in)
     outcome = Tuned(ScheduleTable(measured=measured))
     with runs_in:
-        found = _kernels(
-            model, shapes, dims or {}, values, runs_in, default_schedules, show, custom_ops
-        )[:kernels]
+        found = _kernels(model, runs_in, default_schedules, show, how)[:kernels]
         whole = sum(k.milliseconds for k in found) or 1.0
         start = time.monotonic()
         with show(f"tune in {runs_in.name}", len(found)) as advance:
@@ -145,13 +135,10 @@ def tune(
 
 def _kernels(
     model: Model,
-    shapes: Mapping[str, Sequence[int | str]] | None,
-    dims: Dims,
-    values: Mapping[str, InputValue] | None,
     engine: ScriptedEngine,
     default_schedules: bool,
     show: Progress,
-    custom_ops: CustomOps,
+    how: CompileArguments,
 ) -> list[_Kernel]:
     """The kernels of a model, those that take longest first."""
     dump = ScheduleDump()
@@ -165,13 +152,10 @@ def _kernels(
     package = compile_model(
         model,
         target="wasm",
-        shapes=shapes,
-        dims=dims,
-        values=values,
         hook=hook,
         without=() if default_schedules else ("apply-schedules",),
         progress=show,
-        custom_ops=custom_ops,
+        **how,
     )
     with show(f"profile in {engine.name}", 10) as advance:
         profile = profile_package(package, engine, 10, on_step=advance)

@@ -26,6 +26,7 @@ from webdnn.frontends.conversion.old_keras.source import (
     read_hdf5,
 )
 from webdnn.frontends.conversion.old_keras.weights import assign_weights
+from webdnn.frontends.conversion.process import user_code
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 
@@ -172,7 +173,8 @@ def _objects_in(path: Path) -> dict[str, Any]:
         raise WebDNNError("the file of custom objects is not Python", where=str(path))
     module = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(module)
+        with user_code(f"the file of custom objects {path}"):
+            spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
         raise WebDNNError(
             "the file of custom objects cannot be run", where=str(path), why=reason(error)

@@ -10,11 +10,17 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.termination import closing_when_terminated
+from webdnn.dialects.time_limit import Wait, time_limit
+from webdnn.frontends.conversion.installation import install_command
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ def check_installed(converter: Converter) -> None:
     if missing:
         raise WebDNNError(
             f"models of {converter.framework} need {', '.join(missing)}, which {_are(missing)} not installed",
-            hint=f"pip install 'webdnn[{converter.extra}]'",
+            hint=install_command(converter.extra),
         )
 
 
@@ -74,36 +80,119 @@ def _are(names: Sequence[str]) -> str:
 def run(converter: Converter, job: Job) -> None:
     """Do a job; afterwards the ONNX model stands at `job.output`.
 
+    What the process leaves in folders for temporary files is removed with them, however it ends, and so are processes
+    that it started where it is ended from here.
+
     Raises:
-        WebDNNError: a dependency is missing, the model cannot be converted, or the process died.
+        WebDNNError: a dependency is missing, the model cannot be converted, or the process died, or has not ended in
+            time (see `time_limit`).
     """
     check_installed(converter)
-    with tempfile.TemporaryDirectory(prefix="webdnn-convert-") as folder:
-        said = Path(folder) / "error.json"
-        description = Path(folder) / "job.json"
+    with tempfile.TemporaryDirectory(prefix="webdnn-convert-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        said = folder / "error.json"
+        description = folder / "job.json"
         description.write_text(json.dumps(asdict(job)))
         command = _command(converter, description, said)
-        done = subprocess.run(
-            command, capture_output=True, text=True, errors="replace", check=False
+        code, stderr = _ended(
+            command, folder, f"{converter.framework}, which converts the model,", job
         )
         if said.exists():
             raise WebDNNError(**json.loads(said.read_text()))
-        if done.returncode or not Path(job.output).exists():
-            raise _died(converter, job, done)
+        if code or not Path(job.output).exists():
+            raise _died(converter, job, code, stderr)
+
+
+def _ended(command: Sequence[str], folder: Path, what: str, job: Job) -> tuple[int, str]:
+    """Wait for a process; gives its exit code and what it wrote to standard error."""
+    temporary = folder / "tmp"
+    temporary.mkdir()
+    with closing_when_terminated(), (folder / "stderr").open("w+b") as stderr:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # it ends with this process, see `main`
+            stdout=subprocess.DEVNULL,
+            stderr=stderr,
+            env={**os.environ, "TMPDIR": str(temporary)},
+            start_new_session=True,
+        )
+        try:
+            step, wait = "", Wait(what, [job.model])
+            while child.poll() is None:
+                if (now := _step(folder)) != step:
+                    step, wait = now, Wait(now or what, [job.model])
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(min(wait.left, _POLL))
+                if wait.is_over():
+                    raise wait.error()
+        finally:
+            _end(child)
+        stderr.seek(0)
+        return child.returncode, stderr.read().decode(errors="replace")
+
+
+_POLL = 0.5
+"""Seconds between two looks at what a process is at."""
+
+
+def _end(child: subprocess.Popen[bytes]) -> None:
+    """End a process that still runs, and those that it started."""
+    if child.poll() is None:
+        if hasattr(os, "killpg"):
+            os.killpg(child.pid, signal.SIGKILL)
+        else:
+            child.kill()
+        child.wait()
+    assert child.stdin is not None
+    child.stdin.close()
+
+
+_STEP = "step"
+"""The file, beside the job, that says which code of the user's runs; it is there as long as that does."""
+
+
+def _step(folder: Path) -> str:
+    try:
+        return (folder / _STEP).read_text()
+    except OSError:
+        return ""
+
+
+_folder: ContextVar[Path | None] = ContextVar("folder of the job", default=None)
+
+
+@contextmanager
+def user_code(what: str) -> Generator[None, None, None]:
+    """Within this a converter runs code of the user's; who waits for it says so.
+
+    Args:
+        what: what runs, as the beginning of a sentence.
+    """
+    if (folder := _folder.get()) is None:
+        yield
+        return
+    file = folder / _STEP
+    aside = file.with_suffix(".part")
+    aside.write_text(what)
+    os.replace(aside, file)
+    try:
+        yield
+    finally:
+        file.unlink()
 
 
 def _command(converter: Converter, job: Path, said: Path) -> list[str]:
     return [sys.executable, "-m", converter.module, str(job), str(said)]
 
 
-def _died(converter: Converter, job: Job, done: subprocess.CompletedProcess[str]) -> WebDNNError:
-    if done.returncode < 0:
-        name = signal.Signals(-done.returncode).name
+def _died(converter: Converter, job: Job, code: int, stderr: str) -> WebDNNError:
+    if code < 0:
+        name = signal.Signals(-code).name
         why = f"its process was ended by {name}"
-        if done.returncode == -signal.SIGKILL:
+        if code == -signal.SIGKILL:
             why += ", as the system does where memory runs out"
     else:
-        why = _exception(done.stderr) or f"its process ended with exit code {done.returncode}"
+        why = _exception(stderr) or f"its process ended with exit code {code}"
     return WebDNNError(
         f"{converter.framework} could not convert the model",
         where=job.model,
@@ -122,10 +211,13 @@ def _exception(stderr: str) -> str:
 def main(convert: Callable[[Job], None]) -> None:
     """The entry point of a converter's module: reads the job, and leaves what a user is to read in a file."""
     description, said = Path(sys.argv[1]), Path(sys.argv[2])
+    _end_with_parent()
+    _folder.set(description.parent)
     job = Job(**json.loads(description.read_text()))
     aside = f"{job.output}.part"
     try:
-        convert(replace(job, output=aside))
+        with time_limit(0):  # who waits has an eye on the time
+            convert(replace(job, output=aside))
         os.replace(aside, job.output)
     except WebDNNError as error:
         said.write_text(
@@ -136,3 +228,20 @@ def main(convert: Callable[[Job], None]) -> None:
         sys.exit(1)
     finally:
         Path(aside).unlink(missing_ok=True)
+
+
+def _end_with_parent() -> None:
+    """End this process, and those that it starts, when the one that waits for it is gone, however that ended: it holds
+    the other end of standard input, from which nothing comes."""
+    if not hasattr(os, "killpg") or os.getpgrp() != os.getpid():
+        return
+    other = os.dup(0)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+
+    def watch() -> None:
+        os.read(other, 1)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -13,7 +13,7 @@ from typing import Any
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.foreign_code import foreign_errors, reason
-from webdnn.frontends.conversion.process import Converter, Job, main
+from webdnn.frontends.conversion.process import Converter, Job, main, user_code
 
 PYTORCH = Converter("PyTorch", __name__, "torch", ("torch", "onnxscript"))
 
@@ -31,8 +31,10 @@ def convert(job: Job) -> None:
     if path.exists():
         _export(_program(path), (), None, job)
         return
-    factory = _factory(job.model)
-    with foreign_errors("the function that makes the module", factory, [job.model]):
+    with user_code("the module of the function"):
+        factory = _factory(job.model)
+    what = "the function that makes the module"
+    with user_code(what), foreign_errors(what, factory, [job.model]):
         made = factory()
     parts: list[Any] = list(made) if isinstance(made, tuple) else [made]
     module, *rest = parts or [None]

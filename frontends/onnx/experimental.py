@@ -1,7 +1,7 @@
 """Spells out the experimental operators that ONNX had until opset 9 and never defined since.
 
 Files of CNTK, Caffe2 and Core ML's first converters have them. What they mean is what ONNX's documentation of 2018
-says, and where that is silent what ONNX Runtime computes.
+says, and where that is silent what ONNX Runtime, or Caffe2, computes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
-from onnx import GraphProto, ModelProto, NodeProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnx.helper import get_attribute_value, make_node
 
 from webdnn.dialects.budget import TABLE_BYTES, elements
@@ -26,8 +26,11 @@ LAST_OPSET = 9
 class _Expansion:
     """The nodes that an experimental one becomes."""
 
-    def __init__(self, node: NodeProto, opset: int, taken: set[str]) -> None:
+    def __init__(
+        self, node: NodeProto, opset: int, taken: set[str], constants: Mapping[str, TensorProto]
+    ) -> None:
         self.node = node
+        self._constants = constants
         self.attributes: dict[str, Any] = {a.name: get_attribute_value(a) for a in node.attribute}
         self.nodes: list[NodeProto] = []
         self.opset = opset
@@ -49,6 +52,16 @@ class _Expansion:
         """A list of sizes, which may be missing."""
         return [int(size) for size in self.attributes.get(name, [])]
 
+    def input(self, index: int) -> str:
+        """The name of an input; "" where it is left out."""
+        return self.node.input[index] if index < len(self.node.input) else ""
+
+    def value(self, name: str) -> list[int] | None:
+        """The whole numbers of a value, if it is a constant of the model."""
+        if (tensor := self._constants.get(name)) is None:
+            return None
+        return [int(each) for each in onnx.numpy_helper.to_array(tensor).reshape(-1)]
+
     def constant(self, value: np.ndarray[Any, Any]) -> str:
         """A Constant node."""
         return self.add("Constant", value=onnx.numpy_helper.from_array(value))
@@ -62,12 +75,19 @@ class _Expansion:
 
     def add(self, op_type: str, *inputs: str, **attributes: Any) -> str:
         """Append a node; gives the name of its result."""
-        output = f"{self.node.output[0]}_{op_type}"
-        while output in self._taken:
-            output += "_"
-        self._taken.add(output)
-        self.nodes.append(make_node(op_type, inputs, [output], describe(self.node), **attributes))
-        return output
+        return self.add_several(1, op_type, *inputs, **attributes)[0]
+
+    def add_several(self, count: int, op_type: str, *inputs: str, **attributes: Any) -> list[str]:
+        """Append a node of several results; gives their names."""
+        outputs: list[str] = []
+        for _ in range(count):
+            output = f"{self.node.output[0]}_{op_type}"
+            while output in self._taken:
+                output += "_"
+            self._taken.add(output)
+            outputs.append(output)
+        self.nodes.append(make_node(op_type, inputs, outputs, describe(self.node), **attributes))
+        return outputs
 
     def cast_to_float(self, x: str) -> str:
         """A truth value as 0 or 1; before opset 6 types have names."""
@@ -205,12 +225,95 @@ def _given_tensor_fill(e: _Expansion, x: str) -> str:
     return e.add("Reshape", e.constant(values), e.cast(x, onnx.TensorProto.INT64))
 
 
+def _dynamic_slice(e: _Expansion, x: str) -> str:
+    """Slice of opset 10 with steps of 1: bounds are inputs."""
+    starts, ends = (e.value(e.input(index)) for index in (1, 2))
+    axes = e.value(e.input(3)) if e.input(3) else None
+    if e.input(3) and axes is None:
+        raise e.invalid("its axes are computed, which is not supported")
+    known = next((each for each in (axes, starts, ends) if each is not None), None)
+    if known is None:
+        raise e.invalid(
+            "its bounds are computed and it has no axes, so that it is not known how many there are"
+        )
+    axes = [*range(len(known))] if axes is None else axes
+    if any(each is not None and len(each) != len(axes) for each in (starts, ends)):
+        raise e.invalid("it has not as many starts and ends as axes")
+    if not axes:
+        return e.add("Identity", x)
+    if starts is not None and ends is not None:
+        return e.add("Slice", x, axes=axes, starts=starts, ends=ends)
+    if e.opset < 9:
+        raise e.invalid(
+            f"its bounds are computed, which opset {e.opset} has no operator for: export with opset 9 or newer"
+        )
+    if min(axes) < 0:
+        raise e.invalid(f"its axes are {axes}, and must not be negative")
+    for index, axis in enumerate(axes):
+        x = _computed_slice(e, x, index, axis)
+    return x
+
+
+def _computed_slice(e: _Expansion, x: str, index: int, axis: int) -> str:
+    """Those places of an axis that do not lie before a bound and lie before another one, which become constants when
+    sizes are known. Bounds are element `index` of two inputs; a negative one counts from the end."""
+
+    def number(value: int) -> str:
+        return e.constant(np.array([value], np.int64))
+
+    size = e.add("Gather", e.add("Shape", x), number(axis))
+    one = onnx.numpy_helper.from_array(np.array([1], np.int64))
+    places = e.add("Squeeze", e.add("NonZero", e.add("ConstantOfShape", size, value=one)), axes=[0])
+
+    def is_before(bound: str) -> str:
+        bound = e.cast(e.add("Gather", bound, number(index)), onnx.TensorProto.INT64)
+        is_negative = e.cast(e.add("Less", bound, number(0)), onnx.TensorProto.INT64)
+        return e.add("Less", places, e.add("Add", bound, e.add("Mul", is_negative, size)))
+
+    inside = e.add("And", e.add("Not", is_before(e.input(1))), is_before(e.input(2)))
+    return e.add("Compress", x, inside, axis=axis)
+
+
+def _gru_unit(e: _Expansion, hidden: str) -> str:
+    """One step of a GRU from what its gates get (reset, update and output, one behind the other; the reset is in the
+    output already): as Caffe2 computes it, for ONNX's documentation gives no formula. Sequences that have ended keep
+    their state, or lose it.
+    """
+    has_lengths = bool(e.number("sequence_lengths", 1)) and len(e.node.input) == 4
+    if len(e.node.input) != 3 + has_lengths:
+        raise e.invalid("it needs hidden_prev, gates, seq_lengths and t")
+    if e.opset < 7:
+        raise e.invalid("before opset 7 it is not supported: export with opset 7 or newer")
+    parts = e.add_several(3, "Split", e.add("Transpose", e.input(1)), axis=0)  # of any rank
+    _, update, output = (e.add("Transpose", part) for part in parts)
+    old = e.add("Sigmoid", update)
+    new = e.add("Sub", e.constant(np.array(1, np.float32)), old)
+    state = e.add("Add", e.add("Mul", hidden, old), e.add("Mul", e.add("Tanh", output), new))
+    if not has_lengths:
+        return state
+    lengths, time = (e.cast_to_float(e.input(index)) for index in (2, 3))
+    time = e.add("Reshape", time, e.constant(np.array([1], np.int64)))
+    goes_on = e.add("Unsqueeze", e.add("Less", time, lengths), axes=[1])
+    is_dropped = bool(e.number("drop_states", 0))
+    if e.opset >= 9:
+        kept = e.constant(np.array(0, np.float32)) if is_dropped else hidden
+        return e.add("Where", goes_on, state, kept)
+    goes_on = e.cast_to_float(goes_on)  # a NaN of a sequence that has ended stays here
+    state = e.add("Mul", state, goes_on)
+    if is_dropped:
+        return state
+    has_ended = e.add("Sub", e.constant(np.array(1, np.float32)), goes_on)
+    return e.add("Add", state, e.add("Mul", hidden, has_ended))
+
+
 _EXPANSIONS: Mapping[str, tuple[int, _Expand]] = {
     "Affine": (LAST_OPSET, _affine),
     "ConstantFill": (LAST_OPSET, _constant_fill),
     "Crop": (LAST_OPSET, _crop),
+    "DynamicSlice": (LAST_OPSET, _dynamic_slice),
     "FC": (LAST_OPSET, _fc),
     "GivenTensorFill": (LAST_OPSET, _given_tensor_fill),
+    "GRUUnit": (LAST_OPSET, _gru_unit),
     "ImageScaler": (LAST_OPSET, _image_scaler),
     "MeanVarianceNormalization": (8, _mean_variance_normalization),
     "ParametricSoftplus": (LAST_OPSET, _parametric_softplus),
@@ -231,10 +334,12 @@ def expand_experimental(model: ModelProto, opset: int) -> None:
         WebDNNError: one lacks an attribute that it needs.
     """
     taken: set[str] | None = None
+    constants: Mapping[str, TensorProto] = {}
     for graph in list(all_graphs(model.graph)):
         if any(_expansion_of(node, opset) for node in graph.node):
-            taken = names_of(all_graphs(model.graph)) if taken is None else taken
-            _expand_graph(graph, opset, taken)
+            if taken is None:
+                taken, constants = names_of(all_graphs(model.graph)), _constants(model.graph)
+            _expand_graph(graph, opset, taken, constants)
 
 
 def _expansion_of(node: NodeProto, opset: int) -> _Expand | None:
@@ -244,14 +349,28 @@ def _expansion_of(node: NodeProto, opset: int) -> _Expand | None:
     return expand if is_one and has_input else None
 
 
-def _expand_graph(graph: GraphProto, opset: int, taken: set[str]) -> None:
+def _constants(main: GraphProto) -> dict[str, TensorProto]:
+    """The constants of a graph and those in its nodes, by their names, which are all different."""
+    found: dict[str, TensorProto] = {}
+    for graph in all_graphs(main):
+        found |= {tensor.name: tensor for tensor in graph.initializer if not tensor.external_data}
+        for node in graph.node:
+            if node.op_type == "Constant" and node.domain in ("", "ai.onnx") and node.output:
+                values = [a.t for a in node.attribute if a.name == "value"]
+                found |= dict(zip(node.output, values, strict=False))
+    return found
+
+
+def _expand_graph(
+    graph: GraphProto, opset: int, taken: set[str], constants: Mapping[str, TensorProto]
+) -> None:
     nodes: list[NodeProto] = []
     for node in graph.node:
         expand = _expansion_of(node, opset)
         if expand is None:
             nodes.append(NodeProto.FromString(node.SerializeToString()))
             continue
-        expansion = _Expansion(node, opset, taken)
+        expansion = _Expansion(node, opset, taken, constants)
         result = expand(expansion, node.input[0] if node.input else "")
         assert expansion.nodes[-1].output[0] == result
         expansion.nodes[-1].output[0] = node.output[0]

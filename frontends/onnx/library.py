@@ -26,6 +26,8 @@ from onnx import ModelProto
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import OnnxOp
+from webdnn.dialects.termination import restore_signals
+from webdnn.dialects.time_limit import Wait, allowed_seconds
 from webdnn.frontends.onnx import library_process as process
 from webdnn.frontends.onnx.graphs import describe
 from webdnn.frontends.onnx.schemas import register, registered
@@ -33,7 +35,8 @@ from webdnn.frontends.onnx.schemas import register, registered
 FORKS = sys.platform == "linux"
 """Whether a fork of this process may call C++: elsewhere libraries of the system may not survive it."""
 MOST_SECONDS = 60.0
-"""How long one call may take. Inference of shapes of the largest models takes seconds."""
+"""How long one call may take, beside shape functions of custom operators, which have a limit of their own. Inference of
+shapes of the largest models takes seconds."""
 
 SEARCH_SECONDS = 5.0
 """How long to look for the node that ended it."""
@@ -56,6 +59,8 @@ class _Exhausted(Exception):
 
 class _Process:
     def __init__(self, operators: Sequence[type[OnnxOp]]) -> None:
+        runs_custom_code = any(operator.infer is not None for operator in operators)
+        self._seconds = MOST_SECONDS + (allowed_seconds() if runs_custom_code else 0.0)
         if FORKS:
             self._fork(operators)
         else:
@@ -70,6 +75,7 @@ class _Process:
             try:
                 os.close(self._requests)
                 os.close(self._results)
+                restore_signals()
                 process.serve(requests, results, _failure_of(register, operators))
             finally:
                 os._exit(0)
@@ -89,8 +95,7 @@ class _Process:
     def call(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         try:
             process.send(self._requests, (function, arguments, keywords))
-            if sys.platform != "win32" and not _is_readable(self._results, MOST_SECONDS):
-                raise _Exhausted(f"it did not end within {MOST_SECONDS:.0f} s")
+            self._await(getattr(function, "__name__", "a call"))
             (succeeded, result), _ = process.receive(self._results)
         except (EOFError, BrokenPipeError):
             raise _Ended(self._last_words()) from None
@@ -99,6 +104,15 @@ class _Process:
         if not succeeded:
             raise result
         return result
+
+    def _await(self, name: str) -> None:
+        """Wait for an answer, for so long as a call may take."""
+        if sys.platform == "win32":
+            return
+        wait = Wait(f"{name} of ONNX's library", limit=self._seconds)
+        while not _is_readable(self._results, wait.left):
+            if wait.is_over():
+                raise _Exhausted(f"it did not end within {self._seconds:.0f} s")
 
     def _last_words(self) -> str:
         if self._popen is not None:

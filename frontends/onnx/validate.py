@@ -182,15 +182,25 @@ def check_operators(model: ModelProto, opsets: Mapping[str, int], operators: Ope
         "export the model with standard operators, or with these as model-local functions, or say what they mean in a "
         "Python file (--custom-ops FILE, docs/custom-operators.md)",
     )
-    given = list(dict.fromkeys(f"{op.domain or 'ai.onnx'}.{op.op_type}" for op in operators.others))
     count = sum(len(nodes) for nodes in unknown.values())
     raise WebDNNError(
         f"{count} node{'s use operators' if count > 1 else ' uses an operator'} that ONNX does not define",
         where=[f"{operator}: {listed(nodes)}" for operator, nodes in unknown.items()],
         why="operators of custom domains have no meaning outside the runtime they were made for"
-        + (f", and those that are given are {listed(given)}" if given else ""),
+        + _given(operators),
         hint=hint,
     )
+
+
+def _given(operators: OperatorSet) -> str:
+    """Which operators there are beside ONNX's own, and where they come from."""
+    by_origin: dict[str, list[str]] = {}
+    for op in operators.others:
+        name = f"{op.domain or 'ai.onnx'}.{op.op_type}"
+        if name not in by_origin.setdefault(op.origin, []):
+            by_origin[op.origin].append(name)
+    given = [f"{origin} defines {listed(names)}" for origin, names in by_origin.items()]
+    return f"; {'; '.join(shortened(given))}" if given else ""
 
 
 def _with_inner(node: NodeProto) -> Iterable[NodeProto]:

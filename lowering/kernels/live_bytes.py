@@ -22,8 +22,8 @@ class Merged:
 
 
 class LiveBytes:
-    """The bytes alive at each step of a host program as it is now, and after changes that are told to `merge`; where
-    sizes are symbols, those of the likely ones."""
+    """The bytes alive at each step of a host program as it is now, and after changes that are told to `merge`. Of
+    sizes with symbols, the likely ones count."""
 
     def __init__(self, block: Block, memory: MemoryModel) -> None:
         self._memory = memory

@@ -13,11 +13,15 @@ from xdsl.dialects.builtin import IntegerAttr, VectorType
 from xdsl.ir import Block, BlockArgument, Operation, SSAValue
 
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.sizes.expression import UndecidedSize, is_symbolic, maximum
+from webdnn.dialects.sizes.expression import UndecidedSize, at_most, is_symbolic, likely, maximum
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
 from webdnn.lowering.op_weight import op_weight
 
 _UNKNOWN_TRIPS = 8
+_FEW = 16
+"""A loop over a size with symbols that never has more iterations is one over what is left over by another one."""
+_TERMS = 3
+"""Numbers of instructions that are longer sums than this are computed by kernels for longer than they are worth."""
 _LOOP = 2
 """Instructions that count and test, at each iteration of a loop."""
 
@@ -63,21 +67,29 @@ def trip_count(lower: SSAValue, upper: SSAValue, step: SSAValue) -> int | None:
     return maximum(0, -(-(ub - lb) // by))
 
 
+def _trips(lower: SSAValue, upper: SSAValue, step: SSAValue) -> int:
+    """About as many iterations as a loop has. What is left over by a loop in larger steps is a number, whatever the
+    symbols are, so that sums of these stay short."""
+    count = trip_count(lower, upper, step)
+    if count is None:
+        return _UNKNOWN_TRIPS
+    is_rest = is_symbolic(count) and at_most(count) <= _FEW
+    return (at_most(count) + 1) // 2 if is_rest else count
+
+
 def block_instructions(block: Block) -> int:
-    """The instructions of one pass through a block."""
-    return sum(instructions(op) for op in block.ops)
+    """The instructions of one pass through a block; the likely number where it would be a long expression."""
+    total = sum(instructions(op) for op in block.ops)
+    return likely(total) if is_symbolic(total) and len(total.terms) > _TERMS else total
 
 
 def instructions(op: Operation) -> int:
     """The instructions of an op with all that is inside of it. Branches count as their longest side."""
     if isinstance(op, scf.ForOp):
-        count = trip_count(op.lb, op.ub, op.step)
-        each = block_instructions(op.body.block) + _LOOP
-        return (_UNKNOWN_TRIPS if count is None else count) * each
+        return _trips(op.lb, op.ub, op.step) * (block_instructions(op.body.block) + _LOOP)
     if isinstance(op, scf.ParallelOp):
-        counts = [trip_count(*b) for b in zip(op.lowerBound, op.upperBound, op.step, strict=True)]
-        each = block_instructions(op.body.block) + _LOOP
-        return prod(_UNKNOWN_TRIPS if c is None else c for c in counts) * each
+        counts = [_trips(*b) for b in zip(op.lowerBound, op.upperBound, op.step, strict=True)]
+        return prod(counts) * (block_instructions(op.body.block) + _LOOP)
     if isinstance(op, scf.IfOp):
         sides = [block_instructions(r.block) for r in op.regions if r.blocks]
         return 1 + (maximum(*sides) if sides else 0)

@@ -24,6 +24,7 @@ from webdnn.dialects.onnx.types import (
     type_to_proto,
 )
 from webdnn.dialects.sizes.types import element_of, shape_of, size_of
+from webdnn.dialects.time_limit import TimeLimitError, limited
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import FailureInside, FaultyLowering, Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node
@@ -36,8 +37,12 @@ def checked(lowering: Lowering) -> Lowering:
     place = place_of(lowering)
 
     def lower(node: Node, b: NNBuilder) -> Results:
+        domain = f"{node.op.domain}." if node.op.domain else ""
         try:
-            given: Any = lowering(node, b)
+            with limited(f"the lowering of {domain}{node.op.op_type}", [node.name]):
+                given: Any = lowering(node, b)
+        except TimeLimitError as error:
+            raise FaultyLowering(f"{error.what}: {', '.join(error.where[1:])}") from error
         except (Unsupported, FailureInside, WebDNNError):
             raise
         except RAISED as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import shutil
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 import webdnn
 from tests.unit import framework_models
 from webdnn.dialects.dtypes import Array
-from webdnn.frontends.conversion import process
+from webdnn.frontends.conversion import installation, process
 from webdnn.frontends.conversion.keras import KERAS
 from webdnn.frontends.conversion.pytorch import convert as export_program
 from webdnn.frontends.conversion.tflite_operators import replace_operators
@@ -244,12 +245,41 @@ def test_weights_of_pytorch_alone(torch_folder: Path) -> None:
         webdnn.compile(torch_folder / "weights.pt")
 
 
+ORIGINS: dict[str, tuple[dict[str, Any] | None, str]] = {
+    "an index": (None, "pip install 'webdnn[keras]'"),
+    "a folder that is edited": (
+        {"url": "file:///home/a%20b/webdnn", "dir_info": {"editable": True}},
+        "pip install -e '/home/a b/webdnn[keras]'",
+    ),
+    "a folder": ({"url": "file:///src/webdnn", "dir_info": {}}, "pip install '/src/webdnn[keras]'"),
+    "a repository": (
+        {"url": "https://example.org/webdnn.git", "vcs_info": {"vcs": "git", "commit_id": "ab12"}},
+        "pip install 'webdnn[keras] @ git+https://example.org/webdnn.git@ab12'",
+    ),
+    "an archive": (
+        {"url": "https://example.org/webdnn.whl", "archive_info": {}},
+        "pip install 'webdnn[keras] @ https://example.org/webdnn.whl'",
+    ),
+}
+
+
+@pytest.mark.parametrize("origin", ORIGINS)
 def test_what_is_not_installed_is_a_command(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, origin: str
 ) -> None:
+    """One that installs it from where WebDNN was installed from."""
+    noted, command = ORIGINS[origin]
+    text = None if noted is None else json.dumps(noted)
+
+    class Distribution:
+        def read_text(self, name: str) -> str | None:
+            return text if name == "direct_url.json" else None
+
+    monkeypatch.setattr(installation, "distributions", lambda name: [Distribution()])
     monkeypatch.setattr(process.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(webdnn.WebDNNError, match=r"pip install 'webdnn\[keras\]'"):
+    with pytest.raises(webdnn.WebDNNError) as raised:
         process.run(KERAS, process.Job("model.h5", str(tmp_path / "model.onnx")))
+    assert raised.value.hint == command
 
 
 @pytest.mark.parametrize(

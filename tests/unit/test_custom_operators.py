@@ -273,7 +273,10 @@ def test_installed_packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     entries = [EntryPoint("example", "example_operators", custom_operators.ENTRY_POINTS)]
     monkeypatch.setattr(custom_operators, "entry_points", lambda group: entries)
     custom_operators.installed_operators.cache_clear()
+    other = r"the package example_operators defines com\.example\.Swish"
     try:
+        with pytest.raises(webdnn.WebDNNError, match=other):
+            webdnn.compile(model_of("y = com.example.Swash (x)"))
         package = webdnn.compile(model_of("y = com.example.Swish (x)"), target="wasm")
         x = RNG.normal(size=(2, 5)).astype(np.float32)
         np.testing.assert_allclose(package.run({"x": x})["y"], swish(x), rtol=1e-5)
@@ -344,10 +347,19 @@ def test_files_that_cannot_be_read(tmp_path: Path, text: str) -> None:
 
 
 def test_a_file_of_other_operators(tmp_path: Path) -> None:
-    message = error_of(tmp_path, SWISH, model_of("y = com.example.Swash (x)"))
-    assert (
-        "com.example.Swash" in message and "those that are given are com.example.Swish" in message
-    )
+    """The error says which file was read, and what it defines."""
+    others = SWISH + "other = webdnn.CustomOperator(schema('Blur'), lower, swish, same)\n"
+    message = error_of(tmp_path, others, model_of("y = com.example.Swash (x)"))
+    assert "com.example.Swash" in message
+    defined = "defines com.example.Swish, com.example.Blur"
+    assert f"{tmp_path / 'operators.py'} {defined}" in message
+
+
+def test_other_operators_of_the_program(tmp_path: Path) -> None:
+    operators = custom_operators.read_operators(write(tmp_path, SWISH))
+    given = webdnn.CustomOperator(operators[0].schema, operators[0].lowering)
+    with pytest.raises(webdnn.WebDNNError, match=r"the program \(.*\) defines com\.example\.Swish"):
+        webdnn.compile(model_of("y = com.example.Swash (x)"), custom_ops=[given])
 
 
 def test_a_file_that_is_missing(tmp_path: Path) -> None:

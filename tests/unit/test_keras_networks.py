@@ -17,11 +17,10 @@ from webdnn.dialects.dtypes import Array
 
 SIZES = {
     "MobileNetV3Small": 96,
-    **dict.fromkeys(
-        ("ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge", "EfficientNetV2L", "NASNetLarge"), 128
-    ),
+    **dict.fromkeys(("ConvNeXtBase", "ConvNeXtLarge", "ConvNeXtXLarge", "NASNetLarge"), 128),
 }
-"""Pictures of other sizes than 224: in CI, and where the network is large."""
+"""Pictures of other sizes than 224: in CI, and where the network is large. Of 128 EfficientNetV2L has maps of 4 by 4,
+and of statistics from so few places it becomes chaotic: a millionth of the picture changes its scores by 0.4."""
 
 QUICK = ("MobileNetV3Small",)
 NETWORKS = (

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
-from xdsl.dialects import arith
+from xdsl.dialects import arith, math, tensor
+from xdsl.dialects.builtin import f32, i16, i32, i64
+from xdsl.ir import SSAValue
 
 from tests.unit import kernels as k
+from webdnn.dialects.kernel import SizeOp
+from webdnn.dialects.linalg_ext import CountingSortOp, SelectOp, TopKOp
 from webdnn.dialects.sizes.expression import Symbol
+from webdnn.lowering.loops_cpu.target import WASM
 
 N = Symbol("n0", 0, 70).size
 M = Symbol("n1", 1, 40).size
@@ -64,3 +71,78 @@ def test_elementwise() -> None:
         )
     )
     k.check_at(func, [0, 1], [1, 1], [7, 3], [70, 40], shared=True)
+
+
+def test_order() -> None:
+    kernel = k.Kernel("top", [([M, N], i32)])
+    top = kernel.add(TopKOp(kernel.args[0], 3)).results[0]
+    k.check_at(kernel.done(top), [1, 3], [40, 70])
+    kernel = k.Kernel("select", [([M, N], i64)])
+    chosen = kernel.add(SelectOp(kernel.args[0], 3)).results[0]
+    k.check_at(kernel.done(chosen), [1, 3], [40, 70])
+    kernel = k.Kernel("sort", [([M, N], i32)])
+    order = kernel.add(CountingSortOp(kernel.args[0], None, 0)).results[0]
+    k.check_at(kernel.done(order), [1, 3], [40, 70])
+
+
+def test_parts_side_by_side() -> None:
+    kernel = k.Kernel("concat", [[M, 3], [N, 3], [M, 3]])
+    out = kernel.add(tensor.ConcatOp(kernel.args, 0, k.tensor_type(f32, [M + N + M, 3]))).results[0]
+    plain = kernel.done(out)
+    k.check_at(plain, [1, 0], [40, 7])
+    kernel = k.Kernel("concat_exp", [[M, 3], [N, 3]])
+    both = kernel.add(tensor.ConcatOp(kernel.args, 0, k.tensor_type(f32, [M + N, 3]))).results[0]
+    func = kernel.done(kernel.elementwise([both], lambda s, v: s(math.ExpOp, v[0])))
+    k.check_at(func, [1, 0], [40, 7])
+
+
+def test_long_sums_and_means() -> None:
+    long = Symbol("n0", 1, 5000, likely=2000).size
+    kernel = k.Kernel("mean", [[3, long]])
+    i, j = k.dims(2)
+    total = kernel.generic(
+        [(kernel.args[0], [i, j])],
+        [(kernel.fill([3], 0.0), [i])],
+        "pr",
+        lambda s, a: s(arith.AddfOp, a[1], a[0]),
+    )
+
+    def divide(s: k.Scalars, a: Sequence[SSAValue]) -> SSAValue:
+        count = s.builder.insert(SizeOp(long)).res
+        whole = s(arith.IndexCastOp, count, i32)
+        return s(arith.DivfOp, a[0], s(arith.SIToFPOp, whole, f32))
+
+    k.check_at(kernel.done(kernel.elementwise([total], divide)), [1], [511], [4999])
+
+
+def test_packed_panels_and_pairs() -> None:
+    func = k.matmul(N, 20, 24)
+    assert WASM.pack(func, [1])
+    k.check_at(func, [0], [1], [5], [70], shared=True)
+    kernel = k.Kernel("integers", [([N, 30], i16), ([30, 20], i16)])
+    i, j, p = k.dims(3)
+
+    def widened(s: k.Scalars, a: Sequence[SSAValue]) -> SSAValue:
+        x, y = (s(arith.ExtSIOp, v, i32) for v in a[:2])
+        return s(arith.AddiOp, a[2], s(arith.MuliOp, x, y))
+
+    func = kernel.done(
+        kernel.generic(
+            [(kernel.args[0], [i, p]), (kernel.args[1], [p, j])],
+            [(kernel.fill([N, 20], 0, i32), [i, j])],
+            "ppr",
+            widened,
+        )
+    )
+    assert WASM.pack(func, [1])
+    k.check_at(func, [0], [1], [5], [70])
+
+
+def test_transposed_squares() -> None:
+    lowered = k.check_at(k.transpose([EVEN, 32], [1, 0]), [4], [8], [64])
+    assert any(op.name == "vector.shuffle" for op in lowered.walk())
+
+
+def test_rows_too_long_for_scratch_memory() -> None:
+    """Their exponentials are computed twice."""
+    k.check_at(k.softmax([3, Symbol("n0", 1, 10**6).size]), [1], [70])

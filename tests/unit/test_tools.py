@@ -147,7 +147,7 @@ INTERRUPTED = """
 import os, signal
 from contextlib import contextmanager
 import webdnn
-from webdnn.tools.arguments import run_tool
+from webdnn.tools.running import run_tool
 
 @contextmanager
 def interrupt(what, total):

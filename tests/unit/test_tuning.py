@@ -12,6 +12,7 @@ import pytest
 
 import webdnn
 from tests.unit import kernels as k
+from webdnn.compile_arguments import CompileArguments
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.engines.scripted import Files, ScriptedEngineName, scripted_engine
@@ -116,6 +117,19 @@ def test_only_clear_gains_win(cost: Callable[[int], float], gains: bool) -> None
     assert found.untuned_milliseconds == 1.0
     assert found.gain == (0.5 if gains else 0.0)
     assert found.tried >= 3
+
+
+def test_kernels_that_read_a_picture_are_tuned(tmp_path: Path) -> None:
+    text = """<ir_version: 10, opset_import: ["" : 21]> maximum (float[1, 3, 6, 8] x) => (float[1, 3, 1, 1] y) {
+        y = GlobalMaxPool(x) }"""
+    model = onnx.parser.parse_model(text)
+    engine, cache = _Engine(lambda n: 1.0), TuningCache(tmp_path)
+    pictures = {"x": webdnn.ImageInput("uint8-rgba")}
+    how: CompileArguments = {"input_images": pictures}
+    outcome = tune(model, engine=engine, budget=BUDGET, cache=cache, seconds=60, **how)
+    package = webdnn.compile(model, target="wasm", schedules=outcome.table, **how)
+    launched = {launch["kernel"] for launch in package.section("wasm")["launches"]}
+    assert {entry.name for entry, _ in outcome.searched} == launched
 
 
 def test_what_was_learnt_is_found_again(tmp_path: Path) -> None:
