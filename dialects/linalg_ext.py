@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC
 
 from xdsl.dialects.builtin import IntegerAttr, IntegerType, TensorType, i32, i64
-from xdsl.ir import Block, Dialect, SSAValue
+from xdsl.ir import Attribute, Block, Dialect, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_op_definition,
@@ -21,6 +21,9 @@ from xdsl.irdl import (
 )
 from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
+
+from webdnn.dialects.sizes.expression import bounds
+from webdnn.dialects.sizes.types import shape_of, tensor_type
 
 DIGIT = 8
 """The bits of a digit in `linalg_ext.counting_sort`."""
@@ -49,25 +52,24 @@ class OrderingOp(IRDLOperation, ABC):
     @property
     def sizes(self) -> tuple[int, int, int]:
         """The numbers of rows, of keys in a row, and of positions in a row."""
-        assert isinstance(self.keys.type, TensorType) and isinstance(self.res.type, TensorType)
-        rows, count = self.keys.type.get_shape()
-        return rows, count, self.res.type.get_shape()[1]
+        rows, count = shape_of(self.keys)
+        return rows, count, shape_of(self.res)[1]
 
     def verify_(self) -> None:
         keys, result = self.keys.type, self.res.type
         assert isinstance(keys, TensorType) and isinstance(result, TensorType)
         if keys.element_type not in (i32, i64) or result.element_type != i32:
             raise VerifyException(f"{self.name}: keys are i32 or i64, positions are i32")
-        shapes = keys.get_shape(), result.get_shape()
+        shapes = shape_of(keys), shape_of(result)
         if any(len(shape) != 2 for shape in shapes) or shapes[0][0] != shapes[1][0]:
             raise VerifyException(f"{self.name}: {keys} and {result} are not the same rows")
-        if not 1 <= shapes[1][1] <= shapes[0][1]:
+        least, most = bounds(shapes[1][1])
+        if most < 1 or least > bounds(shapes[0][1])[1]:
             raise VerifyException(f"{self.name}: {keys} has no {shapes[1][1]} positions in a row")
 
 
-def _positions(keys: SSAValue, count: int) -> TensorType[IntegerType]:
-    assert isinstance(keys.type, TensorType)
-    return TensorType(i32, [keys.type.get_shape()[0], count])
+def _positions(keys: SSAValue, count: int) -> Attribute:
+    return tensor_type(i32, [shape_of(keys)[0], count])
 
 
 @irdl_op_definition
@@ -110,8 +112,7 @@ class CountingSortOp(OrderingOp):
     )
 
     def __init__(self, keys: SSAValue, order: SSAValue | None, shift: int) -> None:
-        assert isinstance(keys.type, TensorType)
-        result = order.type if order else _positions(keys, keys.type.get_shape()[1])
+        result = order.type if order else _positions(keys, shape_of(keys)[1])
         super().__init__(
             operands=[keys, order],
             properties={"shift": IntegerAttr(shift, i64)},

@@ -24,6 +24,9 @@ Level `loops` and below (values have addresses)::
       %w = plan.slice weights[64] bytes 147456 : memref<36864xf32>
       plan.launch_into @conv(%x, %w, %y) : memref<...>, ...
     }
+
+Offsets, bytes, shapes and the sizes of kernels may be expressions of the symbols in the shapes of the inputs, and of
+those that `plan.define` makes for ends of tensors that lie below another one.
 """
 
 from __future__ import annotations
@@ -58,7 +61,16 @@ from xdsl.irdl import (
 from xdsl.traits import NoTerminator, Pure, SymbolOpInterface
 from xdsl.utils.exceptions import VerifyException
 
-from webdnn.dialects.sizes.types import SizesAttr, shape_of, size_of
+from webdnn.dialects.sizes.expression import Symbol, unique_symbols
+from webdnn.dialects.sizes.types import (
+    SizesAttr,
+    shape_of,
+    size_attr,
+    size_in,
+    size_of,
+    sizes_attr,
+    sizes_in,
+)
 
 WEIGHTS_FUNCTION = "weights"
 """The name of the function whose results the `plan.weight` ops name."""
@@ -232,8 +244,10 @@ def whole_of(value: SSAValue) -> ConcatOp | None:
 
 
 def may_run_at_load(launch: LaunchOp) -> bool:
-    """Whether all that a launch reads are weights and results of launches at load, and what it writes is not a part of
-    a tensor that each run writes."""
+    """Whether all that a launch reads are weights and results of launches at load (and no sizes, which a run sets), and
+    what it writes is not a part of a tensor that each run writes."""
+    if launch.sizes is not None:
+        return False
     owners = [storage_of(v).owner for v in launch.arguments]
     return all(
         isinstance(o, WeightOp) or (isinstance(o, LaunchOp) and o.at_load is not None)
@@ -265,6 +279,49 @@ class ProgramOp(IRDLOperation):
         """Those at load, then those of a run, then those for a first run."""
         return [op for op in self.body.block.ops if isinstance(op, LaunchIntoOp)]
 
+    @property
+    def definitions(self) -> list[DefineOp]:
+        """The definitions of sizes, in their order."""
+        return [op for op in self.body.block.ops if isinstance(op, DefineOp)]
+
+    @property
+    def symbols(self) -> list[Symbol]:
+        """What the inputs' shapes set, in the order in which they come."""
+        inputs = [op for op in self.body.block.ops if isinstance(op, BindOp)]
+        return unique_symbols(n for op in inputs if op.role.data == "input" for n in op.sizes)
+
+
+@irdl_op_definition
+class DefineOp(IRDLOperation):
+    """A symbol for a size that is not written out again where it is used, such as the greatest of several ends:
+    `plan.define #nn.sizes<o3[64 to 4096]> = #nn.sizes<max(...)>`. It stands before all that uses the symbol."""
+
+    name = "plan.define"
+    definition = prop_def(SizesAttr)
+    size = prop_def(SizesAttr)
+    assembly_format = "$definition `=` $size attr-dict"
+
+    def __init__(self, symbol: Symbol, size: int) -> None:
+        super().__init__(
+            properties={"definition": SizesAttr((symbol.size,)), "size": SizesAttr((size,))}
+        )
+
+    @property
+    def symbol(self) -> Symbol:
+        """What is defined."""
+        (symbol,) = unique_symbols(self.definition.data)
+        return symbol
+
+    @property
+    def value(self) -> int:
+        """The size that it is."""
+        return size_in(self.size)
+
+    def verify_(self) -> None:
+        symbols = unique_symbols(self.definition.data)
+        if [s.size for s in symbols] != list(self.definition.data) or len(self.size.data) != 1:
+            raise VerifyException("plan.define makes one symbol for one size")
+
 
 @irdl_op_definition
 class SliceOp(IRDLOperation):
@@ -274,8 +331,8 @@ class SliceOp(IRDLOperation):
     name = "plan.slice"
     space = prop_def(StringAttr)
     buffer = prop_def(IntegerAttr)
-    offset = prop_def(IntegerAttr)
-    bytes = prop_def(IntegerAttr)
+    offset = prop_def(IntegerAttr | SizesAttr)
+    bytes = prop_def(IntegerAttr | SizesAttr)
     res = result_def(MemRefType)
     assembly_format = "$space $buffer `[` $offset `]` `bytes` $bytes attr-dict `:` type($res)"
     traits = traits_def(Pure())
@@ -285,11 +342,21 @@ class SliceOp(IRDLOperation):
             properties={
                 "space": StringAttr(space),
                 "buffer": IntegerAttr(buffer, i64),
-                "offset": IntegerAttr(offset, i64),
-                "bytes": IntegerAttr(bytes, i64),
+                "offset": size_attr(offset),
+                "bytes": size_attr(bytes),
             },
             result_types=[type],
         )
+
+    @property
+    def begin(self) -> int:
+        """The offset of the first byte."""
+        return size_in(self.offset)
+
+    @property
+    def size(self) -> int:
+        """The number of bytes."""
+        return size_in(self.bytes)
 
 
 @irdl_op_definition
@@ -300,12 +367,15 @@ class LaunchIntoOp(IRDLOperation):
     what they give (counted from the first one that is not at load). Those for a `first_run` come after all others: in a
     run that begins before the launches at load, all that have the same value stand for the launch of a run with that
     number. They leave nothing behind that another launch could use.
+
+    `sizes` says what the symbols of the kernel are, in its order.
     """
 
     name = "plan.launch_into"
     kernel = prop_def(FlatSymbolRefAttrConstr)
     at_load = opt_prop_def(IntegerAttr)
     first_run = opt_prop_def(IntegerAttr)
+    sizes = opt_prop_def(SizesAttr)
     irdl_options = (ParsePropInAttrDict(),)
     arguments = var_operand_def(MemRefType)
     assembly_format = "$kernel `(` $arguments `)` attr-dict `:` type($arguments)"
@@ -317,6 +387,7 @@ class LaunchIntoOp(IRDLOperation):
         *,
         at_load: int | None = None,
         first_run: int | None = None,
+        sizes: SizesAttr | None = None,
     ) -> None:
         super().__init__(
             operands=[arguments],
@@ -324,8 +395,14 @@ class LaunchIntoOp(IRDLOperation):
                 "kernel": SymbolRefAttr(kernel),
                 "at_load": None if at_load is None else IntegerAttr(at_load, i64),
                 "first_run": None if first_run is None else IntegerAttr(first_run, i64),
+                "sizes": sizes,
             },
         )
+
+    @property
+    def kernel_sizes(self) -> tuple[int, ...]:
+        """What the symbols of the kernel are."""
+        return () if self.sizes is None else self.sizes.data
 
 
 def slice_of(value: SSAValue) -> SliceOp:
@@ -351,7 +428,7 @@ class BindOp(IRDLOperation):
     role = prop_def(StringAttr)
     tensor_name = prop_def(StringAttr)
     dtype = prop_def(StringAttr)
-    shape = prop_def(ArrayAttr[IntegerAttr])
+    shape = prop_def(ArrayAttr[IntegerAttr] | SizesAttr)
     slice = operand_def(MemRefType)
     assembly_format = "$role $tensor_name $dtype $shape `=` $slice attr-dict `:` type($slice)"
 
@@ -364,13 +441,28 @@ class BindOp(IRDLOperation):
                 "role": StringAttr(role),
                 "tensor_name": StringAttr(tensor_name),
                 "dtype": StringAttr(dtype),
-                "shape": ArrayAttr([IntegerAttr(n, i64) for n in shape]),
+                "shape": sizes_attr(shape),
             },
         )
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The size of each dimension."""
+        return sizes_in(self.shape)
 
 
 Plan = Dialect(
     "plan",
-    [WeightOp, ViewOp, ConcatOp, LaunchOp, ProgramOp, SliceOp, LaunchIntoOp, BindOp],
+    [
+        WeightOp,
+        ViewOp,
+        ConcatOp,
+        LaunchOp,
+        ProgramOp,
+        DefineOp,
+        SliceOp,
+        LaunchIntoOp,
+        BindOp,
+    ],
     [],
 )

@@ -230,6 +230,8 @@ def package_from(
         attach_weights(own, weights)
         section, files, program, kernels = _backend(own, weights, target, options, stage)
         digests.update((target.name, kernel_digest(k)) for k in kernels)
+        if symbols := program.symbols:
+            manifest["symbols"] = symbols
         manifest["inputs"] = program.tensors("input")
         manifest["outputs"] = [
             {**tensor, "labels": labels[tensor["name"]]} if tensor["name"] in labels else tensor

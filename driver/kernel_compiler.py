@@ -15,6 +15,7 @@ from xdsl.dialects.builtin import ModuleOp
 from webdnn.dialects import kernel
 from webdnn.dialects.errors import WebDNNError, internal_errors
 from webdnn.dialects.ir_printer import ir_text
+from webdnn.dialects.sizes.expression import bounds
 from webdnn.dialects.termination import restore_signals
 from webdnn.kernel_cache import KernelCache
 from webdnn.targets import find_target
@@ -90,10 +91,11 @@ def compile_kernels(
 
 
 def _check_tensors(func: kernel.FuncOp, target: AnyTarget) -> None:
-    """Check that each tensor of a kernel can lie in the memory of the target. (Whether all of them can is known when
-    they have addresses.)"""
+    """Check that each tensor of a kernel can lie in the memory of the target, for some sizes at least. (Whether all of
+    them can is known when they have addresses, or when sizes are.)"""
     tensors = (*func.function_type.inputs, *func.function_type.outputs)
-    target.check_tensor(max(map(target.lowering.memory.tensor_bytes, tensors), default=0))
+    sizes = map(target.lowering.memory.tensor_bytes, tensors)
+    target.check_tensor(max((bounds(size)[0] for size in sizes), default=0))
 
 
 @contextmanager

@@ -10,7 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.wasm_memory import PAGE
 from webdnn.engines.scripted import ScriptedEngine, ScriptedEngineName, scripted_engine
+from webdnn.manifest_sizes import manifest_at, sizes_for
 from webdnn.package import KernelEngine, Package
 from webdnn.peaks import Peaks
 
@@ -99,7 +101,7 @@ def profile_package(
     Raises:
         WebDNNError: the package has no wasm back end or does not say what its kernels do, or the engine is missing.
     """
-    section = package.section("wasm")
+    section = _section_at(package)
     work = {kernel["name"]: kernel for kernel in section.get("kernels", ())}
     launches = section["launches"][section.get("prepare", 0) :]
     if unknown := {launch["kernel"] for launch in launches} - work.keys():
@@ -129,14 +131,18 @@ def time_runs(
     *,
     on_step: Callable[[], None] = lambda: None,
     warmup: float = WARMUP,
+    dims: Mapping[str, int] | None = None,
 ) -> dict[str, float]:
     """Milliseconds of whole runs in a browser or Node.js: `best`, `median`, `worst` and `fast` (see
     `webdnn.engines.scripted`).
 
+    Args:
+        dims: the values of symbols; by default the likely ones.
+
     Raises:
         WebDNNError: the package has no wasm back end, or the engine is missing.
     """
-    section = package.section("wasm")
+    section = _section_at(package, dims)
     job, files = _job(package, {**section, "launches": []}, rounds, warmup)
     return scripted_engine(engine).run(job, files, on_step=on_step)["whole"]
 
@@ -182,6 +188,13 @@ def _in_wasmtime(package: Package, rounds: int) -> tuple[str, float, list[float]
     return f"wasmtime {version('wasmtime')}", whole, times
 
 
+def _section_at(package: Package, dims: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """The section of the wasm back end with numbers for sizes: those that are given, else the likely ones."""
+    package.section("wasm")
+    sizes = sizes_for(package.manifest, dims or {})
+    return manifest_at(package.manifest, sizes)["backends"]["wasm"]
+
+
 def _job(
     package: Package, section: Mapping[str, Any], rounds: int, warmup: float
 ) -> tuple[dict[str, Any], dict[str, bytes | memoryview]]:
@@ -198,10 +211,12 @@ def _job(
         for tensor, place in zip(package.manifest["inputs"], section["inputs"], strict=True)
         if tensor["dtype"] == "float32"
     ]
+    arena_end = section["arena"]["offset"] + section["arena"]["bytes"]
     job = {
         "kind": "package",
         "module": module,
-        "pages": section["memory"]["pages"],
+        "pages": max(section["memory"]["pages"], -(-arena_end // PAGE)),
+        "table": section.get("table"),
         "weights": weights,
         "floats": floats,
         "prepare": section.get("prepare", 0),

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Any
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from webdnn.dialects.threefry import SEED_WORDS
 from webdnn.dialects.wasm_memory import PAGE
+from webdnn.manifest_sizes import expression_problem, likely_values, manifest_at
 
 _Fields = Mapping[str, Any]
 
@@ -30,12 +31,64 @@ _MOST_BYTES = 2**63 - 1
 """What numpy can describe."""
 
 
-def check_manifest(manifest: _Fields) -> None:
-    """Check a manifest that is as the schema says.
+def check_manifest(manifest: dict[str, Any]) -> None:
+    """Check a manifest that is as the schema says. Where sizes are expressions, places are checked for the likely ones.
 
     Raises:
         ValueError: what it says cannot be.
     """
+    _check_symbols(manifest)
+    _check_numbers(manifest_at(manifest, likely_values(manifest)))
+
+
+def _check_symbols(manifest: _Fields) -> None:
+    """Expressions are of symbols that are known, and runs set all symbols."""
+    symbols = manifest.get("symbols", ())
+    known = likely_values(manifest)
+    _ensure(len(known) == len(symbols), "symbols", "has two of one name")
+    for i, symbol in enumerate(symbols):
+        low, likely, high = symbol["low"], symbol["likely"], symbol["high"]
+        fits = low <= likely <= high and not any(
+            n % symbol["multiple"] for n in (low, likely, high)
+        )
+        _ensure(fits, f"symbols[{i}]", "has no such range")
+    for role in ("inputs", "outputs"):
+        sizes = (size for tensor in manifest[role] for size in tensor["shape"])
+        _check_expressions(sizes, known, role)
+    set_by_runs = {n for t in manifest["inputs"] for n in t["shape"] if isinstance(n, str)}
+    for name in known:
+        _ensure(name in set_by_runs, "symbols", f"has {name!r}, which no input sets")
+    for backend in manifest["backends"]:
+        if backend in ("wasm", "webgpu"):
+            _check_section_sizes(manifest["backends"][backend], known, f"backends.{backend}")
+
+
+def _check_section_sizes(section: _Fields, symbols: Mapping[str, int], at: str) -> None:
+    known = dict(symbols)
+    for i, definition in enumerate(section.get("definitions", ())):
+        _check_expressions([definition["size"]], known, f"{at}.definitions[{i}]")
+        name = definition["name"]
+        _ensure(name not in known, f"{at}.definitions[{i}]", f"defines {name!r} again")
+        known[name] = 0
+    table: _Fields = section.get("table", {"offset": 0, "words": []})
+    _ensure(table["offset"] % 4 == 0, f"{at}.table.offset", "is not a multiple of 4")
+    places = [section.get("arena", {}), section.get("seed", {}), *section.get("buffers", ())]
+    places += [*section["inputs"], *section["outputs"]]
+    found: list[Any] = [*table["words"]]
+    for launch in section["launches"]:
+        places += launch.get("bindings", ())
+        found += [*launch.get("workgroups", ()), *launch.get("sizes", ())]
+    found += [place[key] for place in places for key in ("offset", "bytes") if key in place]
+    _check_expressions(found, known, at)
+
+
+def _check_expressions(found: Iterable[Any], known: Mapping[str, int], path: str) -> None:
+    for each in found:
+        problem = expression_problem(each, known)
+        _ensure(problem is None, path, str(problem))
+
+
+def _check_numbers(manifest: _Fields) -> None:
     for role in ("inputs", "outputs"):
         names = [tensor["name"] for tensor in manifest[role]]
         _ensure(len({*names}) == len(names), role, "has two tensors of one name")
@@ -100,11 +153,24 @@ def _check_sections(section: _Fields, at: str) -> None:
 
 
 def _check_wasm(manifest: _Fields, section: _Fields, at: str) -> None:
-    memory = section["memory"]["pages"] * PAGE
+    pages = section["memory"]["pages"]
+    most = section["memory"].get("maxPages", pages)
+    _ensure(pages <= most, f"{at}.memory.maxPages", "is less than pages")
+    memory = most * PAGE
+    if (table := section.get("table")) is not None:
+        end = table["offset"] + 4 * len(table["words"])
+        _ensure(end <= pages * PAGE, f"{at}.table", "reaches beyond the memory")
+        fits = all(word < 2**32 for word in table["words"])
+        _ensure(fits, f"{at}.table", "has a number of more than 32 bits")
     if (threads := section.get("threads")) is not None:
-        room = threads["maxPages"] * PAGE - memory
+        begin = threads.get("offset")
+        room = (
+            section["arena"]["offset"] - begin
+            if begin is not None
+            else threads["maxPages"] * PAGE - memory
+        )
         stack = threads["stackBytes"]
-        fits = stack % 16 == 0 and room >= (threads["max"] - 1) * stack
+        fits = stack % 16 == 0 and room >= (threads["max"] - 1) * stack and (begin or 0) % 16 == 0
         _ensure(fits, f"{at}.threads", "has no room for the stacks")
     for name in ("weights", "arena", "prepared"):
         if name in section:
@@ -166,6 +232,9 @@ def _check_webgpu(manifest: _Fields, section: _Fields, at: str) -> None:
         path = f"{at}.launches[{i}]"
         number = launch["kernel"]
         _ensure(number < len(kernels), f"{path}.kernel", "is not the number of a kernel")
+        sizes = kernels[number].get("sizes", 0)
+        given = launch.get("sizes", [])
+        _ensure(len(given) == sizes, f"{path}.sizes", f"must have {sizes} entries")
         count = len(kernels[number]["bindings"])
         found = launch["bindings"]
         _ensure(len(found) == count, f"{path}.bindings", f"must have {count} entries")

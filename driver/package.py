@@ -28,6 +28,7 @@ from webdnn.manifest import (
     read_file,
     read_manifest,
 )
+from webdnn.manifest_sizes import bound_values, shape_text
 
 Engine = Literal["wasmtime", "wgpu"]
 ENGINES: dict[Engine, str] = {"wasmtime": "wasm", "wgpu": "webgpu"}
@@ -253,7 +254,7 @@ class Package:
         """Run the model.
 
         Args:
-            inputs: an array for each input, by name, with its dtype and shape.
+            inputs: an array for each input, by name, with its dtype and shape. Shapes set the sizes that are open.
             engine: `wasmtime` (the wasm back end) or `wgpu` (the WebGPU back end); by default the first that fits.
             seed: of the random numbers, from 0 to 2^53 - 1: the same seed gives the same numbers, on both back ends.
                 Without it each run draws others. A model that draws none ignores it.
@@ -286,14 +287,17 @@ class Package:
             raise WebDNNError(
                 what, where=unknown or missing, hint="the model's inputs are " + ", ".join(expected)
             )
-        checked: dict[str, Array] = {}
+        arrays = {name: np.asarray(inputs[name]) for name in expected}
+        symbolic = bool(self.manifest.get("symbols"))
         for name, tensor in expected.items():
-            array = np.asarray(inputs[name])
-            if list(array.shape) != tensor["shape"] or array.dtype.name != tensor["dtype"]:
+            array = arrays[name]
+            fits = symbolic or list(array.shape) == tensor["shape"]
+            if not fits or array.dtype.name != tensor["dtype"]:
                 raise WebDNNError(
                     f"the input is {array.dtype.name}{list(array.shape)} "
-                    f"and not {tensor['dtype']}{tensor['shape']}",
+                    f"and not {tensor['dtype']}{shape_text(tensor['shape'])}",
                     where=name,
                 )
-            checked[name] = array
-        return checked
+        if symbolic:
+            bound_values(self.manifest, {name: array.shape for name, array in arrays.items()})
+        return arrays

@@ -9,6 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from webdnn.manifest import code_entries
+from webdnn.manifest_sizes import likely_values, manifest_at
 from webdnn.package import Package
 
 
@@ -38,7 +39,8 @@ def describe_package(package: Package, folder: Path) -> Table:
 
 
 def _quantities(package: Package, backend: str) -> dict[str, str]:
-    section = package.manifest["backends"][backend]
+    manifest = manifest_at(package.manifest, likely_values(package.manifest))
+    section = manifest["backends"][backend]
     launches = section["launches"]
     return {
         "code": _size(package.code_bytes(backend)),

@@ -16,6 +16,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.engines.scripted import ScriptedEngineName
 from webdnn.kernel_profile import COLUMNS, kernel_rows, profile_package, time_runs
 from webdnn.lowering.interface.classes import values_beside
+from webdnn.manifest_sizes import tensors_at
 from webdnn.package import ENGINES, Engine, KernelEngine, Package
 from webdnn.peaks import Peaks, measure_peaks
 from webdnn.progress import Progress, no_progress
@@ -93,11 +94,20 @@ def best_classes(package: Package, results: Mapping[str, Array], count: int) -> 
     return table
 
 
-def random_inputs(package: Package, seed: int = 0) -> dict[str, Array]:
-    """Inputs of the right types and shapes: uniform in [0, 1) for floats, small integers, fair truth values."""
+def random_inputs(
+    package: Package, seed: int = 0, dims: Mapping[str, int] | None = None
+) -> dict[str, Array]:
+    """Inputs of the right types and shapes: uniform in [0, 1) for floats, small integers, fair truth values.
+
+    Args:
+        dims: the values of symbols; by default the likely ones.
+
+    Raises:
+        WebDNNError: there is no such symbol, or it has another range.
+    """
     generator = np.random.default_rng(seed)
     inputs: dict[str, Array] = {}
-    for tensor in package.manifest["inputs"]:
+    for tensor in tensors_at(package.manifest, "inputs", dims or {}):
         dtype = np.dtype(tensor["dtype"])
         if dtype.kind == "f":
             inputs[tensor["name"]] = generator.random(tensor["shape"]).astype(dtype)
@@ -107,13 +117,22 @@ def random_inputs(package: Package, seed: int = 0) -> dict[str, Array]:
     return inputs
 
 
-def time_package(package: Package, engine: Engine | ScriptedEngineName, repeat: int) -> Table:
-    """Times of single runs, loading apart."""
+def time_package(
+    package: Package,
+    engine: Engine | ScriptedEngineName,
+    repeat: int,
+    dims: Mapping[str, int] | None = None,
+) -> Table:
+    """Times of single runs, loading apart.
+
+    Args:
+        dims: the values of symbols; by default the likely ones.
+    """
     match engine:
         case "node" | "chromium":
-            found = time_runs(package, engine, repeat)
+            found = time_runs(package, engine, repeat, dims=dims)
         case _:
-            found = _times_in(package, engine, repeat)
+            found = _times_in(package, engine, repeat, dims)
     table = Table(title=f"{package.manifest['name']} in {engine}, {repeat} runs")
     names = ("best", "median", "worst")
     for name in names:
@@ -122,9 +141,11 @@ def time_package(package: Package, engine: Engine | ScriptedEngineName, repeat: 
     return table
 
 
-def _times_in(package: Package, engine: Engine, repeat: int) -> dict[str, float]:
+def _times_in(
+    package: Package, engine: Engine, repeat: int, dims: Mapping[str, int] | None
+) -> dict[str, float]:
     program = load_program(package, engine)
-    inputs = random_inputs(package)
+    inputs = random_inputs(package, dims=dims)
     program.run(inputs)
     times: list[float] = []
     for _ in range(repeat):

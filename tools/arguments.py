@@ -70,6 +70,19 @@ def parse_dims(values: Sequence[str]) -> dict[str, str]:
     return dims
 
 
+def parse_sizes(values: Sequence[str]) -> dict[str, int]:
+    """`["seq=17"]` as `{"seq": 17}`.
+
+    Raises:
+        WebDNNError: a value is not of this form, or a size is named twice.
+    """
+    dims = parse_dims(values)
+    for name, text in dims.items():
+        if not (text.isascii() and text.isdigit()):
+            raise WebDNNError(f"--dim {name}={text} names no size", hint=f"write --dim {name}=17")
+    return {name: int(text) for name, text in dims.items()}
+
+
 def parse_shapes_in_order(values: Sequence[str]) -> list[list[int]]:
     """`["(1,224,224,3)"]` as `[[1, 224, 224, 3]]`; the parentheses may be left out.
 

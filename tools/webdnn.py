@@ -36,7 +36,7 @@ from webdnn.runner import best_classes, run_files, time_kernels, time_package
 from webdnn.schedules import ScheduleDump, all_hooks
 from webdnn.stages import STAGES
 from webdnn.targets import TARGETS
-from webdnn.tools.arguments import parse_peaks
+from webdnn.tools.arguments import parse_peaks, parse_sizes
 from webdnn.tools.model_options import (
     MODEL_HELP,
     ConversionOptions,
@@ -197,6 +197,13 @@ def bench(
         Literal["wasmtime", "wgpu", "node", "chromium"], typer.Option(help="what runs it")
     ] = "wasmtime",
     repeat: Annotated[int, typer.Option(min=1, help="timed runs")] = 10,
+    dim: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--dim",
+            help="NAME=SIZE of a size that is open (may be repeated); by default the likely one",
+        ),
+    ] = None,
     per_kernel: Annotated[
         bool,
         typer.Option(
@@ -212,8 +219,13 @@ def bench(
     """Time a package on random inputs in an engine of this machine (beside other runtimes: see benchmarks/)."""
     loaded = Package.load(package)
     if not per_kernel:
-        console.print(time_package(loaded, engine, repeat))
+        console.print(time_package(loaded, engine, repeat, parse_sizes(dim or [])))
         return
+    if dim:
+        raise WebDNNError(
+            "--dim and --per-kernel do not go together",
+            why="what each kernel has to do is known for the likely sizes",
+        )
     if engine == "wgpu":
         raise WebDNNError("wgpu does not time kernels", hint="python -m benchmarks kernels does")
     peaks = None if peak is None else parse_peaks(peak)

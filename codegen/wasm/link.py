@@ -38,6 +38,7 @@ def link(
     exports: Sequence[str] = ("run", "run_range"),
     stack_size: int = PAGE,
     memory_pages: int | None = None,
+    grown_pages: int | None = None,
     max_pages: int | None = None,
     data_limit: int | None = None,
     names: bool = True,
@@ -51,6 +52,7 @@ def link(
         exports: the functions to export.
         stack_size: bytes of stack, a multiple of 16.
         memory_pages: the size of the memory, initial and maximum; by default what stack and data need.
+        grown_pages: the maximum, where that is another size.
         max_pages: makes a module for threads, whose memory is shared and has at most so many pages. It exports
             `__stack_pointer`, for each instance needs a stack of its own.
         data_limit: the address that constants in memory must stay below.
@@ -60,7 +62,7 @@ def link(
         WebDNNError: the module would need more than 4 GiB, its constants have no room, or the linker fails.
     """
     if memory_pages is not None:
-        check_pages(max_pages or memory_pages)
+        check_pages(max_pages or grown_pages or memory_pages)
     with tempfile.TemporaryDirectory(prefix="webdnn-link-") as folder:
         paths: list[str] = []
         for index, data in enumerate(objects):
@@ -83,7 +85,8 @@ def link(
         ]
         if memory_pages is not None:
             command.append(f"--initial-memory={memory_pages * PAGE}")
-            command.append(f"--max-memory={(max_pages or memory_pages) * PAGE}")
+            most = max_pages or grown_pages or memory_pages
+            command.append(f"--max-memory={most * PAGE}")
         if max_pages is not None:
             command += ["--shared-memory", "--export=__stack_pointer"]
         # A response file: a thousand paths may be too long for a command line.

@@ -8,6 +8,7 @@ import numpy as np
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.linalg_ext import DIGIT, CountingSortOp, OrderingOp, SelectOp
+from webdnn.dialects.sizes.types import concrete_size
 
 
 def run_ordering(op: OrderingOp, operands: Sequence[Array]) -> Array:
@@ -15,7 +16,7 @@ def run_ordering(op: OrderingOp, operands: Sequence[Array]) -> Array:
     keys = operands[0]
     if isinstance(op, CountingSortOp):
         return _counting_sort(op, keys, operands[1:])
-    first = np.argsort(keys, axis=-1, kind="stable")[:, : op.sizes[2]]
+    first = np.argsort(keys, axis=-1, kind="stable")[:, : concrete_size(op.sizes[2])]
     return (np.sort(first, axis=-1) if isinstance(op, SelectOp) else first).astype(np.int32)
 
 

@@ -291,11 +291,17 @@ class Execution:
         return (rows[:, None] if width else rows, at)
 
     def load(self, memory: Memory, index: Any, width: int) -> Any:
+        lanes = self.lanes[-1]
+        if lanes.mask is not None and not lanes.mask.any():  # the memory may be empty
+            shape = (lanes.count, width) if width else (lanes.count,)
+            return np.zeros(shape, memory.data.dtype)
         return memory.data[self._place(memory, index, width)]
 
     def store(self, memory: Memory, index: Any, value: Any, width: int) -> None:
-        place = self._place(memory, index, width)
         mask = self.lanes[-1].mask
+        if mask is not None and not mask.any():
+            return
+        place = self._place(memory, index, width)
         if mask is None:
             memory.data[place] = value
             return

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import prod
 from typing import Any
 
 import numpy as np
 from xdsl.dialects import func
-from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, MemRefType, ModuleOp
-from xdsl.ir import Block, Operation, SSAValue
+from xdsl.dialects.builtin import DYNAMIC_INDEX, IntegerAttr, MemRefType, ModuleOp
+from xdsl.ir import Block, SSAValue
 
 from webdnn.dialects import kernel, plan
 from webdnn.dialects.dtypes import Array, numpy_dtype
@@ -18,7 +19,14 @@ from webdnn.dialects.numpy_meaning.nn import run_nn_block, run_nn_op
 from webdnn.dialects.numpy_meaning.onnx import run_module as run_onnx_module
 from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, inputs_and_seed, strings_of
 from webdnn.dialects.sizes.binding import bind_shapes
-from webdnn.dialects.sizes.types import concrete_shape, concrete_size, shape_of, symbols_bound
+from webdnn.dialects.sizes.expression import evaluate
+from webdnn.dialects.sizes.types import (
+    concrete_shape,
+    concrete_size,
+    shape_of,
+    sizes_in,
+    symbols_bound,
+)
 from webdnn.dialects.threefry import Words, seed_words
 
 
@@ -44,9 +52,8 @@ def run_module(
     """
     program = next((op for op in module.ops if isinstance(op, plan.ProgramOp)), None)
     if program is not None:
-        return _Planned(module, program, _shipped_weights(module, weights)).run(
-            inputs, seed_words(seed), is_first=is_first
-        )
+        planned = _Planned(module, program, _shipped_weights(module, weights), inputs)
+        return planned.run(inputs, seed_words(seed), is_first=is_first)
     main = _function(module, plan.ENTRY)
     assert main is not None
     names = strings_of(main, INPUT_NAMES)
@@ -104,7 +111,8 @@ def _run_host(
             case plan.LaunchOp():
                 function = kernels[op.kernel.string_value()]
                 sizes = [concrete_size(size) for size in op.sizes.data] if op.sizes else []
-                results = run_kernel(function, operands, sizes=sizes)
+                lengths = [prod(concrete_shape(r)) for r in op.results]
+                results = run_kernel(function, operands, sizes=sizes, lengths=lengths)
             case _:
                 results = [run_nn_op(op, tuple(operands), {})]
         values.update(zip(op.results, results, strict=True))
@@ -112,32 +120,54 @@ def _run_host(
 
 
 class _Planned:
-    """Runs a `plan.program` in memory laid out as it says, so that a wrong plan gives wrong results."""
+    """Runs a `plan.program` in memory laid out as it says, so that a wrong plan gives wrong results.
 
-    def __init__(self, module: ModuleOp, program: plan.ProgramOp, weights: Sequence[Array]) -> None:
+    Args:
+        inputs: of the first run, which set the sizes.
+    """
+
+    def __init__(
+        self,
+        module: ModuleOp,
+        program: plan.ProgramOp,
+        weights: Sequence[Array],
+        inputs: Mapping[str, Array],
+    ) -> None:
         self.program = program
         self.kernels = kernel.kernels_of(module)
+        self.sizes = _sizes_of_run(program, inputs)
         self.spaces = {
-            "arena": [np.zeros(n, np.uint8) for n in _ints(program, plan.ARENA_BUFFERS)],
-            "prepared": [np.zeros(n, np.uint8) for n in _ints(program, plan.PREPARED_BUFFERS)],
+            "arena": [np.zeros(n, np.uint8) for n in self._numbers(plan.ARENA_BUFFERS)],
+            "prepared": [np.zeros(n, np.uint8) for n in self._numbers(plan.PREPARED_BUFFERS)],
         }
         size = program.attributes[plan.WEIGHT_BYTES]
         assert isinstance(size, IntegerAttr)
         shipped = np.zeros(size.value.data, np.uint8)
-        for offset, array in zip(_ints(program, plan.WEIGHT_OFFSETS), weights, strict=True):
+        for offset, array in zip(self._numbers(plan.WEIGHT_OFFSETS), weights, strict=True):
             raw = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
             shipped[offset : offset + raw.size] = raw
         self.spaces["weights"] = [shipped]
 
+    def _numbers(self, name: str) -> list[int]:
+        attr = self.program.attributes.get(name)
+        return [] if attr is None else [evaluate(n, self.sizes) for n in sizes_in(attr)]
+
     def memory(self, value: SSAValue) -> Array:
-        slice = value.owner
-        assert isinstance(slice, plan.SliceOp) and isinstance(slice.res.type, MemRefType)
+        slice = plan.slice_of(value)
+        assert isinstance(slice.res.type, MemRefType)
         buffers = self.spaces[slice.space.data]
         dtype = numpy_dtype(slice.res.type.element_type)
         (count,) = slice.res.type.get_shape()
-        start = slice.offset.value.data
+        if count == DYNAMIC_INDEX:
+            count = evaluate(slice.size, self.sizes) // dtype.itemsize
+        start = evaluate(slice.begin, self.sizes)
         raw = buffers[slice.buffer.value.data][start : start + count * dtype.itemsize]
         return raw.view(dtype)
+
+    def _bound(self, bind: plan.BindOp) -> Array:
+        """The memory of an input or output with its shape. An empty tensor has memory, but no elements."""
+        shape = [evaluate(n, self.sizes) for n in bind.sizes]
+        return self.memory(bind.slice)[: prod(shape)].reshape(shape)
 
     def run(self, inputs: Mapping[str, Array], seed: Words, *, is_first: bool) -> dict[str, Array]:
         ops = list(self.program.body.block.ops)
@@ -151,26 +181,33 @@ class _Planned:
                 self.launch(launch)
         for bind in binds:
             if bind.role.data in ("input", "seed"):
-                memory = self.memory(bind.slice)
+                memory = self._bound(bind)
                 given = seed if bind.role.data == "seed" else inputs[bind.tensor_name.data]
-                memory[:] = given.reshape(-1).view(memory.dtype)
+                memory[...] = given.reshape(memory.shape).view(memory.dtype)
         of_a_run = [op for op in launches if op.at_load is None and op.first_run is None]
         for number, launch in enumerate(of_a_run):
             for op in standing_in.get(number, [launch]):
                 self.launch(op)
-        outputs: dict[str, Array] = {}
-        for bind in binds:
-            if bind.role.data == "output":
-                shape = [n.value.data for n in bind.shape.data]
-                outputs[bind.tensor_name.data] = self.memory(bind.slice).reshape(shape).copy()
-        return outputs
+        return {
+            bind.tensor_name.data: self._bound(bind).copy()
+            for bind in binds
+            if bind.role.data == "output"
+        }
 
     def launch(self, launch: plan.LaunchIntoOp) -> None:
         function = self.kernels[launch.kernel.string_value()]
-        run_loops(function, [self.memory(v) for v in launch.arguments])
+        sizes = [evaluate(n, self.sizes) for n in launch.kernel_sizes]
+        run_loops(function, [self.memory(v) for v in launch.arguments], sizes=sizes)
 
 
-def _ints(op: Operation, name: str) -> list[int]:
-    attr = op.attributes.get(name, ArrayAttr([]))
-    assert isinstance(attr, ArrayAttr)
-    return [v.value.data for v in attr.data if isinstance(v, IntegerAttr)]
+def _sizes_of_run(program: plan.ProgramOp, inputs: Mapping[str, Array]) -> dict[str, int]:
+    """The values of a program's symbols, and of what it defines by them."""
+    declared = {
+        op.tensor_name.data: op.sizes
+        for op in program.body.block.ops
+        if isinstance(op, plan.BindOp) and op.role.data == "input"
+    }
+    values = dict(bind_shapes(declared, {name: inputs[name].shape for name in declared}))
+    for definition in program.definitions:
+        values[definition.symbol.name] = evaluate(definition.value, values)
+    return values

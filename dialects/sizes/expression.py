@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
-from math import gcd
+from math import gcd, lcm
 from typing import TYPE_CHECKING, NoReturn, Protocol, TypeGuard, TypeVar
 
 from webdnn.dialects.errors import WebDNNError
@@ -427,7 +427,36 @@ def _bounds(size: Size) -> tuple[int, int]:
         remainder = times * (atom.divisor - 1)
         low = max(low, rest[0] + min(remainder, 0))
         high = min(high, rest[1] + max(remainder, 0))
+    if (together := _quotient_bounds(size)) is not None:
+        low, high = max(low, together[0]), min(high, together[1])
     return low, high
+
+
+def _quotient_bounds(size: Size) -> tuple[int, int] | None:
+    """The bounds that follow from `q / d - (d - 1) / d <= q floordiv d <= q / d` for all quotients by numbers at once;
+    None where there are fewer than two."""
+    quotients = [
+        (monomial, c, atom)
+        for monomial, c in size.terms
+        if len(monomial) == 1
+        and isinstance(atom := monomial[0], Quotient)
+        and not is_symbolic(atom.divisor)
+    ]
+    if len(quotients) < 2:
+        return None
+    common = lcm(*(atom.divisor for _, _, atom in quotients))
+    rest = dict(size.terms)
+    for monomial, _, _ in quotients:
+        del rest[monomial]
+    scaled = _value(rest) * common
+    less = more = 0
+    for _, c, atom in quotients:
+        times = c * (common // atom.divisor)
+        scaled = scaled + atom.dividend * times
+        slack = times * (atom.divisor - 1)
+        less, more = less + max(slack, 0), more + max(-slack, 0)
+    low, high = bounds(scaled)
+    return -(-(low - less) // common), (high + more) // common
 
 
 def _shifted(size: Size) -> Terms:
@@ -680,11 +709,17 @@ def _computed_atom(atom: Atom, arithmetic: Arithmetic[_T]) -> _T:
         case Symbol():
             return arithmetic.symbol(atom)
         case Quotient():
-            # What is added to make the dividend positive is a multiple of the divisor.
-            least = bounds(atom.dividend)[0]
+            dividend, divisor = atom.dividend, compute(atom.divisor, arithmetic)
+            least, most = bounds(dividend)
+            if least < 0 and most <= 0:
+                # Rounded down, it is what is left of rounding up.
+                rounded = compute(atom.divisor - 1 - dividend, arithmetic)
+                quotient = arithmetic.divide(rounded, divisor)
+                return arithmetic.subtract(arithmetic.number(0), quotient)
+            # What is added so that no dividend is negative is a multiple of the divisor.
             shift = 0 if least >= 0 else -(least // bounds(atom.divisor)[0])
-            dividend = compute(atom.dividend + atom.divisor * shift, arithmetic)
-            quotient = arithmetic.divide(dividend, compute(atom.divisor, arithmetic))
+            shifted = compute(dividend + atom.divisor * shift, arithmetic)
+            quotient = arithmetic.divide(shifted, divisor)
             return arithmetic.subtract(quotient, arithmetic.number(shift)) if shift else quotient
         case Maximum():
             first, *rest = (compute(size, arithmetic) for size in atom.sizes)

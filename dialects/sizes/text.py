@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from xdsl.parser import AttrParser
+from xdsl.context import Context
+from xdsl.parser import AttrParser, Parser
 from xdsl.printer import Printer
 from xdsl.utils.lexer import Position
 
@@ -91,6 +92,15 @@ def _atom(atom: Atom) -> str:
             return f"{_factor(atom.dividend)} floordiv {_factor(atom.divisor)}"
         case Maximum():
             return f"max({', '.join(size_text(size) for size in atom.sizes)})"
+
+
+def parse_size_text(text: str) -> int:
+    """The size of a text in which symbols have ranges.
+
+    Raises:
+        ParseError: it is none.
+    """
+    return parse_size(Parser(Context(), text))
 
 
 def parse_size(parser: AttrParser, resolve: Resolve | None = None) -> int:

@@ -11,7 +11,14 @@ from contextvars import ContextVar
 from math import prod
 from typing import TypeAlias
 
-from xdsl.dialects.builtin import DYNAMIC_INDEX, NoneAttr, TensorType
+from xdsl.dialects.builtin import (
+    DYNAMIC_INDEX,
+    ArrayAttr,
+    IntegerAttr,
+    NoneAttr,
+    TensorType,
+    i64,
+)
 from xdsl.ir import Attribute, Data, Operation, SSAValue
 from xdsl.irdl import irdl_attr_definition
 from xdsl.parser import AttrParser
@@ -39,6 +46,41 @@ class SizesAttr(Data[tuple[int, ...]]):
     def print_parameter(self, printer: Printer) -> None:
         with printer.in_angle_brackets():
             printer.print_string(", ".join(size_text(size) for size in self.data))
+
+
+SizeLike: TypeAlias = IntegerAttr | SizesAttr
+"""The attribute for one size: a number, or `#nn.sizes` of one expression."""
+SizesLike: TypeAlias = ArrayAttr[IntegerAttr] | SizesAttr
+"""The attribute for several sizes: numbers, or `#nn.sizes` where one of them is an expression."""
+
+
+def size_attr(size: int) -> SizeLike:
+    """The attribute for a size."""
+    return SizesAttr((size,)) if is_symbolic(size) else IntegerAttr(size, i64)
+
+
+def size_in(attr: Attribute) -> int:
+    """The size that an attribute for one says."""
+    if isinstance(attr, SizesAttr):
+        (size,) = attr.data
+        return size
+    assert isinstance(attr, IntegerAttr)
+    return attr.value.data
+
+
+def sizes_attr(sizes: Sequence[int]) -> SizesLike:
+    """The attribute for several sizes."""
+    if any(is_symbolic(size) for size in sizes):
+        return SizesAttr(tuple(sizes))
+    return ArrayAttr([IntegerAttr(size, i64) for size in sizes])
+
+
+def sizes_in(attr: Attribute) -> tuple[int, ...]:
+    """The sizes that an attribute for several says."""
+    if isinstance(attr, SizesAttr):
+        return attr.data
+    assert isinstance(attr, ArrayAttr)
+    return tuple(size_in(size) for size in attr.data)
 
 
 def tensor_type(element: Attribute, shape: Sequence[int]) -> Tensor:

@@ -27,6 +27,7 @@ from webdnn.dialects.sizes.expression import evaluate
 from webdnn.dialects.threefry import seed_words
 from webdnn.dialects.wasm_memory import PAGE
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
+from webdnn.manifest_sizes import bound_values, manifest_at
 
 _KERNEL_STACK = 2**22
 
@@ -156,9 +157,12 @@ class WasmModel:
         if (section := self._manifest["backends"].get("wasm")) is None:
             raise WebDNNError("the package has no wasm back end", where=str(folder))
         self._section = section
+        self._sizes: dict[str, int] | None = None
+        """Those for which the table has been written."""
         self._store = wasmtime.Store(_engine())
         pages = section["memory"]["pages"]
-        type = wasmtime.MemoryType(wasmtime.Limits(pages, pages))
+        most = section["memory"].get("maxPages", pages)
+        type = wasmtime.MemoryType(wasmtime.Limits(pages, most))
         try:
             self._memory = wasmtime.Memory(self._store, type)
         except wasmtime.WasmtimeError as error:
@@ -171,6 +175,11 @@ class WasmModel:
             offset += len(data)
         if section.get("prepare"):
             self._call("prepare")
+
+    @property
+    def memory_pages(self) -> int:
+        """The size of the memory, as far as it has grown."""
+        return self._memory.size(self._store)
 
     def _instantiate(self, folder: Path) -> Any:
         failures: list[str] = []
@@ -199,15 +208,44 @@ class WasmModel:
             raise WebDNNError("the wasm module of the package fails", why=str(error)) from error
 
     def run(self, inputs: Mapping[str, Array], seed: int | None = None) -> dict[str, Array]:
-        """Runs the model once; arrays are converted to the dtype of the manifest where they differ."""
-        section = self._section
-        for tensor, place in zip(self._manifest["inputs"], section["inputs"], strict=True):
+        """Runs the model once; arrays are converted to the dtype of the manifest where they differ.
+
+        Raises:
+            WebDNNError: sizes are out of range, or need more memory than there is.
+        """
+        manifest = self._at_sizes(inputs)
+        section = manifest["backends"]["wasm"]
+        for tensor, place in zip(manifest["inputs"], section["inputs"], strict=True):
             array = np.ascontiguousarray(inputs[tensor["name"]], dtype=_dtype(tensor["dtype"]))
             self._memory.write(self._store, array.tobytes(), place["offset"])
         if (place := section.get("seed")) is not None:
             self._memory.write(self._store, seed_words(seed).tobytes(), place["offset"])
         self._call("run")
-        return self._outputs()
+        return self._outputs(manifest)
+
+    def _at_sizes(self, inputs: Mapping[str, Array]) -> dict[str, Any]:
+        """The manifest with the sizes of these inputs; the memory has room for them, and the module has been told."""
+        if not self._manifest.get("symbols"):
+            return self._manifest
+        sizes = bound_values(self._manifest, {n: np.shape(a) for n, a in inputs.items()})
+        manifest = manifest_at(self._manifest, sizes)
+        section = manifest["backends"]["wasm"]
+        needed = -(-(section["arena"]["offset"] + section["arena"]["bytes"]) // PAGE)
+        more = needed - self.memory_pages
+        try:
+            if more > 0:
+                self._memory.grow(self._store, more)
+        except wasmtime.WasmtimeError as error:
+            raise WebDNNError(
+                f"{needed * PAGE / 2**20:.0f} MiB of memory cannot be had for inputs of these sizes",
+                why=str(error),
+                hint="smaller inputs need less",
+            ) from error
+        if sizes != self._sizes and "table" in section:
+            words = np.array(section["table"]["words"], np.uint32)
+            self._memory.write(self._store, words.tobytes(), section["table"]["offset"])
+            self._sizes = sizes
+        return manifest
 
     def time_launches(self, inputs: Mapping[str, Array], rounds: int) -> list[list[float]]:
         """The milliseconds of each launch of a run, in rounds; the last entry of each round is that of a whole run."""
@@ -225,10 +263,10 @@ class WasmModel:
             times.append([*row, (time.perf_counter() - start) * 1000])
         return times
 
-    def _outputs(self) -> dict[str, Array]:
-        section = self._section
+    def _outputs(self, manifest: Mapping[str, Any]) -> dict[str, Array]:
+        section = manifest["backends"]["wasm"]
         results: dict[str, Array] = {}
-        for tensor, place in zip(self._manifest["outputs"], section["outputs"], strict=True):
+        for tensor, place in zip(manifest["outputs"], section["outputs"], strict=True):
             start, dtype = place["offset"], _dtype(tensor["dtype"])
             end = start + prod(tensor["shape"]) * dtype.itemsize
             array = np.frombuffer(bytes(self._memory.read(self._store, start, end)), dtype)

@@ -33,9 +33,10 @@ from webdnn.codegen.wgsl import KernelInfo, Shader, print_shaders
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, lengths_of
-from webdnn.dialects.sizes.expression import evaluate
+from webdnn.dialects.sizes.expression import evaluate, is_symbolic
 from webdnn.dialects.threefry import seed_words
 from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass
+from webdnn.manifest_sizes import bound_values, manifest_at
 
 _OPTIONAL_FEATURES = ("shader-f16", "subgroups", "subgroup", "timestamp-query")
 _RAISED_LIMITS = (
@@ -43,6 +44,10 @@ _RAISED_LIMITS = (
     "max-buffer-size",
     "max-storage-buffers-per-shader-stage",
 )
+
+
+_LEAST_BYTES = 16
+"""Of a buffer: a binding holds one element of its array at the least, which may be a vector of four words."""
 
 
 def _wgpu() -> Any:
@@ -171,7 +176,7 @@ def _upload(array: Array) -> Any:
     usage = _wgpu().BufferUsage
     data = np.ascontiguousarray(array)
     if data.nbytes == 0:
-        data = np.zeros(1, np.uint32)
+        data = np.zeros(_LEAST_BYTES // 4, np.uint32)
     return device().create_buffer_with_data(
         data=data, usage=usage.STORAGE | usage.COPY_DST | usage.COPY_SRC
     )
@@ -180,7 +185,7 @@ def _upload(array: Array) -> Any:
 def _buffer(size: int) -> Any:
     usage = _wgpu().BufferUsage
     return device().create_buffer(
-        size=max(-(-size // 4) * 4, 4),
+        size=max(-(-size // 4) * 4, _LEAST_BYTES),
         usage=usage.STORAGE | usage.COPY_DST | usage.COPY_SRC,
     )
 
@@ -240,11 +245,16 @@ def run_kernel(
         for length, d in zip(lengths, dtypes, strict=True)
     ]
     buffers += [_buffer(size) for size in bytes_of[num_inputs:]]
-    slices = [(b, start, size) for b in buffers for start, size in compiled.info.parts(b.size)]
+    slices = [
+        (buffer, start, bytes)
+        for buffer, length in zip(buffers, lengths, strict=True)
+        for start, bytes in (
+            [(0, buffer.size)] if is_symbolic(length) else compiled.info.parts(buffer.size)
+        )
+    ]
     if compiled.info.sizes:
-        numbers = np.array([values[name] for name in compiled.info.sizes], np.int32)
-        uniform = device().create_buffer_with_data(data=numbers, usage=_wgpu().BufferUsage.UNIFORM)
-        slices.append((uniform, 0, numbers.nbytes))
+        numbers = [values[name] for name in compiled.info.sizes]
+        slices.append((_uniform(numbers), 0, 4 * len(numbers)))
     group = compiled.bind(slices)
     grid = [evaluate(count, values) for count in compiled.info.workgroups]
     encoder = device().create_command_encoder()
@@ -328,32 +338,61 @@ class WebGPUProgram:
         weights = bytearray()
         for shard in section["weights"]["shards"]:
             weights += (package_dir / shard["file"]).read_bytes()
-        self._buffers: list[Any] = []
-        for entry in section["buffers"]:
-            if entry["kind"] == "weights":
-                data = np.frombuffer(weights, np.uint8, entry["bytes"], entry["offset"])
-                self._buffers.append(_upload(data))
-            else:
-                self._buffers.append(_buffer(entry["bytes"]))
+        self._weights = [
+            _upload(np.frombuffer(weights, np.uint8, entry["bytes"], entry["offset"]))
+            if entry["kind"] == "weights"
+            else _buffer(entry["bytes"])
+            if entry["kind"] == "prepared"
+            else None
+            for entry in section["buffers"]
+        ]
+        """The buffers that do not depend on sizes; None for others."""
         sources = [(package_dir / s["file"]).read_bytes() for s in section["shaders"]]
-        kernels = [
+        self._kernels = [
             ComputeKernel(
                 compile_source(_kernel_source(sources, k), k["name"]),
-                KernelInfo(k["name"], k["entryPoint"], tuple(k["bindings"]), (1, 1, 1), (1, 1, 1)),
+                KernelInfo(
+                    k["name"],
+                    k["entryPoint"],
+                    tuple(k["bindings"]),
+                    (1, 1, 1),
+                    (1, 1, 1),
+                    sizes=tuple(f"n{i}" for i in range(k.get("sizes", 0))),
+                ),
             )
             for k in section["kernels"]
         ]
-        self._launches: list[tuple[ComputeKernel, Any, list[int]]] = []
-        for launch in section["launches"]:
-            kernel = kernels[launch["kernel"]]
-            slices = [
-                (self._buffers[b["buffer"]], b["offset"], b["bytes"]) for b in launch["bindings"]
-            ]
-            self._launches.append((kernel, kernel.bind(slices), launch["workgroups"]))
+        self._sizes: dict[str, int] | None = None
+        least = {symbol["name"]: symbol["low"] for symbol in manifest.get("symbols", ())}
+        self._resize(least)
         at_load = section.get("prepare", 0)
         if at_load:
             self._submit(self._launches[:at_load])
-        self._launches = self._launches[at_load:]
+
+    def _resize(self, sizes: dict[str, int]) -> None:
+        """Make all that depends on sizes, where they are others than before."""
+        if sizes == self._sizes:
+            return
+        self._sizes = None
+        self._at_sizes = manifest_at(self._manifest, sizes)
+        section = self._at_sizes["backends"]["webgpu"]
+        self._buffers: list[Any] = [
+            buffer if buffer is not None else _buffer(entry["bytes"])
+            for buffer, entry in zip(self._weights, section["buffers"], strict=True)
+        ]
+        uniforms: dict[tuple[int, ...], Any] = {}
+        self._launches: list[tuple[ComputeKernel, Any, list[int]]] = []
+        for launch in section["launches"]:
+            kernel = self._kernels[launch["kernel"]]
+            slices = [
+                (self._buffers[b["buffer"]], b["offset"], b["bytes"]) for b in launch["bindings"]
+            ]
+            if numbers := tuple(launch.get("sizes", ())):
+                if numbers not in uniforms:
+                    uniforms[numbers] = _uniform(numbers)
+                slices.append((uniforms[numbers], 0, 4 * len(numbers)))
+            self._launches.append((kernel, kernel.bind(slices), launch["workgroups"]))
+        self._sizes = sizes
 
     @staticmethod
     def _submit(launches: Sequence[tuple[ComputeKernel, Any, list[int]]]) -> None:
@@ -361,6 +400,8 @@ class WebGPUProgram:
         encoder = device().create_command_encoder()
         compute_pass = encoder.begin_compute_pass()
         for kernel, group, workgroups in launches:
+            if 0 in workgroups:
+                continue
             kernel.encode(compute_pass, group, workgroups)
         compute_pass.end()
         device().queue.submit([encoder.finish()])
@@ -369,24 +410,24 @@ class WebGPUProgram:
     def run(self, inputs: Mapping[str, Array], seed: int | None = None) -> dict[str, Array]:
         """One inference: all launches in one command buffer."""
         gpu = device()
-        for tensor, place in zip(self._manifest["inputs"], self._section["inputs"], strict=True):
-            name = tensor["name"]
-            if name not in inputs:
-                raise WebDNNError("an input is missing", where=name)
-            array = np.asarray(inputs[name])
-            if list(array.shape) != tensor["shape"]:
-                raise WebDNNError(
-                    f"the input has shape {list(array.shape)}, not {tensor['shape']}", where=name
-                )
+        for tensor in self._manifest["inputs"]:
+            if tensor["name"] not in inputs:
+                raise WebDNNError("an input is missing", where=tensor["name"])
+        arrays = {name: np.asarray(array) for name, array in inputs.items()}
+        self._resize(bound_values(self._manifest, {n: a.shape for n, a in arrays.items()}))
+        manifest = self._at_sizes
+        section = manifest["backends"]["webgpu"]
+        for tensor, place in zip(manifest["inputs"], section["inputs"], strict=True):
+            array = arrays[tensor["name"]]
             words = np.ascontiguousarray(array.astype(_STORAGE[place["storage"]]))
             if words.size:
                 gpu.queue.write_buffer(self._buffers[place["buffer"]], place["offset"], words)
-        if (place := self._section.get("seed")) is not None:
+        if (place := section.get("seed")) is not None:
             buffer = self._buffers[place["buffer"]]
             gpu.queue.write_buffer(buffer, place["offset"], seed_words(seed))
-        self._submit(self._launches)
+        self._submit(self._launches[section.get("prepare", 0) :])
         outputs: dict[str, Array] = {}
-        for tensor, place in zip(self._manifest["outputs"], self._section["outputs"], strict=True):
+        for tensor, place in zip(manifest["outputs"], section["outputs"], strict=True):
             words = np.zeros(0, _STORAGE[place["storage"]])
             if size := math.prod(tensor["shape"]) * words.itemsize:
                 data = gpu.queue.read_buffer(self._buffers[place["buffer"]], place["offset"], size)
@@ -394,6 +435,12 @@ class WebGPUProgram:
             array = from_storage(words, tensor["dtype"])
             outputs[tensor["name"]] = array.reshape(tensor["shape"])
         return outputs
+
+
+def _uniform(numbers: Sequence[int]) -> Any:
+    """A uniform buffer with these numbers."""
+    data = np.array(numbers, np.int32)
+    return device().create_buffer_with_data(data=data, usage=_wgpu().BufferUsage.UNIFORM)
 
 
 _STORAGE = {"f32": np.float32, "i32": np.int32, "u32": np.uint32, "i64": np.int64}

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
-from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, MemRefType, ModuleOp
+from xdsl.dialects.builtin import IntegerAttr, MemRefType, ModuleOp
 from xdsl.ir import Operation
 
 from webdnn.dialects import plan
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.locations import location_names
+from webdnn.dialects.sizes.expression import likely
+from webdnn.dialects.sizes.types import sizes_in
 from webdnn.lowering.kernels.cost import KernelCost
 from webdnn.lowering.target import MemoryModel
+from webdnn.manifest_sizes import expression_of, symbol_entry
 from webdnn.package import SHARD_BYTES, describe_file
 
 Files = dict[str, bytes | memoryview]
@@ -26,24 +30,21 @@ class Program:
 
     op: plan.ProgramOp
 
-    def _ints(self, name: str) -> list[int]:
-        attr = self.op.attributes[name]
-        assert isinstance(attr, ArrayAttr)
-        return [v.value.data for v in attr.data if isinstance(v, IntegerAttr)]
+    def _sizes(self, name: str) -> list[int]:
+        return [*sizes_in(self.op.attributes[name])]
 
     @property
     def arena_buffers(self) -> list[int]:
-        return self._ints(plan.ARENA_BUFFERS)
+        return self._sizes(plan.ARENA_BUFFERS)
 
     @property
     def prepared_buffers(self) -> list[int]:
-        return (
-            self._ints(plan.PREPARED_BUFFERS) if plan.PREPARED_BUFFERS in self.op.attributes else []
-        )
+        prepared = plan.PREPARED_BUFFERS
+        return self._sizes(prepared) if prepared in self.op.attributes else []
 
     @property
     def weight_offsets(self) -> list[int]:
-        return self._ints(plan.WEIGHT_OFFSETS)
+        return self._sizes(plan.WEIGHT_OFFSETS)
 
     def _int(self, name: str) -> int:
         attr = self.op.attributes[name]
@@ -89,10 +90,22 @@ class Program:
             {
                 "name": op.tensor_name.data,
                 "dtype": op.dtype.data,
-                "shape": [n.value.data for n in op.shape.data],
+                "shape": [expression_of(n) for n in op.sizes],
             }
             for op in self.bindings(role)
         ]
+
+    @property
+    def symbols(self) -> list[dict[str, Any]]:
+        """The manifest's entries for the sizes that a run sets."""
+        return [symbol_entry(symbol) for symbol in self.op.symbols]
+
+    def definitions(self) -> dict[str, Any]:
+        """What a back end's section says of sizes that have names; nothing where there are none."""
+        entries = [
+            {"name": op.symbol.name, "size": expression_of(op.value)} for op in self.op.definitions
+        ]
+        return {"definitions": entries} if entries else {}
 
 
 def planned_program(module: ModuleOp) -> Program:
@@ -134,16 +147,16 @@ def write_shards(image: memoryview, folder: str, files: Files) -> list[dict[str,
 
 
 def describe_cost(section: dict[str, Any], costs: Mapping[str, KernelCost]) -> None:
-    """Say in a back end's section what each kernel has to do in one launch, for profilers."""
+    """Say in a back end's section what each kernel has to do in one launch, for profilers; where that depends on sizes,
+    for the likely ones."""
     entries = section.setdefault("kernels", [{"name": name} for name in costs])
     for entry in entries:
         cost = costs[entry["name"]]
-        entry.update(flops=cost.flops, bytes=cost.bytes)
+        entry.update(flops=likely(cost.flops), bytes=likely(cost.bytes))
 
 
-def used_bytes(slice: plan.SliceOp) -> int:
-    """Bytes that hold elements: an empty tensor has memory but no elements."""
-    type = slice.res.type
+def used_bytes(op: plan.BindOp, memory: MemoryModel) -> int:
+    """Bytes that hold elements of an input or output: an empty tensor has memory but no elements."""
+    type = op.slice.type
     assert isinstance(type, MemRefType)
-    (size,) = type.get_shape()
-    return slice.bytes.value.data if size else 0
+    return prod(op.sizes) * memory.element_bytes(type.element_type)

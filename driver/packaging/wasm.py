@@ -11,9 +11,13 @@ from webdnn.codegen.wasm.compile import compile_object
 from webdnn.codegen.wasm.link import link
 from webdnn.codegen.wasm.module_reader import code_bytes
 from webdnn.dialects import plan
+from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.sizes.expression import at_most
 from webdnn.lowering.loops_cpu.target import WASM
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_for
-from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module
+from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module, size_table
+from webdnn.lowering.target_wasm.size_table import SizeTable
+from webdnn.manifest_sizes import expression_of
 from webdnn.package import describe_file
 from webdnn.packaging.program import (
     Array,
@@ -51,6 +55,7 @@ def wasm_section(
             exports=entry_points(program.op, threads=threaded),
             stack_size=layout.stack_bytes,
             memory_pages=layout.pages,
+            grown_pages=layout.max_pages if layout.grows else None,
             max_pages=layout.max_pages if threaded else None,
             data_limit=layout.control_offset,
         )
@@ -73,14 +78,22 @@ def wasm_section(
             files[file] = module
             modules.append({**describe_file(file, module), "features": needed})
 
-    def places(role: str) -> list[dict[str, int]]:
-        slices = [plan.slice_of(op.slice) for op in program.bindings(role)]
-        return [{"offset": layout.address(s), "bytes": used_bytes(s)} for s in slices]
+    def places(role: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "offset": expression_of(layout.address(plan.slice_of(op.slice))),
+                "bytes": expression_of(used_bytes(op, WASM.memory)),
+            }
+            for op in program.bindings(role)
+        ]
 
     image = weights_image(program, arrays, WASM.memory)
     section: dict[str, Any] = {
         "modules": modules,
-        "memory": {"pages": layout.pages},
+        "memory": {
+            "pages": layout.pages,
+            **({"maxPages": layout.max_pages} if layout.grows else {}),
+        },
         **({"threads": _threads(layout)} if threads else {}),
         "weights": {
             "offset": layout.weights_offset,
@@ -88,7 +101,12 @@ def wasm_section(
             "packed": program.packed_bytes,
             "shards": write_shards(image, "wasm", files),
         },
-        "arena": {"offset": layout.arena_offset, "bytes": sum(program.arena_buffers)},
+        **program.definitions(),
+        **_table(size_table(program.op, layout, works)),
+        "arena": {
+            "offset": layout.arena_offset,
+            "bytes": expression_of(sum(program.arena_buffers)),
+        },
         "arenaLowerBound": program.arena_bound,
         "inputs": places("input"),
         "outputs": places("output"),
@@ -126,14 +144,34 @@ def _launch(launch: plan.LaunchIntoOp) -> dict[str, Any]:
 def _weights_needed(launch: plan.LaunchIntoOp) -> int:
     """How many bytes of the weights, from their beginning, must be there for a launch."""
     slices = (plan.slice_of(v) for v in launch.arguments)
-    ends = (s.offset.value.data + s.bytes.value.data for s in slices if s.space.data == "weights")
+    ends = (s.begin + s.size for s in slices if s.space.data == "weights")
     return max(ends, default=0)
 
 
-def _threads(layout: MemoryLayout) -> dict[str, int]:
+def _threads(layout: MemoryLayout) -> dict[str, Any]:
     """What the manifest says of modules for threads."""
     return {
         "max": layout.max_threads,
         "maxPages": layout.max_pages,
         "stackBytes": layout.stack_bytes,
+        **({"offset": layout.stacks_offset} if layout.grows else {}),
     }
+
+
+def _table(table: SizeTable) -> dict[str, Any]:
+    """What the manifest says of the numbers that the module reads; nothing where it reads none.
+
+    Raises:
+        WebDNNError: one of them has more than 32 bits.
+    """
+    if not table.words:
+        return {}
+    for size in table.words:
+        if at_most(size) >= 2**32:
+            raise WebDNNError(
+                f"the size {size} may be {at_most(size)}",
+                why="numbers of a wasm module have 32 bits",
+                hint="give the sizes of the inputs less wide ranges",
+            )
+    words = [expression_of(size) for size in table.words]
+    return {"table": {"offset": table.offset, "words": words}}

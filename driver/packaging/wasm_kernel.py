@@ -5,6 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from xdsl.utils.exceptions import ParseError
+
+from webdnn.dialects.sizes.expression import symbols_of, unique_symbols
+from webdnn.dialects.sizes.text import parse_size_text, size_text, symbol_text
 from webdnn.kernel_cache import CacheEntry, are_integers
 from webdnn.lowering.target_wasm.launch_calls import KernelWork
 
@@ -33,7 +37,7 @@ def to_entry(compiled: WasmKernel) -> CacheEntry:
     fields = {
         "objects": [distinct.index(content) for content in compiled.objects],
         "stack": compiled.stack_bytes,
-        "work": None if compiled.work is None else [compiled.work.work, compiled.work.grain],
+        "work": None if compiled.work is None else _work_fields(compiled.work),
     }
     return CacheEntry(fields, tuple(distinct))
 
@@ -58,8 +62,23 @@ def from_entry(entry: CacheEntry) -> WasmKernel | None:
             return None
 
 
+def _work_fields(work: KernelWork) -> list[Any]:
+    sizes = [size_text(work.work), *(symbol_text(symbol) for symbol in work.symbols)]
+    return [work.work if len(sizes) == 1 else sizes, work.grain]
+
+
 def _work(found: Any) -> KernelWork | None:
-    if not are_integers(found, count=2, least=1):
-        return None
-    work, grain = found
-    return KernelWork(work, grain)
+    match found:
+        case [list(sizes), int(grain)] if sizes and all(isinstance(text, str) for text in sizes):
+            try:
+                work, *symbols = (parse_size_text(text) for text in sizes)
+            except ParseError:
+                return None
+            known = tuple(unique_symbols(symbols))
+            fits = [s.size for s in known] == symbols and {*symbols_of(work)} <= {*known}
+            return KernelWork(work, grain, symbols=known) if fits and grain > 0 else None
+        case _ if are_integers(found, count=2, least=1):
+            work, grain = found
+            return KernelWork(work, grain)
+        case _:
+            return None

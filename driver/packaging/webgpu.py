@@ -18,8 +18,10 @@ from webdnn.dialects.onnx import (
     OUTPUT_NAMES,
     strings_of,
 )
+from webdnn.dialects.sizes.expression import at_most, is_symbolic, substitute
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.loops_gpu.target import WEBGPU
+from webdnn.manifest_sizes import expression_of
 from webdnn.package import describe_file
 from webdnn.packaging.program import (
     Array,
@@ -70,7 +72,7 @@ def _weight_buffers(program: Program) -> Iterator[tuple[int, int]]:
     """Cuts of the weights (offset and bytes) that fit a buffer, between two weights."""
     ends = sorted(
         {
-            (s.offset.value.data, s.offset.value.data + s.bytes.value.data)
+            (s.begin, s.begin + s.size)
             for op in program.launches
             for s in map(plan.slice_of, op.arguments)
             if s.space.data == "weights"
@@ -96,7 +98,8 @@ class _Buffers:
     """The GPU's buffers, numbered: weights, then arena, then what is prepared at load.
 
     Memory that is larger than the buffers of every device becomes several, cut where kernels' bindings are. It stays
-    whole where an input or an output of the model in it is larger than a piece, because that is copied as one.
+    whole where an input or an output of the model in it is larger than a piece, because that is copied as one; and so
+    does what has another size in each run.
     """
 
     def __init__(self, program: Program, launches: Sequence[_Launched]) -> None:
@@ -111,10 +114,13 @@ class _Buffers:
             plan.slice_of(op.slice)
             for op in (*program.bindings("input"), *program.bindings("output"))
         ]
-        whole = {self._memory(s)[0] for s in copied if s.bytes.value.data > self._piece}
+        whole = {self._memory(s)[0] for s in copied if at_most(s.size) > self._piece}
 
         def add(memory: _Memory, size: int, offset: int | None = None) -> None:
             self._first[memory] = len(self.entries)
+            if is_symbolic(size):
+                self.entries.append({"kind": memory[0], "bytes": size})
+                return
             is_cut = size > WebGPULimits.buffer_bytes and memory not in whole
             step = self._piece if is_cut else max(size, 1)
             for start in range(0, max(size, 1), step):
@@ -134,7 +140,7 @@ class _Buffers:
 
     def _memory(self, slice: plan.SliceOp) -> tuple[_Memory, int]:
         """The memory in which a slice lies, and where in it."""
-        offset = slice.offset.value.data
+        offset = slice.begin
         if slice.space.data != "weights":
             return (slice.space.data, slice.buffer.value.data), offset
         start = next(start for start, size in self.cuts if start <= offset < start + size)
@@ -144,21 +150,19 @@ class _Buffers:
         """Where `size` bytes of a slice (by default all) lie: the number of a buffer, and the bytes in it."""
         memory, offset = self._memory(slice)
         number, offset = self._first[memory], offset + start
-        while offset >= self.entries[number]["bytes"] > 0:
+        while not is_symbolic(self.entries[number]["bytes"]) and (
+            offset >= self.entries[number]["bytes"] > 0
+        ):
             offset -= self.entries[number]["bytes"]
             number += 1
-        return {
-            "buffer": number,
-            "offset": offset,
-            "bytes": slice.bytes.value.data if size is None else size,
-        }
+        return {"buffer": number, "offset": offset, "bytes": slice.size if size is None else size}
 
     def bound(self, op: plan.LaunchIntoOp, info: KernelInfo) -> list[dict[str, int]]:
         """The bindings of a launch."""
         return [
             self.place(slice, start, size)
             for slice in map(plan.slice_of, op.arguments)
-            for start, size in info.parts(slice.bytes.value.data)
+            for start, size in info.parts(slice.size)
         ]
 
 
@@ -167,10 +171,12 @@ def _limits(
 ) -> dict[str, int]:
     """The limits of WebGPU that must be above their defaults; a warning where there are some."""
     limits: dict[str, int] = {}
-    binding = max((b["bytes"] for launch in launches for b in launch["bindings"]), default=0)
+    binding = max(
+        (at_most(b["bytes"]) for launch in launches for b in launch["bindings"]), default=0
+    )
     if binding > WebGPULimits.binding_bytes:
         limits["maxStorageBufferBindingSize"] = binding
-    largest = max((b["bytes"] for b in buffers), default=0)
+    largest = max((at_most(b["bytes"]) for b in buffers), default=0)
     if largest > WebGPULimits.buffer_bytes:
         limits["maxBufferSize"] = largest
     if limits:
@@ -178,8 +184,8 @@ def _limits(
             node
             for launch in launches
             if any(
-                b["bytes"] > WebGPULimits.binding_bytes
-                or buffers[b["buffer"]]["bytes"] > WebGPULimits.buffer_bytes
+                at_most(b["bytes"]) > WebGPULimits.binding_bytes
+                or at_most(buffers[b["buffer"]]["bytes"]) > WebGPULimits.buffer_bytes
                 for b in launch["bindings"]
             )
             for node in launch["label"]
@@ -214,10 +220,29 @@ def _kernels(
                 "range": {"offset": len(source), "bytes": len(text)},
                 "entryPoint": info.entry_point,
                 "bindings": list(info.bindings),
+                **({"sizes": len(info.sizes)} if info.sizes else {}),
             }
         )
         source += text
     return entries, bytes(source)
+
+
+def _workgroups(op: plan.LaunchIntoOp, info: KernelInfo) -> list[int]:
+    """The numbers of workgroups of a launch."""
+    sizes = dict(zip(info.sizes, op.kernel_sizes, strict=True))
+    return [substitute(count, lambda symbol: sizes[symbol.name]) for count in info.workgroups]
+
+
+def _written(entry: dict[str, Any]) -> dict[str, Any]:
+    """An entry with sizes as the manifest has them."""
+
+    def written(value: Any) -> Any:
+        if isinstance(value, list):
+            return [written(each) for each in value]
+        return expression_of(value) if is_symbolic(value) else value
+
+    keys = ("offset", "bytes", "workgroups", "sizes")
+    return {**entry, **{key: written(entry[key]) for key in keys if key in entry}}
 
 
 def webgpu_section(
@@ -241,17 +266,18 @@ def webgpu_section(
         return [
             {
                 **buffers.place(plan.slice_of(op.slice)),
-                "bytes": used_bytes(plan.slice_of(op.slice)),
+                "bytes": used_bytes(op, WEBGPU.memory),
                 "storage": _STORAGE_OF_DTYPE[op.dtype.data],
             }
             for op in program.bindings(role)
         ]
 
-    launched = [
+    launched: list[dict[str, Any]] = [
         {
             "kernel": numbers[op.kernel.string_value()],
-            "workgroups": list(info.workgroups),
+            "workgroups": _workgroups(op, info),
             "bindings": buffers.bound(op, info),
+            **({"sizes": [*op.kernel_sizes]} if info.sizes else {}),
             "label": launched_nodes([op]),
         }
         for op, info in launches
@@ -262,15 +288,19 @@ def webgpu_section(
         "limits": _limits(buffers.entries, launched),
         "weights": {"bytes": len(image), "shards": write_shards(image, "webgpu", files)},
         "arenaLowerBound": program.arena_bound,
-        "buffers": buffers.entries,
+        **program.definitions(),
+        "buffers": [_written(entry) for entry in buffers.entries],
         "shaders": [describe_file(SHADERS, source)] if source else [],
         "kernels": kernels,
-        "launches": launched,
-        "inputs": bound("input"),
-        "outputs": bound("output"),
+        "launches": [
+            {**_written(entry), "bindings": [_written(each) for each in entry["bindings"]]}
+            for entry in launched
+        ],
+        "inputs": [_written(entry) for entry in bound("input")],
+        "outputs": [_written(entry) for entry in bound("output")],
     }
     for place in bound("seed"):
-        section["seed"] = place
+        section["seed"] = _written(place)
     if at_load := plan.count_at_load([op for op, _ in launches]):
         section["prepare"] = at_load
     return section, files

@@ -65,7 +65,7 @@ def choose_offsets(lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> list[
     return best[2]
 
 
-def _rivals(lifetimes: Sequence[Lifetime]) -> list[list[int]]:
+def rivals_of(lifetimes: Sequence[Lifetime]) -> list[list[int]]:
     """For each tensor those that are alive at some step of its life, in their order."""
     rivals: list[list[int]] = [[] for _ in lifetimes]
     alive: list[int] = []
@@ -92,7 +92,7 @@ class _Search:
     def __init__(self, lifetimes: Sequence[Lifetime], sizes: Sequence[int]) -> None:
         self.sizes = sizes
         self.lifetimes = lifetimes
-        self.rivals = _rivals(lifetimes)
+        self.rivals = rivals_of(lifetimes)
         self.work = len(sizes) + sum(map(len, self.rivals)) // 2
         """How much there is to do for one order."""
 

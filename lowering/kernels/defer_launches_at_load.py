@@ -70,9 +70,9 @@ def _defer(program: plan.ProgramOp, alignment: int) -> None:
         slice = plan.slice_of(value)
         if slice.space.data != "prepared":
             return value
-        offset = start + slice.offset.value.data - group.begin
+        offset = start + slice.begin - group.begin
         if (value, offset) not in slices:
-            op = plan.SliceOp("prepared", 0, offset, slice.bytes.value.data, value.type)
+            op = plan.SliceOp("prepared", 0, offset, slice.size, value.type)
             op.res.name_hint = value.name_hint
             program.body.block.add_op(op)
             slices[value, offset] = op.res
@@ -84,6 +84,7 @@ def _defer(program: plan.ProgramOp, alignment: int) -> None:
                 launch.kernel.string_value(),
                 [moved(v, group) for v in launch.arguments],
                 first_run=group.number,
+                sizes=launch.sizes,
             )
             copy.location = launch.location
             program.body.block.add_op(copy)
@@ -118,4 +119,4 @@ def _groups(
 def _prepared(launch: plan.LaunchIntoOp) -> list[tuple[int, int]]:
     """The ranges of the memory for what is computed at load that a launch uses."""
     slices = [s for s in map(plan.slice_of, launch.arguments) if s.space.data == "prepared"]
-    return [(s.offset.value.data, s.offset.value.data + s.bytes.value.data) for s in slices]
+    return [(s.begin, s.begin + s.size) for s in slices]

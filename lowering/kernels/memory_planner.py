@@ -6,8 +6,10 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from webdnn.lowering.kernels.arena import choose_offsets
+from webdnn.dialects.sizes.expression import Symbol, is_symbolic, likely, likely_shape, maximum
+from webdnn.lowering.kernels.arena import choose_offsets, lower_bound
 from webdnn.lowering.kernels.lifetimes import Lifetime
+from webdnn.lowering.kernels.symbolic_arena import symbolic_offsets
 
 
 @dataclass(frozen=True)
@@ -21,10 +23,15 @@ class Placement:
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """A placement for each lifetime, in their order, and the sizes of the arena buffers."""
+    """A placement for each lifetime, in their order, and the sizes of the arena buffers.
+
+    Attributes:
+        definitions: symbols that stand in them, in order.
+    """
 
     placements: Sequence[Placement]
     buffers: Sequence[int]
+    definitions: Sequence[tuple[Symbol, int]] = ()
 
 
 def align_up(value: int, alignment: int) -> int:
@@ -35,10 +42,19 @@ def align_up(value: int, alignment: int) -> int:
 def plan_offsets(lifetimes: Sequence[Lifetime], sizes: Sequence[int], alignment: int) -> MemoryPlan:
     """One buffer in which tensors lie at the same place where their lives do not meet."""
     aligned = [align_up(size, alignment) for size in sizes]
+    if any(map(is_symbolic, aligned)):
+        found = symbolic_offsets(lifetimes, aligned)
+        placements = [Placement(0, o, size) for o, size in zip(found.offsets, sizes, strict=True)]
+        return MemoryPlan(placements, [found.total], found.definitions)
     offsets = choose_offsets(lifetimes, aligned)
     total = max((o + size for o, size in zip(offsets, aligned, strict=True)), default=0)
     placements = [Placement(0, o, size) for o, size in zip(offsets, sizes, strict=True)]
     return MemoryPlan(placements, [total])
+
+
+def bytes_alive(lifetimes: Sequence[Lifetime], sizes: Sequence[int], alignment: int) -> int:
+    """The most bytes that are alive at one step, where all symbols have their likely values."""
+    return lower_bound(lifetimes, likely_shape([align_up(size, alignment) for size in sizes]))
 
 
 def side_by_side(sizes: Sequence[int], alignment: int) -> MemoryPlan:
@@ -62,7 +78,7 @@ def plan_buffers(lifetimes: Sequence[Lifetime], sizes: Sequence[int], alignment:
 
     The largest tensors choose first, so that a buffer is as large as the first one in it.
     """
-    order = sorted(range(len(sizes)), key=lambda i: (-sizes[i], lifetimes[i].start))
+    order = sorted(range(len(sizes)), key=lambda i: (-likely(sizes[i]), lifetimes[i].start))
     buffers: list[list[int]] = []
     ends: list[list[int]] = []  # of the lives in each buffer, in order
     starts: list[list[int]] = []
@@ -83,5 +99,6 @@ def plan_buffers(lifetimes: Sequence[Lifetime], sizes: Sequence[int], alignment:
     where = {index: number for number, tensors in enumerate(buffers) for index in tensors}
     placements = [Placement(where[i], 0, size) for i, size in enumerate(sizes)]
     return MemoryPlan(
-        placements, [align_up(max(sizes[i] for i in tensors), alignment) for tensors in buffers]
+        placements,
+        [align_up(maximum(*(sizes[i] for i in tensors)), alignment) for tensors in buffers],
     )

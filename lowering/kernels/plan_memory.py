@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from xdsl.context import Context
 from xdsl.dialects import func
 from xdsl.dialects.builtin import (
-    ArrayAttr,
+    DYNAMIC_INDEX,
     IntegerAttr,
     MemRefType,
     ModuleOp,
@@ -29,13 +29,15 @@ from webdnn.dialects.onnx import (
     strings_of,
 )
 from webdnn.dialects.plan import storage_of
+from webdnn.dialects.sizes.expression import is_symbolic, maximum
+from webdnn.dialects.sizes.types import shape_of, sizes_attr
 from webdnn.dialects.threefry import SEED_WORDS
-from webdnn.lowering.kernels.arena import lower_bound
 from webdnn.lowering.kernels.layouts import Layouts, span
 from webdnn.lowering.kernels.lifetimes import launch_order, prepared_tensors, tensor_lifetimes
 from webdnn.lowering.kernels.memory_planner import (
     MemoryPlan,
     align_up,
+    bytes_alive,
     own_buffers,
     plan_buffers,
     plan_offsets,
@@ -74,6 +76,7 @@ class PlanMemory(ModulePass):
         layouts = Layouts(block)
         program = plan.ProgramOp(main.sym_name.data)
         body = program.body.block
+        body.add_ops(plan.DefineOp(symbol, size) for symbol, size in arena.definitions)
         slices: dict[tuple[str, int, int, int, Attribute], SSAValue] = {}
 
         def slice_of(value: SSAValue) -> SSAValue:
@@ -81,10 +84,11 @@ class PlanMemory(ModulePass):
             assert isinstance(type, TensorType)
             layout = layouts.of(value)
             storage = layout.root
-            count = span(type.get_shape(), layout.strides)
-            memref = MemRefType(type.element_type, [count])
+            count = span(shape_of(value), layout.strides)
+            length = DYNAMIC_INDEX if is_symbolic(count) else count
+            memref = MemRefType(type.element_type, [length])
             width = memory.element_bytes(type.element_type)
-            size = max(count, 1) * width
+            size = maximum(count, 1) * width if memory.is_linear else memory.tensor_bytes(type)
             if isinstance(storage.owner, plan.WeightOp):
                 key = ("weights", 0, offsets[storage.owner.index.value.data], size, memref)
             else:
@@ -101,9 +105,7 @@ class PlanMemory(ModulePass):
         def bind(role: str, values: Sequence[SSAValue], names: str, dtypes: str) -> None:
             described = zip(values, strings_of(main, names), strings_of(main, dtypes), strict=True)
             for value, name, dtype in described:
-                type = value.type
-                assert isinstance(type, TensorType)
-                body.add_op(plan.BindOp(role, name, dtype, type.get_shape(), slice_of(value)))
+                body.add_op(plan.BindOp(role, name, dtype, shape_of(value), slice_of(value)))
 
         end = block.last_op
         assert isinstance(end, func.ReturnOp)
@@ -115,16 +117,18 @@ class PlanMemory(ModulePass):
         for launch, number in order:
             arguments = [slice_of(v) for v in (*launch.arguments, *launch.outs)]
             at_load = None if launch.at_load is None else number
-            into = plan.LaunchIntoOp(launch.kernel.string_value(), arguments, at_load=at_load)
+            into = plan.LaunchIntoOp(
+                launch.kernel.string_value(), arguments, at_load=at_load, sizes=launch.sizes
+            )
             into.location = launch.location
             body.add_op(into)
-        program.attributes[plan.ARENA_BUFFERS] = _ints(arena.buffers)
+        program.attributes[plan.ARENA_BUFFERS] = sizes_attr(arena.buffers)
         if kept:
-            program.attributes[plan.PREPARED_BUFFERS] = _ints(prepared.buffers)
-        aligned = [align_up(size, alignment) for size in sizes]
-        program.attributes[plan.ARENA_BOUND] = IntegerAttr(lower_bound(lifetimes, aligned), i64)
+            program.attributes[plan.PREPARED_BUFFERS] = sizes_attr(prepared.buffers)
+        alive = bytes_alive(lifetimes, sizes, alignment)
+        program.attributes[plan.ARENA_BOUND] = IntegerAttr(alive, i64)
         program.attributes[plan.PACKED_BYTES] = IntegerAttr(_packed_bytes(op, memory), i64)
-        program.attributes[plan.WEIGHT_OFFSETS] = _ints(offsets)
+        program.attributes[plan.WEIGHT_OFFSETS] = sizes_attr(offsets)
         program.attributes[plan.WEIGHT_BYTES] = IntegerAttr(weight_bytes, i64)
         Rewriter.insert_op(program, InsertPoint.before(main))
         Rewriter.erase_op(main)
@@ -156,7 +160,3 @@ def _packed_bytes(module: ModuleOp, memory: MemoryModel) -> int:
         for value in WeightsFunction(module).results
         if isinstance(value.owner, Operation) and plan.PACKED in value.owner.attributes
     )
-
-
-def _ints(values: Sequence[int]) -> ArrayAttr[IntegerAttr]:
-    return ArrayAttr([IntegerAttr(v, i64) for v in values])

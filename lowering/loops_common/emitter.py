@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from xdsl.dialects import arith, memref, scf, vector
 from xdsl.dialects.builtin import (
@@ -14,21 +14,49 @@ from xdsl.dialects.builtin import (
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
 from webdnn.dialects.sizes.expression import (
-    Atom as SizeAtom,
-)
-from webdnn.dialects.sizes.expression import (
-    Maximum,
-    Monomial,
+    Size,
     Symbol,
-    bounds,
+    compute,
     is_known,
     is_symbolic,
     maximum,
 )
-from webdnn.dialects.sizes.expression import Quotient as SizeQuotient
 from webdnn.lowering.loops_common.linear import Atom, Lin, is_negative
 from webdnn.lowering.loops_common.placing import Placer, index
 from webdnn.lowering.value_notation import constant_attribute
+
+
+class SizeArithmetic:
+    """Sizes as values of type index, for `compute`; equal ones are shared.
+
+    Args:
+        symbols: the values of symbols.
+    """
+
+    def __init__(self, placer: Placer, symbols: Mapping[Symbol, SSAValue]) -> None:
+        self._placer = placer
+        self._symbols = symbols
+
+    def number(self, value: int) -> SSAValue:
+        return self._placer.constant_index(value)
+
+    def symbol(self, symbol: Symbol) -> SSAValue:
+        return self._symbols[symbol]
+
+    def add(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        return self._placer.binary(arith.AddiOp, a, b)
+
+    def subtract(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        return self._placer.binary(arith.SubiOp, a, b)
+
+    def multiply(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        return self._placer.binary(arith.MuliOp, a, b)
+
+    def divide(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        return self._placer.binary(arith.DivUIOp, a, b)
+
+    def maximum(self, a: SSAValue, b: SSAValue) -> SSAValue:
+        return self._placer.binary(arith.MaxSIOp, a, b)
 
 
 class Emitter(Placer):
@@ -41,10 +69,9 @@ class Emitter(Placer):
 
     def __init__(self, block: Block, symbols: Sequence[Symbol] = ()) -> None:
         super().__init__(block)
-        self._symbols: dict[Symbol, SSAValue] = dict(zip(symbols, block.args, strict=False))
-        self._limits: dict[SSAValue, int] = {
-            arg: symbol.size for symbol, arg in self._symbols.items()
-        }
+        values = dict(zip(symbols, block.args, strict=False))
+        self._arithmetic = SizeArithmetic(self, values)
+        self._limits: dict[SSAValue, int] = {arg: symbol.size for symbol, arg in values.items()}
         self._lanes: dict[SSAValue, Sequence[SSAValue]] = {}
         """The lanes of vectors that were put together."""
 
@@ -196,44 +223,17 @@ class Emitter(Placer):
 
     def _parts(self, size: int) -> tuple[list[SSAValue], list[SSAValue], int]:
         """The terms of a size to be added up, those to be subtracted, and its constant."""
-        more: list[SSAValue] = []
-        less: list[SSAValue] = []
         if not is_symbolic(size):
-            return more, less, size
+            return [], [], size
+        parts: dict[bool, list[SSAValue]] = {True: [], False: []}
         constant = 0
         for monomial, c in size.terms:
             if monomial:
-                (less if c < 0 else more).append(self._product(monomial, abs(c)))
+                term = Size.of(((monomial, abs(c)),))
+                parts[c > 0].append(compute(term, self._arithmetic))
             else:
                 constant = c
-        return more, less, constant
-
-    def _product(self, monomial: Monomial, factor: int) -> SSAValue:
-        product: SSAValue | None = None
-        for atom in monomial:
-            value = self._atom(atom)
-            if isinstance(atom, Symbol) and atom.unit > 1:
-                if factor % atom.unit:
-                    value = self.binary(arith.DivUIOp, value, self.constant_index(atom.unit))
-                else:
-                    factor //= atom.unit
-            product = value if product is None else self.binary(arith.MuliOp, product, value)
-        assert product is not None
-        return self._scaled(product, factor)
-
-    def _atom(self, atom: SizeAtom) -> SSAValue:
-        match atom:
-            case Symbol():
-                return self._symbols[atom]
-            case SizeQuotient():
-                natural = bounds(atom.dividend)[0] >= 0
-                op = arith.DivUIOp if natural else arith.FloorDivSIOp
-                return self.binary(op, self.size(atom.dividend), self.size(atom.divisor))
-            case Maximum():
-                first, *others = map(self.size, atom.sizes)
-                for other in others:
-                    first = self.binary(arith.MaxSIOp, first, other)
-                return first
+        return parts[True], parts[False], constant
 
     def divide(self, form: Lin, divisor: int) -> tuple[Lin, Lin]:
         """Quotient and remainder of a form that is not negative by a positive size."""

@@ -12,6 +12,7 @@ from math import inf, prod
 
 from xdsl.dialects import arith
 
+from webdnn.dialects.sizes.expression import divides, is_symbolic
 from webdnn.lowering.loops_common.expression import Apply, Index, Load, Node, Store, walk
 from webdnn.lowering.loops_common.linear import Dim, Lin
 from webdnn.lowering.loops_cpu.dot import dot_of
@@ -19,7 +20,7 @@ from webdnn.lowering.loops_cpu.flatten import FlatStage
 from webdnn.lowering.loops_cpu.packed import in_panels, padded_loads
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
 from webdnn.lowering.loops_cpu.stages import likely_extent
-from webdnn.lowering.loops_cpu.tiling import Tiling
+from webdnn.lowering.loops_cpu.tiling import Tiling, smaller_tile
 from webdnn.lowering.packing import PAIR
 
 REGISTERS = 16
@@ -134,13 +135,33 @@ def reduction_cost(
     return total
 
 
-def _variants(flat: FlatStage, sizes: list[int], tiling: Tiling) -> Iterator[tuple[int, list[int]]]:
+def _likely_tiles(
+    flat: FlatStage, sizes: list[int], tiling: Tiling, d: int
+) -> Iterator[tuple[float, int]]:
+    """The tiles along a dimension whose size depends on symbols, with how many there are of each: about as many as at
+    all sizes near the likely one."""
+    left, tile = float(sizes[d]), tiling.tile[d]
+    while True:
+        rest = 0.0 if divides(tile, flat.dims[d].size) else min(left, (tile - 1) / 2)
+        yield (left - rest) / tile, tile
+        if not rest:
+            return
+        left, tile = rest, smaller_tile(tile, VECTOR_WIDTH if d == tiling.vector else 1)
+
+
+def _variants(
+    flat: FlatStage, sizes: list[int], tiling: Tiling
+) -> Iterator[tuple[float, list[int]]]:
     """The shapes of the tiles of a stage, whole ones and those at the ends, with how many there are of
     each."""
 
-    def level(d: int, count: int, shape: list[int]) -> Iterator[tuple[int, list[int]]]:
+    def level(d: int, count: float, shape: list[int]) -> Iterator[tuple[float, list[int]]]:
         if d == flat.num_parallel:
             yield count, shape
+            return
+        if is_symbolic(flat.dims[d].size) and d not in flat.fixed:
+            for tiles, tile in _likely_tiles(flat, sizes, tiling, d):
+                yield from level(d + 1, count * tiles, [*shape, tile])
             return
         whole, rest = divmod(sizes[d], tiling.tile[d])
         if whole:

@@ -19,6 +19,9 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from webdnn.dialects.kernel import FuncOp, ReturnOp, WorkRangeOp
+from webdnn.dialects.sizes.expression import at_most, is_symbolic, likely, maximum
+from webdnn.dialects.sizes.types import size_attr
+from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_cpu.instructions import block_instructions, instructions, trip_count
 
 INDEX = IndexType()
@@ -71,18 +74,19 @@ def distribute(func: FuncOp, grain: int, shortest: int) -> bool:
     """
     block = func.body.block
     total = block_instructions(block)
-    if func.symbols or func.work is not None or total < 2 * grain:
+    if func.work is not None or at_most(total) < 2 * grain:
         return False
     _split_dimensions(block)
-    tasks = _tasks(block, max(total // TASKS, shortest))
-    if tasks is None or sum(t.count * max(1, len(t.inner)) for t in tasks) < 2:
+    tasks = _tasks(block, max(likely(total) // TASKS, shortest))
+    if tasks is None or at_most(sum(t.count * max(1, len(t.inner)) for t in tasks)) < 2:
         return False
-    unit = -(-total // LARGEST_WORK)
+    unit = -(-at_most(total) // LARGEST_WORK)
     for task in tasks:
         _measure(task, unit)
-    func.properties["work"] = IntegerAttr(sum(t.work for t in tasks), i64)
+    work = sum(t.work for t in tasks)
+    func.properties["work"] = size_attr(maximum(1, work) if is_symbolic(work) else work)
     func.properties["grain"] = IntegerAttr(max(1, grain // unit), i64)
-    _Cutter(block).cut(tasks)
+    _Cutter(func).cut(tasks)
     return True
 
 
@@ -90,7 +94,8 @@ def _measure(task: _Task, unit: int) -> None:
     """From instructions to units of work: at least one a task, and no less than the tasks inside take."""
     for inner in task.inner:
         _measure(inner, unit)
-    task.each = sum(t.work for t in task.inner) or max(1, task.each // unit)
+    work = sum(t.work for t in task.inner)
+    task.each = maximum(1, work) if task.inner else maximum(1, task.each // unit)
 
 
 # what can be cut
@@ -140,9 +145,9 @@ def _loop(op: scf.ParallelOp, shortest: int) -> _Task | None:
     if count is None:
         return _Task([op], 1, instructions(op))
     task = _Task([op], count, block_instructions(op.body.block))
-    if task.each >= shortest:
+    if likely(task.each) >= shortest:
         inner = _tasks(op.body.block, shortest)
-        if inner is not None and sum(t.count for t in inner) > 1:
+        if inner is not None and at_most(sum(t.count for t in inner)) > 1:
             task.inner = inner
     return task
 
@@ -235,10 +240,12 @@ def _independent(block: Block, tasks: list[_Task]) -> bool:
 class _Cutter:
     """Writes the range of work that a call does into the loops of a kernel."""
 
-    def __init__(self, block: Block) -> None:
+    def __init__(self, func: FuncOp) -> None:
+        self._block = block = func.body.block
         self._first = block.first_op
-        self._block = block
+        self._symbols = func.symbols
         self._constants: dict[Attribute, SSAValue] = {}
+        self._sizes: dict[int, SSAValue] = {}
         self._range = WorkRangeOp()
         self._at_start(self._range)
 
@@ -247,9 +254,9 @@ class _Cutter:
 
     def _cut_all(self, tasks: list[_Task], base: SSAValue | None) -> None:
         """Cut tasks of which the first one begins at `base` (None for 0)."""
-        offset = 0
+        offset: int = 0
         for task in tasks:
-            if task.is_loop and (task.count > 1 or task.inner):
+            if task.is_loop and (task.inner or at_most(task.count) > 1):
                 self._cut_loop(task, base, offset)
             else:
                 self._guard(task, base, offset)
@@ -306,13 +313,28 @@ class _Cutter:
         return block
 
     def index(self, value: int) -> SSAValue:
-        """A constant, at the start of the kernel."""
+        """A size, at the start of the kernel."""
+        if is_symbolic(value):
+            if value not in self._sizes:
+                self._sizes[value] = self._computed(value)
+            return self._sizes[value]
         attr = IntegerAttr(value, INDEX)
         if (known := self._constants.get(attr)) is None:
             op = arith.ConstantOp(attr)
             self._at_start(op)
             self._constants[attr] = known = op.result
         return known
+
+    def _computed(self, value: int) -> SSAValue:
+        block = Block(arg_types=[INDEX] * len(self._symbols))
+        result = Emitter(block, self._symbols).size(value)
+        for arg, operand in zip(block.args, self._block.args, strict=False):
+            result = operand if result is arg else result
+            arg.replace_all_uses_with(operand)
+        for op in list(block.ops):
+            op.detach()
+            self._at_start(op)
+        return result
 
     def _at_start(self, op: Operation) -> None:
         assert self._first is not None

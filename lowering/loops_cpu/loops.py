@@ -14,7 +14,7 @@ from webdnn.lowering.loops_cpu.groups import scratch_extents
 from webdnn.lowering.loops_cpu.schedule import GroupSchedule, prepare
 from webdnn.lowering.loops_cpu.stages import Group
 from webdnn.lowering.loops_cpu.tile import TileEmitter
-from webdnn.lowering.loops_cpu.tiling import Tiling
+from webdnn.lowering.loops_cpu.tiling import WIDE, Tiling, smaller_tile
 
 Part = tuple[int, int, int]
 """Tiles along a dimension: where the first one begins, how many there are, and how many points each has."""
@@ -77,9 +77,9 @@ def walk_tiles(
 
 
 def _whole_and_rest(_: int, size: int, tile: int) -> list[Part]:
-    """Whole tiles, and one of unknown size for all that is left over."""
+    """Whole tiles, and one of unknown size for what is left over, if there is anything."""
     whole = size // tile
-    return [(0, whole, tile), (whole * tile, 1, size - whole * tile)]
+    return [(0, whole, tile), (whole * tile, -(-size // tile) - whole, size - whole * tile)]
 
 
 def _register_rests(size: int, tile: int, width: int) -> list[Part]:
@@ -92,15 +92,7 @@ def _register_rests(size: int, tile: int, width: int) -> list[Part]:
         if tile == 1:
             return parts
         done = size // tile * tile
-        tile = _next_smaller(tile, width)
-
-
-def _next_smaller(tile: int, width: int) -> int:
-    if tile > width > 1 and tile % width == 0:
-        return width
-    if width > 1:
-        return 1
-    return next(n for n in range(tile // 2, 0, -1) if tile % n == 0)
+        tile = smaller_tile(tile, width)
 
 
 def emit_stage(
@@ -122,7 +114,8 @@ def emit_stage(
     for d, start, size in zip(stage.fixed, shared_base, shared_sizes, strict=True):
         base[d], sizes[d], origin[stage.dims[d]] = start, size, start
     tile_emitter = TileEmitter(emitter, stage, tiling, origin)
-    order = tiling.order
+    order, v = tiling.order, tiling.vector
+    wide = _wide(stage, tiling, sizes)
 
     def tile(local: list[Lin], extents: list[int]) -> None:
         at = list(base)
@@ -130,12 +123,50 @@ def emit_stage(
         for d, offset, size in zip(order, local, extents, strict=True):
             at[d] = base[d] + offset
             extent[d] = size
-        tile_emitter.emit(at, extent)
+        if not wide:
+            tile_emitter.emit(at, extent)
+            return
+        # tiles of few rows have as many accumulators as others: more columns
+        rows = prod(n for d, n in enumerate(extent) if d != v)
+        lanes = max(tiling.tile[v], wide // _power_of_two(rows))
+        start = at[v]
+
+        def part(number: Lin, count: int) -> None:
+            at[v], extent[v] = start + number * lanes, count
+            tile_emitter.emit(at, extent)
+
+        whole, rest = divmod(extent[v], lanes)
+        if whole > 1:
+            emitter.parallel(whole, lambda number: part(number, lanes))
+        elif whole:
+            part(Lin(), lanes)
+        if rest:
+            part(Lin.of(whole), rest)
 
     def rests(number: int, size: int, tile: int) -> list[Part]:
         return _register_rests(size, tile, tiling.width if order[number] == tiling.vector else 1)
 
-    walk_tiles(emitter, [sizes[d] for d in order], [tiling.tile[d] for d in order], tile, rests)
+    tiles = [wide if wide and d == v else tiling.tile[d] for d in order]
+    walk_tiles(emitter, [sizes[d] for d in order], tiles, tile, rests)
+
+
+def _wide(stage: FlatStage, tiling: Tiling, sizes: Sequence[int]) -> int:
+    """How many columns a tile of a single row has, where rows are left over by tiles of a product of symbolic size;
+    else 0."""
+    v = tiling.vector
+    left_over = any(
+        is_symbolic(size) and tiling.tile[d] > 1 for d, size in enumerate(sizes) if d != v
+    )
+    is_product = stage.is_reduction and 0 <= v < stage.num_parallel and v not in stage.fixed
+    if not left_over or not is_product or is_symbolic(sizes[v]):
+        return 0
+    tile = tiling.tile[v]
+    return 0 if tile % tiling.width else tile * max(1, _power_of_two(WIDE * tiling.width // tile))
+
+
+def _power_of_two(number: int) -> int:
+    """The greatest power of two that is at most a positive number; 0 for 0."""
+    return 1 << (number.bit_length() - 1) if number else 0
 
 
 def emit_group(emitter: Emitter, group: Group, schedule: GroupSchedule) -> None:

@@ -17,6 +17,7 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.linalg_ext import DIGIT, CountingSortOp, OrderingOp, SelectOp, TopKOp
+from webdnn.dialects.sizes.expression import Symbol, at_most, is_symbolic
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.function import begin_function, end_function
 from webdnn.lowering.loops_common.linear import Lin
@@ -29,13 +30,16 @@ BINS = 1 << DIGIT
 class _Code:
     """Builds a kernel of numbers: loads and stores stay where they are."""
 
-    def __init__(self, block: Block) -> None:
-        self.emitter = Emitter(block)
+    def __init__(self, block: Block, symbols: Sequence[Symbol]) -> None:
+        self.emitter = Emitter(block, symbols)
 
     def add(self, op: Operation) -> SSAValue:
         return self.emitter.append(op).results[0]
 
     def constant(self, value: int | float, type: Attribute) -> SSAValue:
+        if is_symbolic(value):
+            size = self.value(self.emitter.size(value))
+            return (size if type == INDEX else self.as_i32(size)).ssa
         return self.emitter.number(value, type)
 
     def value(self, ssa: SSAValue) -> Number:
@@ -51,7 +55,7 @@ class _Code:
         self.emitter.store(value.ssa, memory, Lin.of(at.ssa))
 
     def scratch(self, count: int, type: Attribute = i32) -> SSAValue:
-        return self.emitter.alloca(type, count)
+        return self.emitter.alloca(type, at_most(count))
 
     def as_index(self, x: Number) -> Number:
         return self.value(self.add(arith.IndexCastOp(x.ssa, INDEX)))
@@ -111,8 +115,9 @@ def lower_ordering(func: FuncOp, op: OrderingOp) -> FuncOp:
         WebDNNError: the op has no loops of its own.
     """
     block = begin_function(func, ())
-    code = _Code(block)
-    keys, *order, out = block.args
+    symbols = func.symbols
+    code = _Code(block, symbols)
+    keys, *order, out = block.args[len(symbols) :]
 
     def row(number: Number) -> None:
         match op:

@@ -31,7 +31,7 @@ MAX_WORKGROUP_BYTES = WebGPULimits.workgroup_storage
 
 def ceil_div(a: int, b: int) -> int:
     """`a / b`, rounded up."""
-    return -(-a // b)
+    return (a + b - 1) // b
 
 
 class KernelBuilder:
@@ -109,14 +109,14 @@ class KernelBuilder:
 
         Returns:
             where this workgroup stands in each dimension. The grid holds exactly these points, so no guard is needed
-            where a count fits a dimension of the grid (or may fit one, as its symbols are: `wgsl-fold-grid` folds what
-            does not); where none of the ways to lay out the grid does, the outermost index may reach beyond its count:
-            see `grid_is_exact`.
+            where the counts fit the dimensions of a grid; else the outermost index may reach beyond its count: see
+            `grid_is_exact`. Counts with symbols are taken to fit: `wgsl-fold-grid` folds what may not.
         """
         inner_first = list(reversed(counts))
         while len(inner_first) < 3:
             inner_first.append(1)
-        if len(counts) <= 3 and all(is_symbolic(n) or n <= MAX_GROUPS for n in inner_first):
+        may_be_folded = any(map(is_symbolic, counts))
+        if len(counts) <= 3 and (may_be_folded or all(n <= MAX_GROUPS for n in inner_first)):
             self._grid = (inner_first[0], inner_first[1], inner_first[2])
             self.grid_is_exact = True
             return [self.block(axis) for axis in reversed(range(len(counts)))]

@@ -33,11 +33,14 @@ class Emitter:
         values: the `llvm` value of each value of level `loops`.
         intervals: what is known about the range of values of type `index`.
         relaxed: whether fused multiply-adds of vectors may use relaxed SIMD.
+        sizes_fit: whether sums and products of natural numbers fit 31 bits, whatever their intervals say: where they
+            are made of sizes that a program has checked.
     """
 
     def __init__(self, handlers: dict[type[Operation], Handler], *, relaxed: bool) -> None:
         self.handlers = handlers
         self.relaxed = relaxed
+        self.sizes_fit = False
         self.region = Region(Block())
         self.entry = self.region.block
         self.block = self.entry

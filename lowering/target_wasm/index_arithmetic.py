@@ -2,7 +2,9 @@
 
 WebAssembly's loads and stores add a constant offset without wrapping, so LLVM may fold a constant into them only where
 it can prove that the address before it does not wrap. All bounds of loops are constants here, which makes the proof
-easy: intervals give the `nuw` and `nsw` flags, and sums remember their constant part.
+easy: intervals give the `nuw` and `nsw` flags, and sums remember their constant part. Of a kernel whose sizes are
+symbols intervals are only what the ranges of the symbols say; but a program refuses sizes at which its memory would be
+2 GiB, and so no natural number that is part of an address leaves 31 bits (`Emitter.sizes_fit`).
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from xdsl.ir import Operation, SSAValue
 
 from webdnn.lowering.target_wasm import ops
 from webdnn.lowering.target_wasm.emitter import Emitter
-from webdnn.lowering.target_wasm.intervals import FULL, Interval
+from webdnn.lowering.target_wasm.intervals import FULL, INT_MAX, Interval
 
 
 def is_index(value: SSAValue) -> bool:
@@ -59,6 +61,13 @@ def binary(emitter: Emitter, op: Operation) -> None:
     lhs, rhs = op.operands
     a, b = emitter.interval(lhs), emitter.interval(rhs)
     exact = combine(a, b)
+    if (
+        emitter.sizes_fit
+        and a.is_natural
+        and b.is_natural
+        and 0 <= exact.low <= INT_MAX < exact.high
+    ):
+        exact = Interval(exact.low, INT_MAX)
     lowered = emitter.binary(make, emitter.get(lhs), emitter.get(rhs), _flags(exact, a, b))
     emitter.set(op.results[0], lowered)
     emitter.intervals[op.results[0]] = exact.clamped()

@@ -50,6 +50,7 @@ def lower_kernel(func: kernel.FuncOp, *, relaxed: bool) -> llvm.FuncOp:
         relaxed: whether multiply-adds of vectors may be done by relaxed SIMD.
     """
     emitter = Emitter(_HANDLERS, relaxed=relaxed)
+    emitter.sizes_fit = bool(func.symbols)
     symbols, args = func.symbols, func.body.block.args
     pointers = len(args) - len(symbols)
     types = [

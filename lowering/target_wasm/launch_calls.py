@@ -10,8 +10,10 @@ from xdsl.dialects.builtin import UnitAttr, i32
 from xdsl.ir import SSAValue
 
 from webdnn.dialects import kernel, plan
+from webdnn.dialects.sizes.expression import Symbol, likely, substitute
 from webdnn.lowering.target_wasm.emitter import Emitter
 from webdnn.lowering.target_wasm.layout import MemoryLayout
+from webdnn.lowering.target_wasm.size_table import Numbers
 
 RUN = "run"
 RUN_RANGE = "run_range"
@@ -22,24 +24,30 @@ PREPARE = "prepare"
 class KernelWork:
     """How the work of a kernel is measured (see `kernel.func`).
 
-    `code_bytes`: of its code in a module, or None where it has not been compiled yet.
+    `code_bytes`: of its code in a module, or None where it has not been compiled yet. `symbols`: those of the kernel,
+    of which `work` may be an expression, in the order in which a launch gives their values.
     """
 
     work: int
     grain: int
     code_bytes: int | None = None
+    symbols: tuple[Symbol, ...] = ()
 
     @staticmethod
     def of(func: kernel.FuncOp) -> KernelWork | None:
         """That of a kernel of level `loops`; None if its work cannot be shared."""
         if func.work is None or func.grain is None:
             return None
-        return KernelWork(func.work.value.data, func.grain.value.data)
+        return KernelWork(func.work_size, func.grain.value.data, symbols=tuple(func.symbols))
 
-    @property
-    def parts(self) -> int:
-        """Into how many parts it may be cut to advantage."""
-        return max(1, self.work // self.grain)
+    def of_launch(self, launch: plan.LaunchIntoOp) -> int:
+        """The work of a launch."""
+        values = dict(zip(self.symbols, launch.kernel_sizes, strict=True))
+        return substitute(self.work, lambda symbol: values[symbol])
+
+    def parts(self, launch: plan.LaunchIntoOp) -> int:
+        """Into how many parts a launch may be cut to advantage, where sizes are the likely ones."""
+        return max(1, likely(self.of_launch(launch)) // self.grain)
 
 
 Works = Mapping[str, KernelWork]
@@ -90,14 +98,15 @@ def call_in_range(
     within: tuple[SSAValue, SSAValue],
     layout: MemoryLayout,
     works: Works,
+    numbers: Numbers,
 ) -> None:
     """Run all of a launch if its number is in a range (`begin`, `end`)."""
     inside, after = emitter.new_block(), emitter.new_block()
     emitter.cond_branch(is_in_range(emitter, number, within), inside, [], after, [])
     emitter.block = inside
     work = works.get(kernel_of(launch))
-    part = () if work is None else (emitter.int(0), emitter.int(work.work))
-    call(emitter, launch, layout, part)
+    part = () if work is None else (emitter.int(0), numbers(emitter, work.of_launch(launch)))
+    call(emitter, launch, layout, part, numbers)
     emitter.branch(after)
     emitter.block = after
 
@@ -111,12 +120,18 @@ def is_in_range(emitter: Emitter, number: int, within: tuple[SSAValue, SSAValue]
 
 
 def call(
-    emitter: Emitter, launch: plan.LaunchIntoOp, layout: MemoryLayout, part: Sequence[SSAValue]
+    emitter: Emitter,
+    launch: plan.LaunchIntoOp,
+    layout: MemoryLayout,
+    part: Sequence[SSAValue],
+    numbers: Numbers,
 ) -> None:
-    """Call the kernel of a launch; `part` is its range of work, where it has one."""
-    pointers = [_address(emitter, value, layout) for value in launch.arguments]
-    emitter.block.add_op(llvm.CallOp(kernel_of(launch), *pointers, *part))
+    """Call the kernel of a launch: its sizes come first, then its operands, then `part`, its range of work, where it
+    has one."""
+    sizes = [numbers(emitter, size) for size in launch.kernel_sizes]
+    pointers = [_address(emitter, value, layout, numbers) for value in launch.arguments]
+    emitter.block.add_op(llvm.CallOp(kernel_of(launch), *sizes, *pointers, *part))
 
 
-def _address(emitter: Emitter, value: SSAValue, layout: MemoryLayout) -> SSAValue:
-    return emitter.add(llvm.IntToPtrOp(emitter.int(layout.address(plan.slice_of(value)))))
+def _address(emitter: Emitter, value: SSAValue, layout: MemoryLayout, numbers: Numbers) -> SSAValue:
+    return emitter.add(llvm.IntToPtrOp(numbers(emitter, layout.address(plan.slice_of(value)))))

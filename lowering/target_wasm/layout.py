@@ -1,5 +1,8 @@
 """Where things lie in the one linear memory:
-`[stack, data, control | weights | prepared | arena | stacks of other threads]`."""
+`[stack, data, control | weights | prepared | arena | stacks of other threads]`.
+
+Where the arena's size depends on the sizes of the inputs it comes last, so that a memory grows as far as a run needs
+it, and a table of numbers lies behind `control`: `[..., control, table | ... | stacks of other threads | arena]`."""
 
 from __future__ import annotations
 
@@ -7,9 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from xdsl.dialects import memref
-from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, ModuleOp
+from xdsl.dialects.builtin import IntegerAttr, ModuleOp
 
 from webdnn.dialects import kernel, plan
+from webdnn.dialects.sizes.expression import bounds, is_symbolic, maximum
+from webdnn.dialects.sizes.types import sizes_in
 from webdnn.dialects.wasm_memory import MAX_PAGES, PAGE, check_pages
 from webdnn.lowering.target_wasm.memory import alloca_bytes
 
@@ -31,7 +36,11 @@ class MemoryLayout:
     """All in bytes. The stack starts at address 0 (and grows down, so that an overflow traps).
 
     The stacks of the threads beyond the first lie behind all else, so that a memory has only those that it needs: that
-    of thread t begins `(t - 1) * stack_bytes` behind the first `pages`.
+    of thread t begins `(t - 1) * stack_bytes` behind `stacks_offset`. In front of an arena whose size is an expression
+    there is room for all of them.
+
+    Attributes:
+        table_words: how many numbers of 32 bits the runtime computes from the sizes of the inputs.
     """
 
     stack_bytes: int
@@ -39,36 +48,61 @@ class MemoryLayout:
     weights_bytes: int
     arena_bytes: int
     prepared_bytes: int = 0
+    table_words: int = 0
 
     @property
     def control_offset(self) -> int:
         return _aligned(self.stack_bytes + self.data_bytes)
 
     @property
-    def weights_offset(self) -> int:
+    def table_offset(self) -> int:
         return self.control_offset + CONTROL_BYTES
+
+    @property
+    def weights_offset(self) -> int:
+        return _aligned(self.table_offset + 4 * self.table_words)
 
     @property
     def prepared_offset(self) -> int:
         return _aligned(self.weights_offset + self.weights_bytes)
 
     @property
-    def arena_offset(self) -> int:
+    def _fixed_end(self) -> int:
+        """Where the arena begins, or the stacks in front of it."""
         return _aligned(self.prepared_offset + self.prepared_bytes)
 
     @property
+    def grows(self) -> bool:
+        """Whether the size of the arena depends on those of the inputs."""
+        return is_symbolic(self.arena_bytes)
+
+    @property
+    def arena_offset(self) -> int:
+        stacks = (MAX_THREADS - 1) * self.stack_bytes if self.grows else 0
+        return _aligned(self._fixed_end + stacks)
+
+    @property
+    def stacks_offset(self) -> int:
+        """Where the stack of thread 1 begins."""
+        return self._fixed_end if self.grows else self.pages * PAGE
+
+    @property
     def pages(self) -> int:
-        """The size of the memory in WebAssembly pages, for one thread."""
-        return -(-(self.arena_offset + self.arena_bytes) // PAGE)
+        """The size of the memory in WebAssembly pages, for one thread; the least one of a memory that grows."""
+        return -(-(self.arena_offset + bounds(self.arena_bytes)[0]) // PAGE)
 
     @property
     def max_threads(self) -> int:
         """How many threads find room for their stacks."""
+        if self.grows:
+            return MAX_THREADS
         return min(MAX_THREADS, 1 + (MAX_PAGES - self.pages) * PAGE // self.stack_bytes)
 
     @property
     def max_pages(self) -> int:
-        """The size of the memory for `max_threads` threads."""
+        """The size of the memory for `max_threads` threads, and for the largest arena that it may have room for."""
+        if self.grows:
+            return min(-(-(self.arena_offset + bounds(self.arena_bytes)[1]) // PAGE), MAX_PAGES)
         return self.pages + -(-(self.max_threads - 1) * self.stack_bytes // PAGE)
 
     def address(self, slice: plan.SliceOp) -> int:
@@ -78,7 +112,7 @@ class MemoryLayout:
             "prepared": self.prepared_offset,
             "arena": self.arena_offset,
         }
-        return bases[slice.space.data] + slice.offset.value.data
+        return bases[slice.space.data] + slice.begin
 
 
 def kernel_stack_bytes(func: kernel.FuncOp) -> int:
@@ -110,20 +144,35 @@ def memory_layout(
         WebDNNError: more than 4 GiB would be needed.
     """
     sizes = {"weights": 0, "prepared": 0, "arena": 0}
+    table_words = 0
+    planned = {
+        "weights": _planned(program, plan.WEIGHT_BYTES),
+        "prepared": _planned(program, plan.PREPARED_BUFFERS),
+        "arena": _planned(program, plan.ARENA_BUFFERS),
+    }
     for op in program.body.block.ops:
-        if isinstance(op, plan.SliceOp):
+        if isinstance(op, plan.SliceOp) and is_symbolic(op.begin):
+            table_words += 1
+        elif isinstance(op, plan.SliceOp) and not any(map(is_symbolic, planned[op.space.data])):
             space = op.space.data
-            sizes[space] = max(sizes[space], op.offset.value.data + op.bytes.value.data)
-    weights = max(sizes["weights"], *_planned(program, plan.WEIGHT_BYTES))
-    arena = max(sizes["arena"], *_planned(program, plan.ARENA_BUFFERS))
-    prepared = max(sizes["prepared"], *_planned(program, plan.PREPARED_BUFFERS))
-    layout = MemoryLayout(stack_bytes, data_bytes, weights, arena, prepared)
+            sizes[space] = max(sizes[space], op.begin + op.size)
+        elif isinstance(op, plan.LaunchIntoOp):
+            # its sizes, and its work
+            table_words += len(op.kernel_sizes) + (1 if op.kernel_sizes else 0)
+    weights, prepared, arena = (
+        maximum(sizes[space], *planned[space]) for space in ("weights", "prepared", "arena")
+    )
+    layout = MemoryLayout(stack_bytes, data_bytes, weights, arena, prepared, table_words)
     check_pages(layout.pages)
     return layout
 
 
 def _planned(program: plan.ProgramOp, name: str) -> list[int]:
     """The sizes that the memory planner noted: what nothing launched uses has room too."""
-    attr = program.attributes.get(name)
-    values = attr.data if isinstance(attr, ArrayAttr) else (attr,)
-    return [0, *(v.value.data for v in values if isinstance(v, IntegerAttr))]
+    match program.attributes.get(name):
+        case None:
+            return [0]
+        case IntegerAttr() as attr:
+            return [0, attr.value.data]
+        case attr:
+            return [0, *sizes_in(attr)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xdsl.dialects import llvm, memref, vector
-from xdsl.dialects.builtin import IntegerType, MemRefType
+from xdsl.dialects.builtin import DYNAMIC_INDEX, IntegerType, MemRefType
 from xdsl.ir import Attribute, Operation, SSAValue
 
 from webdnn.lowering.target_wasm import ops
@@ -22,8 +22,10 @@ def _address(emitter: Emitter, ref: SSAValue, indices: Sequence[SSAValue]) -> SS
     (index,) = indices
     (count,) = ref.type.get_shape()
     element = memory_type(ref.type.element_type)
-    # LLVM reads offsets with a sign, and may only be told of no overflow where there is none.
-    inbounds = count * byte_size(ref.type.element_type) < 2**31
+    # LLVM reads offsets with a sign, and may only be told of no overflow where there is none. What has no known length
+    # is part of a memory that is at most that large.
+    is_short = count * byte_size(ref.type.element_type) < 2**31
+    inbounds = count == DYNAMIC_INDEX or is_short
 
     variable, constant = emitter.sums.get(index, (index, 0))
     base = emitter.get(ref)

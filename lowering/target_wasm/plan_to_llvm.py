@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -23,12 +24,15 @@ from webdnn.lowering.target_wasm.launch_calls import (
     run_functions,
 )
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_bytes
+from webdnn.lowering.target_wasm.size_table import SizeTable
 from webdnn.lowering.target_wasm.threaded_program import HELP, START, lower_threaded_program
 from webdnn.lowering.target_wasm.types import PTR
 from webdnn.lowering.target_wasm.warm_up import WARM_UP, warm_up_function
 
 
-def lower_program(program: plan.ProgramOp, layout: MemoryLayout, works: Works) -> list[llvm.FuncOp]:
+def lower_program(
+    program: plan.ProgramOp, layout: MemoryLayout, works: Works, table: SizeTable
+) -> list[llvm.FuncOp]:
     """`run()`, `run_range(begin, end)`, `warm_up()`, and `prepare()` where there are launches at load.
 
     `run_range` runs the launches whose number is at least `begin` and less than `end`. The others call it, so that each
@@ -38,7 +42,7 @@ def lower_program(program: plan.ProgramOp, layout: MemoryLayout, works: Works) -
     emitter = Emitter({}, relaxed=False)
     begin, end = (emitter.entry.insert_arg(i32, i) for i in range(2))
     for number, launch in enumerate(launches):
-        call_in_range(emitter, number, launch, (begin, end), layout, works)
+        call_in_range(emitter, number, launch, (begin, end), layout, works, table)
     emitter.block.add_op(llvm.ReturnOp())
     warm_up = warm_up_function(launches, layout, works)
     return [*run_functions(launches), warm_up, function(RUN_RANGE, 2, emitter)]
@@ -73,7 +77,7 @@ class LowerPlanToLLVM(ModulePass):
         lower = lower_threaded_program if self.threads else lower_program
         for program in [p for p in block.ops if isinstance(p, plan.ProgramOp)]:
             layout = memory_layout(program, stack_bytes=self.stack or stack_bytes(op))
-            functions = lower(program, layout, works)
+            functions = lower(program, layout, works, size_table(program, layout, works))
             defined = {
                 f.sym_name.data for f in block.ops if isinstance(f, llvm.FuncOp | kernel.FuncOp)
             }
@@ -89,9 +93,25 @@ def _declarations(program: plan.ProgramOp, works: Works, defined: set[str]) -> l
         if name not in defined:
             defined.add(name)
             part = [i32, i32] if name in works else []
-            type = llvm.LLVMFunctionType([*[PTR] * len(launch.arguments), *part])
+            sizes = [i32] * len(launch.kernel_sizes)
+            type = llvm.LLVMFunctionType([*sizes, *[PTR] * len(launch.arguments), *part])
             result.append(llvm.FuncOp(name, type, llvm.LinkageAttr("external")))
     return result
+
+
+def size_table(program: plan.ProgramOp, layout: MemoryLayout, works: Works) -> SizeTable:
+    """The table that the functions of a program read: one for those of all modules."""
+
+    def sizes() -> Iterator[int]:
+        for launch in program.launches:
+            yield from launch.kernel_sizes
+            yield from (layout.address(plan.slice_of(value)) for value in launch.arguments)
+            if (work := works.get(kernel_of(launch))) is not None:
+                yield work.of_launch(launch)
+
+    table = SizeTable.of(layout.table_offset, sizes())
+    assert len(table.words) <= layout.table_words
+    return table
 
 
 def program_module(
@@ -99,4 +119,5 @@ def program_module(
 ) -> ModuleOp:
     """A module of its own with the entry points and declarations of the kernels that they call."""
     lower = lower_threaded_program if threads else lower_program
-    return ModuleOp([*_declarations(program, works, set()), *lower(program, layout, works)])
+    functions = lower(program, layout, works, size_table(program, layout, works))
+    return ModuleOp([*_declarations(program, works, set()), *functions])

@@ -10,11 +10,11 @@ from xdsl.dialects.builtin import i32
 from xdsl.ir import SSAValue
 
 from webdnn.dialects import plan
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.lowering.target_wasm.control_words import Control
 from webdnn.lowering.target_wasm.emitter import Emitter
 from webdnn.lowering.target_wasm.launch_calls import (
     RUN_RANGE,
-    KernelWork,
     Works,
     call,
     call_in_range,
@@ -24,6 +24,7 @@ from webdnn.lowering.target_wasm.launch_calls import (
     run_functions,
 )
 from webdnn.lowering.target_wasm.layout import MemoryLayout
+from webdnn.lowering.target_wasm.size_table import SizeTable
 from webdnn.lowering.target_wasm.warm_up import warm_up_function
 from webdnn.lowering.target_wasm.work_queues import (
     CLAIM,
@@ -63,7 +64,7 @@ def steps_of(launches: Sequence[plan.LaunchIntoOp], works: Works) -> list[Step]:
     steps: list[Step] = []
     for number, launch in enumerate(launches):
         work = works.get(kernel_of(launch))
-        chunks = 1 if work is None else min(CHUNKS, work.parts)
+        chunks = 1 if work is None else min(CHUNKS, work.parts(launch))
         if chunks == 1 and steps and steps[-1].chunks == 1:
             before = steps.pop()
             steps.append(Step(before.first, (*before.launches, launch), 1))
@@ -73,7 +74,7 @@ def steps_of(launches: Sequence[plan.LaunchIntoOp], works: Works) -> list[Step]:
 
 
 def lower_threaded_program(
-    program: plan.ProgramOp, layout: MemoryLayout, works: Works
+    program: plan.ProgramOp, layout: MemoryLayout, works: Works, table: SizeTable
 ) -> list[llvm.FuncOp]:
     """The functions of the program.
 
@@ -84,6 +85,9 @@ def lower_threaded_program(
 
     All threads walk the same steps. Of each step they take chunks until there are none left, and then wait until all
     are finished. Which thread does what depends on who comes first, and what is computed does not.
+
+    Into how many chunks a step is cut does not depend on sizes, so that a late thread counts as the others do; and the
+    table is read only by a thread that has taken a chunk, so by none that still believes in a run that is over.
     """
     launches = program.launches
     control = Control(layout.control_offset)
@@ -93,7 +97,7 @@ def lower_threaded_program(
         _lead(control),
         _start(control),
         _help(control),
-        _share(steps_of(launches, works), layout, works),
+        _share(steps_of(launches, works), layout, works, table),
         claim_function(control),
         finish_function(control),
     ]
@@ -166,7 +170,9 @@ def _help(control: Control) -> llvm.FuncOp:
     return function(HELP, 1, emitter)
 
 
-def _share(steps: Sequence[Step], layout: MemoryLayout, works: Works) -> llvm.FuncOp:
+def _share(
+    steps: Sequence[Step], layout: MemoryLayout, works: Works, table: SizeTable
+) -> llvm.FuncOp:
     """`run_share(thread, begin, end, base)`: what one thread does of a run whose chunks have numbers from `base` on."""
     emitter = Emitter({}, relaxed=False)
     thread, begin, end, first = (emitter.entry.insert_arg(i32, i) for i in range(4))
@@ -189,11 +195,11 @@ def _share(steps: Sequence[Step], layout: MemoryLayout, works: Works) -> llvm.Fu
         emitter.block = work
         if step.chunks == 1:
             for number, launch in enumerate(step.launches, step.first):
-                call_in_range(emitter, number, launch, (begin, end), layout, works)
+                call_in_range(emitter, number, launch, (begin, end), layout, works, table)
         else:
             (launch,) = step.launches
-            part = _part(emitter, works[kernel_of(launch)], chunk, step.chunks)
-            call(emitter, launch, layout, part)
+            work = works[kernel_of(launch)].of_launch(launch)
+            call(emitter, launch, layout, _part(emitter, work, chunk, step.chunks, table), table)
         emitter.branch(take, [emitter.binary(llvm.AddOp, count, emitter.int(1))])
 
         emitter.block = leave
@@ -216,11 +222,14 @@ def _runs(emitter: Emitter, step: Step, within: tuple[SSAValue, SSAValue]) -> SS
 
 
 def _part(
-    emitter: Emitter, work: KernelWork, chunk: SSAValue, chunks: int
+    emitter: Emitter, work: int, chunk: SSAValue, chunks: int, table: SizeTable
 ) -> tuple[SSAValue, SSAValue]:
     """The range of work of a chunk: equal ones, and the last one up to the end."""
-    each = emitter.int(work.work // chunks)
+    if is_symbolic(work):
+        each = emitter.binary(llvm.UDivOp, table(emitter, work), emitter.int(chunks))
+    else:
+        each = emitter.int(work // chunks)
     begin = emitter.binary(llvm.MulOp, chunk, each)
     is_last = emitter.icmp("eq", chunk, emitter.int(chunks - 1))
     end = emitter.binary(llvm.AddOp, begin, each)
-    return begin, emitter.select(is_last, emitter.int(work.work), end)
+    return begin, emitter.select(is_last, table(emitter, work), end)

@@ -10,6 +10,7 @@ from xdsl.dialects import llvm
 from xdsl.dialects.builtin import i32
 
 from webdnn.dialects import plan
+from webdnn.dialects.sizes.expression import likely
 from webdnn.lowering.target_wasm.emitter import Emitter
 from webdnn.lowering.target_wasm.launch_calls import (
     KernelWork,
@@ -19,6 +20,7 @@ from webdnn.lowering.target_wasm.launch_calls import (
     kernel_of,
 )
 from webdnn.lowering.target_wasm.layout import MemoryLayout
+from webdnn.lowering.target_wasm.size_table import likely_number
 
 WARM_UP = "warm_up"
 
@@ -54,7 +56,7 @@ def _worth_it(launches: Sequence[plan.LaunchIntoOp], works: Works) -> Iterable[p
         name = kernel_of(launch)
         if launch.first_run is not None or name not in works:
             continue
-        work[name] += works[name].work
+        work[name] += likely(works[name].of_launch(launch))
         when = number if launch.at_load is None else launch.at_load.value.data
         if name not in first or when < first[name][0]:
             first[name] = when, launch
@@ -80,7 +82,7 @@ def warm_up_function(
         again, after = emitter.new_block([i32]), emitter.new_block()
         emitter.branch(again, [nothing])
         emitter.block = again
-        call(emitter, launch, layout, (nothing, nothing))
+        call(emitter, launch, layout, (nothing, nothing), likely_number)
         following = emitter.binary(llvm.AddOp, again.args[0], emitter.int(1))
         more = emitter.icmp("ult", following, emitter.int(empty_calls(works[name])))
         emitter.cond_branch(more, again, [following], after, [])

@@ -48,17 +48,18 @@ def folded(count: int, most: int) -> tuple[int, int, int]:
     """A grid of at least `count` workgroups, and few more, with at most `most` in each dimension."""
     if at_most(count) <= most:
         return count, 1, 1
-    rows = -(-count // most)
+    rows = (count + most - 1) // most
     if at_most(rows) <= most:
         return _share(count, rows, most), rows, 1
-    layers = -(-rows // most)
+    layers = (rows + most - 1) // most
     rows = _share(rows, layers, most)
     return _share(count, rows * layers, most), rows, layers
 
 
 def _share(count: int, parts: int, most: int) -> int:
     """How many come to each part. They are never more than `most`, which the bounds of a quotient do not show."""
-    return minimum(-(-count // maximum(parts, 1)), most)
+    parts = maximum(parts, 1)
+    return minimum((count + parts - 1) // parts, most)
 
 
 def fold_grid(kernel: FuncOp, grid: tuple[int, ...], most: int) -> None:

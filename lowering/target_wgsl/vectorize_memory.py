@@ -12,7 +12,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from webdnn.dialects.kernel import FuncOp, lengths_of
-from webdnn.dialects.sizes.expression import bounds, divides
+from webdnn.dialects.sizes.expression import divides
 from webdnn.lowering.target_wgsl.divisibility import Divisibility
 
 _SIZE = 4
@@ -21,8 +21,8 @@ _SIZE = 4
 @dataclass(frozen=True)
 class WGSLVectorizeMemoryPass(ModulePass):
     """`memref<Nxf32>` becomes `memref<N/4xvector<4xf32>>` (`array<vec4f, N/4>`), and `memref<?xf32>` of a kernel whose
-    `lengths` say that `N` is a multiple of four `memref<?xvector<4xf32>>`. There `N` is never 0, since a binding holds
-    one element at least.
+    `lengths` say that `N` is a multiple of four `memref<?xvector<4xf32>>`. Of these a binding holds one element at
+    least, also where `N` is 0.
 
     All accesses must be of four elements at a multiple of four. That goes for operands and for the
     kernel's own memory alike; the bytes stay where they are.
@@ -61,7 +61,7 @@ def _is_vectorizable(memory: SSAValue, length: int | None, analysis: Divisibilit
     if shape[0] != DYNAMIC_INDEX:
         if shape[0] % _SIZE:
             return False
-    elif length is None or not divides(_SIZE, length) or bounds(length)[0] < _SIZE:
+    elif length is None or not divides(_SIZE, length):
         return False
     for use in memory.uses:
         op = use.operation

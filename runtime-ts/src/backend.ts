@@ -1,10 +1,13 @@
 import type { Downloader } from "./download.js";
 import type { TypedArray } from "./dtypes.js";
+import type { BoundInputs } from "./inputs.js";
 import type { BackendName, Manifest } from "./manifest.js";
-import type { Seed } from "./seed.js";
 
 /** Arrays by the name of the input or output. */
 export type Tensors = Record<string, TypedArray>;
+
+/** What a run gives by the name of the output: arrays that say the size of each dimension, too. */
+export type Outputs = Record<string, TypedArray & { readonly dims: readonly number[] }>;
 
 /** Outputs to be filled in. Without a prototype, so that all names are alike: `__proto__` is one too. */
 export function noTensors(): Tensors {
@@ -28,7 +31,7 @@ export interface Profile {
    */
   readonly method: "timestamp-query" | "submit" | "clock";
   readonly launches: readonly LaunchProfile[];
-  readonly outputs: Tensors;
+  readonly outputs: Outputs;
 }
 
 /** A package that is ready to run. Its methods are never called while a run is under way. */
@@ -38,10 +41,10 @@ export interface Backend {
   readonly arrived: Promise<void>;
   /** How many threads of the CPU share the work of a kernel. */
   readonly threads: number;
-  /** Run on inputs that have been checked. */
-  run(inputs: Tensors, seed: Seed): Promise<Tensors>;
+  /** Run on inputs that have been checked, which set the sizes. */
+  run(inputs: BoundInputs): Promise<Tensors>;
   /** Run launch by launch. */
-  profile(inputs: Tensors, seed: Seed): Promise<Profile>;
+  profile(inputs: BoundInputs): Promise<Omit<Profile, "outputs"> & { readonly outputs: Tensors }>;
   /** Free memory. A run under way fails. */
   dispose(): void;
 }

@@ -11,6 +11,7 @@ export type ErrorCode =
   | "unknown-input"
   | "wrong-dtype"
   | "wrong-length"
+  | "wrong-shape"
   | "out-of-range"
   | "device-lost"
   | "execution-failed"
@@ -110,7 +111,13 @@ export class InputError extends WebDNNError {
   readonly input: string;
 
   constructor(
-    code: "missing-input" | "unknown-input" | "wrong-dtype" | "wrong-length" | "out-of-range",
+    code:
+      | "missing-input"
+      | "unknown-input"
+      | "wrong-dtype"
+      | "wrong-length"
+      | "wrong-shape"
+      | "out-of-range",
     input: string,
     message: string,
   ) {

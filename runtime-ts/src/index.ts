@@ -1,4 +1,4 @@
-export type { LaunchProfile, Profile, Tensors } from "./backend.js";
+export type { LaunchProfile, Outputs, Profile, Tensors } from "./backend.js";
 export type { Progress } from "./download.js";
 export { arrayClass, type TypedArray } from "./dtypes.js";
 export {
@@ -18,6 +18,7 @@ export {
   UnsupportedError,
   WebDNNError,
 } from "./errors.js";
+export type { Inputs, Tensor } from "./inputs.js";
 export { type LoadOptions, load } from "./load.js";
 export type * from "./manifest.js";
 export type { Model, RunOptions } from "./model.js";

@@ -26,11 +26,32 @@ export interface Labels {
   readonly names: readonly string[];
 }
 
-/** The name, type and static shape of an input or output. */
-export interface TensorInfo {
+/** A size: a number, the name of a symbol, or `[operator, operand, ...]` with `+`, `*`, `max` or `/`, which rounds down. */
+export type Expression = number | string | readonly Expression[];
+
+/** A size that the shapes of the inputs of a run set. */
+export interface SizeSymbol {
+  readonly name: string;
+  /** Its least and its greatest value. */
+  readonly low: number;
+  readonly high: number;
+  /** What each value is a multiple of. */
+  readonly multiple: number;
+  /** The value for which the model was compiled to be fast. */
+  readonly likely: number;
+}
+
+/** A name for a size in the expressions of a back end. */
+export interface Definition {
+  readonly name: string;
+  readonly size: Expression;
+}
+
+/** The name, type and shape of an input or output. A size that a run sets is the name of a symbol, or an expression of some. */
+export interface TensorInfo<N = number | string> {
   readonly name: string;
   readonly dtype: DType;
-  readonly shape: readonly number[];
+  readonly shape: readonly N[];
   readonly labels?: Labels;
 }
 
@@ -43,9 +64,9 @@ export interface FileRef {
 }
 
 /** A range of bytes. */
-export interface ByteRange {
-  readonly offset: number;
-  readonly bytes: number;
+export interface ByteRange<N = number> {
+  readonly offset: N;
+  readonly bytes: N;
 }
 
 /** A launch of the wasm back end, for the profiler. */
@@ -75,24 +96,35 @@ export interface WasmThreads {
   /** The pages with the stacks of `max` threads: the module's own maximum. */
   readonly maxPages: number;
   readonly stackBytes: number;
+  /** Where the stack of thread 1 begins, if not behind the memory's `pages`. */
+  readonly offset?: number;
+}
+
+/** Numbers of 32 bits that a module reads. */
+export interface SizeTable<N = number> {
+  readonly offset: number;
+  readonly words: readonly N[];
 }
 
 /** The section `backends.wasm`. */
-export interface WasmSection {
+export interface WasmSection<N = number> {
   /** Best first: the first whose features the engine has is taken. */
   readonly modules: readonly WasmModule[];
-  readonly memory: { readonly pages: number };
+  /** `maxPages` is how far it grows, where the arena depends on sizes. */
+  readonly memory: { readonly pages: number; readonly maxPages?: number };
   /** Where there are modules for several threads. */
   readonly threads?: WasmThreads | undefined;
   readonly weights: ByteRange & { readonly packed?: number; readonly shards: readonly FileRef[] };
-  readonly arena: ByteRange;
+  readonly definitions?: readonly Definition[];
+  readonly table?: SizeTable<N>;
+  readonly arena: ByteRange<N>;
   readonly arenaLowerBound?: number;
   /** Where what is computed at load lies. */
   readonly prepared?: ByteRange;
-  readonly inputs: readonly ByteRange[];
+  readonly inputs: readonly ByteRange<N>[];
   /** Of a model that draws random numbers: where the two words of a run's seed are written. */
-  readonly seed?: ByteRange;
-  readonly outputs: readonly ByteRange[];
+  readonly seed?: ByteRange<N>;
+  readonly outputs: readonly ByteRange<N>[];
   readonly launches: readonly WasmLaunch[];
   /** How many of the launches, the first ones, run once at load (by the export `prepare`); none where it is left out. */
   readonly prepare?: number;
@@ -109,9 +141,9 @@ export interface WasmFirstRun {
 }
 
 /** A GPU buffer: a part of the weights (`offset` counts in all weights), an arena buffer, or one for what is computed at load. */
-export type GpuBuffer =
+export type GpuBuffer<N = number> =
   | { readonly kind: "weights"; readonly bytes: number; readonly offset: number }
-  | { readonly kind: "arena" | "prepared"; readonly bytes: number };
+  | { readonly kind: "arena" | "prepared"; readonly bytes: N };
 
 /** How a kernel uses a binding. */
 export type BindingAccess = "read" | "read_write";
@@ -125,18 +157,22 @@ export interface GpuKernel {
   readonly entryPoint: string;
   /** Binding `i` of group 0. */
   readonly bindings: readonly BindingAccess[];
+  /** How many sizes it takes, in a uniform at the binding behind these. */
+  readonly sizes?: number;
 }
 
 /** A range of a GPU buffer. */
-export interface BufferRange extends ByteRange {
+export interface BufferRange<N = number> extends ByteRange<N> {
   readonly buffer: number;
 }
 
 /** A dispatch. */
-export interface GpuLaunch {
+export interface GpuLaunch<N = number> {
   readonly kernel: number;
-  readonly workgroups: readonly [number, number, number];
-  readonly bindings: readonly BufferRange[];
+  readonly workgroups: readonly [N, N, N];
+  readonly bindings: readonly BufferRange<N>[];
+  /** What the kernel takes. */
+  readonly sizes?: readonly N[];
   /** The ONNX nodes that the kernel computes. */
   readonly label: readonly string[];
 }
@@ -145,40 +181,43 @@ export interface GpuLaunch {
 export type Storage = "f32" | "i32" | "u32" | "i64";
 
 /** Where an input or output lies on the GPU. */
-export interface GpuTensor extends BufferRange {
+export interface GpuTensor<N = number> extends BufferRange<N> {
   readonly storage: Storage;
 }
 
 /** The section `backends.webgpu`. */
-export interface WebGpuSection {
+export interface WebGpuSection<N = number> {
   readonly features: readonly string[];
   readonly limits: Readonly<Record<string, number>>;
   readonly weights: { readonly bytes: number; readonly shards: readonly FileRef[] };
-  readonly buffers: readonly GpuBuffer[];
+  readonly definitions?: readonly Definition[];
+  readonly buffers: readonly GpuBuffer<N>[];
   readonly shaders: readonly FileRef[];
   readonly kernels: readonly GpuKernel[];
-  readonly launches: readonly GpuLaunch[];
+  readonly launches: readonly GpuLaunch<N>[];
   /** How many of the launches, the first ones, are dispatched once at load; none where it is left out. */
   readonly prepare?: number;
-  readonly inputs: readonly GpuTensor[];
+  readonly inputs: readonly GpuTensor<N>[];
   /** Of a model that draws random numbers: where the two words of a run's seed are written. */
-  readonly seed?: GpuTensor;
-  readonly outputs: readonly GpuTensor[];
+  readonly seed?: GpuTensor<N>;
+  readonly outputs: readonly GpuTensor<N>[];
   readonly arenaLowerBound?: number;
 }
 
 /** The names of the back ends. */
 export type BackendName = "webgpu" | "wasm";
 
-/** `model.json`. */
-export interface Manifest {
+/** `model.json`; with numbers for `N`, as it is for some sizes. */
+export interface Manifest<N = Expression> {
   readonly format: "webdnn-package";
-  readonly version: 3;
+  readonly version: 4;
   readonly generator: string;
   readonly name: string;
   /** What the model says of itself in free text. */
   readonly metadata?: Readonly<Record<string, string>>;
-  readonly inputs: readonly TensorInfo[];
-  readonly outputs: readonly TensorInfo[];
-  readonly backends: { readonly wasm?: WasmSection; readonly webgpu?: WebGpuSection };
+  /** The sizes that a run sets. */
+  readonly symbols?: readonly SizeSymbol[];
+  readonly inputs: readonly TensorInfo<N>[];
+  readonly outputs: readonly TensorInfo<N>[];
+  readonly backends: { readonly wasm?: WasmSection<N>; readonly webgpu?: WebGpuSection<N> };
 }

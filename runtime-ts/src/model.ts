@@ -1,8 +1,9 @@
-import type { Backend, Profile, Tensors } from "./backend.js";
-import { acceptedNames, elementCount, isArrayOf } from "./dtypes.js";
-import { type BackendFailure, DisposedError, InputError } from "./errors.js";
-import type { BackendName, Manifest, TensorInfo } from "./manifest.js";
+import type { Backend, Outputs, Profile, Tensors } from "./backend.js";
+import { type BackendFailure, DisposedError } from "./errors.js";
+import { type BoundInputs, bindInputs, type Inputs } from "./inputs.js";
+import type { BackendName, Expression, Manifest, SizeSymbol, TensorInfo } from "./manifest.js";
 import { seedWords } from "./seed.js";
+import { expressionText, type Sizes, tensorAt } from "./sizes.js";
 
 /** How a model is run. */
 export interface RunOptions {
@@ -18,10 +19,13 @@ export class Model {
   readonly name: string;
   readonly inputs: readonly TensorInfo[];
   readonly outputs: readonly TensorInfo[];
+  /** The sizes that a run sets: names in the shapes of `inputs` and `outputs`. */
+  readonly symbols: readonly SizeSymbol[];
   /** What the model says of itself in free text (ONNX's `metadata_props`). */
   readonly metadata: Readonly<Record<string, string>>;
   /** The back ends that were passed over before this one, and why. */
   readonly failures: readonly BackendFailure[];
+  readonly #info: Omit<Manifest, "backends">;
   readonly #backend: Backend;
   #disposed = false;
   /** Settles when the last run asked for has ended. */
@@ -34,8 +38,10 @@ export class Model {
     failures: readonly BackendFailure[],
   ) {
     this.name = info.name;
-    this.inputs = info.inputs;
-    this.outputs = info.outputs;
+    this.#info = info;
+    this.inputs = info.inputs.map(described);
+    this.outputs = info.outputs.map(described);
+    this.symbols = info.symbols ?? [];
     this.metadata = info.metadata ?? {};
     this.failures = failures;
     this.#backend = backend;
@@ -63,24 +69,35 @@ export class Model {
   /**
    * Run the model. Runs that overlap wait for each other; leave the arrays of the inputs alone until theirs has ended.
    *
-   * @param inputs an array for each of `inputs`, of its type and number of elements, in row-major order
+   * @param inputs an array for each of `inputs`, of its type and number of elements, in row-major order; or `{ data, dims }`
+   *   where more than one of its sizes is set by the run
    * @param options the seed of a model that draws random numbers
-   * @returns an array for each of `outputs`, which are the caller's to keep, in an object without a prototype
+   * @returns an array for each of `outputs`, which are the caller's to keep, in an object without a prototype; each has
+   *   `dims`, the size of each dimension
    * @throws InputError if the arrays do not fit `inputs`, or the seed is none
    * @throws DownloadError, ChecksumError, AbortedError if the weights do not arrive
    * @throws DeviceLostError, ExecutionError, DisposedError
    */
-  async run(inputs: Tensors, { seed }: RunOptions = {}): Promise<Tensors> {
-    this.#check(inputs);
-    const words = seedWords(seed);
-    return this.#enqueue(() => this.#backend.run(inputs, words));
+  async run(inputs: Inputs, { seed }: RunOptions = {}): Promise<Outputs> {
+    const bound = this.#bind(inputs, seed);
+    const outputs = await this.#enqueue(() => this.#backend.run(bound));
+    return this.#withDims(outputs, bound.sizes);
   }
 
   /** Run the model launch by launch, and time each. */
-  async profile(inputs: Tensors, { seed }: RunOptions = {}): Promise<Profile> {
-    this.#check(inputs);
-    const words = seedWords(seed);
-    return this.#enqueue(() => this.#backend.profile(inputs, words));
+  async profile(inputs: Inputs, { seed }: RunOptions = {}): Promise<Profile> {
+    const bound = this.#bind(inputs, seed);
+    const profile = await this.#enqueue(() => this.#backend.profile(bound));
+    return { ...profile, outputs: this.#withDims(profile.outputs, bound.sizes) };
+  }
+
+  /**
+   * The shape of each input or output for some values of the symbols.
+   *
+   * @internal
+   */
+  shapesAt(role: "inputs" | "outputs", sizes: Sizes): (readonly number[])[] {
+    return this.#info[role].map((tensor) => tensorAt(tensor, sizes).shape);
   }
 
   /** Free all memory. Runs that have not ended fail with a `DisposedError`. */
@@ -108,33 +125,22 @@ export class Model {
     if (this.#disposed) throw new DisposedError();
   }
 
-  #check(inputs: Tensors): void {
+  #bind(inputs: Inputs, seed: number | undefined): BoundInputs {
     this.#ensureAlive();
-    for (const tensor of this.inputs) checkInput(tensor, inputs);
-    for (const name of Object.keys(inputs ?? {})) {
-      if (!this.inputs.some((t) => t.name === name)) {
-        const known = this.inputs.map((t) => `"${t.name}"`).join(", ");
-        const problem = `there is no input "${name}"; the inputs are ${known || "none"}`;
-        throw new InputError("unknown-input", name, problem);
-      }
+    return { ...bindInputs(this.#info, inputs), seed: seedWords(seed) };
+  }
+
+  #withDims(outputs: Tensors, sizes: Sizes): Outputs {
+    for (const tensor of this.#info.outputs) {
+      // Not among the keys, so that an array is what it was to whoever looks at its elements.
+      const value = tensorAt(tensor, sizes).shape;
+      Object.defineProperty(outputs[tensor.name], "dims", { value });
     }
+    return outputs as Outputs;
   }
 }
 
-function checkInput(tensor: TensorInfo, inputs: Tensors): void {
-  const { name, dtype, shape } = tensor;
-  const value: unknown = Object.hasOwn(inputs ?? {}, name) ? inputs[name] : undefined;
-  if (value === undefined) {
-    throw new InputError("missing-input", name, `input "${name}" is missing`);
-  }
-  if (!isArrayOf(value, dtype)) {
-    const found = Object.prototype.toString.call(value).slice(8, -1);
-    const problem = `input "${name}" is ${dtype}, so it takes ${acceptedNames(dtype)}, not ${found}`;
-    throw new InputError("wrong-dtype", name, problem);
-  }
-  const count = elementCount(shape);
-  if (value.length !== count) {
-    const problem = `input "${name}" of shape [${shape.join(", ")}] takes ${count} elements, not ${value.length}`;
-    throw new InputError("wrong-length", name, problem);
-  }
+function described(tensor: TensorInfo<Expression>): TensorInfo {
+  const shape = tensor.shape.map((n) => (typeof n === "number" ? n : expressionText(n)));
+  return { ...tensor, shape };
 }

@@ -5,6 +5,8 @@ import { MANIFEST } from "./location.js";
 import type {
   BufferRange,
   ByteRange,
+  Definition,
+  Expression,
   FileRef,
   GpuBuffer,
   GpuKernel,
@@ -12,6 +14,8 @@ import type {
   GpuTensor,
   Labels,
   Manifest,
+  SizeSymbol,
+  SizeTable,
   TensorInfo,
   WasmFirstRun,
   WasmLaunch,
@@ -22,6 +26,7 @@ import type {
 } from "./manifest.js";
 import { PAGE } from "./memory.js";
 import { SEED } from "./seed.js";
+import { likelySizes, manifestAt, OPERATOR_NAMES } from "./sizes.js";
 import { storageBytes, storageFits } from "./webgpu/storage.js";
 
 /** The rule of the schema: one path on every system and in a URL, which never leads out of the package's folder. */
@@ -30,6 +35,8 @@ const FILE =
 const XXH32 = /^[0-9a-f]{8}$/;
 /** Linear memory of wasm32 is at most 4 GiB. */
 const MAX_PAGES = 2 ** 32 / PAGE;
+/** How deep expressions are nested at most. */
+const DEEPEST = 64;
 
 const size = integer(0);
 const fileFields = {
@@ -40,12 +47,35 @@ const fileFields = {
 const file = object<FileRef>(fileFields);
 const rangeFields = { offset: size, bytes: size };
 const range = object<ByteRange>(rangeFields);
-const bufferRangeFields = { buffer: size, ...rangeFields };
+const operator = oneOf(...OPERATOR_NAMES);
+const anyInteger = integer(-Number.MAX_SAFE_INTEGER);
+
+function expressionRule(depth: number): Rule<Expression> {
+  return (value, path) => {
+    if (typeof value === "string") return;
+    if (!Array.isArray(value)) {
+      (depth ? anyInteger : size)(value, path);
+      return;
+    }
+    const count = value.length - 1;
+    if (depth > DEEPEST || (value[0] === "/" ? count !== 2 : count < 2))
+      throw new ManifestError(path, "has an expression of a wrong form");
+    operator(value[0], path);
+    for (const each of value.slice(1)) expressionRule(depth + 1)(each, path);
+  };
+}
+const expression = expressionRule(0);
+const workgroups: Rule<Expression> = (value, path) =>
+  (typeof value === "string" || Array.isArray(value) ? expression : integer(1))(value, path);
+const definitions = { optional: list(object<Definition>({ name: text(), size: expression })) };
+const placeFields = { offset: expression, bytes: expression };
+const place = object<ByteRange<Expression>>(placeFields);
+const bufferRangeFields = { buffer: size, ...placeFields };
 const label = list(text());
-const tensor = object<TensorInfo>({
+const tensor = object<TensorInfo<Expression>>({
   name: text(/[\s\S]/, "a string that is not empty"),
   dtype: oneOf(...DTYPES),
-  shape: list(size),
+  shape: list(expression),
   labels: { optional: object<Labels>({ axis: { optional: size }, names: label }) },
 });
 const wasmLaunch = object<WasmLaunch>({
@@ -56,14 +86,18 @@ const wasmLaunch = object<WasmLaunch>({
   instead: { optional: size },
 });
 
-const wasm = object<WasmSection>({
+const wasm = object<WasmSection<Expression>>({
   modules: list(object<WasmModule>({ ...fileFields, features: label })),
-  memory: object<WasmSection["memory"]>({ pages: integer(1, MAX_PAGES) }),
+  memory: object<WasmSection["memory"]>({
+    pages: integer(1, MAX_PAGES),
+    maxPages: { optional: integer(1, MAX_PAGES) },
+  }),
   threads: {
     optional: object<WasmThreads>({
       max: integer(1),
       maxPages: integer(1, MAX_PAGES),
       stackBytes: integer(1),
+      offset: { optional: size },
     }),
   },
   weights: object<WasmSection["weights"]>({
@@ -71,12 +105,14 @@ const wasm = object<WasmSection>({
     packed: { optional: size },
     shards: list(file),
   }),
-  arena: range,
+  definitions,
+  table: { optional: object<SizeTable<Expression>>({ offset: size, words: list(expression) }) },
+  arena: place,
   arenaLowerBound: { optional: size },
   prepared: { optional: range },
-  inputs: list(range),
-  seed: { optional: range },
-  outputs: list(range),
+  inputs: list(place),
+  seed: { optional: place },
+  outputs: list(place),
   launches: list(wasmLaunch),
   prepare: { optional: size },
   firstRun: { optional: object<WasmFirstRun>({ limit: size, launches: list(wasmLaunch) }) },
@@ -87,23 +123,24 @@ const weightsBuffer = object<Extract<GpuBuffer, { kind: "weights" }>>({
   bytes: size,
   offset: size,
 });
-const otherBuffer = object<Exclude<GpuBuffer, { kind: "weights" }>>({
+const otherBuffer = object<Exclude<GpuBuffer<Expression>, { kind: "weights" }>>({
   kind: oneOf("weights", "arena", "prepared") as Rule<"arena" | "prepared">,
-  bytes: size,
+  bytes: expression,
 });
-const gpuBuffer: Rule<GpuBuffer> = (value, path) => {
+const gpuBuffer: Rule<GpuBuffer<Expression>> = (value, path) => {
   otherBuffer(value, path);
   if ((value as GpuBuffer).kind === "weights") weightsBuffer(value, path);
 };
-const gpuTensor = object<GpuTensor>({
+const gpuTensor = object<GpuTensor<Expression>>({
   ...bufferRangeFields,
   storage: oneOf("f32", "i32", "u32", "i64"),
 });
 
-const webgpu = object<WebGpuSection>({
+const webgpu = object<WebGpuSection<Expression>>({
   features: label,
   limits: record(size),
   weights: object<WebGpuSection["weights"]>({ bytes: size, shards: list(file) }),
+  definitions,
   buffers: list(gpuBuffer),
   shaders: list(file),
   kernels: list(
@@ -113,13 +150,15 @@ const webgpu = object<WebGpuSection>({
       range: { optional: range },
       entryPoint: text(),
       bindings: list(oneOf("read", "read_write")),
+      sizes: { optional: integer(1, 4096) },
     }),
   ),
   launches: list(
-    object<GpuLaunch>({
+    object<GpuLaunch<Expression>>({
       kernel: size,
-      workgroups: list(integer(1), 3) as unknown as Rule<GpuLaunch["workgroups"]>,
-      bindings: list(object<BufferRange>(bufferRangeFields)),
+      workgroups: list(workgroups, 3) as unknown as Rule<GpuLaunch<Expression>["workgroups"]>,
+      bindings: list(object<BufferRange<Expression>>(bufferRangeFields)),
+      sizes: { optional: list(expression) },
       label,
     }),
   ),
@@ -132,10 +171,21 @@ const webgpu = object<WebGpuSection>({
 
 const manifestForm = object<Manifest>({
   format: oneOf("webdnn-package"),
-  version: oneOf(3),
+  version: oneOf(4),
   generator: text(),
   name: text(),
   metadata: { optional: record(text()) },
+  symbols: {
+    optional: list(
+      object<SizeSymbol>({
+        name: text(),
+        low: size,
+        high: size,
+        multiple: integer(1),
+        likely: size,
+      }),
+    ),
+  },
   inputs: list(tensor),
   outputs: list(tensor),
   backends: object<Manifest["backends"]>({
@@ -156,11 +206,17 @@ export function checkForm(value: unknown): asserts value is Manifest {
  */
 export function parseManifest(value: unknown): Manifest {
   checkForm(value);
-  unique(value.inputs, "inputs");
-  unique(value.outputs, "outputs");
-  checkFiles(value.backends);
-  if (value.backends.wasm) checkWasm(value, value.backends.wasm);
-  if (value.backends.webgpu) checkWebGpu(value, value.backends.webgpu);
+  for (const { name } of value.symbols ?? []) {
+    const isSet = value.inputs.some(({ shape }) => shape.includes(name));
+    ensure(isSet, "symbols", `has "${name}", which no input sets`);
+  }
+  const likely = manifestAt(value, likelySizes(value.symbols));
+  const { backends } = likely;
+  unique(likely.inputs, "inputs");
+  unique(likely.outputs, "outputs");
+  checkFiles(backends);
+  if (backends.wasm) checkWasm(likely, backends.wasm);
+  if (backends.webgpu) checkWebGpu(likely, backends.webgpu);
   return value;
 }
 
@@ -168,7 +224,7 @@ function ensure(condition: boolean, path: string, problem: string): asserts cond
   if (!condition) throw new ManifestError(path, problem);
 }
 
-function unique(tensors: readonly TensorInfo[], path: string): void {
+function unique(tensors: readonly TensorInfo<number>[], path: string): void {
   const names = new Set(tensors.map((t) => t.name));
   ensure(names.size === tensors.length, path, "has two tensors of one name");
   for (const [i, { shape, labels }] of tensors.entries()) {
@@ -182,7 +238,7 @@ function hasEntries(list: readonly unknown[], count: number, path: string): void
 }
 
 /** No two files have one path, also where case is not told apart, and none is the manifest. */
-function checkFiles({ wasm, webgpu }: Manifest["backends"]): void {
+function checkFiles({ wasm, webgpu }: Manifest<number>["backends"]): void {
   const taken = new Set([MANIFEST]);
   for (const { file } of [
     ...(wasm?.modules ?? []),
@@ -203,10 +259,10 @@ function sumsUp(shards: readonly FileRef[], bytes: number, path: string): void {
 
 /** Call `place` for each input and output, and a seed, with where it lies. */
 function eachTensor<P>(
-  manifest: Manifest,
+  manifest: Manifest<number>,
   section: { readonly inputs: readonly P[]; readonly outputs: readonly P[]; readonly seed?: P },
   at: string,
-  place: (tensor: TensorInfo, place: P, path: string) => void,
+  place: (tensor: TensorInfo<number>, place: P, path: string) => void,
 ): void {
   for (const role of ["inputs", "outputs"] as const) {
     const [tensors, places] = [manifest[role], section[role]];
@@ -219,7 +275,7 @@ function eachTensor<P>(
 
 /** A place holds all elements of a tensor, each of so many bytes, and is aligned. */
 function hasRoom(
-  { name, shape }: TensorInfo,
+  { name, shape }: TensorInfo<number>,
   { offset, bytes }: ByteRange,
   element: number,
   alignment: number,
@@ -236,14 +292,21 @@ function preparesItsOwn(section: WasmSection | WebGpuSection, at: string): void 
   ensure(prepare <= count, `${at}.prepare`, `is ${prepare}, but there are ${count} launches`);
 }
 
-function checkWasm(manifest: Manifest, section: WasmSection): void {
+function checkWasm(manifest: Manifest<number>, section: WasmSection): void {
   const at = "backends.wasm";
-  const { pages } = section.memory;
+  const { pages, maxPages = pages } = section.memory;
   const inMemory = (r: ByteRange, path: string): void =>
-    ensure(r.offset + r.bytes <= pages * PAGE, path, "reaches beyond the memory");
-  const { threads } = section;
+    ensure(r.offset + r.bytes <= maxPages * PAGE, path, "reaches beyond the memory");
+  const { threads, table } = section;
+  if (table) {
+    const end = table.offset + 4 * table.words.length;
+    const fits = table.offset % 4 === 0 && end <= pages * PAGE;
+    ensure(fits, `${at}.table`, "is not in the memory");
+  }
   if (threads) {
-    const room = (threads.maxPages - pages) * PAGE;
+    const { offset } = threads;
+    const room =
+      offset === undefined ? (threads.maxPages - pages) * PAGE : section.arena.offset - offset;
     const fits = room >= (threads.max - 1) * threads.stackBytes && threads.stackBytes % 16 === 0;
     ensure(fits, `${at}.threads`, "has no room for the stacks");
   }
@@ -275,7 +338,7 @@ function checkFirstRun({ launches, prepare = 0, firstRun }: WasmSection, at: str
     ensure(numbers.has(before), `${at}.launches[${i}].before`, "is of none in firstRun");
 }
 
-function checkWebGpu(manifest: Manifest, section: WebGpuSection): void {
+function checkWebGpu(manifest: Manifest<number>, section: WebGpuSection): void {
   const at = "backends.webgpu";
   const { buffers, kernels, shaders, weights } = section;
   const inBuffer = (r: BufferRange, path: string): void => {
@@ -305,6 +368,7 @@ function checkWebGpu(manifest: Manifest, section: WebGpuSection): void {
     const path = `${at}.launches[${i}]`;
     const kernel = kernels[launch.kernel];
     ensure(kernel !== undefined, `${path}.kernel`, "is not the number of a kernel");
+    hasEntries(launch.sizes ?? [], kernel.sizes ?? 0, `${path}.sizes`);
     hasEntries(launch.bindings, kernel.bindings.length, `${path}.bindings`);
     for (const [j, b] of launch.bindings.entries()) inBuffer(b, `${path}.bindings[${j}]`);
   }

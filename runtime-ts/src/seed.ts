@@ -5,7 +5,7 @@ import type { TensorInfo } from "./manifest.js";
 export type Seed = Uint32Array<ArrayBuffer>;
 
 /** A seed as the tensor that a package has a place for, where its model draws random numbers. */
-export const SEED: TensorInfo = { name: "seed", dtype: "uint32", shape: [2] };
+export const SEED: TensorInfo<number> = { name: "seed", dtype: "uint32", shape: [2] };
 
 /**
  * The words of a number, or random ones.

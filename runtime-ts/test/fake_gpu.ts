@@ -15,8 +15,8 @@ export interface FakeOptions {
     error: string;
     messages: { type: string; lineNum: number; linePos: number; message: string }[];
   };
-  /** What the error scopes hold: "validation" or "out-of-memory". */
-  scopeError?: { filter: string; message: string };
+  /** What the error scopes hold: "validation" or "out-of-memory"; once there are more than `after` buffers. */
+  scopeError?: { filter: string; message: string; after?: number };
   /** Called before each submission. */
   onSubmit?: (device: FakeDevice) => void;
 }
@@ -30,6 +30,9 @@ class FakeBuffer {
   ) {
     this.data = new ArrayBuffer(descriptor.size);
   }
+  get size(): number {
+    return this.descriptor.size;
+  }
   async mapAsync(): Promise<void> {
     if (this.device.isLost) throw new Error("the buffer's device is lost");
     this.mapped = true;
@@ -41,7 +44,10 @@ class FakeBuffer {
   unmap(): void {
     this.mapped = false;
   }
-  destroy(): void {}
+  isDestroyed = false;
+  destroy(): void {
+    this.isDestroyed = true;
+  }
 }
 
 type Binding = { resource: { buffer: FakeBuffer; offset: number; size: number } };
@@ -49,6 +55,9 @@ type Command = () => void;
 
 const words = ({ resource: r }: Binding): Float32Array =>
   new Float32Array(r.buffer.data, r.offset, r.size / 4);
+
+const ints = ({ resource: r }: Binding): Int32Array =>
+  new Int32Array(r.buffer.data, r.offset, r.size / 4);
 
 const KERNELS: Record<string, (bindings: Binding[]) => void> = {
   scale: (b) => {
@@ -64,6 +73,15 @@ const KERNELS: Record<string, (bindings: Binding[]) => void> = {
   relu: (b) => {
     const [x, out] = b.map(words) as [Float32Array, Float32Array];
     for (let i = 0; i < x.length; i++) out[i] = Math.max(x[i] as number, 0);
+  },
+  double: (b) => {
+    const [x, out] = b.map(words) as [Float32Array, Float32Array];
+    const [count = 0] = ints(b[2] as Binding);
+    for (let i = 0; i < count; i++) out[i] = (x[i] as number) * 2;
+  },
+  ones: (b) => {
+    const [count = 0, more = 0] = ints(b[1] as Binding);
+    words(b[0] as Binding).fill(1, 0, count + more);
   },
   copy: ([from, to]) => {
     const bytes = ({ resource: r }: Binding) => new Uint8Array(r.buffer.data, r.offset, r.size);
@@ -106,7 +124,9 @@ export class FakeDevice {
   async popErrorScope(): Promise<unknown> {
     const filter = this.scopes.pop();
     const error = this.options.scopeError;
-    return error && error.filter === filter ? { message: error.message } : null;
+    return error && error.filter === filter && this.buffers.length > (error.after ?? 0)
+      ? { message: error.message }
+      : null;
   }
   createBuffer(descriptor: GPUBufferDescriptor): FakeBuffer {
     if (descriptor.size % 4 !== 0) throw new Error("odd size");

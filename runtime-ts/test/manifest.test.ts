@@ -301,7 +301,7 @@ test("the message names the field and shows the value", () => {
   expect(() => parseManifest(variant)).toThrow(
     "model.json: backends.webgpu.launches[1].workgroups[2] must be an integer of at least 1, not 0",
   );
-  expect(() => parseManifest(changed(full, ["version"], 1))).toThrow("version must be 3, not 1");
+  expect(() => parseManifest(changed(full, ["version"], 1))).toThrow("version must be 4, not 1");
   expect(() => parseManifest(changed(full, ["name"]))).toThrow("model.json: name is missing");
 });
 

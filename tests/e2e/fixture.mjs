@@ -128,7 +128,7 @@ export async function makePackage(options = {}) {
   const copies = dtypes.map((dtype) => ({ dtype, shape: [COPIED] }));
   const manifest = {
     format: "webdnn-package",
-    version: 3,
+    version: 4,
     generator: "fixture",
     name: "tiny",
     ...(labelled ? { metadata: { author: "nobody" } } : {}),

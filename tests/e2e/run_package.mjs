@@ -9,7 +9,7 @@ import { launchBrowser } from "./browser.mjs";
 import { serve } from "./server.mjs";
 
 const USAGE = `usage: node run_package.mjs <package> --backend webgpu|wasm [--inputs DIR] [--outputs DIR] [--repeat N]
-                                 [--profile FILE] [--timeout SECONDS] [--threads N] [--seed N]
+                                 [--profile FILE] [--timeout SECONDS] [--threads N] [--seed N] [--dim NAME=SIZE]...
 
   --inputs   a folder with 0.bin, 1.bin ...: the raw little-endian elements of each input, in the manifest's order
              (zeros where it is not given)
@@ -18,6 +18,7 @@ const USAGE = `usage: node run_package.mjs <package> --backend webgpu|wasm [--in
   --profile  where the times of each launch are written as JSON
   --timeout  give up after so many seconds (default 600)
   --threads  of the wasm back end (default: as many as the runtime takes by itself)
+  --dim      a size that is open (default: the likely one)
   --seed     of random numbers (default: each run draws others)
 
 Prints {backend, threads, adapter, loadMs, firstRunMs, medianMs, runsMs, downloadBytes: {code, weights, runtime}}. Code is the runtime,
@@ -32,18 +33,19 @@ const CLASSES = {
   int64: BigInt64Array, uint8: Uint8Array, uint16: Uint16Array, uint32: Uint32Array, uint64: BigUint64Array, bool: Uint8Array,
 };
 
-async function readInput(info, index, given) {
-  const count = info.shape.reduce((product, size) => product * size, 1);
+async function readInput(info, index, given, sizes) {
+  const dims = info.shape.map((size) => (typeof size === "string" ? sizes[size] : size));
+  const count = dims.reduce((product, size) => product * size, 1);
   const Class = CLASSES[info.dtype];
-  if (!given) return new Class(count);
+  if (!given) return { data: new Class(count), dims };
   const response = await fetch("/inputs/" + index + ".bin");
   if (!response.ok) throw new Error("there is no " + index + '.bin for input "' + info.name + '"');
   const buffer = await response.arrayBuffer();
   if (buffer.byteLength !== count * Class.BYTES_PER_ELEMENT) {
-    throw new Error(index + '.bin for input "' + info.name + '" (' + info.dtype + " [" + info.shape + "]) must have " +
+    throw new Error(index + '.bin for input "' + info.name + '" (' + info.dtype + " [" + dims + "]) must have " +
       count * Class.BYTES_PER_ELEMENT + " bytes, not " + buffer.byteLength);
   }
-  return new Class(buffer);
+  return { data: new Class(buffer), dims };
 }
 
 async function adapterName(backend) {
@@ -52,12 +54,13 @@ async function adapterName(backend) {
   return adapter ? [adapter.info.vendor, adapter.info.architecture, adapter.info.description].filter(Boolean).join(" ") : undefined;
 }
 
-async function runPackage({ backend, inputsGiven, repeat, profile, threads, seed }) {
+async function runPackage({ backend, inputsGiven, repeat, profile, threads, seed, dims }) {
   const start = performance.now();
   const model = await load("/package/", { backends: [backend], ...(threads ? { threads } : {}) });
   const loadMs = performance.now() - start;
   const inputs = Object.create(null);
-  for (const [i, info] of model.inputs.entries()) inputs[info.name] = await readInput(info, i, inputsGiven);
+  const sizes = { ...Object.fromEntries(model.symbols.map(({ name, likely }) => [name, likely])), ...dims };
+  for (const [i, info] of model.inputs.entries()) inputs[info.name] = await readInput(info, i, inputsGiven, sizes);
   const timed = async () => {
     const begin = performance.now();
     const outputs = await model.run(inputs, { seed });
@@ -94,7 +97,8 @@ function median(values) {
  * Run a package in the browser.
  *
  * @param {{ packageDir: string, backend: "webgpu" | "wasm", inputs?: string | undefined, outputs?: string | undefined,
- *   repeat?: number, profile?: boolean, timeout?: number, threads?: number | undefined, seed?: number | undefined }} options
+ *   repeat?: number, profile?: boolean, timeout?: number, threads?: number | undefined, seed?: number | undefined,
+ *   dims?: Record<string, number> }} options
  * @returns {Promise<any>} the timings
  */
 export async function runPackage({
@@ -107,6 +111,7 @@ export async function runPackage({
   timeout = 600,
   threads,
   seed,
+  dims = {},
 }) {
   const manifest = await readFile(join(packageDir, "model.json"), "utf8").then(JSON.parse);
   if (outputs !== undefined) await mkdir(outputs, { recursive: true });
@@ -136,7 +141,7 @@ export async function runPackage({
     const work = page.evaluate(
       // @ts-expect-error the page's script sets it
       (options) => globalThis.runPackage(options),
-      { backend, inputsGiven: inputs !== undefined, repeat, profile, threads, seed },
+      { backend, inputsGiven: inputs !== undefined, repeat, profile, threads, seed, dims },
     );
     const crashed = new Promise((_, reject) =>
       page.on("crash", () => reject(new Error("the page crashed"))),
@@ -178,6 +183,7 @@ async function main() {
       timeout: { type: "string", default: "600" },
       threads: { type: "string" },
       seed: { type: "string" },
+      dim: { type: "string", multiple: true, default: [] },
       help: { type: "boolean" },
     },
   });
@@ -190,6 +196,12 @@ async function main() {
   const timeout = Number(values.timeout);
   const threads = values.threads === undefined ? undefined : Number(values.threads);
   const seed = values.seed === undefined ? undefined : Number(values.seed);
+  const dims = Object.fromEntries(
+    values.dim.map((text) => {
+      const [, name = "", size] = /^(.*)=(\d+)$/.exec(text) ?? [];
+      return [name, Number(size)];
+    }),
+  );
   const [packageDir] = positionals;
   const valid =
     (backend === "webgpu" || backend === "wasm") &&
@@ -197,6 +209,7 @@ async function main() {
     repeat >= 0 &&
     (threads === undefined || (Number.isInteger(threads) && threads > 0)) &&
     (seed === undefined || Number.isInteger(seed)) &&
+    Object.values(dims).every(Number.isInteger) &&
     timeout > 0;
   if (!valid || packageDir === undefined || positionals.length !== 1) {
     console.error(USAGE);
@@ -212,6 +225,7 @@ async function main() {
     timeout,
     threads,
     seed,
+    dims,
     profile: values.profile !== undefined,
   });
   if (values.profile !== undefined)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,8 +15,10 @@ from xdsl.dialects.linalg.ops import IndexOp
 from xdsl.ir import Attribute, Block, Region, SSAValue
 from xdsl.ir.affine import AffineExpr
 
-from webdnn.dialects.kernel import FuncOp, ReturnOp, ScheduleAttr
+from webdnn.dialects.kernel import FuncOp, ReturnOp, ScheduleAttr, SizeOp
 from webdnn.dialects.numpy_meaning.kernel import run_kernel as run_meaning
+from webdnn.dialects.sizes.expression import evaluate, is_symbolic, unique_symbols
+from webdnn.dialects.sizes.types import shape_of, size_of
 from webdnn.engines.wgpu import run_kernel
 from webdnn.lowering.loops_gpu.lower import lower_kernel
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, scalar_constant
@@ -46,6 +48,10 @@ class Scalars:
     def constant_index(self, value: int) -> SSAValue:
         return self.constant(value, IndexType())
 
+    def size(self, value: int) -> SSAValue:
+        """A size as a value of type index."""
+        return self(SizeOp, value) if is_symbolic(value) else self.constant_index(value)
+
     def index(self, dim: int) -> SSAValue:
         return self(IndexOp, dim)
 
@@ -60,22 +66,25 @@ def tensor_type(array: Array) -> TensorType[Attribute]:
 
 
 def make_kernel(
-    arrays: Sequence[Array],
+    arrays: Sequence[Array | Attribute],
     build: Callable[[RegionBuilder], SSAValue | Sequence[SSAValue]],
     schedule: dict[str, Any] | None = None,
 ) -> FuncOp:
-    """A kernel whose inputs have the types of the arrays; `build` gives its results."""
-    outer = Block(arg_types=[tensor_type(a) for a in arrays])
+    """A kernel whose inputs have the types of the arrays, or are of the types; `build` gives its results."""
+    outer = Block(arg_types=[a if isinstance(a, Attribute) else tensor_type(a) for a in arrays])
     region = RegionBuilder(outer.args)
     results = build(region)
     results = [results] if isinstance(results, SSAValue) else list(results)
     region.builder.insert(ReturnOp(*results))
     block = region.block
 
+    tensors = [*block.args, *(r for op in block.ops for r in op.results)]
+    sizes = [n for v in tensors if isinstance(v.type, TensorType) for n in shape_of(v)]
     func = FuncOp(
         "k",
         ([a.type for a in block.args], [v.type for v in results]),
         Region(block),
+        symbols=unique_symbols(sizes),
         schedule=None if schedule is None else ScheduleAttr.of(schedule),
     )
     func.verify()
@@ -87,23 +96,31 @@ def check(
     arrays: Sequence[Array],
     expected: Sequence[Array] | None = None,
     tolerance: float = 1e-5,
+    sizes: Mapping[str, int] | None = None,
 ) -> FuncOp:
     """Compare a kernel on level `kernels`, its GPU loops in numpy, and its WGSL run by wgpu.
 
     Args:
         expected: what the kernel must give, if that is known from elsewhere.
+        sizes: the values of its symbols.
 
     Returns:
         the lowered kernel.
     """
     func.verify()
-    reference = run_meaning(func, arrays)
+    values = dict(sizes or {})
+    numbers = [values[symbol.name] for symbol in func.symbols]
+    reference = run_meaning(func, arrays, sizes=numbers)
     for actual, wanted in zip(reference, expected or [], strict=expected is not None):
         assert_close(actual, wanted, tolerance)
     lowered = lower_kernel(func.clone())
     module = ModuleOp([lowered])
     module.verify()
-    for run in (partial(run_meaning, lowered, arrays), partial(run_kernel, module, "k", arrays)):
+    lengths = [evaluate(size_of(type), values) for type in func.function_type.outputs]
+    for run in (
+        partial(run_meaning, lowered, arrays, sizes=numbers, lengths=lengths),
+        partial(run_kernel, module, "k", arrays, sizes=values),
+    ):
         for actual, wanted in zip(run(), reference, strict=True):
             assert_close(actual.reshape(wanted.shape), wanted, tolerance)
     return lowered

@@ -24,10 +24,12 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp, ReturnOp
 from webdnn.dialects.numpy_meaning.arith import dtype_of
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
-from webdnn.dialects.sizes.expression import unique_symbols
+from webdnn.dialects.numpy_meaning.loops import run_loops
+from webdnn.dialects.sizes.expression import evaluate, unique_symbols
 from webdnn.dialects.sizes.types import concrete_shape, shape_of, symbols_bound, tensor_type
 from webdnn.engines.wasmtime import KernelInstance, kernel_wasm
 from webdnn.engines.wasmtime import run_kernel as run_in_wasmtime
+from webdnn.lowering.loops_cpu.distribute import distribute
 from webdnn.lowering.loops_cpu.lower import lower_kernel
 from webdnn.lowering.nn_to_linalg.region_builder import scalar_constant
 
@@ -414,27 +416,40 @@ def check(func: FuncOp, *, inputs: Sequence[Array] | None = None, wasm: bool = T
     return lowered
 
 
-def check_at(func: FuncOp, *points: Sequence[int], wasm: bool = True) -> FuncOp:
+def check_at(
+    func: FuncOp, *points: Sequence[int], wasm: bool = True, shared: bool = False
+) -> FuncOp:
     """`check` for a kernel with sizes, which is lowered and compiled once and run with each of `points` as its sizes.
+
+    Args:
+        shared: two calls share the work.
 
     Returns:
         The lowered kernel.
     """
-    module = ModuleOp([lower_kernel(func)])
+    lowered = lower_kernel(func)
+    if shared:
+        assert distribute(lowered, 1, 1)
+    module = ModuleOp([lowered])
     module.verify()
-    (lowered,) = [op for op in module.ops if isinstance(op, FuncOp)]
     compiled = kernel_wasm(module, func.sym_name.data) if wasm else b""
     for point in points:
-        with symbols_bound({s.name: n for s, n in zip(func.symbols, point, strict=True)}):
+        values = {s.name: n for s, n in zip(func.symbols, point, strict=True)}
+        with symbols_bound(values):
             inputs = random_inputs(func)
         wanted = run_kernel(func, inputs, sizes=point)
-        compare(run_kernel(lowered, inputs, sizes=point, lengths=[w.size for w in wanted]), wanted)
+        work = evaluate(lowered.work_size, values)
+        parts = [(0, work // 3), (work // 3, work)] if shared else [None]
+        memories = [a.reshape(-1) for a in (*inputs, *map(np.zeros_like, wanted))]
+        for part in parts:
+            run_loops(lowered, memories, part, sizes=point)
+        compare(memories[len(inputs) :], wanted)
         if wasm:
             arrays = [*inputs, *(np.full_like(w, 1) for w in wanted)]
-            instance = KernelInstance(
-                module, func.sym_name.data, arrays, sizes=point, wasm=compiled
-            )
-            instance()
+            name = func.sym_name.data
+            instance = KernelInstance(module, name, arrays, sizes=point, wasm=compiled)
+            for part in parts:
+                instance(part)
             found = [instance.read(len(inputs) + i, w) for i, w in enumerate(wanted)]
             compare(found, wanted)
     return lowered

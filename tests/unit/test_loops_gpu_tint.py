@@ -12,10 +12,12 @@ from xdsl.dialects.builtin import ModuleOp, StringAttr
 
 from tests.unit.gpu_kernels import make_kernel
 from tests.unit.test_loops_gpu import product_kernel
-from tests.unit.test_loops_gpu_contraction import build_conv
+from tests.unit.test_loops_gpu_contraction import build_conv, matmul
 from tests.unit.test_loops_gpu_reduction import reduce_build, softmax
+from tests.unit.test_loops_gpu_sizes import typed
 from webdnn.codegen.wgsl import print_wgsl
 from webdnn.dialects.kernel import FuncOp, ScheduleAttr
+from webdnn.dialects.sizes.expression import Symbol
 from webdnn.lowering.loops_gpu.lower import lower_kernel
 from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass
 
@@ -45,6 +47,18 @@ def kernels() -> Iterator[FuncOp]:
     # more rows than a dimension of the grid holds
     schedule = {"strategy": "rows", "threads": 4, "rows": 1}
     yield make_kernel([zeros(70001, 8)], lambda r: softmax(r, (70001, 8), 1), schedule)
+    # sizes that a run sets: of rows that may be more than a dimension of the grid holds, of loops with barriers
+    rows, length = (Symbol(name, 0, 100_000, unit=4).size for name in ("rows", "length"))
+    shape = (rows, length)
+    yield make_kernel([typed(*shape)], lambda r: softmax(r, shape, 1), schedule)
+    for memory in ("workgroup", "none"):
+        schedule = {"strategy": "contraction", "memory": memory, "k": 8}
+        operands = [typed(rows, length), typed(length, rows)]
+        yield make_kernel(operands, lambda r: matmul(r, rows, rows), schedule)
+    yield make_kernel(
+        [typed(1, rows + 3, length + 3, 3), zeros(3, 3, 3, 12)],
+        build_conv((1, rows + 1, length + 1, 12), 1, 1),
+    )
 
 
 def test_tint_compiles_each_strategy(tmp_path: Path) -> None:

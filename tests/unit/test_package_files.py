@@ -176,10 +176,10 @@ BAD_TEXTS = {
     '{"a":' * 200_000: "nested too deeply",
     "9" * 5_000: "digits",
     '{"format": NaN}': "not JSON: NaN",
-    '{"format": 1, "format": "webdnn-package", "version": 3}': "is a required property",
+    '{"format": 1, "format": "webdnn-package", "version": 4}': "is a required property",
     '"\\ud800"': "not Unicode",
-    '{"format": "webdnn-package", "version": 1e400}': "not of version 3",
-    '{"format": "webdnn-package", "version": [3]}': "not of version 3",
+    '{"format": "webdnn-package", "version": 1e400}': "not of version 4",
+    '{"format": "webdnn-package", "version": [4]}': "not of version 4",
 }
 
 

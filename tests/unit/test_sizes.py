@@ -213,6 +213,14 @@ def test_sizes_that_must_be_the_same() -> None:
     assert error.value.hint == "bind it: --dim s=128"
 
 
+def test_bounds_of_several_quotients() -> None:
+    """What whole tiles leave over, in smaller tiles."""
+    assert bounds(s // 3 - s // 6 * 2) == (0, 1)
+    assert bounds((s + p) // 4 - (s + p) // 16 * 4) == (0, 3)
+    assert bounds(-(-s // 6) - s // 6) == (0, 1)
+    assert bounds(s // 2 - s // 3) == (0, 86)
+
+
 def test_likely() -> None:
     assert likely(s * 2 + p) == 256 + 2048
 

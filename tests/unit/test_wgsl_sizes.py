@@ -67,6 +67,25 @@ def test_element_types(dtype: str) -> None:
     np.testing.assert_array_equal(actual, data * 2)
 
 
+def test_large_operand_of_known_size_is_bound_in_parts() -> None:
+    """An operand beside it whose size depends on symbols is bound whole, and the uniform is behind all parts."""
+    text = """
+kernel.func @k(%s: index, %table: memref<200xf32>, %ids: memref<?xi32>, %out: memref<?xf32>) attributes {
+    sizes = #nn.sizes<s[0 to 1000]>, lengths = #nn.sizes<200, s[0 to 1000], s[0 to 1000]>, num_outputs = 1 : i64,
+    grid = #nn.sizes<s[0 to 1000], 1, 1>, workgroup = [1 : i64, 1 : i64, 1 : i64]} {
+  %i = "gpu.block_id"() {dimension = #gpu<dim x>} : () -> index
+  %id = memref.load %ids[%i] : memref<?xi32>
+  %row = arith.index_cast %id : i32 to index
+  %v = memref.load %table[%row] : memref<200xf32>
+  memref.store %v, %out[%i] : memref<?xf32>
+  kernel.return
+}"""
+    table, ids = np.arange(200, dtype=np.float32), np.arange(0, 200, 3, dtype=np.int32)
+    lowering = LowerToWGSLPass(binding_bytes=256)
+    (found,) = run_kernel(parse(text), "k", [table, ids], lowering, {"s": ids.size})
+    np.testing.assert_array_equal(found, table[ids])
+
+
 @pytest.mark.parametrize("high", [MOST + 1, 10**6, MOST * MOST + 1, 2**31 - 1])
 def test_folded_grid_is_large_enough_at_any_size(high: int) -> None:
     grid = folded(Symbol("n", 0, high).size, MOST)

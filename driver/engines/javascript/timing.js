@@ -78,8 +78,9 @@ async function timeKernels({ module, pages, floats, candidates, warmup, sample, 
 
 /** Times each launch of a package but the first ones, which run at load, and whole runs. */
 async function profilePackage(job, read, report) {
-  const { module, pages, weights, floats, prepare, launches, warmup, rounds } = job;
+  const { module, pages, table, weights, floats, prepare, launches, warmup, rounds } = job;
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+  if (table) new Uint32Array(memory.buffer, table.offset, table.words.length).set(table.words);
   for (const { offset, bytes } of floats) fillFloats(memory, offset, bytes);
   for (const { file, offset } of weights) new Uint8Array(memory.buffer).set(new Uint8Array(await read(file)), offset);
   const { instance } = await WebAssembly.instantiate(await read(module), { env: { memory } });

@@ -6,11 +6,13 @@ import { SymbolicFloat32Array } from "./symbolic_float32_array.js";
 /** A loaded model whose inputs and outputs are views that last from run to run. Made by `load`. */
 export class DescriptorRunner {
   readonly backendName: BackendName;
-  readonly inputs: SymbolicFloat32Array[];
-  readonly outputs: SymbolicFloat32Array[];
+  /** Those of a model with placeholders are others once these have other values. */
+  inputs: SymbolicFloat32Array[];
+  outputs: SymbolicFloat32Array[];
   readonly transformUrlDelegate: (base: string) => string;
   /** The same model, with all that is new: names, types, `failures`, `profile`, `dispose`. */
   readonly model: Model;
+  readonly #placeholders: Map<string, number>;
 
   /**
    * @internal
@@ -25,8 +27,9 @@ export class DescriptorRunner {
     }
     this.model = model;
     this.backendName = oldName(model.backend);
-    this.inputs = model.inputs.map(viewOf);
-    this.outputs = model.outputs.map(viewOf);
+    this.#placeholders = new Map(model.symbols.map(({ name, likely }) => [name, likely]));
+    this.inputs = this.#views("inputs");
+    this.outputs = this.#views("outputs");
     this.transformUrlDelegate = transformUrlDelegate;
   }
 
@@ -49,9 +52,13 @@ export class DescriptorRunner {
    */
   async run(): Promise<void> {
     const { model, inputs, outputs } = this;
+    const shapes = model.shapesAt("inputs", this.#placeholders);
     const given = model.inputs.map((tensor, i) => [
       tensor.name,
-      toElements(tensor, inputs[i] as SymbolicFloat32Array),
+      {
+        data: toElements(tensor, inputs[i] as SymbolicFloat32Array),
+        dims: shapes[i] as readonly number[],
+      },
     ]);
     const results = await model.run(Object.fromEntries(given));
     const values = model.outputs.map((tensor) =>
@@ -61,18 +68,30 @@ export class DescriptorRunner {
   }
 
   /**
-   * Bind sizes that a model leaves open until it runs. Packages have none yet.
+   * Set sizes that a model leaves open until it runs. Before they are set they have their likely values. Views got before
+   * are of no use any more.
    *
-   * @throws UnsupportedError
+   * @throws UnsupportedError if there is no such placeholder, or it is never that
    */
   async setPlaceholderValue(values: { [key: string]: number }): Promise<void> {
-    for (const name in values) {
-      const problem = `there is no placeholder "${name}"`;
-      throw new UnsupportedError(`${problem}: sizes are fixed by \`webdnn compile --shape\``);
+    for (const [name, value] of Object.entries(values)) {
+      const symbol = this.model.symbols.find((each) => each.name === name);
+      if (
+        !(symbol && value >= symbol.low && value <= symbol.high && value % symbol.multiple === 0)
+      ) {
+        const problem = symbol
+          ? `the placeholder "${name}" is never ${value}`
+          : `there is no placeholder "${name}"`;
+        throw new UnsupportedError(`${problem}: \`webdnn compile --dim\` leaves sizes open`);
+      }
     }
+    for (const [name, value] of Object.entries(values)) this.#placeholders.set(name, value);
+    this.inputs = this.#views("inputs");
+    this.outputs = this.#views("outputs");
   }
-}
 
-function viewOf({ shape }: { readonly shape: readonly number[] }): SymbolicFloat32Array {
-  return new SymbolicFloat32Array(shape.reduce((count, size) => count * size, 1));
+  #views(role: "inputs" | "outputs"): SymbolicFloat32Array[] {
+    const shapes = this.model.shapesAt(role, this.#placeholders);
+    return shapes.map((dims) => new SymbolicFloat32Array(dims.reduce((a, b) => a * b, 1)));
+  }
 }

@@ -1,7 +1,7 @@
 import type { BackendContext } from "../backend.js";
 import { parallel } from "../cancel.js";
 import { AbortedError } from "../errors.js";
-import type { WasmSection } from "../manifest.js";
+import type { Expression, WasmSection } from "../manifest.js";
 
 /** Someone who waits for the first `bytes` of the weights. */
 interface Waiter {
@@ -31,7 +31,11 @@ export class Arrivals {
   #failure: { readonly error: unknown } | undefined;
 
   /** Begin to fetch; each piece goes straight to where the module looks for it. */
-  constructor(section: WasmSection, memory: WebAssembly.Memory, context: BackendContext) {
+  constructor(
+    section: WasmSection<Expression>,
+    memory: WebAssembly.Memory,
+    context: BackendContext,
+  ) {
     const { shards, bytes } = section.weights;
     this.#total = bytes;
     this.#sizes = shards.map((shard) => shard.bytes);

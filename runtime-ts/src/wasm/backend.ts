@@ -3,7 +3,6 @@ import {
   type BackendContext,
   type LaunchProfile,
   noTensors,
-  type Profile,
   type Tensors,
 } from "../backend.js";
 import { arrayClass, elementCount, type TypedArray } from "../dtypes.js";
@@ -14,9 +13,17 @@ import {
   OutOfMemoryError,
   UnsupportedError,
 } from "../errors.js";
-import type { ByteRange, Manifest, TensorInfo, WasmModule, WasmSection } from "../manifest.js";
+import type { BoundInputs } from "../inputs.js";
+import type {
+  ByteRange,
+  Expression,
+  Manifest,
+  TensorInfo,
+  WasmModule,
+  WasmSection,
+} from "../manifest.js";
 import { allocate, PAGE } from "../memory.js";
-import type { Seed } from "../seed.js";
+import { keyOf, type Sizes, sectionAt, tensorAt } from "../sizes.js";
 import { Arrivals } from "./arrivals.js";
 import { type Executor, onThisThread } from "./executor.js";
 import { missingFeatures } from "./features.js";
@@ -25,7 +32,7 @@ import { Pool } from "./pool.js";
 import { WorkerError } from "./thread.js";
 import { countThreads, sayOneThread, THREADS } from "./threads.js";
 
-/** An input or output and a view of the part of the memory (which never grows) that holds it. */
+/** An input or output and a view of the part of the memory that holds it, which is made anew when that grows. */
 interface Slot {
   readonly name: string;
   readonly view: TypedArray;
@@ -56,7 +63,7 @@ export async function createWasmBackend(context: BackendContext): Promise<Backen
  */
 async function create(
   context: BackendContext,
-  section: WasmSection,
+  section: WasmSection<Expression>,
   threads: number,
 ): Promise<Backend> {
   const isShared = threads > 1 || canShare(section, context);
@@ -64,8 +71,12 @@ async function create(
   const pool = threads > 1 ? new Pool(threads) : undefined;
   let arrivals: Arrivals | undefined;
   try {
-    const stacks = { offset: section.memory.pages * PAGE, bytes: section.threads?.stackBytes ?? 0 };
-    const memory = createMemory(section.memory.pages, stacks.bytes, threads, isShared);
+    const { pages } = section.memory;
+    const { offset = pages * PAGE, stackBytes: bytes = 0 } = section.threads ?? {};
+    const stacks = { offset, bytes };
+    const end = Math.ceil((offset + (threads - 1) * bytes) / PAGE);
+    const initial = Math.max(pages, end);
+    const memory = createMemory(initial, section.memory.maxPages ?? initial, isShared);
     context.expect(chosen.bytes + section.weights.bytes);
     const compiled = compile(chosen, context);
     compiled.catch(() => undefined);
@@ -88,7 +99,7 @@ async function create(
 }
 
 /** Whether one thread, too, runs a module for several: a worker writes weights straight into memory that is shared. */
-function canShare({ threads }: WasmSection, { downloader }: BackendContext): boolean {
+function canShare({ threads }: WasmSection<Expression>, { downloader }: BackendContext): boolean {
   return threads !== undefined && downloader.isAside && globalThis.crossOriginIsolated === true;
 }
 
@@ -104,21 +115,18 @@ function chooseModule(modules: readonly WasmModule[], threaded: boolean): WasmMo
   );
 }
 
-/** The memory of a model; the stacks of all threads but the first come last. */
-function createMemory(
-  pages: number,
-  stackBytes: number,
-  threads: number,
-  shared: boolean,
-): WebAssembly.Memory {
-  const initial = pages + Math.ceil(((threads - 1) * stackBytes) / PAGE);
+function createMemory(initial: number, maximum: number, shared: boolean): WebAssembly.Memory {
   try {
-    return new WebAssembly.Memory({ initial, maximum: initial, shared });
+    return new WebAssembly.Memory({ initial, maximum, shared });
   } catch (error) {
-    const mebibytes = Math.ceil(initial / 16);
-    const problem = `${mebibytes} MiB of WebAssembly memory cannot be had: ${messageOf(error)}`;
-    throw new OutOfMemoryError(problem, { cause: error });
+    throw noMemory(initial, error);
   }
+}
+
+function noMemory(pages: number, cause: unknown, why = ""): OutOfMemoryError {
+  const mebibytes = Math.ceil(pages / 16);
+  const problem = `${mebibytes} MiB of WebAssembly memory cannot be had${why}: ${messageOf(cause)}`;
+  return new OutOfMemoryError(problem, { cause });
 }
 
 /** Compile while the bytes arrive where that is possible; nothing runs before the sum has been checked. */
@@ -146,16 +154,20 @@ async function compile(file: WasmModule, context: BackendContext): Promise<WebAs
 /** All that keeps the memory alive. */
 interface State {
   readonly executor: Executor;
-  readonly seed: Uint32Array | undefined;
-  readonly inputs: readonly Slot[];
-  readonly outputs: readonly Slot[];
+  readonly memory: WebAssembly.Memory;
+  /** The sizes for which the rest is. */
+  key?: string;
+  seed?: Uint32Array | undefined;
+  inputs: readonly Slot[];
+  outputs: readonly Slot[];
 }
 
 class WasmBackend implements Backend {
   readonly name = "wasm";
   readonly threads: number;
   readonly arrived: Promise<void>;
-  readonly #section: WasmSection;
+  readonly #manifest: Manifest;
+  readonly #section: WasmSection<Expression>;
   readonly #arrivals: Arrivals;
   readonly #firstRun: FirstRun;
   /** Undefined once disposed of. */
@@ -163,38 +175,34 @@ class WasmBackend implements Backend {
 
   constructor(
     manifest: Manifest,
-    section: WasmSection,
+    section: WasmSection<Expression>,
     memory: WebAssembly.Memory,
     executor: Executor,
     arrivals: Arrivals,
     threads: number,
   ) {
     this.threads = threads;
+    this.#manifest = manifest;
     this.#section = section;
     this.#arrivals = arrivals;
     this.#firstRun = new FirstRun(section, arrivals, executor);
     this.arrived = this.#firstRun.ready;
     // Without its weights it never runs: no worker has to wait for that.
     arrivals.complete.catch(() => executor.dispose());
-    this.#state = {
-      executor,
-      seed: section.seed && new Uint32Array(memory.buffer, section.seed.offset, 2),
-      inputs: slots(manifest.inputs, section.inputs, memory),
-      outputs: slots(manifest.outputs, section.outputs, memory),
-    };
+    this.#state = { executor, memory, inputs: [], outputs: [] };
   }
 
-  async run(inputs: Tensors, seed: Seed): Promise<Tensors> {
-    const { executor, outputs } = this.#write(inputs, seed);
+  async run(inputs: BoundInputs): Promise<Tensors> {
+    const { executor, outputs } = await this.#write(inputs);
     const { launches, prepare = 0 } = this.#section;
     if (this.#firstRun.isOver) await executor.run(prepare, launches.length);
     else await this.#firstRun.run();
     return read(outputs);
   }
 
-  async profile(inputs: Tensors, seed: Seed): Promise<Profile> {
+  async profile(inputs: BoundInputs): ReturnType<Backend["profile"]> {
     await this.#firstRun.prepare();
-    const { executor, outputs } = this.#write(inputs, seed);
+    const { executor, outputs } = await this.#write(inputs);
     const { launches: all, prepare = 0 } = this.#section;
     const times = await executor.profile(prepare, all.length);
     const launches = all.slice(prepare).map(
@@ -213,12 +221,13 @@ class WasmBackend implements Backend {
     this.#state = undefined;
   }
 
-  #write(inputs: Tensors, seed: Seed): State {
+  async #write({ arrays, sizes, seed }: BoundInputs): Promise<State> {
+    if (this.#state?.key !== keyOf(sizes)) await this.#resize(sizes);
     if (!this.#state) throw new DisposedError();
     const state = this.#state;
     state.seed?.set(seed);
     for (const { name, view } of state.inputs) {
-      const value = inputs[name] as TypedArray;
+      const value = arrays[name] as TypedArray;
       // A float16 may come as Float16Array or as its bits.
       if (value instanceof Uint16Array && !(view instanceof Uint16Array)) {
         new Uint16Array(view.buffer, view.byteOffset, view.length).set(value);
@@ -227,6 +236,33 @@ class WasmBackend implements Backend {
       }
     }
     return state;
+  }
+
+  /** Make room for tensors of other sizes, and tell the module where they lie. */
+  async #resize(sizes: Sizes): Promise<void> {
+    const section = sectionAt(this.#section, sizes);
+    const { arena, table } = section;
+    const memory = this.#state?.memory;
+    if (!memory) return;
+    const pages = Math.ceil((arena.offset + arena.bytes) / PAGE);
+    const missing = pages - memory.buffer.byteLength / PAGE;
+    if (missing > 0) {
+      // Weights on their way are written to the memory as it was, unless it is shared.
+      if (memory.buffer instanceof ArrayBuffer) await this.#arrivals.complete;
+      try {
+        memory.grow(missing);
+      } catch (error) {
+        throw noMemory(pages, error, " for inputs of these sizes");
+      }
+    }
+    if (table) new Uint32Array(memory.buffer, table.offset, table.words.length).set(table.words);
+    const { inputs, outputs } = this.#manifest;
+    if (!this.#state) return;
+    const { seed } = section;
+    this.#state.seed = seed && new Uint32Array(memory.buffer, seed.offset, 2);
+    this.#state.inputs = slots(inputs, section.inputs, memory, sizes);
+    this.#state.outputs = slots(outputs, section.outputs, memory, sizes);
+    this.#state.key = keyOf(sizes);
   }
 }
 
@@ -237,11 +273,13 @@ function read(slots: readonly Slot[]): Tensors {
 }
 
 function slots(
-  tensors: readonly TensorInfo[],
+  tensors: readonly TensorInfo<Expression>[],
   places: readonly ByteRange[],
   memory: WebAssembly.Memory,
+  sizes: Sizes,
 ): Slot[] {
-  return tensors.map(({ name, dtype, shape }, i) => {
+  return tensors.map((tensor, i) => {
+    const { name, dtype, shape } = tensorAt(tensor, sizes);
     const { offset } = places[i] as ByteRange;
     const view = new (arrayClass(dtype))(memory.buffer, offset, elementCount(shape));
     return { name, view };

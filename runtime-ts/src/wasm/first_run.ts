@@ -1,4 +1,4 @@
-import type { WasmSection } from "../manifest.js";
+import type { Expression, WasmSection } from "../manifest.js";
 import type { Arrivals } from "./arrivals.js";
 import type { Executor } from "./executor.js";
 
@@ -17,7 +17,7 @@ interface StandIn {
 export class FirstRun {
   /** Settles when all weights have been checked and, unless a run sees to it, all launches at load have run. */
   readonly ready: Promise<void>;
-  readonly #section: WasmSection;
+  readonly #section: WasmSection<Expression>;
   readonly #arrivals: Arrivals;
   readonly #executor: Executor;
   /** The launches that run at load are those before this one; of them, those before `#prepared` have run. */
@@ -33,7 +33,7 @@ export class FirstRun {
   /** When what arrives had its last turn. */
   #paused = 0;
 
-  constructor(section: WasmSection, arrivals: Arrivals, executor: Executor) {
+  constructor(section: WasmSection<Expression>, arrivals: Arrivals, executor: Executor) {
     this.#section = section;
     this.#arrivals = arrivals;
     this.#executor = executor;
@@ -172,7 +172,11 @@ export class FirstRun {
 }
 
 /** Those of a section, in the order of a run. */
-function standIns({ launches, prepare = 0, firstRun }: WasmSection): Map<number, StandIn> {
+function standIns({
+  launches,
+  prepare = 0,
+  firstRun,
+}: WasmSection<Expression>): Map<number, StandIn> {
   const found = new Map<number, StandIn>();
   for (const [i, { instead = 0, weights = Infinity }] of (firstRun?.launches ?? []).entries()) {
     const begin = launches.length + i;

@@ -1,5 +1,5 @@
 import { isNode, nodeModule } from "../location.js";
-import type { WasmSection } from "../manifest.js";
+import type { Expression, WasmSection } from "../manifest.js";
 
 /** The feature of modules for several threads. */
 export const THREADS = "threads";
@@ -24,7 +24,7 @@ export function sayOneThread(reason: string): void {
  *
  * @param wanted what the caller asked for
  */
-export function countThreads(section: WasmSection, wanted: number | undefined): number {
+export function countThreads(section: WasmSection<Expression>, wanted: number | undefined): number {
   const count = Math.min(wanted ?? Math.min(cores(), MOST_BY_DEFAULT), section.threads?.max ?? 1);
   if (!section.threads) {
     if ((wanted ?? 1) > 1) sayOneThread("the package has no modules for several threads");

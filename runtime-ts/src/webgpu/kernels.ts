@@ -1,6 +1,6 @@
 import type { BackendContext } from "../backend.js";
 import { CompileError, messageOf } from "../errors.js";
-import type { BindingAccess, FileRef, GpuKernel, WebGpuSection } from "../manifest.js";
+import type { BindingAccess, Expression, FileRef, GpuKernel, WebGpuSection } from "../manifest.js";
 import { VISIBLE_TO_COMPUTE } from "./flags.js";
 
 const NEWLINE = 10;
@@ -22,7 +22,7 @@ interface Shader {
 /** Compile all kernels at once, each as soon as its shader has arrived. */
 export async function createKernels(
   device: GPUDevice,
-  section: WebGpuSection,
+  section: WebGpuSection<Expression>,
   { downloader, signal, onBytes }: BackendContext,
 ): Promise<Kernel[]> {
   const files = section.shaders.map((file) => downloader.bytes(file, signal, onBytes));
@@ -37,8 +37,11 @@ export async function createKernels(
       },
     );
   const layouts = new Map<string, GPUBindGroupLayout>();
-  const layoutOf = ({ bindings }: GpuKernel): GPUBindGroupLayout =>
-    remember(layouts, bindings.join(), () => createLayout(device, bindings));
+  const layoutOf = ({ bindings, sizes }: GpuKernel): GPUBindGroupLayout => {
+    const types = bindings.map((access) => STORAGE[access]);
+    if (sizes) types.push("uniform");
+    return remember(layouts, types.join(), () => createLayout(device, types));
+  };
   const kernels = section.kernels.map(async (kernel): Promise<Kernel> => {
     const shader = await shaderOf(kernel);
     const layout = layoutOf(kernel);
@@ -71,11 +74,22 @@ function createShader(
   return { module, file, before: bytes.subarray(0, begin) };
 }
 
-function createLayout(device: GPUDevice, bindings: readonly BindingAccess[]): GPUBindGroupLayout {
-  const entries = bindings.map((access, binding): GPUBindGroupLayoutEntry => {
-    const type = access === "read" ? "read-only-storage" : "storage";
-    return { binding, visibility: VISIBLE_TO_COMPUTE, buffer: { type } };
-  });
+const STORAGE: Readonly<Record<BindingAccess, GPUBufferBindingType>> = {
+  read: "read-only-storage",
+  read_write: "storage",
+};
+
+function createLayout(
+  device: GPUDevice,
+  types: readonly GPUBufferBindingType[],
+): GPUBindGroupLayout {
+  const entries = types.map(
+    (type, binding): GPUBindGroupLayoutEntry => ({
+      binding,
+      visibility: VISIBLE_TO_COMPUTE,
+      buffer: { type },
+    }),
+  );
   return device.createBindGroupLayout({ entries });
 }
 

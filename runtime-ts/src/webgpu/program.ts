@@ -11,22 +11,42 @@ export interface Dispatch {
   readonly workgroups: readonly [number, number, number];
 }
 
+/** A buffer of so many bytes is not worth making anew because fewer are used. */
+const SMALL = 65536;
+/** Of bindings of uniforms; that of every device. */
+const UNIFORM_ALIGNMENT = 256;
+
 /** WebGPU wants sizes in whole words. */
 export function wholeWords(bytes: number): number {
   return Math.ceil(bytes / 4) * 4;
 }
 
-/** Make all buffers, each with the usages that it has. */
-export function createBuffers(device: GPUDevice, section: WebGpuSection): GPUBuffer[] {
+/**
+ * Make all buffers, each with the usages that it has.
+ *
+ * @param known those for other sizes: what is not much too large is kept, what is not kept is destroyed
+ */
+export function createBuffers(
+  device: GPUDevice,
+  section: WebGpuSection,
+  known: readonly (GPUBuffer | undefined)[] = [],
+): GPUBuffer[] {
   const written = new Set([...section.inputs, section.seed].map((t) => t?.buffer));
   const read = new Set(section.outputs.map((t) => t.buffer));
+  // All that go before any that come, so that there is room.
+  const kept = section.buffers.map(({ bytes }, i) => {
+    const buffer = known[i];
+    if (buffer && buffer.size >= bytes && buffer.size <= Math.max(2 * bytes, SMALL)) return buffer;
+    buffer?.destroy();
+    return undefined;
+  });
   return section.buffers.map((buffer, i) => {
     let usage: number = USAGE.STORAGE;
     if (buffer.kind === "weights" || written.has(i)) usage |= USAGE.COPY_DST;
     if (read.has(i)) usage |= USAGE.COPY_SRC;
     // A binding cannot be empty.
     const size = Math.max(wholeWords(buffer.bytes), 4);
-    return device.createBuffer({ label: `${buffer.kind} ${i}`, size, usage });
+    return kept[i] ?? device.createBuffer({ label: `${buffer.kind} ${i}`, size, usage });
   });
 }
 
@@ -72,19 +92,54 @@ function upload(
   device.queue.writeBuffer(target, from - buffer.offset, bytes);
 }
 
+/** The sizes that launches take, each list once: one buffer, and where in it those of each launch are. */
+export interface Uniforms {
+  readonly buffer: GPUBuffer | undefined;
+  readonly places: readonly ({ readonly offset: number; readonly size: number } | undefined)[];
+}
+
+/** Write the sizes of launches into a new buffer. */
+export function createUniforms(device: GPUDevice, section: WebGpuSection): Uniforms {
+  const known = new Map<string, { offset: number; size: number; words: readonly number[] }>();
+  let end = 0;
+  const places = section.launches.map(({ sizes: words }) => {
+    if (!words) return undefined;
+    const key = words.join();
+    const place = known.get(key) ?? { offset: end, size: roundUp(4 * words.length), words };
+    known.set(key, place);
+    end = Math.max(end, place.offset + place.size);
+    return { offset: place.offset, size: place.size };
+  });
+  if (end === 0) return { buffer: undefined, places };
+  const data = new Int32Array(end / 4);
+  for (const { offset, words } of known.values()) data.set(words, offset / 4);
+  const usage = USAGE.UNIFORM | USAGE.COPY_DST;
+  const buffer = device.createBuffer({ label: "sizes", size: end, usage });
+  device.queue.writeBuffer(buffer, 0, data);
+  return { buffer, places };
+}
+
+function roundUp(bytes: number): number {
+  return Math.ceil(bytes / UNIFORM_ALIGNMENT) * UNIFORM_ALIGNMENT;
+}
+
 /** Make all bind groups. */
 export function createDispatches(
   device: GPUDevice,
   section: WebGpuSection,
   buffers: readonly GPUBuffer[],
   kernels: readonly Kernel[],
+  uniforms: Uniforms,
 ): Dispatch[] {
-  return section.launches.map(({ kernel, bindings, workgroups }): Dispatch => {
+  return section.launches.map(({ kernel, bindings, workgroups }, i): Dispatch => {
     const { pipeline, layout } = kernels[kernel] as Kernel;
     const entries = bindings.map((b, binding): GPUBindGroupEntry => {
       const buffer = buffers[b.buffer] as GPUBuffer;
       return { binding, resource: { buffer, offset: b.offset, size: wholeWords(b.bytes) } };
     });
+    const place = uniforms.places[i];
+    if (place && uniforms.buffer)
+      entries.push({ binding: entries.length, resource: { buffer: uniforms.buffer, ...place } });
     return { pipeline, bindGroup: device.createBindGroup({ layout, entries }), workgroups };
   });
 }

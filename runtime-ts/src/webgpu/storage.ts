@@ -63,7 +63,7 @@ export function isStoredAsIs(dtype: DType, storage: Storage): boolean {
 }
 
 /** Write elements into words, each widened to 32 bits. */
-export function widen(tensor: TensorInfo, source: TypedArray, target: Words): void {
+export function widen(tensor: TensorInfo<number>, source: TypedArray, target: Words): void {
   if (target instanceof BigInt64Array) {
     target.set(source as BigInt64Array | BigUint64Array);
   } else if (source instanceof BigInt64Array || source instanceof BigUint64Array) {
@@ -83,7 +83,7 @@ export function widen(tensor: TensorInfo, source: TypedArray, target: Words): vo
 }
 
 /** A new array of a tensor's own type with the elements of words. */
-export function narrow(tensor: TensorInfo, words: Words): TypedArray {
+export function narrow(tensor: TensorInfo<number>, words: Words): TypedArray {
   const out = new (arrayClass(tensor.dtype))(elementCount(tensor.shape));
   if (words instanceof BigInt64Array) {
     (out as BigInt64Array).set(words);

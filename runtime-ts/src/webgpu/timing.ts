@@ -8,6 +8,7 @@ const STAMP_BYTES = 8;
 
 /** Record one dispatch in a pass of its own or in one that is shared. */
 export function record(pass: GPUComputePassEncoder, dispatch: Dispatch): void {
+  if (dispatch.workgroups.includes(0)) return;
   pass.setPipeline(dispatch.pipeline);
   pass.setBindGroup(0, dispatch.bindGroup);
   pass.dispatchWorkgroups(...dispatch.workgroups);

@@ -1,7 +1,7 @@
 // RUN: webdnn-opt %s -p lower-to-wgsl -t webdnn-wgsl | filecheck %s
 
 // Sizes are members of a uniform behind the memory, whose arrays have the length of what is bound. A length that is a
-// multiple of four, and never 0, makes vectors.
+// multiple of four makes vectors.
 kernel.func @twice(%rows: index, %x: memref<?xf32>, %out: memref<?xf32>) attributes {sizes = #nn.sizes<rows[1 to 512]>, lengths = #nn.sizes<rows[1 to 512] * 8, rows[1 to 512] * 8>, num_outputs = 1 : i64, grid = #nn.sizes<(rows[1 to 512] * 2 + 63) floordiv 64, 1, 1>, workgroup = [64 : i64, 1 : i64, 1 : i64]} {
   %b = "gpu.block_id"() {dimension = #gpu<dim x>} : () -> index
   %t = "gpu.thread_id"() {dimension = #gpu<dim x>} : () -> index
@@ -28,7 +28,7 @@ kernel.func @twice(%rows: index, %x: memref<?xf32>, %out: memref<?xf32>) attribu
 // CHECK:        if (u32(i) < u32(sizes.rows * 2)) {
 // CHECK-NEXT:     let v = x[i];
 
-// An operand that may be empty is an array of scalars. More workgroups than a dimension holds are numbered.
+// More workgroups than a dimension holds are numbered.
 kernel.func @long(%n: index, %m: index, %x: memref<?xf32>, %out: memref<?xf32>) attributes {sizes = #nn.sizes<n[0 to 4096], m[0 to 400000 by 4]>, lengths = #nn.sizes<n[0 to 4096] * m[0 to 400000 by 4], n[0 to 4096] * m[0 to 400000 by 4]>, num_outputs = 1 : i64, grid = #nn.sizes<m[0 to 400000 by 4] floordiv 4, n[0 to 4096], 1>, workgroup = [1 : i64, 1 : i64, 1 : i64]} {
   %bx = "gpu.block_id"() {dimension = #gpu<dim x>} : () -> index
   %by = "gpu.block_id"() {dimension = #gpu<dim y>} : () -> index
@@ -40,7 +40,7 @@ kernel.func @long(%n: index, %m: index, %x: memref<?xf32>, %out: memref<?xf32>) 
   vector.store %v, %out[%at] : memref<?xf32>, vector<4xf32>
   kernel.return
 }
-// CHECK:      @group(0) @binding(0) var<storage, read> x{{.*}}: array<f32>;
+// CHECK:      @group(0) @binding(0) var<storage, read> x{{.*}}: array<vec4f>;
 // CHECK:      struct Sizes_1 { n: i32, m: i32 }
 // CHECK-NEXT: @group(0) @binding(2) var<uniform> sizes_1: Sizes_1;
 // CHECK:      fn long(
