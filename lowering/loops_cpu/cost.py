@@ -29,6 +29,9 @@ REGISTERS = 16
 LOAD = 0.62
 """Cycles of a load, a splat load included."""
 
+DIVISION = 26.0
+"""Cycles of a division by what is no constant, and of what follows it."""
+
 LATENCY = 4.0
 """Cycles from one multiply-add to the next that needs its result."""
 
@@ -218,7 +221,9 @@ def _tile_cost(
     if 0 < independent < 8:
         latency = LATENCY * points * products.accumulators / independent
     each = max(alu, loads * LOAD, latency) + spilled + 0.5
-    ends = 4.0 + 2.0 * points + (rows * 8.0 if merged_row >= 0 else 0.0)
+    ends = 4.0 + 2.0 * points
+    if merged_row >= 0:
+        ends += rows * (DIVISION if is_symbolic(flat.dims[merged_row].size) else 8.0)
     if v >= flat.num_parallel:
         ends += 8.0 * points * products.accumulators
     for store in flat.stores:
