@@ -16,6 +16,7 @@ from webdnn.dialects.onnx.interface import (
     OUTPUT_DTYPES,
     OUTPUT_NAMES,
     OUTPUT_SYMBOLS,
+    example_size,
     string_lists_of,
     strings_of,
 )
@@ -92,6 +93,7 @@ __all__ = [
     "WeightAttr",
     "WeightOp",
     "YieldOp",
+    "example_size",
     "make_op_class",
     "op_class",
     "op_classes",
