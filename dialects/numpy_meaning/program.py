@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from xdsl.dialects import func
-from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, MemRefType, ModuleOp
+from xdsl.dialects.builtin import ArrayAttr, IntegerAttr, MemRefType, ModuleOp, TensorType
 from xdsl.ir import Block, Operation, SSAValue
 
 from webdnn.dialects import kernel, plan
@@ -17,7 +17,8 @@ from webdnn.dialects.numpy_meaning.loops import run_loops
 from webdnn.dialects.numpy_meaning.nn import run_nn_block, run_nn_op
 from webdnn.dialects.numpy_meaning.onnx import run_module as run_onnx_module
 from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, strings_of
-from webdnn.dialects.sizes.types import shape_of
+from webdnn.dialects.sizes.bound_symbols import symbol_values
+from webdnn.dialects.sizes.types import SizesAttr, shape_of, symbols_bound
 
 
 def run_module(
@@ -47,13 +48,31 @@ def run_module(
     assert main is not None
     names = strings_of(main, INPUT_NAMES)
     arguments = [_as_type(inputs[n], a) for n, a in zip(names, main.body.block.args, strict=True)]
-    if any(op.name.startswith("onnx.") for op in main.body.block.ops):
-        results: Sequence[Any] = run_onnx_module(module, weights, arguments)
-    elif any(op.name.startswith(("kernel.", "plan.")) for op in main.body.block.ops):
-        results = _run_host(module, main.body.block, arguments, _shipped_weights(module, weights))
-    else:
-        results = run_nn_block(main.body.block, tuple(arguments), weights)
+    with symbols_bound(_symbols(names, main.body.block.args, arguments)):
+        results = _run_main(module, main, weights, arguments)
     return dict(zip(strings_of(main, OUTPUT_NAMES), results, strict=True))
+
+
+def _symbols(
+    names: Sequence[str], values: Sequence[SSAValue], arrays: Sequence[Array]
+) -> dict[str, int]:
+    """The values of the symbols in the types of inputs."""
+    sized = {
+        name: (shape_of(value), array.shape)
+        for name, value, array in zip(names, values, arrays, strict=True)
+        if isinstance(value.type, TensorType) and isinstance(value.type.encoding, SizesAttr)
+    }
+    return symbol_values(sized)
+
+
+def _run_main(
+    module: ModuleOp, main: func.FuncOp, weights: Mapping[str, Array], arguments: Sequence[Array]
+) -> Sequence[Any]:
+    if any(op.name.startswith("onnx.") for op in main.body.block.ops):
+        return run_onnx_module(module, weights, arguments)
+    if any(op.name.startswith(("kernel.", "plan.")) for op in main.body.block.ops):
+        return _run_host(module, main.body.block, arguments, _shipped_weights(module, weights))
+    return run_nn_block(main.body.block, tuple(arguments), weights)
 
 
 def _function(module: ModuleOp, name: str) -> func.FuncOp | None:
