@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import gcd, prod
+
+from webdnn.dialects.sizes.expression import evaluate, is_symbolic, unique_symbols
 
 Group = tuple[tuple[int, ...], tuple[int, ...]]
 """Dimensions of one shape and dimensions of another that hold the same elements."""
@@ -17,6 +19,34 @@ def reassociation(shape: Sequence[int], other: Sequence[int]) -> list[Group] | N
     """
     if 0 in shape or 0 in other or prod(shape) != prod(other):
         return None
+    if any(map(is_symbolic, (*shape, *other))):
+        groups = _groups(*_numbers(shape, other))
+        is_right = groups is not None and all(
+            prod(shape[d] for d in own) == prod(other[d] for d in others) for own, others in groups
+        )
+        return groups if is_right else None
+    return _groups(shape, other)
+
+
+_FIRST = 10_007
+"""Greater than what symbols are multiplied by, so that different expressions become different numbers."""
+
+
+def _numbers(*shapes: Sequence[int]) -> list[list[int]]:
+    """Shapes with large numbers that have no common factor in the place of symbols."""
+    values: dict[str, int] = {}
+    for shape in shapes:
+        for symbol in unique_symbols(shape):
+            number = max(values.values(), default=_FIRST - 2) + 2
+            while any(gcd(number, other) > 1 for other in values.values()):
+                number += 2
+            values.setdefault(symbol.name, number)
+    units = {symbol.name: symbol.unit for shape in shapes for symbol in unique_symbols(shape)}
+    scaled = {name: value * units[name] for name, value in values.items()}
+    return [[evaluate(size, scaled) for size in shape] for shape in shapes]
+
+
+def _groups(shape: Sequence[int], other: Sequence[int]) -> list[Group] | None:
     groups: list[Group] = []
     i = j = 0
     while i < len(shape) or j < len(other):
@@ -27,6 +57,8 @@ def reassociation(shape: Sequence[int], other: Sequence[int]) -> list[Group] | N
         if j < len(other):
             size_j, j = other[j], j + 1
         while size_i != size_j:
+            if (i if size_i < size_j else j) == (len(shape) if size_i < size_j else len(other)):
+                return None
             if size_i < size_j:
                 size_i, i = size_i * shape[i], i + 1
             else:

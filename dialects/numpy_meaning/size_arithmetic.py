@@ -28,10 +28,10 @@ from webdnn.dialects.sizes.expression import (
     same_size,
     undecided,
 )
-from webdnn.dialects.sizes.ratio import Ratio, Real, ratio
+from webdnn.dialects.sizes.ratio import F32_BITS, Ratio, Real, ratio
 from webdnn.dialects.sizes.types import element_of
 
-_BITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
+_BITS = {"float64": 53, "float32": F32_BITS, "float16": 11, "bfloat16": 8}
 """The precision of floats."""
 _MOST_POWER = 8
 

@@ -9,6 +9,9 @@ from typing import TypeAlias
 
 from webdnn.dialects.sizes.expression import bounds, divides, is_symbolic, undecided
 
+F32_BITS = 24
+"""The precision of f32."""
+
 Real: TypeAlias = "float | Ratio"
 """A float, or a fraction of a size."""
 
@@ -58,10 +61,8 @@ class Ratio:
             if _num(b) == 0:
                 raise undecided(f"{self} is divided by 0", self.numerator)
             sign = -1 if _num(b) < 0 else 1
-            return ratio(
-                sign * a.numerator * _den(b), a.denominator * sign * _num(b), self.bits
-            )
-        return _quotient(a.numerator * _den(b), a.denominator * _num(b), self.bits)
+            return ratio(sign * a.numerator * _den(b), a.denominator * sign * _num(b), self.bits)
+        return ratio_of(a.numerator * _den(b), a.denominator * _num(b), self.bits)
 
     def floor(self) -> int:
         return self.numerator // self.denominator
@@ -101,7 +102,7 @@ def ratio(numerator: int, denominator: int, bits: int) -> Real:
     return Ratio(numerator, denominator, bits, is_rounded)
 
 
-def _quotient(a: int, b: int, bits: int) -> Real:
+def ratio_of(a: int, b: int, bits: int = F32_BITS) -> Real:
     """The quotient of two sizes whose symbols cancel out in it, as far as that can be told."""
     if is_symbolic(a) and bounds(b)[0] > 0:
         up = a // b

@@ -129,7 +129,7 @@ def _decompose(
         axis.steps + axis.width - 1 - n - b
         for axis, n, b in zip(axes, shape_of(x)[1:-1], before, strict=True)
     ]
-    if any(before) or any(behind):
+    if any(n != 0 for n in (*before, *behind)):
         x = insert(PadOp(x, [0, *before, 0], [0, *behind, 0]))
     firsts = product(*(reversed(range(axis.stride)) for axis in axes))
     filters = [_phase_filter(conv.filter, axes, first, insert) for first in firsts]

@@ -164,23 +164,22 @@ class NNBuilder:
     def insert(self, op: Operation) -> SSAValue:
         """Append an op that has one result; one without elements is a constant."""
         count = size_of(op.results[0])
-        if count == 0:
+        is_sized = dm.depends_on_sizes(op)
+        if count == 0 and not is_sized:
             op.verify_()
             type = op.results[0].type
             op.erase()
             return self.constant(np.empty(shape_of(type), numpy_dtype(type)))
         if op.operands and all(map(self._is_at_hand, op.operands)):
             op.verify_()
-            if not is_symbolic(count) and count <= INLINE_ELEMENTS:
+            if not is_sized and count <= INLINE_ELEMENTS:
                 return self._folded(op)
         return self._append(op)
 
     def _is_at_hand(self, value: SSAValue) -> bool:
         """Whether the array of a value stands in the IR, or is computed from sizes."""
         array = self._arrays.get(value)
-        return array is not None and (
-            isinstance(value.owner, dm.ConstantOp) or is_of_sizes(array)
-        )
+        return array is not None and (isinstance(value.owner, dm.ConstantOp) or is_of_sizes(array))
 
     def _folded(self, op: Operation) -> SSAValue:
         """What an op computes, as a constant or as sizes; the op itself where only a run can tell, or where it makes
@@ -210,7 +209,9 @@ class NNBuilder:
                 f"a tensor has at most {MOST_ELEMENTS:,} elements",
             )
         is_known = (
-            is_known and not is_symbolic(count) and all(v in self._known for v in op.operands)
+            is_known
+            and (isinstance(op, dm.SizesOp) or not dm.depends_on_sizes(op))
+            and all(v in self._known for v in op.operands)
         )
         is_stored = isinstance(op, dm.ConstantOp | dm.WeightOp)
         if is_known and not is_stored and count > sum(size_of(v) for v in set(op.operands)):

@@ -93,7 +93,9 @@ def conv_transpose(node: Node, b: NNBuilder) -> SSAValue:
         strides=[1] * count,
         dilations=dilations,
         groups=groups,
-        interior=[s - 1 if is_symbolic(n) or n > 1 else 0 for s, n in zip(strides, sizes, strict=True)],
+        interior=[
+            s - 1 if is_symbolic(n) or n > 1 else 0 for s, n in zip(strides, sizes, strict=True)
+        ],
     )
 
 

@@ -39,7 +39,9 @@ def check_corner(node: Node, axis: int) -> None:
     """
     data, indices = node.shape(0), node.shape(1)
     if len(data) != len(indices) or any(
-        bounds(n - m)[1] < 0 for d, (n, m) in enumerate(zip(data, indices, strict=True)) if d != axis
+        bounds(n - m)[1] < 0
+        for d, (n, m) in enumerate(zip(data, indices, strict=True))
+        if d != axis
     ):
         raise Invalid(
             f"its indices have the shape {list(indices)}, which does not fit into {list(data)} beside dimension {axis}"

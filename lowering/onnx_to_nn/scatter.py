@@ -97,9 +97,7 @@ def scatter_nd(node: Node, b: NNBuilder) -> SSAValue:
     """The dimensions that are indexed become one, and so do those that are not."""
     data, indices, updates = node[0], node[1], node[2]
     shape, depth = node.shape(), node.shape(1)[-1]
-    if depth > len(shape) or not same_shape(
-        node.shape(2), (*node.shape(1)[:-1], *shape[depth:])
-    ):
+    if depth > len(shape) or not same_shape(node.shape(2), (*node.shape(1)[:-1], *shape[depth:])):
         raise Invalid(
             f"its updates have the shape {list(node.shape(2))}, which does not fit indices of "
             f"{list(node.shape(1))} into {list(shape)}"

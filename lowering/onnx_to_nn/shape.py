@@ -82,7 +82,11 @@ def split(node: Node, b: NNBuilder) -> list[SSAValue]:
     if sizes is None:
         each = -(-size // count)
         sizes = [maximum(0, minimum(each, size - i * each)) for i in range(count)]
-    if any(bounds(n)[1] < 0 for n in sizes) or not same_size(sum(sizes), size) or len(sizes) != count:
+    if (
+        any(bounds(n)[1] < 0 for n in sizes)
+        or not same_size(sum(sizes), size)
+        or len(sizes) != count
+    ):
         raise Invalid(f"its {count} parts have the sizes {sizes}, and dimension {axis} has {size}")
     return split_into(node[0], axis, sizes, b)
 
