@@ -48,7 +48,7 @@ def run_on_sizes(op: Operation, arrays: tuple[Array, ...]) -> Array:
         UndecidedSize: it is not the same for all values of the symbols, or nothing is known of such an op.
     """
     element = element_of(op.results[0])
-    if type(op) in _MOVES and not is_of_sizes(arrays[-1] if len(arrays) > 1 else np.zeros(0)):
+    if type(op) in _MOVES and not any(map(is_of_sizes, arrays[1:])):
         result = DATA_MOVEMENT_MEANING[type(op)](op, *arrays)
     elif isinstance(op, dm.ConcatOp):
         result = DATA_MOVEMENT_MEANING[dm.ConcatOp](op, *(_plain(a) for a in arrays))

@@ -115,8 +115,10 @@ def ratio_of(a: int, b: int, bits: int = F32_BITS) -> Real:
             return ratio(up, 1, bits)
         for size, other in ((a, b), (b, a)):
             # 3 * h over 2 * h: the quotient of their first coefficients, where it is that of all
-            first, second = size.terms[0][1], other.terms[0][1] if is_symbolic(other) else 0
-            if second and first and size * second == other * first:
+            if not is_symbolic(size) or not is_symbolic(other):
+                break
+            first, second = size.terms[0][1], other.terms[0][1]
+            if size * second == other * first:
                 return first / second if size is a else second / first
     raise undecided(f"{a} / {b} is not one number", a, b)
 
