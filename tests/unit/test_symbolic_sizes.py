@@ -122,7 +122,7 @@ def test_a_transformer_block_with_the_idioms_of_exporters() -> None:
 
 
 PAST = [
-    dict(batch=b, seq=s, past=p)
+    dict(batch=b, seq=s, past=p, whole=p + s)
     for b, s, p in ((1, 1, 0), (2, 3, 5), (1, 32, 64), (3, 1, 17), (1, 4, 1))
 ]
 
