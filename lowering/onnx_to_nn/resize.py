@@ -13,7 +13,11 @@ from xdsl.ir import SSAValue
 from webdnn.dialects.dtypes import Array, is_float
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.sizes.expression import bounds, is_symbolic, undecided
+from webdnn.dialects.sizes.expression import (
+    bounds,
+    is_symbolic,
+    undecided,
+)
 from webdnn.dialects.sizes.ratio import F32_BITS, Ratio, ratio, ratio_of
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
@@ -21,6 +25,7 @@ from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.interpolation import Band, band_of, interpolation_matrix
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
+from webdnn.lowering.onnx_to_nn.resize_at_run_time import Varying, read_at_run_time, varies
 
 DENSE = 4
 """A matrix of interpolation is multiplied as one where its rows have more than one element in so many that is not 0:
@@ -50,7 +55,7 @@ class Dimension:
         return at / np.float32(self.scale) + np.float32(self.offset_out)
 
 
-def check_of_any_size(d: Dimension, mode: str, antialias: bool, transform: str) -> None:
+def check_of_any_size(d: Dimension | Varying, mode: str, antialias: bool, transform: str) -> None:
     """Refuse what is computed when a model is compiled, for a dimension of unknown size.
 
     Raises:
@@ -264,7 +269,7 @@ def _dimensions(
     scales: Array | None,
     sizes: list[int] | None,
     roi: Array | None,
-) -> list[Dimension]:
+) -> list[Dimension | Varying]:
     """The dimensions that change, by the scales or by the sizes that the node gives."""
     shape = node.shape()
     if scales is not None and sizes is not None:
@@ -276,7 +281,7 @@ def _dimensions(
         raise Invalid(f"its scales are {[float(s) for s in scales]}, and each must be positive")
     if sizes is not None and any(bounds(n)[1] < 0 for n in sizes):
         raise Invalid(f"its sizes are {sizes}, and none may be negative")
-    dims: list[Dimension] = []
+    dims: list[Dimension | Varying] = []
     policy = node.str("keep_aspect_ratio_policy", "stretch")
     if sizes is not None and policy != "stretch":
         pick = min if policy == "not_larger" else max
@@ -294,15 +299,23 @@ def _dimensions(
                 if outputs:
                     raise Unsupported(f"it makes {outputs} elements of none")
                 continue
+            if scales is None and varies(transform, outputs, shape[axis]):
+                dims.append(Varying(axis, shape[axis], outputs))
+                continue
             scale = _quotient(outputs, shape[axis]) if scales is None else float(scales[i])
         elif scales is not None:
             scale = float(scales[i])
             # So in ONNX's shape inference, its reference and ONNX Runtime; its text has the size of the region.
             outputs = _scaled(shape[axis], np.float32(scale))
+            if varies(transform, outputs, shape[axis]):
+                dims.append(Varying(axis, shape[axis], outputs, scale))
+                continue
         else:
             raise Invalid("it has neither scales nor sizes")
-        d = dimension(transform, axis, shape[axis], outputs, scale, (start, end))
         unchanged = outputs == shape[axis] and scale == 1.0 and (start, end) == (0.0, 1.0)
+        if unchanged and is_symbolic(outputs):
+            continue
+        d = dimension(transform, axis, shape[axis], outputs, scale, (start, end))
         if not unchanged:
             dims.append(d)
     return dims
@@ -331,10 +344,15 @@ def _scaled(size: int, scale: np.float32) -> int:
 
 
 def _resampled(
-    node: Node, dims: list[Dimension], rounding: str, transform: str, b: NNBuilder
+    node: Node, every: list[Dimension | Varying], rounding: str, transform: str, b: NNBuilder
 ) -> SSAValue:
     x, mode = node[0], node.str("mode", "nearest")
     antialias = bool(node.int("antialias"))
+    dims = [d for d in every if isinstance(d, Dimension)]
+    for d in every:
+        if isinstance(d, Varying):
+            check_of_any_size(d, mode, antialias, transform)
+            x = read_at_run_time(x, d, mode, transform, rounding, b)
     for d in dims:
         if is_symbolic(d.size) or is_symbolic(d.outputs):
             check_of_any_size(d, mode, antialias, transform)

@@ -12,6 +12,8 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.numpy_meaning.program import run_module
 from webdnn.frontends.onnx import load
+from webdnn.ir_files import parse_ir, verify_ir
+from webdnn.passes import context
 
 
 def graph(inputs: str, outputs: str, body: str, opset: int = 21) -> str:
@@ -278,6 +280,70 @@ def test_resizing_to_the_size_of_another() -> None:
     )
     runs = [dict(n=1, h=8, w=16), dict(n=2, h=30, w=10), dict(n=4, h=64, w=64)]
     check_sizes(text, {"n": "1..4", "h": "8..64:2", "w": "8..64:2"}, runs)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize(
+    "transform", ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"]
+)
+def test_resizing_by_a_factor_that_each_run_has(transform: str, mode: str) -> None:
+    text = graph(
+        "float[n, 2, h, w] x, float[n, 2, p, q] of",
+        "float[n, 2, p, q] y",
+        f"""
+        s = Shape(of)
+        y = Resize <mode = "{mode}", coordinate_transformation_mode = "{transform}",
+                    nearest_mode = "floor"> (x, , , s)
+        """,
+    )
+    runs = [
+        dict(n=n, h=h, w=w, p=p, q=q)
+        for n, h, w, p, q in ((1, 8, 8, 8, 8), (2, 7, 9, 15, 4), (1, 1, 5, 3, 1), (1, 16, 5, 8, 10))
+    ]
+    dims = {"n": "1..4", "h": "1..64", "w": "1..64", "p": "1..64", "q": "1..64"}
+    check_sizes(text, dims, runs)
+
+
+ATTENTIONS = {
+    "plain": ("", "float[batch, 2, past, 8] k", ""),
+    "causal": (" <is_causal = 1>", "float[batch, 2, seq, 8] k", ""),
+    "of groups": (" <is_causal = 1>", "float[batch, 1, seq, 8] k", ""),
+    "masked": ("", "float[batch, 2, past, 8] k, float[seq, past] m", "m"),
+    "masked by truth values": ("", "float[batch, 2, past, 8] k, bool[batch, 1, seq, past] m", "m"),
+    "with a past": (
+        "is_causal = 1",
+        "float[batch, 2, seq, 8] k, float[batch, 2, past, 8] o",
+        ", o, o",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTENTIONS)
+def test_attention(name: str) -> None:
+    attributes, inputs, rest = ATTENTIONS[name]
+    given = f", {rest}" if rest else ""
+    text = graph(
+        f"float[batch, 2, seq, 8] q, {inputs}",
+        "float[batch, 2, seq, 8] y"
+        + (", float[a, b, c, d] pk, float[e, f, g, h] pv" if "o" in rest else ""),
+        f"y{', pk, pv' if 'o' in rest else ''} = Attention{attributes} (q, k, k{given})",
+        23,
+    )
+    used = {"batch", "seq"} | ({"past"} if "past" in inputs else set())
+    dims = {"batch": "1..4", "seq": "1..32", "past": "1..64"}
+    runs = [{n: v for n, v in sizes.items() if n in used} for sizes in PAST if sizes["past"]]
+    check_sizes(text, {n: v for n, v in dims.items() if n in used}, runs)
+
+
+def test_ir_whose_sizes_may_not_fit() -> None:
+    x, y = (f"tensor<?xf32, #nn.sizes<{name}[1 to 8]>>" for name in "st")
+    text = f"""func.func @main(%x: {x}, %y: {y}) {{
+      %z = nn.max %x, %y : {x}, {y} -> {x}
+      func.return
+    }}"""
+    module = parse_ir(context(), text.encode(), "a.mlir")
+    with pytest.raises(WebDNNError, match=r"nn\.max: whether s and t are the same size"):
+        verify_ir(module, "a.mlir")
 
 
 # What a user says of sizes
