@@ -311,7 +311,7 @@ ATTENTIONS = {
     "masked": ("", "float[batch, 2, past, 8] k, float[seq, past] m", "m"),
     "masked by truth values": ("", "float[batch, 2, past, 8] k, bool[batch, 1, seq, past] m", "m"),
     "with a past": (
-        "is_causal = 1",
+        " <is_causal = 1>",
         "float[batch, 2, seq, 8] k, float[batch, 2, past, 8] o",
         ", o, o",
     ),
