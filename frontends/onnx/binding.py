@@ -166,7 +166,7 @@ def bind(graph: GraphProto, inputs: Sequence[str], bindings: Bindings) -> Bound:
     for value in open_inputs:
         if value.name in bindings.shapes or value.name in bindings.arrays:
             _bind_sizes(value, bindings, dimensions)
-    names = {value.name: _names(value) for value in open_inputs}
+    names = {value.name: declared_sizes(value) for value in open_inputs}
     whole = {name for dims in names.values() for name in dims if isinstance(name, str)}
     parts = {text: names_in(text) for text in whole}
     whole -= {text for text, inner in parts.items() if inner != [text] and whole.issuperset(inner)}
@@ -213,7 +213,7 @@ def bind(graph: GraphProto, inputs: Sequence[str], bindings: Bindings) -> Bound:
     return Bound(big, sizes, [_assumed(symbol, names) for symbol in dimensions.assumed.values()])
 
 
-def _names(value: ValueInfoProto) -> list[int | str]:
+def declared_sizes(value: ValueInfoProto) -> list[int | str]:
     """The sizes that an input declares, and the names of those that are open: `x_d2` where it gives none itself."""
     return [
         dim.dim_value
