@@ -23,6 +23,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from webdnn.dialects.nn.base import int_list
 from webdnn.dialects.nn.data_movement import ConcatOp, PadOp, ReshapeOp, SliceOp, TransposeOp
 from webdnn.dialects.nn.reduction import ConvOp
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.weights_function import entry_function
 
@@ -96,6 +97,8 @@ def _spread(conv: ConvOp) -> tuple[SSAValue, list[int] | None, list[int], list[i
         return None
     order = permutation or list(range(len(shape_of(source))))
     low, interior = ([int_list(a)[d] for d in order] for a in (pad.low, pad.interior))
+    if any(map(is_symbolic, low)):
+        return None  # how elements fall into phases is known to each run alone
     if not any(interior) or any(interior[d] or low[d] for d in (0, -1)):
         return None
     if prod(i + 1 for i in interior) > MOST_PHASES:

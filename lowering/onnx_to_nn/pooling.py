@@ -129,7 +129,7 @@ def _run_time_counts(
         first, last = (-low, size + high) if include_padding else (0, size)
         stride, dilation, kernel = window.strides[d], window.dilations[d], window.kernel[d]
         end = (window.outputs[d] - 1) * stride - low + (kernel - 1) * dilation
-        if first <= -low and is_known(last - 1 - end, lambda n: n >= 0):
+        if all(is_known(room, lambda n: n >= 0) for room in (-low - first, last - 1 - end)):
             result = b(ew.MulOp, result, float(kernel))
             continue
         line = [1] * (rank + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from xdsl.dialects.builtin import f32
@@ -18,7 +19,7 @@ from webdnn.dialects.sizes.expression import (
     is_symbolic,
     undecided,
 )
-from webdnn.dialects.sizes.ratio import F32_BITS, Ratio, ratio, ratio_of
+from webdnn.dialects.sizes.ratio import F32_BITS, ratio_of
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
@@ -334,13 +335,23 @@ def _quotient(outputs: int, size: int) -> float:
     return found
 
 
+_DENOMINATORS = (16, 256, 4096, 65536)
+"""The simplest fraction that stands for a scale is looked for among those with denominators up to these."""
+
+
 def _scaled(size: int, scale: np.float32) -> int:
     """The whole part of a product in f32."""
     if not is_symbolic(size):
         return math.floor(np.float32(size) * scale)
-    above, below = float(scale).as_integer_ratio()
-    product = ratio(size * above, below, F32_BITS)
-    return product.floor() if isinstance(product, Ratio) else math.floor(product)
+    low, high = bounds(size)
+    if high < 1 << F32_BITS:
+        every = np.arange(max(low, 0), high + 1)
+        wanted = np.floor(every.astype(np.float32) * scale).astype(np.int64)
+        for limit in _DENOMINATORS:
+            part = Fraction(float(scale)).limit_denominator(limit)
+            if (every * part.numerator // part.denominator == wanted).all():
+                return size * part.numerator // part.denominator
+    raise undecided(f"the whole part of {size} * {scale}", size)
 
 
 def _resampled(

@@ -254,6 +254,8 @@ RESIZES = {
     "twice": ('mode = "linear", coordinate_transformation_mode = "half_pixel"', 2.0),
     "half": ('mode = "linear", coordinate_transformation_mode = "half_pixel"', 0.5),
     "half, nearest": ('mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"', 0.5),
+    "0.6": ('mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"', 0.6),
+    "1.3": ('mode = "linear", coordinate_transformation_mode = "half_pixel"', 1.3),
     "1.5": ('mode = "linear", coordinate_transformation_mode = "asymmetric"', 1.5),
 }  # fmt: skip
 
