@@ -187,7 +187,7 @@ def compile(
                 imported_model(
                     model,
                     conversion,
-                    bind=lambda source: interface.bound_shapes(source, shapes or {}),
+                    bind=lambda source: interface.bound_shapes(source, shapes or {}, dims or {}),
                     values=values,
                     operators=operators,
                     progress=options.progress,
