@@ -237,35 +237,26 @@ def loop(n: int) -> onnx.ModelProto:
 
 
 def nested_ifs(n: int) -> onnx.ModelProto:
-    """An If in an If in an If, on conditions that are inputs' values."""
+    """An If in an If in an If. (A file has at most about 30 of them: a message of protobuf is nested to 100 levels.)"""
     chain = Chain((2, 3))
-    condition = chain.node("Greater", chain.node("ReduceMax", "x", keepdims=0), chain.constant(0))
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, (2, 3))
+    largest = chain.node("ReduceMax", "x", keepdims=0)
+    condition = chain.node("Greater", largest, chain.constant(0))
 
-    def branch(depth: int, op: str) -> onnx.GraphProto:
-        own = f"{op}_{depth}"
-        inner = helper.make_node(op, ["x"], [own])
-        if depth == 0:
-            nodes = [inner]
-            result = own
-        else:
-            result = f"if_{op}_{depth}"
-            nodes = [
-                helper.make_node(
-                    "If",
-                    [condition],
-                    [result],
-                    then_branch=branch(depth - 1, "Sin"),
-                    else_branch=branch(0, "Cos"),
-                )
-            ]
+    def branch(name: str, *nodes: onnx.NodeProto) -> onnx.GraphProto:
+        (result,) = nodes[-1].output
         out = helper.make_tensor_value_info(result, TensorProto.FLOAT, (2, 3))
-        return helper.make_graph(nodes, f"branch_{own}", [], [out])
+        return helper.make_graph(nodes, name, [], [out])
 
-    del y
-    chain.at = chain.node(
-        "If", condition, then_branch=branch(n, "Sin"), else_branch=branch(0, "Cos")
-    )
+    inner = branch("innermost", helper.make_node("Sin", ["x"], ["sine"]))
+    for depth in range(n):
+        other = branch(f"else_{depth}", helper.make_node("Cos", ["x"], [f"cosine_{depth}"]))
+        chosen = helper.make_node(
+            "If", [condition], [f"chosen_{depth}"], then_branch=inner, else_branch=other
+        )
+        inner = branch(f"then_{depth}", chosen)
+    (outermost,) = inner.node
+    chain.nodes.append(outermost)
+    (chain.at,) = outermost.output
     return chain.model()
 
 
