@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -23,13 +24,13 @@ class Chain:
         self.at = "x"
         self._random = np.random.default_rng(0)
 
-    def node(self, op: str, *inputs: str, **attributes: object) -> str:
+    def node(self, op: str, *inputs: str, **attributes: Any) -> str:
         """Add a node; the name of its result."""
         name = f"{op.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(op, inputs, [name], name=name, **attributes))
         return name
 
-    def then(self, op: str, *others: str, **attributes: object) -> None:
+    def then(self, op: str, *others: str, **attributes: Any) -> None:
         """Let a node read the latest value, and `others` after it."""
         self.at = self.node(op, self.at, *others, **attributes)
 
