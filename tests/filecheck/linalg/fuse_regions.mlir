@@ -163,10 +163,10 @@ func.func @main(%x: tensor<16x16xf32>) -> tensor<16x16xf32> {
 
 // ... but not where the places are parts of it, and no more elements are read than there are.
 // CHECK-LABEL: func.func @main
-func.func @main(%x: tensor<8xf32>) -> tensor<4xf32> {
-  %0 = nn.sin %x : tensor<8xf32> -> tensor<8xf32>
-  %1 = nn.slice %0 starts [0 : i64] steps [1 : i64] : tensor<8xf32> -> tensor<4xf32>
-  %2 = nn.slice %0 starts [4 : i64] steps [1 : i64] : tensor<8xf32> -> tensor<4xf32>
+func.func @main(%x: tensor<9xf32>) -> tensor<4xf32> {
+  %0 = nn.sin %x : tensor<9xf32> -> tensor<9xf32>
+  %1 = nn.slice %0 starts [1 : i64] steps [1 : i64] : tensor<9xf32> -> tensor<4xf32>
+  %2 = nn.slice %0 starts [5 : i64] steps [1 : i64] : tensor<9xf32> -> tensor<4xf32>
   %3 = nn.add %1, %2 : tensor<4xf32>, tensor<4xf32> -> tensor<4xf32>
   func.return %3 : tensor<4xf32>
 }
