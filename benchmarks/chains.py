@@ -66,7 +66,7 @@ def residual(n: int) -> onnx.ModelProto:
     """`x = f(x) + x`: as a tree, such a chain has 2^n leaves."""
     chain = Chain()
     for _ in range(n // 2):
-        chain.then("Add", chain.node("Sin", chain.at))
+        chain.then("Add", chain.node("Softsign", chain.at))
     return chain.model()
 
 
@@ -85,16 +85,16 @@ def recalled(n: int) -> onnx.ModelProto:
     for i in range(n // 2):
         chain.then("Sub", past[i % 8])
         past[i % 8] = chain.at
-        chain.then("Cos")
+        chain.then("Softsign")
     return chain.model()
 
 
 def transposed(n: int) -> onnx.ModelProto:
-    """`x = sin(x + x^T)`: each step reads the one before at two places."""
+    """`x = softsign(x + x^T)`: each step reads the one before at two places."""
     chain = Chain((6, 6))
     for _ in range(n // 3):
         chain.then("Add", chain.node("Transpose", chain.at, perm=[1, 0]))
-        chain.then("Sin")
+        chain.then("Softsign")
     return chain.model()
 
 
@@ -168,7 +168,7 @@ def growing(n: int) -> onnx.ModelProto:
     chain = Chain((1, 4))
     axis = chain.constant([0], "int64")
     for _ in range(n // 3):
-        row = chain.node("Sin", chain.node("ReduceMean", chain.at, axes=[0], keepdims=1))
+        row = chain.node("Softsign", chain.node("ReduceMean", chain.at, axes=[0], keepdims=1))
         chain.at = chain.node("Concat", chain.at, row, axis=0)
     chain.then("ReduceSum", axis)
     return chain.model()
@@ -222,8 +222,8 @@ def loop(n: int) -> onnx.ModelProto:
     condition = helper.make_tensor_value_info("condition", TensorProto.BOOL, [])
     body.nodes = [
         helper.make_node("Identity", ["condition"], ["again"]),
-        helper.make_node("Sin", ["state"], ["sine"]),
-        helper.make_node("Add", ["sine", "x"], ["next"]),
+        helper.make_node("Softsign", ["state"], ["bounded"]),
+        helper.make_node("Add", ["bounded", "x"], ["next"]),
     ]
     outputs = [
         helper.make_tensor_value_info("again", TensorProto.BOOL, []),

@@ -121,7 +121,7 @@ def check_values(model: onnx.ModelProto) -> webdnn.Package:
 def test_a_thousand_ops_in_a_row(name: str) -> None:
     package = check_values(CHAINS[name](1000))
     # cut, but not at each op
-    assert all(10 <= len(b["launches"]) <= 200 for b in package.manifest["backends"].values())
+    assert all(5 <= len(b["launches"]) <= 200 for b in package.manifest["backends"].values())
 
 
 def test_five_thousand_nodes() -> None:
@@ -162,7 +162,8 @@ def test_text_of_a_long_chain(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 
 
 def test_regions_are_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What reads a tensor at two places computes nothing twice: `x = sin(x + x^T)` has no kernel of 2^n sines."""
+    """What reads a tensor at two places computes nothing twice: `x = softsign(x + x^T)` has no kernel
+    of 2^n of them."""
     sizes: list[int] = []
 
     def measure(stage: str, target: str | None, module: ModuleOp) -> None:
