@@ -129,7 +129,7 @@ def test_a_function_that_makes_no_module_in_time(endless: Path) -> None:
 def test_what_a_conversion_waits_for_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(limits, "FIRST_WORD", 0.2)
+    monkeypatch.setattr(process, "_FIRST_WORD", 0.2)
     monkeypatch.setattr(process, "_command", lambda *_: [sys.executable, "-c", FOREVER])
     job = process.Job("model.pt2", str(tmp_path / "model.onnx"))
     with (
