@@ -124,7 +124,7 @@ def _ended(command: Sequence[str], folder: Path, what: str, job: Job) -> tuple[i
                     step, wait = now, Wait(now or what, [job.model], first_word=patience)
                 with suppress(subprocess.TimeoutExpired):
                     child.wait(min(wait.left, _POLL))
-                if wait.is_over():
+                if child.poll() is None and wait.is_over():
                     raise wait.error()
         finally:
             _end(child)
