@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import MemRefType, ModuleOp, TensorType
 
 from tests.unit import kernels as k
 from tests.unit.kernels import random_inputs
@@ -30,10 +30,11 @@ CASES: dict[str, Callable[[], FuncOp]] = {
 
 def _memories(func: FuncOp, inputs: Sequence[Array]) -> list[Array]:
     """Flat arrays for all operands; outputs are filled with what no kernel computes."""
-    flat = [np.array(a).reshape(-1) for a in inputs]
+    flat: list[Array] = [np.array(a).reshape(-1) for a in inputs]
     for arg in func.body.block.args[len(inputs) :]:
-        raw = np.full(arg.type.get_shape(), 0x55, np.uint8)  # type: ignore[union-attr]
-        flat.append(raw.astype(dtype_of(arg.type.element_type)))  # type: ignore[union-attr]
+        assert isinstance(arg.type, TensorType | MemRefType)
+        raw = np.full(arg.type.get_shape(), 0x55, np.uint8)
+        flat.append(raw.astype(dtype_of(arg.type.element_type)))
     return flat
 
 
@@ -81,9 +82,10 @@ def _share(func: FuncOp, begin: float, end: float) -> float:
     module.verify()
     assert lowered.work is not None
     inputs = random_inputs(func)
-    memories = [np.array(a).reshape(-1) for a in inputs]
+    memories: list[Array] = [np.array(a).reshape(-1) for a in inputs]
     for arg in lowered.body.block.args[len(inputs) :]:
-        memories.append(np.full(arg.type.get_shape(), np.nan, np.float32))  # type: ignore[union-attr]
+        assert isinstance(arg.type, MemRefType)
+        memories.append(np.full(arg.type.get_shape(), np.nan, np.float32))
     work = size_in(lowered.work)
     run_loops(lowered, memories, (int(begin * work), int(end * work)))
     outputs = memories[len(inputs) :]
