@@ -22,12 +22,17 @@ from xdsl.rewriter import InsertPoint
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp, ReturnOp
-from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.numpy_meaning.arith import dtype_of
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
 from webdnn.dialects.numpy_meaning.loops import run_loops
 from webdnn.dialects.sizes.expression import evaluate, unique_symbols
-from webdnn.dialects.sizes.types import concrete_shape, shape_of, symbols_bound, tensor_type
+from webdnn.dialects.sizes.types import (
+    concrete_shape,
+    element_of,
+    shape_of,
+    symbols_bound,
+    tensor_type,
+)
 from webdnn.engines.wasmtime import KernelInstance, kernel_wasm
 from webdnn.engines.wasmtime import run_kernel as run_in_wasmtime
 from webdnn.lowering.loops_cpu.distribute import distribute

@@ -20,8 +20,8 @@ from tests.unit.onnx_models import convolution
 from tests.unit.test_packages import SCHEMA
 from tests.unit.wasm_kernels import parse
 from webdnn.dialects import kernel, plan
-from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.numpy_meaning.program import run_module
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
 from webdnn.lowering.kernels.launch_at_load import LaunchAtLoad

@@ -14,9 +14,9 @@ from tests.unit.kernels import Kernel, Scalars, check, compare, dims
 from tests.unit.wasm_kernels import apply
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.numpy_meaning.arith import dtype_of
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
 from webdnn.lowering.loops_cpu.pack import choose_packings
 from webdnn.lowering.packing import pack_operand
