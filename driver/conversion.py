@@ -59,6 +59,7 @@ def convert(
     """
     target = named_output(output)
     _check_output(target, [model, custom_objects, caffe_weights])
+    _check_numbers(shapes or {})
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights)
     with local_model(model, progress) as local, as_onnx(local, conversion) as source:
         found = read(source)
@@ -82,6 +83,18 @@ def convert(
         with output_errors(target):
             _write(target, content)
     return target
+
+
+def _check_numbers(shapes: Shapes) -> None:
+    """A converted model keeps the dimensions that the model leaves open: a range would be lost."""
+    given = shapes.values() if isinstance(shapes, Mapping) else shapes
+    if varying := [str(size) for sizes in given for size in sizes if isinstance(size, str)]:
+        raise WebDNNError(
+            "sizes that vary are given, and the model is only converted",
+            where=varying,
+            why="an ONNX model has no place for their ranges",
+            hint="give them to webdnn compile, which takes the same model",
+        )
 
 
 def _write(target: Path, content: bytes | Path) -> None:

@@ -46,7 +46,7 @@ class TopKOp(IRDLOperation):
 
     def verify_(self) -> None:
         x, result, k = shape_of(self.x), shape_of(self.res), self.k.value.data
-        if not x or not 0 <= k <= bounds(x[-1])[1]:
+        if not x or not 0 <= k <= bounds(x[-1])[0]:
             raise VerifyException(f"nn.top_k: there are no first {k} elements in {list(x)}")
         if result != (*x[:-1], k):
             raise VerifyException(f"nn.top_k: {list(result)} is not the shape of its result")

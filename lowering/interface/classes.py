@@ -129,7 +129,7 @@ class AppendTopK(ModulePass):
     def _results(self, b: NNBuilder, x: SSAValue, name: str) -> Sequence[SSAValue]:
         shape = shape_of(x)
         axis = class_axis(shape, name, self.classes)
-        if not 0 < self.k <= bounds(shape[axis])[1]:
+        if not 0 < self.k <= bounds(shape[axis])[0]:
             raise WebDNNError(
                 f"there are no {self.k} greatest values of the output '{name}'",
                 where=str(list(shape)),

@@ -8,13 +8,13 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
-from webdnn.dialects.sizes.expression import bounds, is_symbolic
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
-from webdnn.lowering.onnx_to_nn.window import check_kernel, same_padding, window_of
+from webdnn.lowering.onnx_to_nn.window import check_fits, check_kernel, same_padding, window_of
 
 
 def filter_last(weight: SSAValue, b: NNBuilder) -> SSAValue:
@@ -79,7 +79,9 @@ def conv_transpose(node: Node, b: NNBuilder) -> SSAValue:
     low, high = _transposed_padding(node, sizes, extents, strides, extra)
     for d, (n, s, e, o) in enumerate(zip(sizes, strides, extents, extra, strict=True)):
         full = (n - 1) * s + e + o
-        if bounds(full - low[d] - high[d])[1] < 0:
+        if is_symbolic(left := full - low[d] - high[d]):
+            check_fits(left, f"its pads {low[d]} and {high[d]} and dimension {2 + d}, of {n}")
+        elif left < 0:
             raise Invalid(
                 f"its pads take {low[d] + high[d]} of the {full} elements of dimension {2 + d}"
             )

@@ -9,7 +9,7 @@ from xdsl.ir import SSAValue
 from webdnn.dialects.dtypes import is_bool
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
-from webdnn.dialects.sizes.expression import bounds, minimum
+from webdnn.dialects.sizes.expression import bounds, is_symbolic, minimum
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid
@@ -22,6 +22,7 @@ from webdnn.lowering.onnx_to_nn.integer_reduction import (
 )
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
+from webdnn.lowering.onnx_to_nn.window import check_fits
 
 Reduction = Callable[[SSAValue, list[int], bool, NNBuilder], SSAValue]
 
@@ -99,7 +100,9 @@ def check_extent(node: Node, axis: int, count: int) -> None:
     """Refuse a search along `axis` for more elements than there are, unless it has no results."""
     shape = node.shape()
     others = shape[:axis] + shape[axis + 1 :]
-    if bounds(shape[axis])[1] < count and 0 not in others:
+    if is_symbolic(left := shape[axis] - count):
+        check_fits(left, f"{count} selected elements and dimension {axis}, of {shape[axis]}")
+    elif left < 0 and 0 not in others:
         raise Invalid(
             f"it selects {count} of the {shape[axis]} elements of dimension {axis} (of {list(shape)})"
         )

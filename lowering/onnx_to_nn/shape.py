@@ -25,6 +25,7 @@ from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
+from webdnn.lowering.onnx_to_nn.window import check_fits
 
 
 @onnx_lowering("Reshape", since=5, static=[1])
@@ -46,7 +47,7 @@ def flatten(node: Node, b: NNBuilder) -> SSAValue:
 def squeeze(node: Node, b: NNBuilder) -> SSAValue:
     axes, shape = node.ints_or_input("axes", 1), node.shape()
     if axes is None:
-        return b.reshape(node[0], [n for n in shape if n != 1])
+        return b.reshape(node[0], [n for n in shape if not same_size(n, 1)])
     gone = set(node.dimensions(axes))
     return b.reshape(node[0], [n for d, n in enumerate(shape) if d not in gone])
 
@@ -193,7 +194,9 @@ def _check_pads(shape: Sequence[int], low: Sequence[int], high: Sequence[int], m
     for d, (size, before, after) in enumerate(zip(shape, low, high, strict=True)):
         kept = size + minimum(before, 0) + minimum(after, 0)
         left = kept if mode != "constant" else size + before + after
-        if bounds(left)[1] < 0:
+        if is_symbolic(left):
+            check_fits(left, f"its pads {before} and {after} and dimension {d}, of {size}")
+        elif left < 0:
             raise Invalid(
                 f"its pads {before} and {after} of dimension {d} take more than its {size} elements"
             )

@@ -449,6 +449,21 @@ def test_a_window_larger_than_the_least_image() -> None:
     assert "let it be larger: --dim h=4..100" in error.value.hint
 
 
+FITTING = {
+    "y = Squeeze(x)": "whether s and 1 are the same size",
+    "k = Constant <value_ints = [3]> ()  y, i = TopK <axis = 0> (x, k)": "let it be larger: --dim s=3..8",
+    "p = Constant <value_ints = [-2, 0]> ()  y = Pad(x, p)": "let it be larger: --dim s=2..8",
+}
+
+
+@pytest.mark.parametrize("body", FITTING)
+def test_what_does_not_fit_all_sizes(body: str) -> None:
+    made = onnx.parser.parse_model(graph("float[s] x", "float[t] y", body))
+    with pytest.raises(WebDNNError) as error:
+        lowered_to_nn(made, {"s": "1..8"})
+    assert FITTING[body] in str(error.value)
+
+
 def test_sizes_that_a_run_may_not_have() -> None:
     model = onnx.parser.parse_model(TWO)
     module, weights = lowered_to_nn(model, {"s": "2..8:2", "t": "s"})

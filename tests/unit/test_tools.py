@@ -67,6 +67,7 @@ BAD_CALLS = {
     "webdnn compile model.onnx -o out --shape x=1,5": "x",
     "webdnn compile model.onnx -o out --shape y=1,4": "its inputs are 'x'",
     "webdnn compile model.onnx -o out --shape x=1,b": "is 4 in the model, not b",
+    "webdnn convert model.onnx -o o.onnx --shape x=n,4": "sizes that vary are given",
     "webdnn compile model.onnx -o out --shape x=1,-4": "--shape NAME=",
     "webdnn compile model.onnx -o out --input-shape (None,4)": "sizes that vary are given by",
     "webdnn compile model.onnx -o out --value x": "--value x is not a value",
