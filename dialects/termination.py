@@ -24,6 +24,11 @@ class Terminated(BaseException):
         super().__init__(signal.Signals(number).name)
 
 
+def _leave(number: int, frame: FrameType | None) -> None:
+    restore_signals()
+    raise Terminated(number)
+
+
 @contextmanager
 def closing_when_terminated() -> Generator[None, None, None]:
     """Within this, where a signal would end the process at once an exception does, and the exit code is that of shells.
@@ -31,19 +36,10 @@ def closing_when_terminated() -> Generator[None, None, None]:
     A second signal ends it at once. Signals that have a handler already, or are ignored, stay as they are; so do all in
     a thread that is not the main one, which cannot handle them.
     """
-    ours = [
-        number
-        for number in _SIGNALS
-        if threading.current_thread() is threading.main_thread()
-        and signal.getsignal(number) == signal.SIG_DFL
-    ]
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        restore_signals(ours)
-        raise Terminated(number)
-
+    is_main = threading.current_thread() is threading.main_thread()
+    ours = [n for n in _SIGNALS if is_main and signal.getsignal(n) == signal.SIG_DFL]
     for number in ours:
-        signal.signal(number, leave)
+        signal.signal(number, _leave)
     try:
         yield
     except Terminated as end:
@@ -51,13 +47,15 @@ def closing_when_terminated() -> Generator[None, None, None]:
             raise
         raise SystemExit(128 + end.number) from None
     finally:
-        restore_signals(ours)
+        if ours:
+            restore_signals()
 
 
-def restore_signals(numbers: list[signal.Signals] = _SIGNALS) -> None:
-    """Let signals end the process at once again: in a fork, which has nothing to close."""
-    for number in numbers:
-        signal.signal(number, signal.SIG_DFL)
+def restore_signals() -> None:
+    """Let signals end the process at once again, as they did before: in a fork, which has nothing to close."""
+    for number in _SIGNALS:
+        if signal.getsignal(number) is _leave:
+            signal.signal(number, signal.SIG_DFL)
 
 
 __all__ = ["Terminated", "closing_when_terminated", "restore_signals"]

@@ -17,7 +17,7 @@ DEFAULT_TIME_LIMIT = 3600.0
 """Seconds that such code may take, if nothing else is said: more than any that ends was seen to take."""
 
 FIRST_WORD = 10.0
-"""Seconds after which it is said what is waited for; then after twice as many, and so on."""
+"""Seconds after which it is said which code of a user's is waited for; then after twice as many, and so on."""
 
 _limit: ContextVar[float] = ContextVar("time limit", default=DEFAULT_TIME_LIMIT)
 
@@ -68,14 +68,22 @@ class Wait:
         what: what is waited for, as the beginning of a sentence.
         where: its files, or the nodes that it runs for.
         limit: seconds; by default what `time_limit` says.
+        first_word: seconds until the first word; by default `FIRST_WORD`.
     """
 
-    def __init__(self, what: str, where: Sequence[str] = (), *, limit: float | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        where: Sequence[str] = (),
+        *,
+        limit: float | None = None,
+        first_word: float | None = None,
+    ) -> None:
         self.what = what
         self.where = where
         self._start = time.monotonic()
         self._limit = allowed_seconds() if limit is None else limit
-        self._next_word = FIRST_WORD
+        self._next_word = FIRST_WORD if first_word is None else first_word
 
     @property
     def left(self) -> float:

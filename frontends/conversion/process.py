@@ -117,19 +117,23 @@ def _ended(command: Sequence[str], folder: Path, what: str, job: Job) -> tuple[i
             start_new_session=True,
         )
         try:
-            step, wait = "", Wait(what, [job.model])
+            step, wait = "", Wait(what, [job.model], first_word=_FIRST_WORD)
             while child.poll() is None:
                 if (now := _step(folder)) != step:
-                    step, wait = now, Wait(now or what, [job.model])
+                    patience = None if now else _FIRST_WORD
+                    step, wait = now, Wait(now or what, [job.model], first_word=patience)
                 with suppress(subprocess.TimeoutExpired):
                     child.wait(min(wait.left, _POLL))
-                if wait.is_over():
+                if child.poll() is None and wait.is_over():
                     raise wait.error()
         finally:
             _end(child)
         stderr.seek(0)
         return child.returncode, stderr.read().decode(errors="replace")
 
+
+_FIRST_WORD = 60.0
+"""Seconds until it is said that a framework still converts; of large models all take as long."""
 
 _POLL = 0.5
 """Seconds between two looks at what a process is at."""

@@ -109,7 +109,7 @@ class _Process:
         """Wait for an answer, for so long as a call may take."""
         if sys.platform == "win32":
             return
-        wait = Wait(f"{name} of ONNX's library", limit=self._seconds)
+        wait = Wait(f"{name} of ONNX's library", limit=self._seconds, first_word=MOST_SECONDS / 2)
         while not _is_readable(self._results, wait.left):
             if wait.is_over():
                 raise _Exhausted(f"it did not end within {self._seconds:.0f} s")

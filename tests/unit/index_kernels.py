@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from xdsl.dialects import arith, tensor
 from xdsl.dialects.builtin import IndexType, TensorType, f16, f32, f64, i1, i8, i32, i64
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 
 from tests.unit.kernels import Kernel, Scalars, dims
 from webdnn.dialects.kernel import FuncOp
@@ -147,6 +148,10 @@ def sum_and_squares(rows: int, columns: int, axis: int) -> FuncOp:
     return k.done(a, b)
 
 
+def _folded(op: type[Operation], scalars: Scalars, args: Sequence[SSAValue]) -> SSAValue:
+    return scalars(op, args[1], args[0])
+
+
 def reduce_integers(rows: int, columns: int, type: Attribute) -> FuncOp:
     """Sum, minimum and maximum along the last axis of integers."""
     k = Kernel("reduce_integers", [([rows, columns], type)])
@@ -159,7 +164,7 @@ def reduce_integers(rows: int, columns: int, type: Attribute) -> FuncOp:
                 [(k.args[0], d)],
                 [(k.fill([rows], start, type), [i])],
                 "pr",
-                lambda s, a, op=op: s(op, a[1], a[0]),  # type: ignore[misc]
+                partial(_folded, op),
             )
         )
     return k.done(*results)

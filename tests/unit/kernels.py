@@ -22,6 +22,7 @@ from xdsl.rewriter import InsertPoint
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp, ReturnOp
+from webdnn.dialects.nn.base import element_of, shape_of
 from webdnn.dialects.numpy_meaning.arith import dtype_of
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
 from webdnn.dialects.numpy_meaning.loops import run_loops
@@ -108,7 +109,7 @@ class Kernel:
             return AffineMapAttr(AffineMap(rank, 0, exprs))
 
         operands = [*ins, *outs]
-        block = Block(arg_types=[v.type.element_type for v, _ in operands])  # type: ignore[attr-defined]
+        block = Block(arg_types=[element_of(v) for v, _ in operands])
         result = body(Scalars(block), block.args)
         results = [result] if isinstance(result, SSAValue) else list(result)
         block.add_op(YieldOp(*results))
@@ -142,7 +143,7 @@ class Kernel:
                 0 if n == 1 and shape[first + i] != 1 else d[first + i] for i, n in enumerate(mine)
             ]
 
-        out = self.empty(shape, type or ins[0].type.element_type)  # type: ignore[attr-defined]
+        out = self.empty(shape, type or element_of(ins[0]))
         return self.generic([(v, at(v)) for v in ins], [(out, d)], "p" * rank, body)
 
     def done(self, *results: SSAValue) -> FuncOp:

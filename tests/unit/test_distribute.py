@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from xdsl.dialects.builtin import ModuleOp
+from xdsl.dialects.builtin import MemRefType, ModuleOp, TensorType
 
 from tests.unit import kernels as k
 from tests.unit.kernels import random_inputs
@@ -16,6 +16,7 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.numpy_meaning.arith import dtype_of
 from webdnn.dialects.numpy_meaning.loops import run_loops
+from webdnn.dialects.sizes.types import size_in
 from webdnn.engines.wasmtime import KernelInstance
 from webdnn.lowering.loops_cpu.distribute import distribute
 from webdnn.lowering.loops_cpu.lower import lower_kernel
@@ -29,10 +30,11 @@ CASES: dict[str, Callable[[], FuncOp]] = {
 
 def _memories(func: FuncOp, inputs: Sequence[Array]) -> list[Array]:
     """Flat arrays for all operands; outputs are filled with what no kernel computes."""
-    flat = [np.array(a).reshape(-1) for a in inputs]
+    flat: list[Array] = [np.array(a).reshape(-1) for a in inputs]
     for arg in func.body.block.args[len(inputs) :]:
-        raw = np.full(arg.type.get_shape(), 0x55, np.uint8)  # type: ignore[union-attr]
-        flat.append(raw.astype(dtype_of(arg.type.element_type)))  # type: ignore[union-attr]
+        assert isinstance(arg.type, TensorType | MemRefType)
+        raw = np.full(arg.type.get_shape(), 0x55, np.uint8)
+        flat.append(raw.astype(dtype_of(arg.type.element_type)))
     return flat
 
 
@@ -56,7 +58,7 @@ def test_parts(name: str) -> None:
         return
     module.verify()
     assert shared.work is not None
-    work = shared.work.value.data
+    work = size_in(shared.work)
     instance = KernelInstance(module, shared.sym_name.data, _memories(shared, inputs))
     for count in (1, 2, 3, 7):
         memories = _memories(shared, inputs)
@@ -80,10 +82,11 @@ def _share(func: FuncOp, begin: float, end: float) -> float:
     module.verify()
     assert lowered.work is not None
     inputs = random_inputs(func)
-    memories = [np.array(a).reshape(-1) for a in inputs]
+    memories: list[Array] = [np.array(a).reshape(-1) for a in inputs]
     for arg in lowered.body.block.args[len(inputs) :]:
-        memories.append(np.full(arg.type.get_shape(), np.nan, np.float32))  # type: ignore[union-attr]
-    work = lowered.work.value.data
+        assert isinstance(arg.type, MemRefType)
+        memories.append(np.full(arg.type.get_shape(), np.nan, np.float32))
+    work = size_in(lowered.work)
     run_loops(lowered, memories, (int(begin * work), int(end * work)))
     outputs = memories[len(inputs) :]
     return 1 - sum(np.isnan(m).sum() for m in outputs) / sum(m.size for m in outputs)

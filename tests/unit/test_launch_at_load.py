@@ -20,6 +20,7 @@ from tests.unit.onnx_models import convolution
 from tests.unit.test_packages import SCHEMA
 from tests.unit.wasm_kernels import parse
 from webdnn.dialects import kernel, plan
+from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.numpy_meaning.program import run_module
 from webdnn.dialects.weight_store import attach_weights
 from webdnn.frontends.onnx import load
@@ -58,7 +59,7 @@ class NegateFiltersTwice(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         region = next(o for o in parse(TWICE_NEGATED).walk() if isinstance(o, kernel.RegionOp))
         for weight in list(entry_function(op).walk()):
-            if isinstance(weight, plan.WeightOp) and len(weight.res.type.get_shape()) == 4:  # type: ignore[union-attr]
+            if isinstance(weight, plan.WeightOp) and len(shape_of(weight.res)) == 4:
                 first = kernel.RegionOp([weight.res], [weight.res.type], region.body.clone())
                 second = kernel.RegionOp(first.outs, [weight.res.type], region.body.clone())
                 Rewriter.insert_op([first, second], InsertPoint.after(weight))

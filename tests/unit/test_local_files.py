@@ -420,6 +420,7 @@ def test_passwords_are_not_shown() -> None:
 
 def test_a_server_elsewhere_does_not_lead_to_this_machine(tmp_path: Path) -> None:
     with served({"m.onnx": b""}) as host:
+        # by itself: a server of the test's cannot be one elsewhere
         redirects = download._Redirects("https://example.com/m.onnx")  # pyright: ignore[reportPrivateUsage]
         opener = download.build_opener(redirects)
         with pytest.raises(

@@ -14,6 +14,7 @@ from tests.unit.kernels import Kernel, Scalars, check, compare, dims
 from tests.unit.wasm_kernels import apply
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp
+from webdnn.dialects.nn.base import shape_of
 from webdnn.dialects.numpy_meaning.arith import dtype_of
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
 from webdnn.lowering.loops_cpu.lower import SCRATCH_ELEMENTS
@@ -63,7 +64,7 @@ def inputs_of(func: FuncOp) -> list[Array]:
     for type in func.function_type.inputs:
         dtype = dtype_of(type)
         limits = np.iinfo(dtype)
-        shape = type.get_shape()  # type: ignore[attr-defined]
+        shape = shape_of(type)
         arrays.append(rng.integers(limits.min, limits.max, shape, endpoint=True).astype(dtype))
     return arrays
 

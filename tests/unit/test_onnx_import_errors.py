@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -15,9 +17,9 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.frontends.onnx import load
 
 
-def message(model: str | Path | bytes | ModelProto, **options: object) -> str:
+def message(model: str | Path | bytes | ModelProto, **options: Any) -> str:
     with pytest.raises(WebDNNError) as caught:
-        load(model, **options)  # type: ignore[arg-type]
+        load(model, **options)
     return str(caught.value)
 
 
@@ -39,8 +41,8 @@ def test_not_onnx(content: bytes, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("make", [convolution, with_if])
-def test_truncated_and_damaged_models_never_crash(make: object) -> None:
-    content = make().SerializeToString()  # type: ignore[operator]
+def test_truncated_and_damaged_models_never_crash(make: Callable[[], ModelProto]) -> None:
+    content = make().SerializeToString()
     rng = np.random.default_rng(1)
     damaged = [content[:n] for n in range(0, len(content), 7)]
     for _ in range(150):

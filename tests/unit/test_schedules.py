@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
+from xdsl.dialects.builtin import ModuleOp
 
 import webdnn
 from webdnn.dialects.errors import WebDNNError
@@ -37,9 +39,9 @@ def _model(seed: int = 0) -> onnx.ModelProto:
     return model
 
 
-def _dumped(model: onnx.ModelProto, **options: object) -> tuple[Package, ScheduleDump]:
+def _dumped(model: onnx.ModelProto, **options: Any) -> tuple[Package, ScheduleDump]:
     dump = ScheduleDump()
-    package = webdnn.compile(model, hook=dump, **options)  # pyright: ignore[reportArgumentType]
+    package = webdnn.compile(model, hook=dump, **options)
     return package, dump
 
 
@@ -73,9 +75,9 @@ def test_an_override_changes_the_loops_and_not_the_results() -> None:
     mine = ScheduleEntry(entry.digest, "wasm", ScheduleAttr.of(tile), (0, 12))
     loops: dict[str, int] = {}
 
-    def hook(stage: str, target: str | None, module: object) -> None:
+    def hook(stage: str, target: str | None, module: ModuleOp) -> None:
         if stage == "kernels":
-            (func,) = [op for op in module.ops if isinstance(op, FuncOp)]  # pyright: ignore
+            (func,) = [op for op in module.ops if isinstance(op, FuncOp)]
             loops["fma"] = str(lower_kernel(func)).count("vector.fma")
             assert PANELS in func.attributes
 
@@ -107,10 +109,10 @@ def test_panels_alone_leave_the_rest_to_the_cost_model() -> None:
     ],
 )
 def test_an_entry_that_does_not_fit_is_one_error(
-    panels: tuple[int, ...], entries: dict[str, object], why: str
+    panels: tuple[int, ...], entries: dict[str, Any], why: str
 ) -> None:
     _, dump = _dumped(_model(), target="wasm")
-    schedule = ScheduleAttr.of(entries) if entries else None  # pyright: ignore[reportArgumentType]
+    schedule = ScheduleAttr.of(entries) if entries else None
     entry = ScheduleEntry(dump.entries[0].digest, "wasm", schedule, panels, "the_product")
     with pytest.raises(WebDNNError, match=why) as caught:
         webdnn.compile(_model(), target="wasm", schedules=ScheduleTable([entry]))

@@ -18,6 +18,7 @@ import pytest
 import webdnn
 from tests.unit.custom_operator_files import HEAD
 from webdnn.dialects import time_limit as limits
+from webdnn.dialects.termination import closing_when_terminated, restore_signals
 from webdnn.dialects.time_limit import StillRunning, limited
 from webdnn.frontends.conversion import process
 from webdnn.frontends.conversion.pytorch import PYTORCH
@@ -129,7 +130,7 @@ def test_a_function_that_makes_no_module_in_time(endless: Path) -> None:
 def test_what_a_conversion_waits_for_is_said(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(limits, "FIRST_WORD", 0.2)
+    monkeypatch.setattr(process, "_FIRST_WORD", 0.2)
     monkeypatch.setattr(process, "_command", lambda *_: [sys.executable, "-c", FOREVER])
     job = process.Job("model.pt2", str(tmp_path / "model.onnx"))
     with (
@@ -140,6 +141,19 @@ def test_what_a_conversion_waits_for_is_said(
         webdnn.time_limit(1),
     ):
         process.run(PYTORCH, job)
+
+
+def test_signals_that_are_handled_or_ignored_stay_so() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with closing_when_terminated(), closing_when_terminated():
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            assert callable(signal.getsignal(signal.SIGTERM))
+            restore_signals()  # as a fork does
+            assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 ENDLESS_OPERATORS = {

@@ -24,6 +24,7 @@ from webdnn.lowering.target_wasm.launch_calls import KernelWork
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_bytes
 from webdnn.lowering.target_wasm.plan_to_llvm import LowerPlanToLLVM, program_module
 from webdnn.lowering.target_wasm.warm_up import LEAST_WORK, empty_calls, warm_up_function
+from webdnn.passes import context
 
 COUNT = 256
 
@@ -66,7 +67,7 @@ def _layout() -> MemoryLayout:
 def _linked(relaxed: bool = False) -> bytes:
     features = ("simd128", "relaxed-simd") if relaxed else ("simd128",)
     kernels = _kernels()
-    LowerKernelsToLLVM(relaxed=relaxed).apply(None, kernels)  # pyright: ignore[reportArgumentType]
+    LowerKernelsToLLVM(relaxed=relaxed).apply(context(), kernels)
     layout = _layout()
     host = compile_object(program_module(_program(), layout, {}), features)
     return link(
@@ -89,7 +90,9 @@ class _Instance:
         self.exports = instance.exports(self.store)
 
     def call(self, name: str, *args: int) -> None:
-        self.exports[name](self.store, *args)  # type: ignore[operator]
+        function = self.exports[name]
+        assert isinstance(function, wasmtime.Func)
+        function(self.store, *args)
 
     def write(self, address: int, array: Any) -> None:
         self.memory.write(self.store, array.tobytes(), address)
@@ -203,8 +206,8 @@ def test_lowering_of_a_whole_module() -> None:
     """The passes in the other order: the program first, while the stack of the kernels is known."""
     module = _kernels()
     module.body.block.add_op(_program())
-    LowerPlanToLLVM().apply(None, module)  # pyright: ignore[reportArgumentType]
-    LowerKernelsToLLVM().apply(None, module)  # pyright: ignore[reportArgumentType]
+    LowerPlanToLLVM().apply(context(), module)
+    LowerKernelsToLLVM().apply(context(), module)
     module.verify()
     layout = _layout()
     linked = link(

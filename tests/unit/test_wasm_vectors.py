@@ -11,6 +11,7 @@ from tests.unit.wasm_kernels import DTYPES, apply, parse
 from webdnn.codegen.wasm.compile import compile_assembly
 from webdnn.engines.wasmtime import run_kernel
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
+from webdnn.passes import context
 
 WIDTHS = (1, 2, 3, 4, 5, 6, 8, 12, 16)
 
@@ -209,7 +210,7 @@ def test_register_tile(rows: int, columns: int, unroll: int, relaxed: bool) -> N
 def test_code_of_a_register_tile() -> None:
     """What its speed rests on: constant offsets in the loads, one instruction a multiply-add, the order kept."""
     module = parse(_micro_kernel(6, 8, 4, 32))
-    LowerKernelsToLLVM(relaxed=True).apply(None, module)  # pyright: ignore[reportArgumentType]
+    LowerKernelsToLLVM(relaxed=True).apply(context(), module)
     text = compile_assembly(module, ("simd128", "relaxed-simd"))
     loop = [line.split() for line in text[text.index("loop") : text.index("end_loop")].splitlines()]
     ops = [line[0] for line in loop if line]

@@ -92,7 +92,7 @@ def test_kernels_share_a_source_without_clashes() -> None:
     assert len(print_shaders(module, kernels_per_shader=2)) == 2
 
 
-def _matmul(rows: int, inner: int, columns: int) -> str:
+def matmul_kernel(rows: int, inner: int, columns: int) -> str:
     return f"""
 kernel.func @matmul(%a: memref<{rows * inner}xf32>, %b: memref<{inner * columns}xf32>,
                     %out: memref<{rows * columns}xf32>)
@@ -173,17 +173,17 @@ def test_tiled_matmul(shape: tuple[int, int, int]) -> None:
     rng = np.random.default_rng(1)
     a = rng.normal(size=(rows, inner)).astype(np.float32)
     b = rng.normal(size=(inner, columns)).astype(np.float32)
-    (actual,) = run_kernel(parse(_matmul(*shape)), "matmul", [a, b])
+    (actual,) = run_kernel(parse(matmul_kernel(*shape)), "matmul", [a, b])
     np.testing.assert_allclose(actual.reshape(rows, columns), a @ b, rtol=1e-5, atol=1e-5)
 
 
 def test_nested_loops_share_the_accumulator() -> None:
-    source = print_wgsl(_lowered(_matmul(64, 64, 64)))
+    source = print_wgsl(_lowered(matmul_kernel(64, 64, 64)))
     assert source.count("var acc") == 1
     assert "acc += tile_a[t0 + kk] * tile_b[kk * 16 + tx];" in source
 
 
-def _serial(body: str, result: str = "f32") -> str:
+def serial_kernel(body: str, result: str = "f32") -> str:
     """A kernel of one invocation on eight numbers; `body` gives `%r`."""
     return f"""
 kernel.func @k(%x: memref<8xf32>, %out: memref<1x{result}>) {launch((1, 1, 1), (1, 1, 1))} {{
@@ -199,7 +199,7 @@ kernel.func @k(%x: memref<8xf32>, %out: memref<1x{result}>) {launch((1, 1, 1), (
 
 
 def _run_serial(body: str, x: np.ndarray) -> float:
-    (actual,) = run_kernel(parse(_serial(body)), "k", [x])
+    (actual,) = run_kernel(parse(serial_kernel(body)), "k", [x])
     return float(actual[0])
 
 

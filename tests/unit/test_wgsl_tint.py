@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_wgsl_printer import ADD_RELU, _matmul, _serial  # pyright: ignore[reportPrivateUsage]
-from test_wgsl_vectors import _scaled_sum  # pyright: ignore[reportPrivateUsage]
 from wgsl_kernels import context, elementwise, parse
 from xdsl.dialects import math
 
+from tests.unit.test_wgsl_printer import ADD_RELU, matmul_kernel, serial_kernel
+from tests.unit.test_wgsl_vectors import scaled_sum_kernel
 from webdnn.codegen.wgsl import print_wgsl
 from webdnn.dialects import arith_ext
 from webdnn.engines.wgpu import compile_source
@@ -75,12 +75,12 @@ def _texts() -> Iterator[tuple[str, str]]:
         body = f"%c = arith.constant {value} : f32\n %r = arith.addf %a, %c : f32"
         yield f"constant_{value}", elementwise(body, ["f32"], "f32", 100)
     yield "add_relu", ADD_RELU
-    yield "matmul", _matmul(17, 33, 5)
+    yield "matmul", matmul_kernel(17, 33, 5)
     for length, offset in ((4, 0), (4, 1), (8, 4), (7, 0), (1, 0)):
-        yield f"vectors_{length}_{offset}", _scaled_sum(length, offset, 64 * length + 8)
+        yield f"vectors_{length}_{offset}", scaled_sum_kernel(length, offset, 64 * length + 8)
     yield (
         "branch",
-        _serial("""%v = memref.load %x[%c1] : memref<8xf32>
+        serial_kernel("""%v = memref.load %x[%c1] : memref<8xf32>
     %p = arith.cmpf olt, %v, %zero : f32
     %r = scf.if %p -> (f32) {
       scf.yield %one : f32

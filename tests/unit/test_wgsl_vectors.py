@@ -17,7 +17,7 @@ def _source(text: str) -> str:
     return print_wgsl(module)
 
 
-def _scaled_sum(length: int, offset: int, size: int) -> str:
+def scaled_sum_kernel(length: int, offset: int, size: int) -> str:
     """Each invocation i adds vectors of `length` elements at i * length + offset and doubles them."""
     vec = f"vector<{length}xf32>"
     return f"""
@@ -44,23 +44,23 @@ def test_vectors_of_any_length_and_alignment(length: int, offset: int) -> None:
     size = -(-(64 * length + offset) // 4) * 4
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, size)).astype(np.float32)
-    (actual,) = run_kernel(parse(_scaled_sum(length, offset, size)), "k", [x, y])
+    (actual,) = run_kernel(parse(scaled_sum_kernel(length, offset, size)), "k", [x, y])
     inside = slice(offset, offset + 64 * length)
     np.testing.assert_allclose(actual[inside], (x * 2 + y)[inside], rtol=1e-6)
 
 
 def test_aligned_memory_is_an_array_of_vectors() -> None:
-    source = _source(_scaled_sum(4, 8, 264))
+    source = _source(scaled_sum_kernel(4, 8, 264))
     assert "x: array<vec4f, 66>" in source
     assert "out: array<vec4f, 66>" in source
     assert "let at_div4 = i32(local_id.x) + 2;" in source
-    assert "x: array<vec4f, 130>" in _source(_scaled_sum(8, 4, 520))
+    assert "x: array<vec4f, 130>" in _source(scaled_sum_kernel(8, 4, 520))
 
 
 def test_unaligned_memory_is_not() -> None:
-    assert "x: array<f32, 260>" in _source(_scaled_sum(4, 1, 260))
+    assert "x: array<f32, 260>" in _source(scaled_sum_kernel(4, 1, 260))
     # The size must be a whole number of vectors too.
-    assert "x: array<f32, 258>" in _source(_scaled_sum(4, 0, 258))
+    assert "x: array<f32, 258>" in _source(scaled_sum_kernel(4, 0, 258))
 
 
 def test_vectors_in_loops_branches_and_workgroup_memory() -> None:

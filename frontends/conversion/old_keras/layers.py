@@ -172,8 +172,8 @@ class Cosine(_Layer):
         return _ops.expand_dims(dot([a, b]) / _ops.maximum(lengths, 1e-7), 1)
 
 
-class _LocallyConnected(_Layer):
-    """A convolution whose filter is another one at each place. Its arrays are those of implementation 1 of Keras 2."""
+class _Convolution(_Layer):
+    """What convolutions are told."""
 
     rank: int
 
@@ -189,15 +189,29 @@ class _LocallyConnected(_Layer):
         **others: Any,
     ) -> None:
         super().__init__(**others)
-        self.filters, self.use_bias = filters, use_bias
+        self.filters, self.use_bias, self.padding = filters, use_bias, padding
         self.kernel_size = _per_axis(kernel_size, self.rank)
         self.strides = _per_axis(strides, self.rank)
         self.is_first = data_format == "channels_first"
         self.activation = _keras.activations.get(activation)
 
+    def split(self, input_shape: Any) -> tuple[Any, int]:
+        """The sizes of an input, and how many channels it has."""
+        if self.is_first:
+            return input_shape[2:], input_shape[1]
+        return input_shape[1:-1], input_shape[-1]
+
+    def finished(self, result: Any) -> Any:
+        """A result that is channels-last, with the bias and the activation, in the layer's layout."""
+        result = self.activation(result + self.bias if self.use_bias else result)
+        return _ops.moveaxis(result, -1, 1) if self.is_first else result
+
+
+class _LocallyConnected(_Convolution):
+    """A convolution whose filter is another one at each place. Its arrays are those of implementation 1 of Keras 2."""
+
     def build(self, input_shape: Any) -> None:
-        sizes = input_shape[2:] if self.is_first else input_shape[1:-1]
-        channels = input_shape[1] if self.is_first else input_shape[-1]
+        sizes, channels = self.split(input_shape)
         self.places = [
             (size - kernel) // stride + 1
             for size, kernel, stride in zip(sizes, self.kernel_size, self.strides, strict=True)
@@ -211,9 +225,7 @@ class _LocallyConnected(_Layer):
     def call(self, x: Any) -> Any:
         windows = _ops.stack([self._window(x, place) for place in self._corners()], axis=1)
         result = _ops.einsum("bpt,pto->bpo", windows, self.kernel)
-        result = _ops.reshape(result, (-1, *self.places, self.filters))
-        result = self.activation(result + self.bias if self.use_bias else result)
-        return _ops.moveaxis(result, -1, 1) if self.is_first else result
+        return self.finished(_ops.reshape(result, (-1, *self.places, self.filters)))
 
     def _corners(self) -> list[tuple[int, ...]]:
         if self.rank == 1:
@@ -302,29 +314,17 @@ PaddedConv3D = _padded("Conv3D")
 
 
 @_registered
-class Deconvolution2D(_Layer):
+class Deconvolution2D(_Convolution):
     """A transposed convolution that is told the size of its result."""
 
-    def __init__(
-        self,
-        filters: int,
-        kernel_size: Any,
-        output_size: list[int],
-        strides: Any = 1,
-        padding: str = "valid",
-        data_format: str = "channels_last",
-        activation: Any = None,
-        use_bias: bool = True,
-        **others: Any,
-    ) -> None:
+    rank = 2
+
+    def __init__(self, output_size: list[int], **others: Any) -> None:
         super().__init__(**others)
-        self.filters, self.use_bias, self.output_size = filters, use_bias, output_size
-        self.kernel_size, self.strides = _per_axis(kernel_size, 2), _per_axis(strides, 2)
-        self.padding, self.is_first = padding, data_format == "channels_first"
-        self.activation = _keras.activations.get(activation)
+        self.output_size = output_size
 
     def build(self, input_shape: Any) -> None:
-        channels = input_shape[1] if self.is_first else input_shape[-1]
+        _, channels = self.split(input_shape)
         shape = (*self.kernel_size, self.filters, channels)
         self.kernel = self.add_weight(shape=shape, name="kernel")
         if self.use_bias:
@@ -337,8 +337,7 @@ class Deconvolution2D(_Layer):
         result = tf.nn.conv2d_transpose(
             x, self.kernel.value, shape, self.strides, self.padding.upper()
         )
-        result = self.activation(result + self.bias if self.use_bias else result)
-        return _ops.moveaxis(result, -1, 1) if self.is_first else result
+        return self.finished(result)
 
 
 def _per_axis(value: Any, rank: int) -> tuple[int, ...]:
