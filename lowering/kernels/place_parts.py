@@ -19,6 +19,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.plan import storage_of
 from webdnn.dialects.sizes.expression import bounds, is_symbolic
 from webdnn.dialects.sizes.types import shape_of
+from webdnn.lowering.kernels.kernel_sizes import give_own_symbols
 from webdnn.lowering.kernels.layouts import (
     Layouts,
     Strides,
@@ -97,7 +98,9 @@ class _Placer:
     kernels: dict[str, kernel.FuncOp] = field(init=False)
     layouts: Layouts = field(init=False)
     live: LiveBytes = field(init=False)
-    copies: dict[Attribute, str] = field(default_factory=dict[Attribute, str])
+    copies: dict[Attribute, tuple[str, list[int]]] = field(
+        default_factory=dict[Attribute, tuple[str, list[int]]]
+    )
     at_load: set[Operation] = field(default_factory=set[Operation])
     """The launches that depend on weights alone: what they give is kept from run to run."""
     nesting: dict[SSAValue, int] = field(default_factory=dict[SSAValue, int])
@@ -241,9 +244,10 @@ class _Placer:
             copied = tensor.ConcatOp([argument], axis, value.type)
             function.body.block.add_ops([copied, kernel.ReturnOp(copied.result)])
             self.module.body.block.add_op(function)
-            self.copies[value.type] = name
+            self.copies[value.type] = name, give_own_symbols(function)
             self.kernels[name] = function
-        return plan.LaunchOp(self.copies[value.type], [value], [value.type])
+        name, sizes = self.copies[value.type]
+        return plan.LaunchOp(name, [value], [value.type], sizes)
 
 
 def _has_vectors(value: SSAValue, strides: Strides, memory: MemoryModel) -> bool:

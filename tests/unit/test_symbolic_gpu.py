@@ -13,8 +13,6 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.numpy_meaning import program as meaning
 from webdnn.dialects.numpy_meaning.kernel import run_kernel as run_meaning
-from webdnn.dialects.sizes.expression import evaluate
-from webdnn.dialects.sizes.types import size_of
 from webdnn.engines import wgpu
 from webdnn.lowering.loops_gpu.lower import lower_kernel
 from webdnn.passes import apply_pass, context
@@ -28,7 +26,12 @@ class Comparison:
         self._lowered: dict[FuncOp, ModuleOp] = {}
 
     def __call__(
-        self, func: FuncOp, inputs: Sequence[Array], *, sizes: Sequence[int] = ()
+        self,
+        func: FuncOp,
+        inputs: Sequence[Array],
+        *,
+        sizes: Sequence[int] = (),
+        lengths: Sequence[int] = (),
     ) -> list[Array]:
         if (module := self._lowered.get(func)) is None:
             module = self._lowered[func] = ModuleOp([lower_kernel(func)])
@@ -37,7 +40,6 @@ class Comparison:
         assert isinstance(lowered, FuncOp)
         values = {symbol.name: n for symbol, n in zip(func.symbols, sizes, strict=True)}
         expected = run_meaning(func, inputs, sizes=sizes)
-        lengths = [evaluate(size_of(type), values) for type in func.function_type.outputs]
         in_numpy = run_meaning(lowered, inputs, sizes=sizes, lengths=lengths)
         on_gpu = wgpu.run_kernel(module, func.sym_name.data, inputs, sizes=values)
         for actual in (in_numpy, on_gpu):
