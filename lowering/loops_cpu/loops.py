@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from math import prod
 
 from webdnn.dialects.sizes.expression import is_known, is_symbolic
@@ -48,23 +47,8 @@ def walk_tiles(
             return
         size = sizes[d]
         if is_symbolic(size):
-            parts = rests(d, size, max(1, tiles[d]))
-            for start, count, tile in parts:
-                if is_known(count, lambda n: n <= 0):
-                    continue
-                if not is_symbolic(count) and count == 1:
-                    level(d + 1, [*base, Lin.of(start)], [*extent, tile])
-                    continue
-                emitter.parallel(
-                    count,
-                    partial(
-                        lambda number, start, tile: level(
-                            d + 1, [*base, number * tile + start], [*extent, tile]
-                        ),
-                        start=start,
-                        tile=tile,
-                    ),
-                )
+            for part in rests(d, size, max(1, tiles[d])):
+                tiles_of(part, d, base, extent)
             return
         tile = max(1, min(tiles[d], size))
         whole, rest = divmod(size, tile)
@@ -76,6 +60,17 @@ def walk_tiles(
             level(d + 1, [*base, Lin()], [*extent, tile])
         if rest:
             level(d + 1, [*base, Lin.of(whole * tile)], [*extent, rest])
+
+    def tiles_of(part: Part, d: int, base: list[Lin], extent: list[int]) -> None:
+        start, count, tile = part
+
+        def one(number: Lin) -> None:
+            level(d + 1, [*base, number * tile + start], [*extent, tile])
+
+        if count == 1:
+            one(Lin())
+        elif not is_known(count, lambda n: n <= 0):
+            emitter.parallel(count, one)
 
     level(0, [], [])
 
