@@ -168,6 +168,7 @@ _DEEP: Any = reduce(lambda inner, _: ["+", inner, 1], range(100), "s")
         (_changed("", "outputs", 0, "shape", 0, to="r"), "a symbol 'r', which is not known"),
         (_changed("", "outputs", 0, "shape", 0, to=["-", "s", 1]), "an operator '-'"),
         (_changed("", "outputs", 0, "shape", 0, to=["/", "s", 1, 1]), "divides two sizes"),
+        (_changed("", "outputs", 0, "shape", 0, to=[["+", 1, 1], "s", 1]), "an operator"),
         (_changed("", "outputs", 0, "shape", 0, to=["/", "s", 0]), "divided by 0"),
         (_changed("", "outputs", 0, "shape", 0, to=["*", "s", -1]), "is -40"),
         (_changed("", "outputs", 0, "shape", 0, to=["+", "s"]), "is too short|valid under any"),
@@ -190,3 +191,12 @@ def test_a_manifest_that_cannot_be_is_refused(change: Any, message: str, tmp_pat
     (folder / "model.json").write_text(json.dumps(package.manifest))
     with pytest.raises(WebDNNError, match=message):
         read_manifest(folder)
+
+
+def test_places_that_are_wrong_at_some_sizes_alone_are_an_error_of_the_run(tmp_path: Path) -> None:
+    package = Package(deepcopy(_package().manifest), _package().files)
+    package.manifest["backends"]["wasm"]["outputs"][0]["bytes"] = ["+", ["*", "s", -100], 20000]
+    inputs = _inputs(7, 4)
+    _check(package.run(inputs, "wasmtime"), inputs)
+    with pytest.raises(WebDNNError, match="does not fit s = 300, t = 4"):
+        package.run(_inputs(300, 4), "wasmtime")
