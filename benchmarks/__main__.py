@@ -11,7 +11,8 @@ from rich.console import Console
 
 from webdnn.peaks import measure_peaks
 
-from . import compile_cost, kernels, roofline, schedules, side_by_side, start, sweep
+from . import chain_cost, compile_cost, kernels, roofline, schedules, side_by_side, start, sweep
+from .chains import CHAINS
 from .macs import count_macs
 from .models import MODELS
 from .peers import FLOATS, PEERS, Setting
@@ -89,6 +90,13 @@ def _parser() -> argparse.ArgumentParser:
     text = "the time and memory of the compiler: cold, warm, and when only the weights changed"
     sub = command("compile", _compile, text, BROWSER_MODELS)
     sub.add_argument("--target", choices=["wasm", "webgpu", "both"], default="both")
+    text = "the time of the compiler for models that are long, wide or deep"
+    sub = commands.add_parser("chains", help=text, description=text)
+    sub.set_defaults(run=_chains)
+    output_option(sub)
+    sub.add_argument("--chains", nargs="+", choices=list(CHAINS), default=list(CHAINS))
+    sub.add_argument("--nodes", type=int, default=1000, help="and twice as many")
+    sub.add_argument("--target", choices=["wasm", "webgpu", "both"], default="both")
     text = "tune the schedules that ship with the compiler, in Chromium"
     sub = command("schedules", _schedules, text, schedules.MODELS_TO_TUNE)
     sub.add_argument("--seconds", type=float, default=360, help="for each model")
@@ -143,6 +151,11 @@ def _sweep(options: argparse.Namespace, console: Console) -> Outcome:
 def _compile(options: argparse.Namespace, console: Console) -> Outcome:
     results = compile_cost.measure(options.models, options.target, console)
     return [compile_cost.table(results, options.target)], [asdict(result) for result in results]
+
+
+def _chains(options: argparse.Namespace, console: Console) -> Outcome:
+    results = chain_cost.measure(options.chains, options.nodes, options.target, console)
+    return [chain_cost.table(results, options.target)], [asdict(result) for result in results]
 
 
 def _schedules(options: argparse.Namespace, console: Console) -> Outcome:

@@ -66,7 +66,7 @@ def residual(n: int) -> onnx.ModelProto:
     """`x = f(x) + x`: as a tree, such a chain has 2^n leaves."""
     chain = Chain()
     for _ in range(n // 2):
-        chain.then("Add", chain.node("Sin", chain.at))
+        chain.then("Add", chain.node("Softsign", chain.at))
     return chain.model()
 
 
@@ -85,16 +85,16 @@ def recalled(n: int) -> onnx.ModelProto:
     for i in range(n // 2):
         chain.then("Sub", past[i % 8])
         past[i % 8] = chain.at
-        chain.then("Cos")
+        chain.then("Softsign")
     return chain.model()
 
 
 def transposed(n: int) -> onnx.ModelProto:
-    """`x = sin(x + x^T)`: each step reads the one before at two places."""
+    """`x = softsign(x + x^T)`: each step reads the one before at two places."""
     chain = Chain((6, 6))
     for _ in range(n // 3):
         chain.then("Add", chain.node("Transpose", chain.at, perm=[1, 0]))
-        chain.then("Sin")
+        chain.then("Softsign")
     return chain.model()
 
 
@@ -168,7 +168,7 @@ def growing(n: int) -> onnx.ModelProto:
     chain = Chain((1, 4))
     axis = chain.constant([0], "int64")
     for _ in range(n // 3):
-        row = chain.node("Sin", chain.node("ReduceMean", chain.at, axes=[0], keepdims=1))
+        row = chain.node("Softsign", chain.node("ReduceMean", chain.at, axes=[0], keepdims=1))
         chain.at = chain.node("Concat", chain.at, row, axis=0)
     chain.then("ReduceSum", axis)
     return chain.model()
@@ -222,8 +222,8 @@ def loop(n: int) -> onnx.ModelProto:
     condition = helper.make_tensor_value_info("condition", TensorProto.BOOL, [])
     body.nodes = [
         helper.make_node("Identity", ["condition"], ["again"]),
-        helper.make_node("Sin", ["state"], ["sine"]),
-        helper.make_node("Add", ["sine", "x"], ["next"]),
+        helper.make_node("Softsign", ["state"], ["bounded"]),
+        helper.make_node("Add", ["bounded", "x"], ["next"]),
     ]
     outputs = [
         helper.make_tensor_value_info("again", TensorProto.BOOL, []),
@@ -238,35 +238,26 @@ def loop(n: int) -> onnx.ModelProto:
 
 
 def nested_ifs(n: int) -> onnx.ModelProto:
-    """An If in an If in an If, on conditions that are inputs' values."""
+    """An If in an If in an If. (A file has at most about 30 of them: a message of protobuf is nested to 100 levels.)"""
     chain = Chain((2, 3))
-    condition = chain.node("Greater", chain.node("ReduceMax", "x", keepdims=0), chain.constant(0))
-    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, (2, 3))
+    largest = chain.node("ReduceMax", "x", keepdims=0)
+    condition = chain.node("Greater", largest, chain.constant(0))
 
-    def branch(depth: int, op: str) -> onnx.GraphProto:
-        own = f"{op}_{depth}"
-        inner = helper.make_node(op, ["x"], [own])
-        if depth == 0:
-            nodes = [inner]
-            result = own
-        else:
-            result = f"if_{op}_{depth}"
-            nodes = [
-                helper.make_node(
-                    "If",
-                    [condition],
-                    [result],
-                    then_branch=branch(depth - 1, "Sin"),
-                    else_branch=branch(0, "Cos"),
-                )
-            ]
+    def branch(name: str, *nodes: onnx.NodeProto) -> onnx.GraphProto:
+        (result,) = nodes[-1].output
         out = helper.make_tensor_value_info(result, TensorProto.FLOAT, (2, 3))
-        return helper.make_graph(nodes, f"branch_{own}", [], [out])
+        return helper.make_graph(nodes, name, [], [out])
 
-    del y
-    chain.at = chain.node(
-        "If", condition, then_branch=branch(n, "Sin"), else_branch=branch(0, "Cos")
-    )
+    inner = branch("innermost", helper.make_node("Sin", ["x"], ["sine"]))
+    for depth in range(n):
+        other = branch(f"else_{depth}", helper.make_node("Cos", ["x"], [f"cosine_{depth}"]))
+        chosen = helper.make_node(
+            "If", [condition], [f"chosen_{depth}"], then_branch=inner, else_branch=other
+        )
+        inner = branch(f"then_{depth}", chosen)
+    (outermost,) = inner.node
+    chain.nodes.append(outermost)
+    (chain.at,) = outermost.output
     return chain.model()
 
 

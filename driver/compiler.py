@@ -41,6 +41,7 @@ from webdnn.package_interface import FittedInterface, LabelsOf, PackageInterface
 from webdnn.packaging.program import Program, describe_cost, launched_nodes, planned_program
 from webdnn.passes import apply_pass, check_optional, context
 from webdnn.progress import Progress, no_progress
+from webdnn.rare_collections import rare_collections
 from webdnn.schedule_memory import ScheduleMemory
 from webdnn.schedules import find_schedules, warn_of_unused
 from webdnn.stages import LAST_COMMON_STAGE, passes_between, stage_index
@@ -182,12 +183,13 @@ def compile(
     interface.check_values(values or ())
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights, dims or {})
     with ExitStack() as converted:  # weights of a converted model are read where they are needed
+        converted.enter_context(rare_collections())
         with options.progress("import", None):
             imported = converted.enter_context(
                 imported_model(
                     model,
                     conversion,
-                    bind=lambda source: interface.bound_shapes(source, shapes or {}),
+                    bind=lambda source: interface.bound_shapes(source, shapes or {}, dims or {}),
                     values=values,
                     operators=operators,
                     progress=options.progress,

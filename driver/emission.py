@@ -64,7 +64,7 @@ def emit(
     wanted = PackageInterface.of(**(interface or {}))
     values = given.get("values") or {}
     wanted.check_values(values)
-    shapes = given.get("shapes") or {}
+    shapes, dims = given.get("shapes") or {}, given.get("dims") or {}
     opened = opened_module(
         source,
         context(operators),
@@ -73,10 +73,10 @@ def emit(
             given.get("custom_objects"),
             given.get("example_inputs", ()),
             given.get("caffe_weights"),
-            given.get("dims") or {},
+            dims,
         ),
         values=values,
-        bind=lambda found: wanted.bound_shapes(found, shapes),
+        bind=lambda found: wanted.bound_shapes(found, shapes, dims),
         weights=weights,
         operators=operators,
     )

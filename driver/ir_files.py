@@ -218,7 +218,13 @@ def verify_ir(module: ModuleOp, name: str) -> None:
     except Exception as error:
         op = _invalid_op(module)
         nodes = () if op is None else tuple(location_names(op.location))
-        why = str(error) if isinstance(error, VerifyException) else repr(error)
+        match error:
+            case VerifyException():
+                why = str(error)
+            case WebDNNError():
+                why = error.what
+            case _:
+                why = repr(error)
         if op is not None:
             why = f"{op.name}: {why}"
         raise WebDNNError(

@@ -269,7 +269,7 @@ class Package:
             )
         self.section(ENGINES[chosen])
         checked = self._checked(inputs)
-        _ = seed_words(seed)
+        _ = seed_words(seed)  # what is no seed is an error where nothing is drawn too
         if chosen == "wasmtime":
             from webdnn.engines.wasmtime import run_wasm
 

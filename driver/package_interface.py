@@ -13,7 +13,9 @@ from xdsl.passes import ModulePass
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, strings_of
-from webdnn.frontends.onnx.binding import Shapes, shapes_by_name
+from webdnn.dialects.sizes.types import shape_of
+from webdnn.frontends.onnx.binding import Shapes, declared_sizes, shapes_by_name
+from webdnn.frontends.onnx.dimensions import Dims
 from webdnn.frontends.onnx.source import Source, inputs_of
 from webdnn.labels import Labels, class_labels
 from webdnn.lowering.interface.classes import (
@@ -106,8 +108,13 @@ class PackageInterface:
                     hint="give one of them: --value or --input-image",
                 )
 
-    def bound_shapes(self, source: Source, shapes: Shapes) -> Shapes:
+    def bound_shapes(self, source: Source, shapes: Shapes, dims: Dims) -> Shapes:
         """The sizes of inputs, with those that follow from pictures.
+
+        Args:
+            source: the model.
+            shapes: the sizes that are given by inputs.
+            dims: those that are given by the names of dimensions.
 
         Raises:
             WebDNNError: an input is no picture, or its sizes are not known.
@@ -120,9 +127,10 @@ class PackageInterface:
             position_in([*declared], "input", name or "?")
             tensor = declared[name].type.tensor_type
             if name not in found and tensor.HasField("shape"):
-                dims = tensor.shape.dim
-                is_known = [d.HasField("dim_value") and d.dim_value >= 0 for d in dims]
-                sizes = [d.dim_value if k else None for d, k in zip(dims, is_known, strict=True)]
+                sizes = [
+                    size if isinstance(size, int) or size in dims else None
+                    for size in declared_sizes(declared[name])
+                ]
                 found[name] = bound_sizes(name, image, sizes)
         return found
 
@@ -226,9 +234,7 @@ class FittedInterface:
                 assert isinstance(type, TensorType)
                 texts = list(self.labels[name])
                 of_elements = type.element_type in _INDICES
-                axis = (
-                    {} if of_elements else {"axis": class_axis(type.get_shape(), name, len(texts))}
-                )
+                axis = {} if of_elements else {"axis": class_axis(shape_of(type), name, len(texts))}
                 entries[name] = {**axis, "names": texts}
         return entries
 

@@ -5,7 +5,8 @@ It holds `nn` ops on weight handles only, and is run in numpy when the package i
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 
 from xdsl.dialects import func
 from xdsl.dialects.builtin import FunctionType, ModuleOp, StringAttr
@@ -47,11 +48,24 @@ class WeightsFunction:
             found.body.block.add_op(func.ReturnOp())
             module.body.block.add_op(found)
         self.function = found
+        self._added: dict[SSAValue, int] | None = None
+        self._waiting: list[SSAValue] = []
+
+    @contextmanager
+    def together(self) -> Generator[None]:
+        """Inside, results are added one at a time; the function returns them from the end of it on."""
+        self._waiting = list(self.results)
+        self._added = {value: index for index, value in enumerate(self._waiting)}
+        count = len(self._waiting)
+        yield
+        results, self._added, self._waiting = self._waiting, None, []
+        if len(results) > count:
+            self.set_results(results)
 
     @property
     def results(self) -> Sequence[SSAValue]:
         """The values that the function returns; `plan.weight N` names the N-th."""
-        return self._return.arguments
+        return self._return.arguments if self._added is None else self._waiting
 
     @property
     def _return(self) -> func.ReturnOp:
@@ -65,17 +79,14 @@ class WeightsFunction:
 
     def add_results(self, values: Sequence[SSAValue]) -> list[int]:
         """Return `values` too (values of the function's body); gives the index of each."""
-        existing = {value: index for index, value in enumerate(self.results)}
-        results = list(self.results)
-        indices: list[int] = []
+        if self._added is None:
+            with self.together():
+                return self.add_results(values)
         for value in values:
-            if value not in existing:
-                existing[value] = len(results)
-                results.append(value)
-            indices.append(existing[value])
-        if len(results) > len(self.results):
-            self.set_results(results)
-        return indices
+            if value not in self._added:
+                self._added[value] = len(self._waiting)
+                self._waiting.append(value)
+        return [self._added[value] for value in values]
 
     def set_results(self, values: Sequence[SSAValue]) -> None:
         """Return exactly `values`."""
@@ -96,8 +107,8 @@ def drop_unused_weights(module: ModuleOp) -> None:
         if isinstance(op, plan.WeightOp):
             used.setdefault(op.index.value.data, []).append(op)
     kept = sorted(used)
-    values = [weights.results[index] for index in kept]
-    weights.set_results(values)
+    results = weights.results
+    weights.set_results([results[index] for index in kept])
     for new_index, old_index in enumerate(kept):
         for op in used[old_index]:
             op.index = plan.WeightOp(new_index, op.res.type).index

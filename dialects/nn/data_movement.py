@@ -14,7 +14,7 @@ from xdsl.dialects.builtin import (
     TensorType,
     i64,
 )
-from xdsl.ir import Attribute, SSAValue
+from xdsl.ir import Attribute, Operation, SSAValue
 from xdsl.irdl import (
     IRDLOperation,
     irdl_op_definition,
@@ -456,6 +456,14 @@ class ResizeOp(IRDLOperation):
             },
             result_types=[tensor_type(element_of(x), shape)],
         )
+
+
+def depends_on_sizes(op: Operation) -> bool:
+    """Whether what an op computes depends on symbols, not on its operands alone."""
+    return any(isinstance(value, SizesAttr) for value in op.properties.values()) or any(
+        isinstance(r.type, TensorType) and isinstance(r.type.encoding, SizesAttr)
+        for r in op.results
+    )
 
 
 DATA_MOVEMENT_OPS = (

@@ -18,6 +18,7 @@ from webdnn.dialects.numpy_meaning.nn_elementwise import ELEMENTWISE_MEANING
 from webdnn.dialects.numpy_meaning.nn_ordering import ORDERING_MEANING
 from webdnn.dialects.numpy_meaning.nn_random_numbers import RANDOM_MEANING
 from webdnn.dialects.numpy_meaning.nn_reduction import REDUCTION_MEANING
+from webdnn.dialects.numpy_meaning.size_arithmetic import is_of_sizes, run_on_sizes
 from webdnn.dialects.numpy_meaning.table import TableFunctions
 from webdnn.dialects.numpy_meaning.trait import NumpyMeaning
 from webdnn.dialects.sizes.types import concrete_shape
@@ -33,10 +34,18 @@ NN_MEANING: dict[type[Operation], Callable[..., Array]] = {
 
 
 def run_nn_op(op: Operation, arrays: tuple[Array, ...], weights: Mapping[str, Array]) -> Array:
-    """The result of one `nn` op, with the shape and the dtype of its result type."""
+    """The result of one `nn` op, with the shape and the dtype of its result type.
+
+    Of arrays of sizes (of objects) it is one of sizes too, or of numbers where nothing else is left.
+
+    Raises:
+        UndecidedSize: what it makes of sizes is not the same for all values of their symbols.
+    """
     if isinstance(op, dm.WeightOp):
         result = weights[op.key.data]
     else:
+        if any(map(is_of_sizes, arrays)):
+            return run_on_sizes(op, arrays)
         with np.errstate(all="ignore"):
             own = op.get_trait(NumpyMeaning)
             result = NN_MEANING[type(op)](op, *arrays) if own is None else _own(own, op, arrays)

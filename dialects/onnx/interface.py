@@ -44,3 +44,12 @@ def _strings(attr: Attribute | None) -> list[str]:
     if not isinstance(attr, ArrayAttr):
         return []
     return [s.data for s in attr.data if isinstance(s, StringAttr)]
+
+
+def example_size(axis: int, rank: int) -> int:
+    """A size that a dimension of an input often has: those of one picture, of a few, or of one sequence."""
+    if axis == 0:
+        return 1
+    if rank < 4:
+        return 128
+    return 3 if axis == 1 else 224 if rank == 4 else 16

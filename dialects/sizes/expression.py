@@ -528,6 +528,15 @@ def same_size(a: int, b: int) -> bool:
     raise undecided(f"whether {a} and {b} are the same size", a, b, hint=hint)
 
 
+def same_shape(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether two shapes are the same for all values of the symbols.
+
+    Raises:
+        UndecidedSize: they are the same for some values alone, as far as is known.
+    """
+    return len(a) == len(b) and all(map(same_size, a, b))
+
+
 def _symbol_of(size: int) -> Symbol | None:
     """The symbol that a size is and nothing else."""
     if is_symbolic(size) and len(size.terms) == 1:

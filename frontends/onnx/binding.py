@@ -13,6 +13,7 @@ from onnx import GraphProto, TensorShapeProto, TypeProto, ValueInfoProto
 
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import MOST_LISTED, WebDNNError, listed
+from webdnn.dialects.onnx import example_size
 from webdnn.dialects.onnx.attributes import tensor_to_proto
 from webdnn.dialects.sizes.expression import Symbol, is_symbolic
 from webdnn.frontends.onnx.dimensions import (
@@ -165,7 +166,7 @@ def bind(graph: GraphProto, inputs: Sequence[str], bindings: Bindings) -> Bound:
     for value in open_inputs:
         if value.name in bindings.shapes or value.name in bindings.arrays:
             _bind_sizes(value, bindings, dimensions)
-    names = {value.name: _names(value) for value in open_inputs}
+    names = {value.name: declared_sizes(value) for value in open_inputs}
     whole = {name for dims in names.values() for name in dims if isinstance(name, str)}
     parts = {text: names_in(text) for text in whole}
     whole -= {text for text, inner in parts.items() if inner != [text] and whole.issuperset(inner)}
@@ -212,7 +213,7 @@ def bind(graph: GraphProto, inputs: Sequence[str], bindings: Bindings) -> Bound:
     return Bound(big, sizes, [_assumed(symbol, names) for symbol in dimensions.assumed.values()])
 
 
-def _names(value: ValueInfoProto) -> list[int | str]:
+def declared_sizes(value: ValueInfoProto) -> list[int | str]:
     """The sizes that an input declares, and the names of those that are open: `x_d2` where it gives none itself."""
     return [
         dim.dim_value
@@ -233,15 +234,6 @@ def _assumed(symbol: Symbol, names: Mapping[str, Sequence[int | str]]) -> str:
     of = f" of input '{owners[0]}'" if owners else ""
     option = shlex.quote(f"{symbol.name}={symbol.low}..{symbol.high // 2}")
     return f"size '{symbol.name}'{of} is {symbol.low} to {symbol.high}: --dim {option} changes that"
-
-
-def example_size(axis: int, rank: int) -> int:
-    """A size that a dimension often has: those of one picture, of a few, or of one sequence."""
-    if axis == 0:
-        return 1
-    if rank < 4:
-        return 128
-    return 3 if axis == 1 else 224 if rank == 4 else 16
 
 
 def _check_known(inputs: Sequence[str], names: Iterable[str]) -> None:

@@ -21,10 +21,11 @@ DEFAULT_LOW, DEFAULT_HIGH = 1, 1024
 """The range of a size of which nothing is said."""
 
 Dims: TypeAlias = Mapping[str, int | str]
-"""What dimensions are, by their names: a number, a range (`"1..512:8@128"`), or the name of another one."""
+"""What dimensions are, by their names: a number, a range (`"1..512:8@128"`), the name of another one, or an expression
+of others (`"past + seq"`)."""
 
 _RANGE = re.compile(r"(\d+)\.\.(\d+)(?::(\d+))?(?:@(\d+))?")
-_NAMED = re.compile(r"([^:,=]+?)(?::(.+))?")
+_NAMED = re.compile(r"([^:,=\d.-][^:,=]*?)(?::(.+))?")
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ class Dimensions:
     def __init__(self, given: Dims) -> None:
         self._meanings: dict[str, tuple[int | Range | str, str]] = {}
         self._defaults: dict[str, int] = {}
+        self._open: list[str] = []
         self.assumed: dict[str, Symbol] = {}
         """The names of which nothing is said, with the range that they got."""
         for name, value in given.items():
@@ -139,7 +141,7 @@ class Dimensions:
                 )
 
     def say(self, name: str, meaning: int | Range | str, where: str) -> None:
-        """What a name stands for: a number, a range, or what another name stands for.
+        """What a name stands for: a number, a range, or what another name (or an expression of some) stands for.
 
         Raises:
             WebDNNError: it contradicts what was said before.
@@ -151,10 +153,10 @@ class Dimensions:
         known, before = self._meanings.setdefault(name, (meaning, where))
         if known == meaning:
             return
-        if isinstance(known, str):
+        if isinstance(known, str) and not _is_expression(known):
             self.say(known, meaning, where)
             return
-        if isinstance(meaning, str):
+        if isinstance(meaning, str) and not _is_expression(meaning):
             # Of two names for one size that one is kept of which something was said.
             self.say(meaning, known, before)
             return
@@ -180,6 +182,8 @@ class Dimensions:
         """
         seen = [name]
         while isinstance(meaning := self._meanings.get(name, (0, ""))[0], str):
+            if _is_expression(meaning):
+                break
             name = meaning
             if name in seen:
                 raise WebDNNError("dimensions are said to be each other", where=seen)
@@ -199,7 +203,13 @@ class Dimensions:
         if isinstance(meaning, Range):
             likely = -1 if meaning.likely is None else meaning.likely
             return Symbol(name, meaning.low, meaning.high, meaning.unit, likely).size
-        assert meaning is None
+        if meaning is not None:
+            if name in self._open:
+                raise WebDNNError("dimensions are said to be each other", where=self._open)
+            self._open.append(name)
+            size = expression_size(meaning, self)
+            self._open.pop()
+            return size
         likely = min(self._defaults.get(name, DEFAULT_HIGH), DEFAULT_HIGH)
         symbol = Symbol(name, DEFAULT_LOW, DEFAULT_HIGH, likely=likely)
         self.assumed[name] = symbol
@@ -213,7 +223,7 @@ class Dimensions:
         """
         names = list(dict.fromkeys(known))
         for name, (meaning, where) in self._meanings.items():
-            for each in (name, *([meaning] if isinstance(meaning, str) else [])):
+            for each in (name, *(names_in(meaning) if isinstance(meaning, str) else [])):
                 if each not in names and not (each != name and self.is_said(each)):
                     near = get_close_matches(each, names, n=3, cutoff=0.4) or names
                     raise WebDNNError(
@@ -223,6 +233,10 @@ class Dimensions:
                         if names
                         else "all sizes of its inputs are fixed",
                     )
+
+
+def _is_expression(text: str) -> bool:
+    return names_in(text) != [text]
 
 
 def _holds(range: Range, size: int) -> bool:

@@ -23,6 +23,7 @@ from webdnn.dialects.onnx import (
     string_lists_of,
     strings_of,
 )
+from webdnn.dialects.sizes.expression import bounds, is_symbolic
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.interface.names import position, replace_string, replace_strings
@@ -46,7 +47,7 @@ def class_axis(shape: Sequence[int], name: str, classes: int = 0) -> int:
         WebDNNError: it has no such dimension.
     """
     possible = range(len(shape) > 1, len(shape))
-    large = [axis for axis in possible if shape[axis] > 1]
+    large = [axis for axis in possible if is_symbolic(shape[axis]) or shape[axis] > 1]
     axes = [axis for axis in large or possible if shape[axis] == classes or not classes]
     if not axes and shape:
         counted = "is 1 label" if classes == 1 else f"are {classes} labels"
@@ -128,7 +129,7 @@ class AppendTopK(ModulePass):
     def _results(self, b: NNBuilder, x: SSAValue, name: str) -> Sequence[SSAValue]:
         shape = shape_of(x)
         axis = class_axis(shape, name, self.classes)
-        if not 0 < self.k <= shape[axis]:
+        if not 0 < self.k <= bounds(shape[axis])[1]:
             raise WebDNNError(
                 f"there are no {self.k} greatest values of the output '{name}'",
                 where=str(list(shape)),

@@ -39,14 +39,19 @@ class Placement:
     before: int = 0
     after: int = 0
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether all elements are read as they are."""
+        return self.size == self.resized == self.count and self.begin == 0
 
-def bound_sizes(name: str, image: ImageInput, sizes: Sequence[int | None]) -> list[int]:
+
+def bound_sizes(name: str, image: ImageInput, sizes: Sequence[int | str | None]) -> list[int | str]:
     """The sizes of a model's input with what it leaves open: a batch of 1, and the picture's own height and width.
 
     Args:
         name: the input, for messages.
         image: what comes into it.
-        sizes: those that the model declares; None for an open one.
+        sizes: those that the model declares, or the names by which the user gives them; None for an open one.
 
     Raises:
         WebDNNError: it is no picture, or its height and width are not known.
@@ -71,7 +76,7 @@ def bound_sizes(name: str, image: ImageInput, sizes: Sequence[int | None]) -> li
         raise WebDNNError(
             f"the height and width of the input '{name}' are open",
             where=shape,
-            hint=f"give them by --shape {name}=..., or the picture's own by size=640x480",
+            hint=f"give them by --shape {name}=... or --dim, or the picture's own by size=640x480",
         )
     return known
 
@@ -145,7 +150,7 @@ def _covering(
     return box[1] * width // height, box[1]
 
 
-def _layout(name: str, image: ImageInput, sizes: Sequence[int | None]) -> Layout:
+def _layout(name: str, image: ImageInput, sizes: Sequence[int | str | None]) -> Layout:
     if len(sizes) != 4:
         raise WebDNNError(
             f"the input '{name}' is no picture",
@@ -176,5 +181,5 @@ def _layout(name: str, image: ImageInput, sizes: Sequence[int | None]) -> Layout
     return fitting[0]
 
 
-def _described(sizes: Sequence[int | None]) -> str:
+def _described(sizes: Sequence[int | str | None]) -> str:
     return f"[{', '.join('?' if n is None else str(n) for n in sizes)}]"

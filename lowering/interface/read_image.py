@@ -14,7 +14,6 @@ from xdsl.dialects.builtin import (
     NoneAttr,
     Signedness,
     StringAttr,
-    TensorType,
     f32,
 )
 from xdsl.dialects.func import FuncOp
@@ -24,7 +23,7 @@ from xdsl.passes import ModulePass
 from webdnn.dialects.dtypes import Array, is_float
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, INPUT_SYMBOLS
-from webdnn.dialects.sizes.types import element_of, shape_of
+from webdnn.dialects.sizes.types import element_of, shape_of, tensor_type
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.interface.image_input import PIXEL_CHANNELS, ImageInput, Order
 from webdnn.lowering.interface.image_shapes import ImageShape, Placement, image_shape, placements
@@ -68,7 +67,7 @@ def _read_image(
     sizes = [shape.batch, height, width, channels]
     outer = sizes[shape.batch == 1 :]
     types = [a.type for a in old.args]
-    types[index] = TensorType(UINT8, outer[:-1] if image.pixels == "uint8-gray" else outer)
+    types[index] = tensor_type(UINT8, outer[:-1] if image.pixels == "uint8-gray" else outer)
     block = Block(arg_types=types)
     builder = NNBuilder(block, weights)
     builder.location, builder.name = NameLoc(StringAttr(name), NoneAttr()), name
@@ -100,12 +99,15 @@ class _Reader:
     ) -> SSAValue:
         """Pixels `[batch, rows, columns, channels]` as the tensor that the model reads."""
         b, image = self.b, self.image
-        begin, end, table = _narrowed(self._table(columns))
-        x = b.slice_axis(pixels, _COLUMNS, begin, end - begin)
+        x, table = pixels, None
+        if not columns.is_whole:
+            begin, end, table = _narrowed(self._table(columns))
+            x = b.slice_axis(pixels, _COLUMNS, begin, end - begin)
         # all four channels of a row, which lie side by side, and then those that are read
-        x = self._resampled(x, _ROWS, self._table(rows))
+        if not rows.is_whole:
+            x = self._resampled(x, _ROWS, self._table(rows))
         x = self._ordered(x, image.channel_order(self.shape.channels))
-        x = b.cast(self._resampled(x, _COLUMNS, table), f32)
+        x = b.cast(x if table is None else self._resampled(x, _COLUMNS, table), f32)
         is_resized = any(p.size != p.resized for p in (rows, columns))
         if image.resize == "bicubic" and is_resized:  # which shoots over the mark at edges
             x = b(ew.MinOp, b(ew.MaxOp, x, 0.0), 255.0)

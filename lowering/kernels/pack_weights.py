@@ -38,16 +38,18 @@ class PackWeights(ModulePass):
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         target = lowering_target(self.target)
         launches = launches_of(op)
-        packer = _Packer(WeightsFunction(op))
-        for func in op.ops:
-            if not isinstance(func, kernel.FuncOp) or func.is_lowered:
-                continue
-            users = launches.get(func.sym_name.data, [])
-            for packing in target.pack(func, weight_operands(users)):
-                for user in users:
-                    user.operands[packing.operand] = packer.packed(
-                        user.arguments[packing.operand], packing, user
-                    )
+        weights = WeightsFunction(op)
+        packer = _Packer(weights)
+        with weights.together():
+            for func in op.ops:
+                if not isinstance(func, kernel.FuncOp) or func.is_lowered:
+                    continue
+                users = launches.get(func.sym_name.data, [])
+                for packing in target.pack(func, weight_operands(users)):
+                    for user in users:
+                        user.operands[packing.operand] = packer.packed(
+                            user.arguments[packing.operand], packing, user
+                        )
         drop_unused_weights(op)
 
 

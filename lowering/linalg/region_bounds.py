@@ -1,9 +1,9 @@
 """How much fusion may put into one `kernel.region`: where its registers end, so that long chains are cut.
 
-An operand costs a register for its address, and one for its element while something else is computed. What is made
-inside has one reader, for only then is a region fused: so the values that are alive at any point are no more than the
-operands, and a few beside them. Behind that they go to memory and back as they would between two kernels, and the
-compiler's work on a kernel, which no cache can keep for the next model, grows with no gain.
+An operand costs a register for its address, and a stream that the processor must follow. What is made inside has one
+reader, for only then is a region fused: so the values that are alive at any point are no more than the operands, and a
+few beside them. Of 48 sums and products with a tensor each (391 KB), four kernels take 0.6 ms and one takes 1.1 ms;
+where the sizes are multiples of a page, 0.9 and 3.4 ms (WebAssembly, one thread).
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from webdnn.lowering.linalg.structure import generics
 from webdnn.lowering.op_weight import op_weight
 
 MAX_OPERANDS = 16
-"""Operands and results of a region that was fused: the integer registers of x86-64. A cut costs a store and a load
-beside the loads of so many operands."""
+"""Operands and results of a region that was fused: the integer registers of x86-64."""
 MAX_INSTRUCTIONS = 256
-"""Instructions for one element of a region that was fused. A cut costs one store and one load beside so many."""
+"""Instructions for one element of a region that was fused. A cut costs one store and one load beside so many, and a
+kernel takes longer to compile the longer it is."""
 
 
 def instructions(region: kernel.RegionOp) -> int:

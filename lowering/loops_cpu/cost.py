@@ -12,15 +12,16 @@ from math import inf, prod
 
 from xdsl.dialects import arith
 
-from webdnn.dialects.sizes.expression import divides, is_symbolic
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.lowering.loops_common.expression import Apply, Index, Load, Node, Store, walk
 from webdnn.lowering.loops_common.linear import Dim, Lin
 from webdnn.lowering.loops_cpu.dot import dot_of
 from webdnn.lowering.loops_cpu.flatten import FlatStage
+from webdnn.lowering.loops_cpu.leftovers import columns, has_wide_tiles, likely_tiles
 from webdnn.lowering.loops_cpu.packed import in_panels, padded_loads
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
 from webdnn.lowering.loops_cpu.stages import likely_extent
-from webdnn.lowering.loops_cpu.tiling import Tiling, smaller_tile
+from webdnn.lowering.loops_cpu.tiling import Tiling
 from webdnn.lowering.packing import PAIR
 
 REGISTERS = 16
@@ -28,6 +29,9 @@ REGISTERS = 16
 
 LOAD = 0.62
 """Cycles of a load, a splat load included."""
+
+DIVISION = 26.0
+"""Cycles of a division by what is no constant, and of what follows it."""
 
 LATENCY = 4.0
 """Cycles from one multiply-add to the next that needs its result."""
@@ -135,32 +139,29 @@ def reduction_cost(
     return total
 
 
-def _likely_tiles(
-    flat: FlatStage, sizes: list[int], tiling: Tiling, d: int
-) -> Iterator[tuple[float, int]]:
-    """The tiles along a dimension whose size depends on symbols, with how many there are of each: about as many as at
-    all sizes near the likely one."""
-    left, tile = float(sizes[d]), tiling.tile[d]
-    while True:
-        rest = 0.0 if divides(tile, flat.dims[d].size) else min(left, (tile - 1) / 2)
-        yield (left - rest) / tile, tile
-        if not rest:
-            return
-        left, tile = rest, smaller_tile(tile, VECTOR_WIDTH if d == tiling.vector else 1)
-
-
 def _variants(
     flat: FlatStage, sizes: list[int], tiling: Tiling
 ) -> Iterator[tuple[float, list[int]]]:
     """The shapes of the tiles of a stage, whole ones and those at the ends, with how many there are of
     each."""
 
+    symbolic = [dim.size for dim in flat.dims[: flat.num_parallel]]
+    for d in flat.fixed:
+        symbolic[d] = sizes[d]
+    v = tiling.vector
+    wide = has_wide_tiles(flat, tiling, symbolic)
+
     def level(d: int, count: float, shape: list[int]) -> Iterator[tuple[float, list[int]]]:
         if d == flat.num_parallel:
-            yield count, shape
+            lanes = min(columns(tiling, shape), sizes[v]) if wide else 0
+            if wide and shape[v] == tiling.tile[v]:
+                yield count * shape[v] / lanes, [*shape[:v], lanes, *shape[v + 1 :]]
+            else:
+                yield count, shape
             return
-        if is_symbolic(flat.dims[d].size) and d not in flat.fixed:
-            for tiles, tile in _likely_tiles(flat, sizes, tiling, d):
+        if is_symbolic(symbolic[d]):
+            width = VECTOR_WIDTH if d == v else 1
+            for tiles, tile in likely_tiles(symbolic[d], sizes[d], tiling.tile[d], width):
                 yield from level(d + 1, count * tiles, [*shape, tile])
             return
         whole, rest = divmod(sizes[d], tiling.tile[d])
@@ -218,7 +219,9 @@ def _tile_cost(
     if 0 < independent < 8:
         latency = LATENCY * points * products.accumulators / independent
     each = max(alu, loads * LOAD, latency) + spilled + 0.5
-    ends = 4.0 + 2.0 * points + (rows * 8.0 if merged_row >= 0 else 0.0)
+    ends = 4.0 + 2.0 * points
+    if merged_row >= 0:
+        ends += rows * (DIVISION if is_symbolic(flat.dims[merged_row].size) else 8.0)
     if v >= flat.num_parallel:
         ends += 8.0 * points * products.accumulators
     for store in flat.stores:

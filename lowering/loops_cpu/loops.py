@@ -11,13 +11,17 @@ from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.linear import Dim, Lin
 from webdnn.lowering.loops_cpu.flatten import FlatStage
 from webdnn.lowering.loops_cpu.groups import scratch_extents
+from webdnn.lowering.loops_cpu.leftovers import (
+    Part,
+    columns,
+    has_wide_tiles,
+    register_tiles,
+    widest,
+)
 from webdnn.lowering.loops_cpu.schedule import GroupSchedule, prepare
 from webdnn.lowering.loops_cpu.stages import Group
 from webdnn.lowering.loops_cpu.tile import TileEmitter
-from webdnn.lowering.loops_cpu.tiling import WIDE, Tiling, smaller_tile
-
-Part = tuple[int, int, int]
-"""Tiles along a dimension: where the first one begins, how many there are, and how many points each has."""
+from webdnn.lowering.loops_cpu.tiling import Tiling
 
 Rests = Callable[[int, int, int], list[Part]]
 """The tiles along a dimension (by its number) whose size depends on symbols, for the wanted tile."""
@@ -82,19 +86,6 @@ def _whole_and_rest(_: int, size: int, tile: int) -> list[Part]:
     return [(0, whole, tile), (whole * tile, -(-size // tile) - whole, size - whole * tile)]
 
 
-def _register_rests(size: int, tile: int, width: int) -> list[Part]:
-    """Whole register tiles, then smaller ones of known size; along the lanes of vectors single vectors, then points."""
-    parts: list[Part] = []
-    done = 0
-    while True:
-        count = (size - done) // tile
-        parts.append((done, count, tile))
-        if tile == 1:
-            return parts
-        done = size // tile * tile
-        tile = smaller_tile(tile, width)
-
-
 def emit_stage(
     emitter: Emitter,
     stage: FlatStage,
@@ -115,7 +106,7 @@ def emit_stage(
         base[d], sizes[d], origin[stage.dims[d]] = start, size, start
     tile_emitter = TileEmitter(emitter, stage, tiling, origin)
     order, v = tiling.order, tiling.vector
-    wide = _wide(stage, tiling, sizes)
+    wide = has_wide_tiles(stage, tiling, sizes)
 
     def tile(local: list[Lin], extents: list[int]) -> None:
         at = list(base)
@@ -126,10 +117,7 @@ def emit_stage(
         if not wide:
             tile_emitter.emit(at, extent)
             return
-        # tiles of few rows have as many accumulators as others: more columns
-        rows = prod(n for d, n in enumerate(extent) if d != v)
-        lanes = max(tiling.tile[v], wide // _power_of_two(rows))
-        start = at[v]
+        lanes, start = columns(tiling, extent), at[v]
 
         def part(number: Lin, count: int) -> None:
             at[v], extent[v] = start + number * lanes, count
@@ -144,29 +132,10 @@ def emit_stage(
             part(Lin.of(whole), rest)
 
     def rests(number: int, size: int, tile: int) -> list[Part]:
-        return _register_rests(size, tile, tiling.width if order[number] == tiling.vector else 1)
+        return register_tiles(size, tile, tiling.width if order[number] == v else 1)
 
-    tiles = [wide if wide and d == v else tiling.tile[d] for d in order]
+    tiles = [widest(tiling) if wide and d == v else tiling.tile[d] for d in order]
     walk_tiles(emitter, [sizes[d] for d in order], tiles, tile, rests)
-
-
-def _wide(stage: FlatStage, tiling: Tiling, sizes: Sequence[int]) -> int:
-    """How many columns a tile of a single row has, where rows are left over by tiles of a product of symbolic size;
-    else 0."""
-    v = tiling.vector
-    left_over = any(
-        is_symbolic(size) and tiling.tile[d] > 1 for d, size in enumerate(sizes) if d != v
-    )
-    is_product = stage.is_reduction and 0 <= v < stage.num_parallel and v not in stage.fixed
-    if not left_over or not is_product or is_symbolic(sizes[v]):
-        return 0
-    tile = tiling.tile[v]
-    return 0 if tile % tiling.width else tile * max(1, _power_of_two(WIDE * tiling.width // tile))
-
-
-def _power_of_two(number: int) -> int:
-    """The greatest power of two that is at most a positive number; 0 for 0."""
-    return 1 << (number.bit_length() - 1) if number else 0
 
 
 def emit_group(emitter: Emitter, group: Group, schedule: GroupSchedule) -> None:

@@ -4,22 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-WIDE = 8
-"""The accumulators that a core needs to be kept busy: the latency of a multiply-add times those that begin at once."""
-
-
-def smaller_tile(tile: int, width: int) -> int:
-    """The tile for what is left over by whole tiles along a dimension whose size depends on symbols.
-
-    Args:
-        width: the lanes of vectors along the dimension, else 1.
-    """
-    if tile > width > 1 and tile % width == 0:
-        return width
-    if width > 1:
-        return 1
-    return next(n for n in range(tile // 2, 0, -1) if tile % n == 0)
-
 
 @dataclass
 class Tiling:

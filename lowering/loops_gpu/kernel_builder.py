@@ -61,14 +61,14 @@ class KernelBuilder:
             grid=self._grid,
             workgroup=self.workgroup,
         )
-        type = self._func.function_type
-        lengths = tuple(
-            span(shape_of(tensor), self._func.strides_of(number))
-            for number, tensor in enumerate((*type.inputs, *type.outputs))
-        )
-        if any(map(is_symbolic, lengths)):
-            lowered.attributes[LENGTHS] = SizesAttr(lengths)
+        if self._func.symbols:
+            lowered.attributes[LENGTHS] = SizesAttr(self._lengths())
         return lowered
+
+    def _lengths(self) -> tuple[int, ...]:
+        type, strides_of = self._func.function_type, self._func.strides_of
+        tensors = (*type.inputs, *type.outputs)
+        return tuple(span(shape_of(t), strides_of(i)) for i, t in enumerate(tensors))
 
     def _check_limits(self) -> None:
         invocations = prod(self.workgroup)

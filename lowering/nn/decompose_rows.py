@@ -19,9 +19,10 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from webdnn.dialects.dtypes import dense_attr, numpy_dtype
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import int_list
-from webdnn.dialects.nn.data_movement import ConstantOp
+from webdnn.dialects.nn.data_movement import ConstantOp, SizesOp
 from webdnn.dialects.nn.reduction import NormalizeOp, ReduceOp, SoftmaxOp
-from webdnn.dialects.sizes.types import shape_of
+from webdnn.dialects.sizes.expression import is_symbolic, likely, maximum
+from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.weights_function import entry_function
 
 
@@ -44,8 +45,8 @@ class DecomposeRows(ModulePass):
     def _fits(self, op: Operation, axes: list[int]) -> bool:
         shape = shape_of(op.operands[0])
         contiguous = axes == list(range(len(shape) - len(axes), len(shape)))
-        row = prod(shape[a] for a in axes)
-        return contiguous and (row <= self.max_row or prod(shape) >= self.min_rows * row)
+        row = likely(prod(shape[a] for a in axes))
+        return contiguous and (row <= self.max_row or likely(prod(shape)) >= self.min_rows * row)
 
 
 class _Inserter:
@@ -62,6 +63,11 @@ class _Inserter:
     def number(self, value: float, like: SSAValue) -> SSAValue:
         array = numpy_dtype(like.type).type(value)
         return self(ConstantOp(dense_attr(array.reshape(()))))
+
+    def size(self, size: int, like: SSAValue) -> SSAValue:
+        if not is_symbolic(size):
+            return self.number(size, like)
+        return self(ew.CastOp(self(SizesOp([size], is_scalar=True)), element_of(like)))
 
 
 def _replace(op: Operation, value: SSAValue) -> None:
@@ -84,7 +90,7 @@ def _softmax(op: SoftmaxOp) -> SSAValue:
 def _normalize(op: NormalizeOp) -> SSAValue:
     insert = _Inserter(op)
     axes = int_list(op.axes)
-    count = insert.number(max(prod(shape_of(op.x)[a] for a in axes), 1), op.x)
+    count = insert.size(maximum(prod(shape_of(op.x)[a] for a in axes), 1), op.x)
     mean = insert(ew.DivOp(insert(ReduceOp("sum", op.x, axes)), count))
 
     def centered() -> SSAValue:

@@ -23,6 +23,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 from webdnn.dialects.nn.base import int_list
 from webdnn.dialects.nn.data_movement import ConcatOp, PadOp, ReshapeOp, SliceOp, TransposeOp
 from webdnn.dialects.nn.reduction import ConvOp
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.weights_function import entry_function
 
@@ -96,6 +97,8 @@ def _spread(conv: ConvOp) -> tuple[SSAValue, list[int] | None, list[int], list[i
         return None
     order = permutation or list(range(len(shape_of(source))))
     low, interior = ([int_list(a)[d] for d in order] for a in (pad.low, pad.interior))
+    if any(map(is_symbolic, low)):
+        return None  # how elements fall into phases is known to each run alone
     if not any(interior) or any(interior[d] or low[d] for d in (0, -1)):
         return None
     if prod(i + 1 for i in interior) > MOST_PHASES:
@@ -129,7 +132,7 @@ def _decompose(
         axis.steps + axis.width - 1 - n - b
         for axis, n, b in zip(axes, shape_of(x)[1:-1], before, strict=True)
     ]
-    if any(before) or any(behind):
+    if any(n != 0 for n in (*before, *behind)):
         x = insert(PadOp(x, [0, *before, 0], [0, *behind, 0]))
     firsts = product(*(reversed(range(axis.stride)) for axis in axes))
     filters = [_phase_filter(conv.filter, axes, first, insert) for first in firsts]

@@ -49,7 +49,7 @@ def static_values(block: Block) -> set[SSAValue]:
     """The values of a block that are computed from weights and constants alone."""
     static: set[SSAValue] = set()
     for op in block.ops:
-        if is_nn(op) and all(v in static for v in op.operands):
+        if is_nn(op) and not dm.depends_on_sizes(op) and all(v in static for v in op.operands):
             static.update(op.results)
     return static
 

@@ -13,7 +13,7 @@ from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import plan
 from webdnn.dialects.dtypes import is_splat
-from webdnn.dialects.nn.data_movement import ConstantOp
+from webdnn.dialects.nn.data_movement import ConstantOp, depends_on_sizes
 from webdnn.dialects.nn.elementwise import ElementwiseOp
 from webdnn.dialects.numpy_meaning.trait import is_nn
 from webdnn.lowering.weights_function import WeightsFunction, entry_function
@@ -72,6 +72,8 @@ class HoistWeights(ModulePass):
         static: dict[Operation, None] = {}
         for op in ops:
             if isinstance(op, func.ReturnOp | plan.WeightOp) or not is_nn(op):
+                continue
+            if depends_on_sizes(op):
                 continue
             if all(isinstance(v.owner, Operation) and v.owner in static for v in op.operands):
                 static[op] = None

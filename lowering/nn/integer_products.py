@@ -15,7 +15,7 @@ from math import inf
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import ModuleOp, TensorType, f32, i32
+from xdsl.dialects.builtin import ModuleOp, f32, i32
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
@@ -25,7 +25,7 @@ from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.nn.base import float_attr, int_list
-from webdnn.dialects.sizes.types import element_of, shape_of, size_of
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of, tensor_type
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.integer_range import FACTOR, fits
 from webdnn.lowering.nn.fold_channel_affine import static_values
@@ -120,7 +120,7 @@ class _Rewriter:
         (result,) = op.results
         new = type(op).create(
             operands=[whole, *op.operands[1:]],
-            result_types=[TensorType(element_of(whole), shape_of(result))],
+            result_types=[tensor_type(element_of(whole), shape_of(result))],
             properties={**op.properties, **changed},
         )
         return self.insert_after(new, op)

@@ -82,7 +82,7 @@ def _projection(op: MatmulOp, static: set[SSAValue]) -> _Projection | None:
     if not isinstance(user, ReshapeOp) or not isinstance(only_user(user.res), TransposeOp):
         return None
     whole, cut = shape_of(result), shape_of(user.res)
-    if len(cut) != len(whole) + 1 or cut[:-2] != whole[:-1] or not cut[-1]:
+    if len(cut) != len(whole) + 1 or cut[:-2] != whole[:-1] or cut[-1] == 0:
         return None
     return _Projection(op, bias, user)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from xdsl.context import Context
-from xdsl.dialects.builtin import IntegerType, ModuleOp, TensorType, f32, i8, i16, i32
+from xdsl.dialects.builtin import IntegerType, ModuleOp, f32, i8, i16, i32
 from xdsl.ir import Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
@@ -25,7 +25,7 @@ from webdnn.dialects.dtypes import dense_attr, is_integer
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
-from webdnn.dialects.sizes.types import element_of, shape_of, size_of
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of, tensor_type
 from webdnn.dialects.weight_store import WeightStore, weights_of
 from webdnn.lowering.integer_range import Range, fits
 from webdnn.lowering.nn.fold_channel_affine import static_values
@@ -138,7 +138,7 @@ class _Narrower:
         (result,) = op.results
         new = type(op).create(
             operands=[source, *op.operands[1:]],
-            result_types=[TensorType(i16, shape_of(result))],
+            result_types=[tensor_type(i16, shape_of(result))],
             properties=op.properties,
         )
         return self.insert(new, op)

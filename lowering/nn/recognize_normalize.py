@@ -20,6 +20,7 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import int_list
 from webdnn.dialects.nn.data_movement import ConstantOp
 from webdnn.dialects.nn.reduction import NormalizeOp, ReduceOp
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.weights_function import entry_function
 
@@ -70,6 +71,8 @@ def _mean(value: SSAValue) -> tuple[SSAValue, list[int]] | None:
         return None
     axes = int_list(reduce.axes)
     count = prod(shape_of(reduce.x)[a] for a in axes)
+    if is_symbolic(count):
+        return None
     weight = factor if isinstance(op, ew.MulOp) else 1 / factor if factor else 0.0
     if not reduce.keep_dims.value.data or not isclose(weight * count, 1, rel_tol=1e-5):
         return None

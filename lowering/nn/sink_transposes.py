@@ -9,20 +9,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from xdsl.context import Context
-from xdsl.dialects.builtin import ArrayAttr, ModuleOp, TensorType
+from xdsl.dialects.builtin import ArrayAttr, ModuleOp
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import reduction as red
-from webdnn.dialects.nn.base import int_attr, int_list, ints
+from webdnn.dialects.nn.base import int_attr, int_list, ints, sizes_or_ints
 from webdnn.dialects.nn.elementwise import ElementwiseOp
 from webdnn.dialects.numpy_meaning.trait import is_nn
-from webdnn.dialects.sizes.types import element_of, shape_of, size_of
+from webdnn.dialects.sizes.expression import likely
+from webdnn.dialects.sizes.types import SizesAttr, element_of, shape_of, size_of, tensor_type
 from webdnn.lowering.shapes import reassociation
 from webdnn.lowering.uses import only_user
 from webdnn.lowering.weights_function import entry_function
@@ -117,7 +117,7 @@ class _Sinker:
             permutation: leads from the new result to the old one.
         """
         result = op.results[0]
-        type_ = TensorType(element_of(result), shape)
+        type_ = tensor_type(element_of(result), shape)
         new = type(op).create(
             operands=[operand, *op.operands[1:]],
             result_types=[type_],
@@ -208,14 +208,14 @@ class _Sinker:
         for value, source in zip(op.operands, found, strict=True):
             if source is not None and len(source[1]) == rank:
                 operands.append(source[0])
-            elif size_of(value) == 1 or value in self.static or size_of(value) < size_of(result):
+            elif size_of(value) == 1 or value in self.static or _is_smaller(value, result):
                 operands.append(self.permuted(value, back, rank, op))
             else:
                 return
         shape = shape_of(result)
         new = type(op).create(
             operands=operands,
-            result_types=[TensorType(element_of(result), [shape[p] for p in back])],
+            result_types=[tensor_type(element_of(result), [shape[p] for p in back])],
             properties=op.properties,
             attributes=op.attributes,
         )
@@ -250,13 +250,17 @@ class _Sinker:
         (permutation,) = permutations
         back = inverse(permutation)
         moved_size = sum(size_of(v) for v, s in zip(op.xs, found, strict=True) if s is None)
-        if 2 * moved_size > size_of(op.res):
+        if 2 * likely(moved_size) > likely(size_of(op.res)):
             return
         operands = [
             self.permuted(v, back, len(permutation), op) if s is None else s[0]
             for v, s in zip(op.xs, found, strict=True)
         ]
         self.finish(op, dm.ConcatOp(operands, permutation[op.axis.value.data]), permutation)
+
+
+def _is_smaller(value: SSAValue, other: SSAValue) -> bool:
+    return likely(size_of(value)) < likely(size_of(other))
 
 
 def _reshape_before_transpose(
@@ -295,7 +299,7 @@ def _bring_together(
     if groups is None:
         return None
     places = [[permutation[d] for d in own] for own, _ in groups if own]
-    places.sort(key=lambda group: max(group, key=lambda p: (shape[p], p)))
+    places.sort(key=lambda group: max(group, key=lambda p: (likely(shape[p]), p)))
     together = tuple(p for group in places for p in group)
     return None if together == permutation else together
 
@@ -304,8 +308,10 @@ Moved = tuple[dict[str, Attribute], Sequence[int], Permutation]
 """New properties, the new result's shape, and the permutation behind it."""
 
 
-def _reorder(op: Operation, name: str, back: Sequence[int]) -> ArrayAttr[Any]:
+def _reorder(op: Operation, name: str, back: Sequence[int]) -> Attribute:
     attr = op.properties[name]
+    if isinstance(attr, SizesAttr):
+        return sizes_or_ints([attr.data[p] for p in back])
     assert isinstance(attr, ArrayAttr)
     return ArrayAttr([attr.data[p] for p in back])
 

@@ -16,7 +16,7 @@ from xdsl.ir import Operation, SSAValue
 from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from webdnn.dialects.nn.data_movement import ConcatOp, SliceOp
+from webdnn.dialects.nn.data_movement import ConcatOp, SliceOp, depends_on_sizes
 from webdnn.dialects.nn.reduction import MatmulOp
 from webdnn.dialects.numpy_meaning.trait import is_nn
 from webdnn.dialects.sizes.types import shape_of
@@ -44,7 +44,11 @@ class SplitLargeWeights(ModulePass):
             return
         static: set[SSAValue] = set()
         for inner in list(entry_function(op).body.block.ops):
-            if is_nn(inner) and all(v in static for v in inner.operands):
+            if (
+                is_nn(inner)
+                and not depends_on_sizes(inner)
+                and all(v in static for v in inner.operands)
+            ):
                 static.update(inner.results)
             elif isinstance(inner, MatmulOp) and inner.rhs in static:
                 size = memory.tensor_bytes(inner.rhs.type)

@@ -67,7 +67,9 @@ class ConvertNNToLinalg(ModulePass):
 
     def apply(self, ctx: Context, op: ModuleOp) -> None:
         main = entry_function(op)
-        _Converter(main, WeightsFunction(op)).run()
+        weights = WeightsFunction(op)
+        with weights.together():
+            _Converter(main, weights).run()
 
 
 class _Converter:

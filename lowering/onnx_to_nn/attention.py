@@ -14,6 +14,7 @@ from webdnn.dialects.dtypes import Array, element_of_onnx, is_bool, numpy_dtype
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
@@ -93,25 +94,32 @@ def _mask_of(node: Node, queries: int, keys: int, b: NNBuilder) -> Mask:
     past = node.shape(4)[2] if node.has(4) else 0
     lengths = node.optional(6)
     left, right = node.int("left_window_size", -1), node.int("right_window_size", -1)
-    b.reserve([queries, keys], 1)
-    # Key j is `distance` after the query i: j - i.
-    distance = np.arange(keys)[None, :] - np.arange(queries)[:, None]
-    bounds: list[tuple[Array, bool]] = []
+    # Key j is `distance` after the query i: j - i. Of each limit: what is added to the distance, and whether the past
+    # is the most that it may be then, or the least.
+    limits: list[tuple[int, bool]] = []
     if node.int("is_causal"):
-        bounds.append((distance, True))
+        limits.append((0, True))
     if right >= 0:
-        bounds.append((distance - right, True))
+        limits.append((-right, True))
     if left >= 0:
-        bounds.append((distance + left, False))
+        limits.append((left, False))
+    distance = _distance(queries, keys, b)
     if lengths is None or node.has(4):
-        for bound, is_upper in bounds:
-            mask.restrict(bound <= past if is_upper else bound >= past)
+        for shift, is_upper in limits:
+            if isinstance(distance, SSAValue) or is_symbolic(past):
+                bound = b(ew.AddOp, _tensor(distance, b), shift)
+                mask.restrict_at_run_time(_ordered(bound, past, is_upper, b), b)
+            else:
+                bound = distance + shift
+                mask.restrict(bound <= past if is_upper else bound >= past)
     else:
         offset = b.reshape(b(ew.SubOp, lengths, queries), [-1, 1, 1, 1])
-        for bound, is_upper in bounds:
-            limit = b.constant(bound.astype(np.int64))
-            pair = (limit, offset) if is_upper else (offset, limit)
-            mask.restrict_at_run_time(b(ew.LessEqualOp, *pair), b)
+        for shift, is_upper in limits:
+            if isinstance(distance, SSAValue):
+                limit = b(ew.AddOp, distance, shift)
+            else:
+                limit = b.constant((distance + shift).astype(np.int64))
+            mask.restrict_at_run_time(_ordered(limit, offset, is_upper, b), b)
     if lengths is not None:
         valid = b(ew.LessOp, b.iota([1, 1, 1, keys], 3, i64), b.reshape(lengths, [-1, 1, 1, 1]))
         mask.restrict_at_run_time(valid, b)
@@ -119,16 +127,36 @@ def _mask_of(node: Node, queries: int, keys: int, b: NNBuilder) -> Mask:
     if given is None:
         return mask
     missing = keys - shape_of(given)[-1]
-    if missing > 0:
+    if missing != 0 and missing > 0:
         given = b.pad(
             given, [0] * len(shape_of(given)), [*[0] * (len(shape_of(given)) - 1), missing]
         )
-        mask.restrict(np.arange(keys)[None, :] < keys - missing)
+        if is_symbolic(keys) or is_symbolic(missing):
+            there = b(ew.LessOp, b.iota([1, keys], 1, i64), keys - missing)
+            mask.restrict_at_run_time(there, b)
+        else:
+            mask.restrict(np.arange(keys)[None, :] < keys - missing)
     if is_bool(element_of(given)):
         mask.restrict_at_run_time(given, b)
     else:
         mask.bias = given
     return mask
+
+
+def _distance(queries: int, keys: int, b: NNBuilder) -> Array | SSAValue:
+    """How far each key (in rows) comes after each query."""
+    if is_symbolic(queries) or is_symbolic(keys):
+        return b(ew.SubOp, b.iota([1, keys], 1, i64), b.iota([queries, 1], 0, i64))
+    b.reserve([queries, keys], 1)
+    return np.arange(keys)[None, :] - np.arange(queries)[:, None]
+
+
+def _tensor(array: Array | SSAValue, b: NNBuilder) -> SSAValue:
+    return array if isinstance(array, SSAValue) else b.constant(array.astype(np.int64))
+
+
+def _ordered(a: SSAValue, other: SSAValue | int, is_upper: bool, b: NNBuilder) -> SSAValue:
+    return b(ew.LessEqualOp, a, other) if is_upper else b(ew.LessEqualOp, other, a)
 
 
 @onnx_lowering("Attention")

@@ -7,7 +7,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from xdsl.dialects.builtin import LocationAttr, TensorType, UnknownLoc
+from xdsl.dialects.builtin import LocationAttr, UnknownLoc, i64
 from xdsl.ir import Attribute, Block, Operation, OpResult, SSAValue
 
 from webdnn.dialects.budget import MOST_ELEMENTS, MOST_NODES, TABLE_BYTES, described, elements
@@ -24,7 +24,9 @@ from webdnn.dialects.nn.base import normalize_axis
 from webdnn.dialects.nn.random_numbers import SEED_TYPE, RandomBitsOp
 from webdnn.dialects.numpy_meaning.nn import run_nn_op
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
-from webdnn.dialects.sizes.types import element_of, shape_of, size_of
+from webdnn.dialects.numpy_meaning.size_arithmetic import is_of_sizes
+from webdnn.dialects.sizes.expression import UndecidedSize, bounds, is_symbolic
+from webdnn.dialects.sizes.types import element_of, shape_of, size_of, tensor_type
 from webdnn.dialects.threefry import MOST_DRAWN
 from webdnn.dialects.weight_store import WeightStore
 from webdnn.lowering.onnx_to_nn.errors import TooLarge
@@ -60,8 +62,13 @@ class NNBuilder:
     def constant(
         self, array: Array | Sequence[Any] | float, element: Attribute | None = None
     ) -> SSAValue:
-        """A constant tensor. `element` is its element type; without it an array keeps its own."""
+        """A constant tensor. `element` is its element type; without it an array keeps its own.
+
+        One that holds sizes which depend on symbols is an `nn.sizes`, cast where need be.
+        """
         value = np.asarray(array)
+        if is_of_sizes(value):
+            return self._sizes(value, element)
         if element is not None:
             value = value.astype(numpy_dtype(element))
         if value.size > INLINE_ELEMENTS:
@@ -73,6 +80,19 @@ class NNBuilder:
             self._arrays[result] = value
             self._constants[identity] = result
         return self._constants[identity]
+
+    def sizes(self, sizes: Sequence[int]) -> SSAValue:
+        """Sizes as a tensor of i64 of rank 1."""
+        if not any(map(is_symbolic, sizes)):
+            return self.constant(np.array(sizes, np.int64))
+        return self._sizes(np.array(sizes, object), None)
+
+    def _sizes(self, array: Array, element: Attribute | None) -> SSAValue:
+        value = self._append(dm.SizesOp([*array.flat], is_scalar=array.ndim == 0))
+        self._arrays[value] = array.reshape(shape_of(value))
+        if array.ndim > 1:
+            value = self.reshape(value, array.shape)
+        return value if element is None else self.cast(value, element)
 
     def weight(self, key: str, type: Attribute) -> SSAValue:
         """The array `key` of the weight store: a constant in the IR where it is there and small, else a handle."""
@@ -91,6 +111,8 @@ class NNBuilder:
     def value_of(self, value: SSAValue) -> Array | None:
         """The array that `value` holds, computed where need be; None where it depends on the model's inputs.
 
+        An array of objects holds sizes, as numbers and as expressions of symbols, or fractions of them.
+
         Raises:
             KeyError: it depends on a weight whose array is not at hand.
         """
@@ -107,7 +129,11 @@ class NNBuilder:
             waiting.pop()
             if last not in self._arrays:
                 arrays = tuple(self._arrays[v] for v in last.op.operands)
-                self._arrays[last] = run_nn_op(last.op, arrays, self.weights)
+                try:
+                    self._arrays[last] = run_nn_op(last.op, arrays, self.weights)
+                except UndecidedSize:
+                    self._known.discard(value)
+                    return None
         return self._arrays[value]
 
     # Budget
@@ -141,33 +167,56 @@ class NNBuilder:
 
     def insert(self, op: Operation) -> SSAValue:
         """Append an op that has one result; one without elements is a constant."""
-        if size_of(op.results[0]) == 0:
+        count = size_of(op.results[0])
+        is_sized = dm.depends_on_sizes(op)
+        if count == 0 and not is_sized:
             op.verify_()
             type = op.results[0].type
             op.erase()
             return self.constant(np.empty(shape_of(type), numpy_dtype(type)))
-        if op.operands and all(
-            isinstance(v.owner, dm.ConstantOp) and v in self._arrays for v in op.operands
-        ):
+        if op.operands and all(map(self._is_at_hand, op.operands)):
             op.verify_()
-            if size_of(op.results[0]) <= INLINE_ELEMENTS:
-                arrays = tuple(self._arrays[v] for v in op.operands)
-                result = self.constant(run_nn_op(op, arrays, self.weights))
-                op.erase()
-                return result
+            if not is_sized and count <= INLINE_ELEMENTS:
+                return self._folded(op)
         return self._append(op)
 
-    def _append(self, op: Operation) -> SSAValue:
+    def _is_at_hand(self, value: SSAValue) -> bool:
+        """Whether the array of a value stands in the IR, or is computed from sizes."""
+        array = self._arrays.get(value)
+        return array is not None and (isinstance(value.owner, dm.ConstantOp) or is_of_sizes(array))
+
+    def _folded(self, op: Operation) -> SSAValue:
+        """What an op computes, as a constant or as sizes; the op itself where only a run can tell, or where it makes
+        something else of sizes than integers."""
+        try:
+            array = run_nn_op(op, tuple(self._arrays[v] for v in op.operands), self.weights)
+        except UndecidedSize:
+            return self._append(op, is_known=False)
+        if not is_of_sizes(array):
+            op.erase()
+            return self.constant(array)
+        if element_of(op.results[0]) == i64 and array.ndim <= 1:
+            op.erase()
+            return self._sizes(array, None)
+        result = self._append(op)
+        self._arrays[result] = array
+        return result
+
+    def _append(self, op: Operation, *, is_known: bool = True) -> SSAValue:
         op.location = self.location
         op.verify_()
         result = op.results[0]
         count = size_of(result)
-        if count > MOST_ELEMENTS:
+        if bounds(count)[0] > MOST_ELEMENTS:
             raise TooLarge(
                 f"one of its results would have the shape {list(shape_of(result))}",
                 f"a tensor has at most {MOST_ELEMENTS:,} elements",
             )
-        is_known = all(v in self._known for v in op.operands)
+        is_known = (
+            is_known
+            and (isinstance(op, dm.SizesOp) or not dm.depends_on_sizes(op))
+            and all(v in self._known for v in op.operands)
+        )
         is_stored = isinstance(op, dm.ConstantOp | dm.WeightOp)
         if is_known and not is_stored and count > sum(size_of(v) for v in set(op.operands)):
             self.reserve(shape_of(result), numpy_dtype(result.type).itemsize)
@@ -194,7 +243,7 @@ class NNBuilder:
         sizes = list(shape)
         if -1 in sizes:
             rest = prod(n for n in sizes if n != -1)
-            sizes[sizes.index(-1)] = size_of(x) // rest if rest else 0
+            sizes[sizes.index(-1)] = size_of(x) // rest if rest != 0 else 0
         return x if tuple(sizes) == shape_of(x) else self.insert(dm.ReshapeOp(x, sizes))
 
     def transpose(self, x: SSAValue, permutation: Sequence[int]) -> SSAValue:
@@ -234,13 +283,13 @@ class NNBuilder:
         mode: str = "constant",
         value: float = 0.0,
     ) -> SSAValue:
-        if not any(low) and not any(high) and not any(interior or ()):
+        if all(n == 0 for n in (*low, *high, *(interior or ()))):
             return x
         return self.insert(dm.PadOp(x, low, high, interior=interior, mode=mode, value=value))
 
     def concat(self, xs: Sequence[SSAValue], axis: int) -> SSAValue:
         """The tensors one behind another; those of size 0 along the axis add nothing."""
-        full = [x for x in xs if shape_of(x)[axis]] or xs[:1]
+        full = [x for x in xs if shape_of(x)[axis] != 0] or xs[:1]
         return full[0] if len(full) == 1 else self.insert(dm.ConcatOp(full, axis))
 
     def reduce(
@@ -250,7 +299,7 @@ class NNBuilder:
         if not axes:
             return x
         op = rd.ReduceOp(kind, x, axes, keep_dims)
-        if size_of(x):
+        if size_of(x) != 0:
             return self.insert(op)
         shape, element = shape_of(op.res), element_of(x)
         op.erase()
@@ -261,18 +310,20 @@ class NNBuilder:
         shape = shape_of(x)
         count = prod(shape[a] for a in axes)
         total = self.reduce("sum", x, axes, keep_dims)
+        if is_symbolic(count):
+            return self(ew.DivOp, total, count)
         return self(ew.MulOp, total, 1.0 / count if count else float("nan"))
 
     def matmul(self, lhs: SSAValue, rhs: SSAValue) -> SSAValue:
         op = rd.MatmulOp(lhs, rhs)
-        if shape_of(lhs)[-1]:
+        if shape_of(lhs)[-1] != 0:
             return self.insert(op)
         shape = shape_of(op.res)
         op.erase()
         return self.filled(0.0, shape, element_of(lhs))
 
     def iota(self, shape: Sequence[int], axis: int, element: Attribute) -> SSAValue:
-        return self.insert(dm.IotaOp(TensorType(element, shape), axis))
+        return self.insert(dm.IotaOp(tensor_type(element, shape), axis))
 
     # Random numbers
 

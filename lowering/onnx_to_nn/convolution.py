@@ -8,6 +8,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
+from webdnn.dialects.sizes.expression import bounds, is_symbolic
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid
@@ -78,7 +79,7 @@ def conv_transpose(node: Node, b: NNBuilder) -> SSAValue:
     low, high = _transposed_padding(node, sizes, extents, strides, extra)
     for d, (n, s, e, o) in enumerate(zip(sizes, strides, extents, extra, strict=True)):
         full = (n - 1) * s + e + o
-        if full < low[d] + high[d]:
+        if bounds(full - low[d] - high[d])[1] < 0:
             raise Invalid(
                 f"its pads take {low[d] + high[d]} of the {full} elements of dimension {2 + d}"
             )
@@ -92,7 +93,9 @@ def conv_transpose(node: Node, b: NNBuilder) -> SSAValue:
         strides=[1] * count,
         dilations=dilations,
         groups=groups,
-        interior=[s - 1 if n > 1 else 0 for s, n in zip(strides, sizes, strict=True)],
+        interior=[
+            s - 1 if is_symbolic(n) or n > 1 else 0 for s, n in zip(strides, sizes, strict=True)
+        ],
     )
 
 

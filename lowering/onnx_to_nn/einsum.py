@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
+from xdsl.dialects.builtin import i64
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.nn import elementwise as ew
+from webdnn.dialects.nn.base import broadcast_shapes
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid
@@ -46,14 +51,21 @@ def without_repeats(x: SSAValue, labels: Labels, b: NNBuilder) -> tuple[SSAValue
             second = labels.index(label, first + 1)
             rank = len(labels)
             size = shape_of(x)[first]
-            b.reserve([size, size], 1)
-            eye = np.eye(size, dtype=bool).reshape(
-                [size if d in (first, second) else 1 for d in range(rank)]
-            )
-            x = b(ew.SelectOp, b.constant(eye), x, 0)
+            x = b(ew.SelectOp, _diagonal(size, first, second, rank, b), x, 0)
             x = b.reduce("sum", x, [second], keep_dims=False)
             labels = labels[:second] + labels[second + 1 :]
     return x, labels
+
+
+def _diagonal(size: int, first: int, second: int, rank: int, b: NNBuilder) -> SSAValue:
+    """Whether the indices of two dimensions of this size are the same."""
+    if is_symbolic(size):
+        rows, columns = [1] * rank, [1] * rank
+        rows[first], columns[second] = size, size
+        return b(ew.EqualOp, b.iota(rows, first, i64), b.iota(columns, second, i64))
+    b.reserve([size, size], 1)
+    eye = np.eye(size, dtype=bool)
+    return b.constant(eye.reshape([size if d in (first, second) else 1 for d in range(rank)]))
 
 
 def summed(x: SSAValue, labels: Labels, kept: set[str], b: NNBuilder) -> tuple[SSAValue, Labels]:
@@ -80,7 +92,7 @@ def contract(
     y, y_labels = summed(y, y_labels, kept | set(x_labels), b)
     sizes = dict(zip(x_labels, shape_of(x), strict=True))
     for label, size in zip(y_labels, shape_of(y), strict=True):
-        sizes[label] = max(size, sizes.get(label, 1))
+        (sizes[label],) = broadcast_shapes([size], [sizes.get(label, 1)])
     both = [label for label in x_labels if label in y_labels]
     batch = tuple(label for label in both if label in kept)
     inner = tuple(label for label in both if label not in kept)
@@ -88,7 +100,7 @@ def contract(
     columns = tuple(label for label in y_labels if label not in both)
 
     def count(labels: Labels) -> int:
-        return int(np.prod([sizes[label] for label in labels], dtype=np.int64))
+        return prod(sizes[label] for label in labels)
 
     def widened(value: SSAValue, labels: Labels, order: Labels) -> SSAValue:
         """A size of 1 stands for any (only dimensions under an ellipsis have it)."""

@@ -15,6 +15,8 @@ from webdnn.dialects.budget import MOST_ELEMENTS, elements
 from webdnn.dialects.dtypes import Array, is_computable
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.numpy_meaning.onnx import run_node
+from webdnn.dialects.numpy_meaning.size_arithmetic import is_of_sizes
+from webdnn.dialects.sizes.expression import is_known
 from webdnn.dialects.sizes.types import size_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Unsupported
@@ -130,7 +132,9 @@ def fold_lowered(results: Sequence[Value], builder: NNBuilder) -> list[Value]:
 
 
 def _folded(result: Value, builder: NNBuilder) -> Value:
-    if not isinstance(result, SSAValue) or size_of(result) > FOLDED_ELEMENTS:
+    if not isinstance(result, SSAValue) or not is_known(
+        size_of(result), lambda n: n <= FOLDED_ELEMENTS
+    ):
         return result
     array = builder.value_of(result)
-    return result if array is None else builder.constant(array)
+    return result if array is None or is_of_sizes(array) else builder.constant(array)

@@ -8,6 +8,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
+from webdnn.dialects.sizes.expression import bounds, is_symbolic
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid
@@ -19,15 +20,21 @@ from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 @onnx_lowering("Gather")
 def gather(node: Node, b: NNBuilder) -> SSAValue:
     """One known index is a slice, which costs nothing when it is fused."""
-    axis, indices = node.axis(), node.constant(1)
+    axis, indices = node.axis(), node.sizes(1)
     shape = node.shape()
     check_indices(node, 1, axis)
-    if indices is not None and indices.size == 1:
-        at = int(indices.item())
-        at += shape[axis] if at < 0 else 0
+    at = None if indices is None or indices.size != 1 else _place(indices.item(), shape[axis])
+    if indices is not None and at is not None:
         one = b.slice_axis(node[0], axis, at, 1)
         return b.reshape(one, [*shape[:axis], *indices.shape, *shape[axis + 1 :]])
     return b.insert(dm.GatherOp(node[0], node[1], axis))
+
+
+def _place(index: int, size: int) -> int | None:
+    """An index counted from the front; None where it is not known to be inside, or from which end it counts."""
+    low, high = bounds(index)
+    at = index if low >= 0 else index + size if high < 0 else -1
+    return at if bounds(at)[0] >= 0 and bounds(size - at)[0] > 0 else None
 
 
 @onnx_lowering("GatherElements")
@@ -50,7 +57,7 @@ def gather_nd(node: Node, b: NNBuilder) -> SSAValue:
 def one_hot(node: Node, b: NNBuilder) -> SSAValue:
     """`depth` classes; an index outside -depth to depth - 1 has none of them on."""
     depth = node.known_int(1)
-    if depth < 1:
+    if bounds(depth)[1] < 1:
         raise Invalid(f"its depth is {depth}, and must be positive")
     if node.shape(2) != (2,):
         raise Invalid(
@@ -66,8 +73,11 @@ def one_hot(node: Node, b: NNBuilder) -> SSAValue:
     x = b(ew.SelectOp, b(ew.LessOp, x, 0), b(ew.AddOp, x, depth), x)
     line = [1] * (len(shape) + 1)
     line[axis] = depth
-    b.reserve(line)
-    classes = b.constant(np.arange(depth).reshape(line), element)
+    if is_symbolic(depth):
+        classes = b.iota(line, axis, element)
+    else:
+        b.reserve(line)
+        classes = b.constant(np.arange(depth).reshape(line), element)
     off, on = (b.reshape(b.slice_axis(values, 0, i, 1), []) for i in (0, 1))
     return b(ew.SelectOp, b(ew.EqualOp, x, classes), on, off)
 
@@ -82,7 +92,7 @@ def reverse_sequence(node: Node, b: NNBuilder) -> SSAValue:
             f"its time_axis is {time} and its batch_axis {batch}, and they must be 0 and 1"
         )
     lengths = node.constant(1)
-    if lengths is not None and not np.all((lengths >= 0) & (lengths <= shape[time])):
+    if lengths is not None and not np.all((lengths >= 0) & (lengths <= bounds(shape[time])[1])):
         raise Invalid(
             f"its sequences have the lengths {lengths.tolist()}, of {shape[time]} elements"
         )
@@ -103,6 +113,6 @@ def compress(node: Node, b: NNBuilder) -> SSAValue:
         x, axis = b.reshape(x, [-1]), 0
     else:
         axis = node.axis()
-    if len(chosen) and chosen[-1] >= shape_of(x)[axis]:
+    if len(chosen) and chosen[-1] >= bounds(shape_of(x)[axis])[1]:
         raise Invalid(f"its condition chooses element {chosen[-1]} of {shape_of(x)[axis]}")
     return b.insert(dm.GatherOp(x, b.constant(chosen), axis))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from webdnn.dialects.dtypes import Array
+from webdnn.dialects.sizes.expression import bounds
 from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node
 
@@ -25,7 +26,7 @@ def check_indices(node: Node, operand: int, axis: int) -> None:
 def check_range(node: Node, operand: int, size: int) -> None:
     """Refuse known indices that are not those of one of `size` elements."""
     indices = node.constant(operand)
-    if indices is not None and not np.all((indices >= 0) & (indices < size)):
+    if indices is not None and not np.all((indices >= 0) & (indices < bounds(size)[1])):
         name = node.op.input_names[operand]
         raise Invalid(f"its input '{name}' holds indices that are not from 0 to {size - 1}")
 
@@ -38,7 +39,9 @@ def check_corner(node: Node, axis: int) -> None:
     """
     data, indices = node.shape(0), node.shape(1)
     if len(data) != len(indices) or any(
-        m > n for d, (n, m) in enumerate(zip(data, indices, strict=True)) if d != axis
+        bounds(n - m)[1] < 0
+        for d, (n, m) in enumerate(zip(data, indices, strict=True))
+        if d != axis
     ):
         raise Invalid(
             f"its indices have the shape {list(indices)}, which does not fit into {list(data)} beside dimension {axis}"
@@ -53,7 +56,7 @@ def check_index_tuples(node: Node, operand: int, axes: Sequence[int]) -> None:
 
 
 def _check(node: Node, operand: int, indices: Array, axes: Sequence[int]) -> None:
-    sizes = np.array([node.shape()[axis] for axis in axes], np.int64)
+    sizes = np.array([bounds(node.shape()[axis])[1] for axis in axes], np.int64)
     wide = indices.astype(np.int64)
     if len(axes) == 1 and (wide.ndim == 0 or wide.shape[-1] != 1):
         wide = wide.reshape(-1, 1)

@@ -16,6 +16,7 @@ from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.dtypes import is_integer, numpy_dtype
 from webdnn.dialects.nn import elementwise as ew
+from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 
@@ -61,7 +62,7 @@ def integer_log_sum_exp(x: SSAValue, axes: list[int], keep: bool, b: NNBuilder) 
     shape = shape_of(x)
     count = prod(shape[a] for a in axes)
     greatest = b.reduce("max", x, axes, True)
-    if count <= 1:
+    if not is_symbolic(count) and count <= 1:
         return greatest if keep else b.reduce("max", x, axes, False)
     below = b.cast(b(ew.SubOp, greatest, x), _unsigned(element))  # it may not fit with a sign
     total = b.reduce("sum", b(ew.ExpOp, b(ew.NegOp, b.cast(below, f32))), axes, keep)

@@ -16,11 +16,12 @@ from webdnn.dialects.onnx import (
     INPUT_NAMES,
     INPUT_SYMBOLS,
     OUTPUT_NAMES,
+    example_size,
     string_lists_of,
     strings_of,
 )
 from webdnn.dialects.onnx.types import dtype_name, type_to_proto
-from webdnn.dialects.sizes.types import element_of
+from webdnn.dialects.sizes.types import SizesAttr, element_of
 from webdnn.lowering.onnx_to_nn.node import Value
 
 _TYPES = "{} are tensors of truth values, integers of 8 to 64 bits, or floats of 16 to 64 bits"
@@ -99,10 +100,10 @@ def _check_sizes(inputs: Sequence[tuple[str, Attribute]], symbols: Sequence[Sequ
     for index, (name, type) in enumerate(inputs):
         if not isinstance(type, TensorType):
             unbound.append(f"{name}: its rank is unknown")
-            options.append(_shape_option(name, [_example_size(d, 4) for d in range(4)]))
+            options.append(_shape_option(name, [example_size(d, 4) for d in range(4)]))
             continue
         shape = type.get_shape()
-        if all(n >= 0 for n in shape):
+        if all(n >= 0 for n in shape) or isinstance(type.encoding, SizesAttr):
             continue
         named = symbols[index] if index < len(symbols) else []
         names = [named[d] if d < len(named) and n < 0 else "" for d, n in enumerate(shape)]
@@ -111,7 +112,7 @@ def _check_sizes(inputs: Sequence[tuple[str, Attribute]], symbols: Sequence[Sequ
         if all(n >= 0 or names[d] in sizes for d, n in enumerate(shape)):
             continue  # the options for the inputs before give its sizes too
         example = [
-            n if n >= 0 else sizes.get(names[d], _example_size(d, len(shape)))
+            n if n >= 0 else sizes.get(names[d], example_size(d, len(shape)))
             for d, n in enumerate(shape)
         ]
         sizes.update({symbol: n for symbol, n in zip(names, example, strict=True) if symbol})
@@ -120,18 +121,9 @@ def _check_sizes(inputs: Sequence[tuple[str, Attribute]], symbols: Sequence[Sequ
         raise WebDNNError(
             "the model's inputs have sizes that are not known",
             where=shortened(unbound),
-            why="every shape is fixed when a model is compiled",
+            why="a model is compiled for inputs whose ranks, and the ranges of whose sizes, are known",
             hint=f"for example {' '.join(options)}, with the sizes that you need (in Python shapes={{...}})",
         )
-
-
-def _example_size(axis: int, rank: int) -> int:
-    """A size that a dimension often has: those of one picture, of a few, or of one sequence."""
-    if axis == 0:
-        return 1
-    if rank < 4:
-        return 128
-    return 3 if axis == 1 else 224 if rank == 4 else 16
 
 
 def _shape_option(name: str, sizes: Sequence[int]) -> str:

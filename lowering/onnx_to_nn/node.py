@@ -11,7 +11,10 @@ from xdsl.dialects.builtin import NameLoc, NoneType
 from xdsl.ir import Attribute, Operation, Region, SSAValue
 
 from webdnn.dialects.dtypes import Array
+from webdnn.dialects.numpy_meaning.size_arithmetic import is_of_sizes
 from webdnn.dialects.onnx import OnnxOp, WeightAttr
+from webdnn.dialects.sizes.expression import is_size, is_symbolic, undecided
+from webdnn.dialects.sizes.ratio import Ratio
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import FailureInside, Invalid, Unsupported
@@ -101,6 +104,15 @@ class Node:
 
     def constant(self, index: int) -> Array | None:
         """The value of operand `index` where it is known at compile time; None where it is not, or is absent."""
+        value = self._value(index)
+        return None if value is None or is_of_sizes(value) else value
+
+    def sizes(self, index: int) -> Array | None:
+        """The value of operand `index`, where it may hold expressions of symbols and fractions of them (`Ratio`); None
+        where it depends on data, or is absent."""
+        return self._value(index)
+
+    def _value(self, index: int) -> Array | None:
         if not self.has(index):
             return None
         try:
@@ -109,8 +121,24 @@ class Node:
             return None
 
     def known(self, index: int) -> Array:
-        """The value of operand `index`, which must be known at compile time."""
-        value = self.constant(index)
+        """The value of operand `index`, which must be known at compile time.
+
+        Raises:
+            Unsupported: it depends on data.
+            UndecidedSize: it depends on sizes which are not numbers.
+        """
+        value = self.known_sizes(index)
+        if is_of_sizes(value):
+            names = self.op.input_names
+            raise undecided(
+                f"its input '{names[min(index, len(names) - 1)]}' is {', '.join(map(str, value.flat))}",
+                *(size for v in value.flat for size in [getattr(v, "numerator", v)]),
+            )
+        return value
+
+    def known_sizes(self, index: int) -> Array:
+        """The value of operand `index`, which must be known at compile time, but for the sizes of inputs."""
+        value = self._value(index)
         if value is None:
             names = self.op.input_names
             raise Unsupported(
@@ -121,13 +149,15 @@ class Node:
         return value
 
     def known_ints(self, index: int) -> list[int]:
-        """The integers of operand `index`, which must be known at compile time."""
-        values = self.known(index).ravel().tolist()
-        if not all(isfinite(v) for v in values):
+        """The integers of operand `index`, which must be known at compile time, but for the sizes of inputs."""
+        values = self.known_sizes(index).ravel().tolist()
+        if not all(is_size(v) or isinstance(v, Ratio) or isfinite(v) for v in values):
             raise Invalid(
                 f"its input '{self.op.input_names[index]}' is {values}, where integers are needed"
             )
-        return [int(v) for v in values]
+        return [
+            v if is_symbolic(v) else v.trunc() if isinstance(v, Ratio) else int(v) for v in values
+        ]
 
     def known_int(self, index: int) -> int:
         """The one integer that operand `index` is, which must be known at compile time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 from xdsl.dialects.builtin import i64
@@ -12,6 +13,7 @@ from webdnn.dialects.dtypes import Array, numpy_dtype
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
+from webdnn.dialects.sizes.expression import is_known, is_symbolic
 from webdnn.dialects.sizes.types import element_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.indices import check_range
@@ -116,14 +118,46 @@ def counts_of(window: Window, include_padding: bool) -> Array:
     return result
 
 
+def _run_time_counts(
+    window: Window, include_padding: bool, element: Attribute, b: NNBuilder
+) -> SSAValue:
+    """The same where outputs are as many as a run says, of `spatial..., 1`; each window has 1 element or more."""
+    rank = len(window.sizes)
+    result = b.constant(1.0, element)
+    for d, size in enumerate(window.sizes):
+        low, high = window.low[d], window.declared_high[d]
+        first, last = (-low, size + high) if include_padding else (0, size)
+        stride, dilation, kernel = window.strides[d], window.dilations[d], window.kernel[d]
+        end = (window.outputs[d] - 1) * stride - low + (kernel - 1) * dilation
+        if all(is_known(room, lambda n: n >= 0) for room in (-low - first, last - 1 - end)):
+            result = b(ew.MulOp, result, float(kernel))
+            continue
+        line = [1] * (rank + 1)
+        line[d] = window.outputs[d]
+        start = b(ew.SubOp, b(ew.MulOp, b.iota(line, d, i64), stride), low)
+        count: SSAValue | None = None
+        for place in range(kernel):
+            at = b(ew.AddOp, start, place * dilation)
+            inside = b(ew.AndOp, b(ew.LessEqualOp, first, at), b(ew.LessOp, at, last))
+            one = b.cast(inside, element)
+            count = one if count is None else b(ew.AddOp, count, one)
+        assert count is not None
+        result = b(ew.MulOp, result, b(ew.MaxOp, count, 1.0))
+    return result
+
+
 @onnx_lowering("AveragePool")
 def average_pool(node: Node, b: NNBuilder) -> SSAValue:
     window = _window(node)
     total = pool("sum", node[0], window, 0.0, b)
+    include_padding = bool(node.int("count_include_pad"))
+    if any(map(is_symbolic, window.outputs)):
+        counts = _run_time_counts(window, include_padding, element_of(total), b)
+        return b.channels_first(b(ew.DivOp, total, counts))
     b.reserve(window.outputs)
     for outputs, kernel in zip(window.outputs, window.kernel, strict=True):
         b.reserve([outputs, kernel])
-    counts = counts_of(window, bool(node.int("count_include_pad")))
+    counts = counts_of(window, include_padding)
     is_same = counts.size and (counts == counts.flat[0]).all()
     counts = counts.flat[:1].reshape(()) if is_same else counts[..., None]
     factor = b.constant(1.0 / np.maximum(counts, 1.0), element_of(total))
@@ -178,8 +212,8 @@ def max_unpool(node: Node, b: NNBuilder) -> SSAValue:
         for d, (n, s, k) in enumerate(zip(sizes, strides, kernel, strict=True))
     ]
     outputs = node.known_ints(2)[2:] if node.has(2) else inferred
-    planes, count = int(np.prod(node.shape()[:2])), int(np.prod(sizes))
-    per_plane = int(np.prod(inferred))
+    planes, count = prod(node.shape()[:2]), prod(sizes)
+    per_plane = prod(inferred)
     check_range(node, 1, planes * per_plane)
     values = b.reshape(x, [planes, 1, count])
     first = b.constant((np.arange(planes, dtype=np.int64) * per_plane).reshape(-1, 1))

@@ -1,7 +1,7 @@
 """Operators that draw random numbers.
 
-Numbers that decide something (which class, whether more or less than a probability) are made of random bits by exact
-arithmetic, so that they are the same on every engine.
+Uniform numbers are made of random bits by exact arithmetic, so that they are the same on every engine, and so is what
+compares them with a probability.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SINGLE_BITS = 24
 _HIGH_BITS, _LOW_BITS = 27, 26
 """The bits that the two words give to a uniform number of type f64."""
 _SEEDED = 0xFFFFFFFF
-"""The high word of the key of a node with a seed of its own; that of a seed of a run is less."""
+"""The high word of the key of a node with a seed of its own; that of a seed that is given for a run is less."""
 
 
 class _Source:

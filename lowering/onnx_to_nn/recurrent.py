@@ -204,8 +204,9 @@ class Recurrence:
                 new = [b(ew.SelectOp, lives, n, s) for n, s in zip(new, states, strict=True)]
             states = new
         rows = [b.reshape(outputs[t], [1, self.batch, self.hidden]) for t in order]
-        empty = b.filled(0.0, [0, self.batch, self.hidden], element_of(self.x))
-        return (b.concat(rows, 0) if rows else empty), states
+        if not rows:
+            return b.filled(0.0, [0, self.batch, self.hidden], element_of(self.x)), states
+        return b.concat(rows, 0), states
 
 
 _WITH_BETA = ("hardsigmoid", "affine", "scaledtanh")

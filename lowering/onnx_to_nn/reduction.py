@@ -9,6 +9,7 @@ from xdsl.ir import SSAValue
 from webdnn.dialects.dtypes import is_bool
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
+from webdnn.dialects.sizes.expression import bounds, minimum
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid
@@ -98,7 +99,7 @@ def check_extent(node: Node, axis: int, count: int) -> None:
     """Refuse a search along `axis` for more elements than there are, unless it has no results."""
     shape = node.shape()
     others = shape[:axis] + shape[axis + 1 :]
-    if shape[axis] < count and 0 not in others:
+    if bounds(shape[axis])[1] < count and 0 not in others:
         raise Invalid(
             f"it selects {count} of the {shape[axis]} elements of dimension {axis} (of {list(shape)})"
         )
@@ -132,13 +133,14 @@ def running(
     def shifted(value: SSAValue, by: int) -> SSAValue:
         low, high = [0] * rank, [0] * rank
         near, far = (high, low) if reverse else (low, high)
+        by = minimum(by, size)
         near[axis], far[axis] = by, -by
         return b.pad(value, low, high, value=neutral)
 
-    if exclusive and size:
+    if exclusive and size != 0:
         x = shifted(x, 1)
     step = 1
-    while step < size:
+    while step < bounds(size)[1]:
         x = b(op, x, shifted(x, step))
         step *= 2
     return x

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from fractions import Fraction
 
 import numpy as np
 from xdsl.dialects.builtin import f32
@@ -13,12 +14,19 @@ from xdsl.ir import SSAValue
 from webdnn.dialects.dtypes import Array, is_float
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
+from webdnn.dialects.sizes.expression import (
+    bounds,
+    is_symbolic,
+    undecided,
+)
+from webdnn.dialects.sizes.ratio import F32_BITS, ratio_of
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.interpolation import Band, band_of, interpolation_matrix
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
+from webdnn.lowering.onnx_to_nn.resize_at_run_time import Varying, read_at_run_time, varies
 
 DENSE = 4
 """A matrix of interpolation is multiplied as one where its rows have more than one element in so many that is not 0:
@@ -48,6 +56,17 @@ class Dimension:
         return at / np.float32(self.scale) + np.float32(self.offset_out)
 
 
+def check_of_any_size(d: Dimension | Varying, mode: str, antialias: bool, transform: str) -> None:
+    """Refuse what is computed when a model is compiled, for a dimension of unknown size.
+
+    Raises:
+        UndecidedSize: it is.
+    """
+    if mode == "cubic" or antialias or transform == "tf_crop_and_resize":
+        what = "antialiased" if antialias else mode if mode == "cubic" else transform
+        raise undecided(f"its weights ({what}) depend on {d.size}", d.size, d.outputs)
+
+
 def dimension(
     transform: str, axis: int, size: int, outputs: int, scale: float, roi: tuple[float, float]
 ) -> Dimension:
@@ -62,6 +81,8 @@ def dimension(
         case "half_pixel":
             return of(scale, 0.5, -0.5)
         case "half_pixel_symmetric":
+            if is_symbolic(size):
+                raise undecided(f"where it reads depends on {size}", size)
             wanted = size * scale
             offset = size / 2 * (1 - outputs / wanted) if wanted else 0.0
             return of(scale, 0.5, offset - 0.5)
@@ -70,7 +91,7 @@ def dimension(
         case "align_corners":
             if outputs == 1 or size == 1:
                 return of(math.inf, 0.0, 0.0)
-            return of((outputs - 1) / (size - 1), 0.0, 0.0)
+            return of(_quotient(outputs - 1, size - 1), 0.0, 0.0)
         case "asymmetric":
             return of(scale, 0.0, 0.0)
         case "tf_half_pixel_for_nn":
@@ -97,6 +118,12 @@ def nearest(x: SSAValue, dims: Sequence[Dimension], rounding: str, b: NNBuilder)
     """The nearest elements along several dimensions: repetitions or slices where they are, else gathers."""
     times: dict[int, int] = {}
     for d in dims:
+        if is_symbolic(d.size) or is_symbolic(d.outputs):
+            if (repetition := _repetition_of_any_size(d, rounding)) is not None:
+                times[d.axis] = repetition
+            else:
+                x = _resized(x, [d], "nearest", b, rounding)
+            continue
         index = ROUNDING[rounding](d.positions).clip(0, max(d.size - 1, 0)).astype(np.int64)
         repetition = _repetition(index, d.size)
         if repetition is not None:
@@ -112,6 +139,23 @@ def _repetition(index: Array, size: int) -> int | None:
         return None
     times = len(index) // size
     return times if (index == np.arange(len(index)) // times).all() else None
+
+
+_SAMPLES = (1, 2, 7, 64)
+
+
+def _repetition_of_any_size(d: Dimension, rounding: str) -> int | None:
+    """How many times in a row each element of a dimension is taken, however many there are; None where that is no
+    whole number."""
+    times = round(d.scale) if math.isfinite(d.scale) else 0
+    if times < 1 or times != d.scale or d.outputs != d.size * times:
+        return None
+    for size in _SAMPLES:
+        sample = replace(d, size=size, outputs=size * times)
+        index = ROUNDING[rounding](sample.positions).clip(0, size - 1).astype(np.int64)
+        if _repetition(index, size) != times:
+            return None
+    return times
 
 
 def _repeated(x: SSAValue, times: Mapping[int, int], b: NNBuilder) -> SSAValue:
@@ -144,6 +188,12 @@ def linear(x: SSAValue, dims: Sequence[Dimension], b: NNBuilder) -> SSAValue:
     element = element_of(x)
     if not is_float(element):
         return b.cast(linear(b.cast(x, f32), dims, b), element)
+    return _resized(x, dims, "linear", b)
+
+
+def _resized(
+    x: SSAValue, dims: Sequence[Dimension], mode: str, b: NNBuilder, rounding: str = "floor"
+) -> SSAValue:
     rank = len(shape_of(x))
     shape = list(shape_of(x))
     scale, offset_in, offset_out = [1.0] * rank, [0.0] * rank, [0.0] * rank
@@ -152,7 +202,13 @@ def linear(x: SSAValue, dims: Sequence[Dimension], b: NNBuilder) -> SSAValue:
         offset_in[d.axis], offset_out[d.axis] = d.offset_in, d.offset_out
     return b.insert(
         dm.ResizeOp(
-            x, shape, scale=scale, offset_in=offset_in, offset_out=offset_out, mode="linear"
+            x,
+            shape,
+            scale=scale,
+            offset_in=offset_in,
+            offset_out=offset_out,
+            mode=mode,
+            rounding=rounding,
         )
     )
 
@@ -214,7 +270,7 @@ def _dimensions(
     scales: Array | None,
     sizes: list[int] | None,
     roi: Array | None,
-) -> list[Dimension]:
+) -> list[Dimension | Varying]:
     """The dimensions that change, by the scales or by the sizes that the node gives."""
     shape = node.shape()
     if scales is not None and sizes is not None:
@@ -224,43 +280,94 @@ def _dimensions(
             raise Invalid(f"it has {len(values)} {name} for {len(axes)} dimensions")
     if scales is not None and not all(0 < scale < math.inf for scale in scales):
         raise Invalid(f"its scales are {[float(s) for s in scales]}, and each must be positive")
-    if sizes is not None and min(sizes, default=0) < 0:
+    if sizes is not None and any(bounds(n)[1] < 0 for n in sizes):
         raise Invalid(f"its sizes are {sizes}, and none may be negative")
-    dims: list[Dimension] = []
+    dims: list[Dimension | Varying] = []
     policy = node.str("keep_aspect_ratio_policy", "stretch")
     if sizes is not None and policy != "stretch":
         pick = min if policy == "not_larger" else max
-        common = pick(n / shape[a] if shape[a] else 1.0 for n, a in zip(sizes, axes, strict=True))
+        common = pick(
+            _quotient(n, shape[a]) if shape[a] != 0 else 1.0
+            for n, a in zip(sizes, axes, strict=True)
+        )
         sizes = [math.floor(common * shape[a] + 0.5) for a in axes]
         scales = np.full(len(axes), common)
     for i, axis in enumerate(axes):
         start, end = (float(roi[i]), float(roi[i + len(axes)])) if roi is not None else (0.0, 1.0)
         if sizes is not None:
             outputs = sizes[i]
-            if not shape[axis]:
+            if shape[axis] == 0:
                 if outputs:
                     raise Unsupported(f"it makes {outputs} elements of none")
                 continue
-            scale = outputs / shape[axis] if scales is None else float(scales[i])
+            if scales is None and varies(transform, outputs, shape[axis]):
+                dims.append(Varying(axis, shape[axis], outputs))
+                continue
+            scale = _quotient(outputs, shape[axis]) if scales is None else float(scales[i])
         elif scales is not None:
             scale = float(scales[i])
             # So in ONNX's shape inference, its reference and ONNX Runtime; its text has the size of the region.
-            outputs = math.floor(np.float32(shape[axis]) * np.float32(scale))
+            outputs = _scaled(shape[axis], np.float32(scale))
+            if varies(transform, outputs, shape[axis]):
+                dims.append(Varying(axis, shape[axis], outputs, scale))
+                continue
         else:
             raise Invalid("it has neither scales nor sizes")
-        d = dimension(transform, axis, shape[axis], outputs, scale, (start, end))
         unchanged = outputs == shape[axis] and scale == 1.0 and (start, end) == (0.0, 1.0)
+        if unchanged and is_symbolic(outputs):
+            continue
+        d = dimension(transform, axis, shape[axis], outputs, scale, (start, end))
         if not unchanged:
             dims.append(d)
     return dims
 
 
+def _quotient(outputs: int, size: int) -> float:
+    """How many result elements there are per operand element.
+
+    Raises:
+        UndecidedSize: that depends on symbols.
+    """
+    if not is_symbolic(outputs) and not is_symbolic(size):
+        return outputs / size
+    found = ratio_of(outputs, size)
+    assert isinstance(found, float)
+    return found
+
+
+_DENOMINATORS = (16, 256, 4096, 65536)
+"""The simplest fraction that stands for a scale is looked for among those with denominators up to these."""
+
+
+def _scaled(size: int, scale: np.float32) -> int:
+    """The whole part of a product in f32."""
+    if not is_symbolic(size):
+        return math.floor(np.float32(size) * scale)
+    low, high = bounds(size)
+    if high < 1 << F32_BITS:
+        every = np.arange(max(low, 0), high + 1)
+        wanted = np.floor(every.astype(np.float32) * scale).astype(np.int64)
+        for limit in _DENOMINATORS:
+            part = Fraction(float(scale)).limit_denominator(limit)
+            if (every * part.numerator // part.denominator == wanted).all():
+                return size * part.numerator // part.denominator
+    raise undecided(f"the whole part of {size} * {scale}", size)
+
+
 def _resampled(
-    node: Node, dims: list[Dimension], rounding: str, transform: str, b: NNBuilder
+    node: Node, every: list[Dimension | Varying], rounding: str, transform: str, b: NNBuilder
 ) -> SSAValue:
     x, mode = node[0], node.str("mode", "nearest")
     antialias = bool(node.int("antialias"))
+    dims = [d for d in every if isinstance(d, Dimension)]
+    for d in every:
+        if isinstance(d, Varying):
+            check_of_any_size(d, mode, antialias, transform)
+            x = read_at_run_time(x, d, mode, transform, rounding, b)
     for d in dims:
+        if is_symbolic(d.size) or is_symbolic(d.outputs):
+            check_of_any_size(d, mode, antialias, transform)
+            continue
         b.reserve([d.outputs, d.size if mode == "cubic" or antialias else 1])
     if mode == "nearest":
         x = nearest(x, dims, rounding, b)

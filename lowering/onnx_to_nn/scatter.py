@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
-from xdsl.dialects.builtin import i64
+from xdsl.dialects.builtin import i1, i8, i64
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.dtypes import numpy_dtype
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
+from webdnn.dialects.sizes.expression import is_symbolic, same_shape
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
@@ -64,7 +67,7 @@ def scatter_along(
 def scatter_elements(node: Node, b: NNBuilder) -> SSAValue:
     data, axis = node[0], node.axis()
     shape, inner = node.shape(), list(node.shape(1))
-    if node.shape(2) != node.shape(1):
+    if not same_shape(node.shape(2), node.shape(1)):
         raise Invalid(
             f"its indices have the shape {inner} and its updates {list(node.shape(2))}, which must be the same"
         )
@@ -80,9 +83,13 @@ def scatter_elements(node: Node, b: NNBuilder) -> SSAValue:
     if tuple(inner) == shape:
         return written
     high = [n - m for n, m in zip(shape, inner, strict=True)]
-    inside = np.zeros(shape, bool)
-    inside[tuple(slice(0, n) for n in inner)] = True
-    return b(ew.SelectOp, b.constant(inside), b.pad(written, start, high), data)
+    if any(map(is_symbolic, (*shape, *inner))):
+        mask = b.cast(b.pad(b.filled(1, inner, i8), start, high), i1)
+    else:
+        inside = np.zeros(shape, bool)
+        inside[tuple(slice(0, n) for n in inner)] = True
+        mask = b.constant(inside)
+    return b(ew.SelectOp, mask, b.pad(written, start, high), data)
 
 
 @onnx_lowering("ScatterND")
@@ -90,16 +97,15 @@ def scatter_nd(node: Node, b: NNBuilder) -> SSAValue:
     """The dimensions that are indexed become one, and so do those that are not."""
     data, indices, updates = node[0], node[1], node[2]
     shape, depth = node.shape(), node.shape(1)[-1]
-    if depth > len(shape) or node.shape(2) != (*node.shape(1)[:-1], *shape[depth:]):
+    if depth > len(shape) or not same_shape(node.shape(2), (*node.shape(1)[:-1], *shape[depth:])):
         raise Invalid(
             f"its updates have the shape {list(node.shape(2))}, which does not fit indices of "
             f"{list(node.shape(1))} into {list(shape)}"
         )
     check_index_tuples(node, 1, range(depth))
-    count = int(np.prod(node.shape(1)[:-1], dtype=np.int64))
-    places = int(np.prod(shape[:depth], dtype=np.int64))
-    width = int(np.prod(shape[depth:], dtype=np.int64))
-    flat = b.constant(np.zeros((count, 1), np.int64))
+    count, places, width = prod(node.shape(1)[:-1]), prod(shape[:depth]), prod(shape[depth:])
+    zeros = b.filled(0, [count, 1], i64) if is_symbolic(count) else None
+    flat = b.constant(np.zeros((count, 1), np.int64)) if zeros is None else zeros
     rows = b.reshape(indices, [count, depth])
     for d in range(depth):
         at = from_front(b.slice_axis(rows, 1, d, 1), shape[d], b)

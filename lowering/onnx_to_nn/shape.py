@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
+from math import prod
 
 import numpy as np
 from xdsl.dialects.builtin import i64
 from xdsl.ir import SSAValue
 
-from webdnn.dialects.dtypes import Array, element_of_onnx, is_bool
+from webdnn.dialects.dtypes import Array, element_of_onnx, is_bool, is_float
 from webdnn.dialects.nn import elementwise as ew
+from webdnn.dialects.sizes.expression import (
+    bounds,
+    is_known,
+    is_symbolic,
+    maximum,
+    minimum,
+    same_size,
+)
 from webdnn.dialects.sizes.types import element_of, shape_of, size_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
-from webdnn.lowering.onnx_to_nn.errors import Invalid
+from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
 
@@ -29,7 +39,7 @@ def reshape(node: Node, b: NNBuilder) -> SSAValue:
 @onnx_lowering("Flatten")
 def flatten(node: Node, b: NNBuilder) -> SSAValue:
     shape, axis = node.shape(), node.axis(default=1)
-    return b.reshape(node[0], [int(np.prod(shape[:axis])), int(np.prod(shape[axis:]))])
+    return b.reshape(node[0], [prod(shape[:axis]), prod(shape[axis:])])
 
 
 @onnx_lowering("Squeeze", static=[1])
@@ -71,16 +81,20 @@ def split(node: Node, b: NNBuilder) -> list[SSAValue]:
     sizes = node.ints_or_input("split", 1)
     if sizes is None:
         each = -(-size // count)
-        sizes = [max(0, min(each, size - i * each)) for i in range(count)]
-    if min(sizes, default=0) < 0 or sum(sizes) != size or len(sizes) != count:
+        sizes = [maximum(0, minimum(each, size - i * each)) for i in range(count)]
+    if (
+        any(bounds(n)[1] < 0 for n in sizes)
+        or not same_size(sum(sizes), size)
+        or len(sizes) != count
+    ):
         raise Invalid(f"its {count} parts have the sizes {sizes}, and dimension {axis} has {size}")
     return split_into(node[0], axis, sizes, b)
 
 
 def split_into(x: SSAValue, axis: int, sizes: Sequence[int], b: NNBuilder) -> list[SSAValue]:
     """Slices of the given sizes, one behind another."""
-    starts = np.cumsum([0, *sizes])
-    return [b.slice_axis(x, axis, int(at), n) for at, n in zip(starts, sizes, strict=False)]
+    starts = accumulate(sizes, initial=0)
+    return [b.slice_axis(x, axis, at, n) for at, n in zip(starts, sizes, strict=False)]
 
 
 @onnx_lowering("Slice", static=[1, 2, 3, 4])
@@ -105,13 +119,34 @@ def slice_(node: Node, b: NNBuilder) -> SSAValue:
         raise Invalid(f"its steps are {steps}, and none may be 0")
     first, step_of, sizes = [0] * len(shape), [1] * len(shape), list(shape)
     for start, end, axis, step in zip(starts, ends, node.dimensions(axes), steps, strict=True):
-        size = shape[axis]
-        if step < 0:
-            start, end = max(start, -size), None if end < -size else end
-        reached = range(*slice(start, end, step).indices(size))
-        sizes[axis], step_of[axis] = len(reached), step
-        first[axis] = reached[0] if len(reached) else 0
+        first[axis], sizes[axis] = slice_range(start, end, step, shape[axis])
+        step_of[axis] = step
     return b.slice(node[0], first, sizes, step_of)
+
+
+def slice_range(start: int, end: int, step: int, size: int) -> tuple[int, int]:
+    """The first element that a slice of `size` elements reads, and how many it reads."""
+    if not any(map(is_symbolic, (start, end, size))):
+        if step < 0:
+            start = max(start, -size)
+        stop = None if step < 0 and end < -size else end
+        reached = range(*slice(start, stop, step).indices(size))
+        return (reached[0] if len(reached) else 0), len(reached)
+    # The last place that a start or an end may be at: one behind the elements, or (backwards) one before them.
+    low, high = (0, size) if step > 0 else (-1, size - 1)
+    first = minimum(maximum(_from_front(start, size), 0), high)
+    last = maximum(minimum(_from_front(end, size), high), low)
+    count = maximum(-((first - last) // step) if step > 0 else -((last - first) // -step), 0)
+    return first, count
+
+
+def _from_front(place: int, size: int) -> int:
+    """A place counted from the front; a negative one is counted from the end."""
+    if is_known(place, lambda n: n >= 0):
+        return place
+    if place < 0:
+        return place + size
+    raise AssertionError  # the comparison gives an answer or raises
 
 
 @onnx_lowering("Pad", static=[1, 3])
@@ -137,13 +172,13 @@ def pad(node: Node, b: NNBuilder) -> SSAValue:
     if mode != "constant":
         x = b.slice(
             node[0],
-            [max(-n, 0) for n in low],
+            [maximum(-n, 0) for n in low],
             [
-                n + min(lo, 0) + min(hi, 0)
+                n + minimum(lo, 0) + minimum(hi, 0)
                 for n, lo, hi in zip(node.shape(), low, high, strict=True)
             ],
         )
-        low, high = [max(n, 0) for n in low], [max(n, 0) for n in high]
+        low, high = [maximum(n, 0) for n in low], [maximum(n, 0) for n in high]
         return b.pad(x, low, high, mode=mode)
     return b.pad(node[0], low, high, value=float(value))
 
@@ -156,12 +191,13 @@ def _is_beyond_float(value: Array) -> bool:
 def _check_pads(shape: Sequence[int], low: Sequence[int], high: Sequence[int], mode: str) -> None:
     """Refuse pads that take away more than there is, or that repeat elements where there are none."""
     for d, (size, before, after) in enumerate(zip(shape, low, high, strict=True)):
-        kept = size + min(before, 0) + min(after, 0)
-        if kept < 0 if mode != "constant" else size + before + after < 0:
+        kept = size + minimum(before, 0) + minimum(after, 0)
+        left = kept if mode != "constant" else size + before + after
+        if bounds(left)[1] < 0:
             raise Invalid(
                 f"its pads {before} and {after} of dimension {d} take more than its {size} elements"
             )
-        if mode != "constant" and kept == 0 and max(before, after) > 0:
+        if mode != "constant" and kept == 0 and maximum(before, after) > 0:
             raise Invalid(
                 f"its mode '{mode}' repeats elements of dimension {d}, of which none are left"
             )
@@ -192,7 +228,7 @@ def expand(node: Node, b: NNBuilder) -> SSAValue:
 def tile(node: Node, b: NNBuilder) -> SSAValue:
     """Each dimension becomes (repeats, size) by a broadcast, and the two are merged."""
     repeats, shape = node.known_ints(1), node.shape()
-    if len(repeats) != len(shape) or min(repeats, default=0) < 0:
+    if len(repeats) != len(shape) or any(bounds(r)[1] < 0 for r in repeats):
         raise Invalid(f"its repeats are {repeats}, for an operand of {list(shape)}")
     if all(r == 1 for r in repeats):
         return node[0]
@@ -206,18 +242,34 @@ def tile(node: Node, b: NNBuilder) -> SSAValue:
 def shape_operator(node: Node, b: NNBuilder) -> SSAValue:
     shape = node.shape()
     start, end = node.int("start"), node.attr("end")
-    return b.constant(np.array(shape[start : None if end is None else int(end)], np.int64))
+    return b.sizes(shape[start : None if end is None else int(end)])
 
 
 @onnx_lowering("Size")
 def size_operator(node: Node, b: NNBuilder) -> SSAValue:
-    return b.constant(np.array(size_of(node[0]), np.int64))
+    return b.constant(np.array(size_of(node[0])), i64)
 
 
 @onnx_lowering("ConstantOfShape", static=[0])
 def constant_of_shape(node: Node, b: NNBuilder) -> SSAValue:
     value = node.attr("value", np.zeros(1, np.float32))
     return b.broadcast(b.constant(np.asarray(value).reshape(())), node.known_ints(0))
+
+
+@onnx_lowering("Range", static=[0, 1, 2])
+def range_(node: Node, b: NNBuilder) -> SSAValue:
+    """As many elements as sizes say: an index, times the step, plus the start."""
+    start, limit, delta = (node.known_sizes(i).item() for i in range(3))
+    if is_float(node.element()) or not any(map(is_symbolic, (start, limit, delta))):
+        raise Unsupported("how many floats it makes depends on sizes")
+    if delta == 0:
+        raise Invalid("its step is 0")
+    span, step = (limit - start, delta) if delta > 0 else (start - limit, -delta)
+    count = maximum(-(-span // step), 0)
+    line = b.iota([count], 0, node.element())
+    if delta != 1:
+        line = b(ew.MulOp, line, delta)
+    return line if start == 0 else b(ew.AddOp, line, node[0])
 
 
 @onnx_lowering("EyeLike")
@@ -272,12 +324,10 @@ def center_crop_pad(node: Node, b: NNBuilder) -> SSAValue:
     low, high = [0] * len(shape), [0] * len(shape)
     for axis, size in zip(axes, target, strict=True):
         have = shape[axis]
-        if size > have:
-            low[axis] = (size - have) // 2
-            high[axis] = size - have - low[axis]
-        elif size < have:
-            low[axis] = -((have - size) // 2)
-            high[axis] = size - have - low[axis]
+        if size == have:
+            continue
+        low[axis] = (size - have) // 2 if size > have else -((have - size) // 2)
+        high[axis] = size - have - low[axis]
     return b.pad(node[0], low, high)
 
 
@@ -290,13 +340,13 @@ def col2im(node: Node, b: NNBuilder) -> SSAValue:
     dilations = node.ints("dilations", [1] * rank) or []
     pads = node.ints("pads", [0] * 2 * rank) or []
     batch, depth, _ = node.shape()
-    channels = depth // int(np.prod(block))
+    channels = depth // prod(block)
     padded = [n + pads[d] + pads[d + rank] for d, n in enumerate(sizes)]
     steps = [
         (n - (k - 1) * dil - 1) // s + 1
         for n, k, dil, s in zip(padded, block, dilations, strides, strict=True)
     ]
-    x = b.reshape(node[0], [batch, channels, int(np.prod(block)), *steps])
+    x = b.reshape(node[0], [batch, channels, prod(block), *steps])
     total: SSAValue | None = None
     for number, place in enumerate(np.ndindex(*block)):
         part = b.reshape(b.slice_axis(x, 2, number, 1), [batch, channels, *steps])

@@ -8,6 +8,7 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn.ordering import TopKOp
+from webdnn.dialects.sizes.expression import bounds
 from webdnn.dialects.sizes.types import element_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid
@@ -21,7 +22,7 @@ def top_k(node: Node, b: NNBuilder) -> list[SSAValue]:
     """`k` was an attribute before opset 10. With `sorted` = 0 any order will do: the sorted one is given then too."""
     x, axis, rank = node[0], node.axis(default=-1), node.rank()
     count = node.int("k") if node.version < 10 else node.known_int(1)
-    if count < 0:
+    if bounds(count)[1] < 0:
         raise Invalid(f"its k is {count}, which is less than 0")
     check_extent(node, axis, count)
     shape = [count if d == axis else n for d, n in enumerate(node.shape())]

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from webdnn.dialects.sizes.expression import (
+    bounds,
+    evaluate,
+    is_symbolic,
+    maximum,
+    minimum,
+    undecided,
+    unique_symbols,
+)
 from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node
 
@@ -37,6 +47,29 @@ def check_kernel(node: Node, kernel: Sequence[int]) -> None:
         raise Invalid(f"its kernel_shape is {given}, and its filter has {list(kernel)}")
 
 
+def check_fits(free: int, what: str) -> None:
+    """Refuse sizes of which some are too small.
+
+    Args:
+        free: how many elements there are more than needed, an expression of symbols.
+        what: what does not fit, for the message.
+
+    Raises:
+        UndecidedSize: for some values of the symbols that is less than 0; it says from which value on it is not.
+    """
+    if bounds(free)[0] >= 0:
+        return
+    symbols = unique_symbols([free])
+    hint = ""
+    if len(symbols) == 1:
+        (symbol,) = symbols
+        values = range(symbol.low, symbol.high + 1, symbol.unit)
+        least = bisect_left(values, True, key=lambda n: evaluate(free, {symbol.name: n}) >= 0)
+        if least < len(values):
+            hint = f"let it be larger: --dim {symbol.name}={values[least]}..{symbol.high}"
+    raise undecided(f"{what}, do not fit each other for all sizes", free, hint=hint)
+
+
 def window_of(
     node: Node, sizes: Sequence[int], kernel: Sequence[int], *, may_be_empty: bool = False
 ) -> Window:
@@ -64,19 +97,21 @@ def window_of(
         before, after = pads[d], pads[count + d]
         if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
             output = -(-size // stride)
-            total = max((output - 1) * stride + extent - size, 0)
+            total = maximum((output - 1) * stride + extent - size, 0)
             before, after = same_padding(total, auto_pad == "SAME_UPPER")
         else:
             if auto_pad == "VALID":
                 before = after = 0
             free = size + before + after - extent
+            if is_symbolic(free):
+                check_fits(free, f"its window of {extent} and dimension {2 + d}, of {size}")
             steps = (
                 -(-free // stride) if ceil_mode or (free < 0 and may_be_empty) else free // stride
             )
             output = steps + 1
             # A window that would begin in the padding at the end is none.
-            if ceil_mode and (output - 1) * stride >= size + before:
-                output -= 1
+            if ceil_mode:
+                output = minimum(output, -(-(size + before) // stride))
             if output < (0 if may_be_empty else 1):
                 raise Invalid(
                     f"its window of {extent} is larger than the {size + before + after} padded elements "
@@ -84,7 +119,9 @@ def window_of(
                 )
         low.append(before)
         declared.append(after)
-        high.append((output - 1) * stride + extent - size - before)
+        # What the last window does not reach is cut away where that is a number; else it does no harm.
+        is_cut = ceil_mode or not is_symbolic(size)
+        high.append((output - 1) * stride + extent - size - before if is_cut else after)
         outputs.append(output)
     return Window(
         tuple(sizes), tuple(kernel), tuple(strides), tuple(dilations), tuple(low), tuple(high),

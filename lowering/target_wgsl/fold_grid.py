@@ -45,10 +45,13 @@ class WGSLFoldGridPass(ModulePass):
 
 
 def folded(count: int, most: int) -> tuple[int, int, int]:
-    """A grid of at least `count` workgroups, and few more, with at most `most` in each dimension."""
+    """A grid of at least `count` workgroups, and few more, with at most `most` in each dimension. A count with symbols
+    is below 2^31 in every run, since there is no memory for more; so it needs no third dimension."""
     if at_most(count) <= most:
         return count, 1, 1
     rows = (count + most - 1) // most
+    if is_symbolic(count):
+        rows = minimum(rows, most)
     if at_most(rows) <= most:
         return _share(count, rows, most), rows, 1
     layers = (rows + most - 1) // most

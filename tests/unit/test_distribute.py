@@ -16,6 +16,7 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.numpy_meaning.arith import dtype_of
 from webdnn.dialects.numpy_meaning.loops import run_loops
+from webdnn.dialects.sizes.types import size_in
 from webdnn.engines.wasmtime import KernelInstance
 from webdnn.lowering.loops_cpu.distribute import distribute
 from webdnn.lowering.loops_cpu.lower import lower_kernel
@@ -56,7 +57,7 @@ def test_parts(name: str) -> None:
         return
     module.verify()
     assert shared.work is not None
-    work = shared.work.value.data
+    work = size_in(shared.work)
     instance = KernelInstance(module, shared.sym_name.data, _memories(shared, inputs))
     for count in (1, 2, 3, 7):
         memories = _memories(shared, inputs)
@@ -83,7 +84,7 @@ def _share(func: FuncOp, begin: float, end: float) -> float:
     memories = [np.array(a).reshape(-1) for a in inputs]
     for arg in lowered.body.block.args[len(inputs) :]:
         memories.append(np.full(arg.type.get_shape(), np.nan, np.float32))  # type: ignore[union-attr]
-    work = lowered.work.value.data
+    work = size_in(lowered.work)
     run_loops(lowered, memories, (int(begin * work), int(end * work)))
     outputs = memories[len(inputs) :]
     return 1 - sum(np.isnan(m).sum() for m in outputs) / sum(m.size for m in outputs)

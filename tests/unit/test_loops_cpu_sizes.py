@@ -10,7 +10,7 @@ from xdsl.dialects.builtin import f32, i16, i32, i64
 from xdsl.ir import SSAValue
 
 from tests.unit import kernels as k
-from webdnn.dialects.kernel import SizeOp
+from webdnn.dialects.kernel import ScheduleAttr, SizeOp
 from webdnn.dialects.linalg_ext import CountingSortOp, SelectOp, TopKOp
 from webdnn.dialects.sizes.expression import Symbol
 from webdnn.lowering.loops_cpu.target import WASM
@@ -146,3 +146,11 @@ def test_transposed_squares() -> None:
 def test_rows_too_long_for_scratch_memory() -> None:
     """Their exponentials are computed twice."""
     k.check_at(k.softmax([3, Symbol("n0", 1, 10**6).size]), [1], [70])
+
+
+def test_rows_of_an_image_as_one() -> None:
+    func = k.conv([H, W], 4, 8, [3, 3])
+    func.schedule = ScheduleAttr.of(
+        {"strategy": "tiles", "merge": [0], "tile": [6, 8, 1, 4], "vector": 1, "order": [0, 1]}
+    )
+    k.check_at(func, [5, 5], [9, 40], [40, 17], shared=True)

@@ -86,10 +86,11 @@ kernel.func @k(%s: index, %table: memref<200xf32>, %ids: memref<?xi32>, %out: me
     np.testing.assert_array_equal(found, table[ids])
 
 
-@pytest.mark.parametrize("high", [MOST + 1, 10**6, MOST * MOST + 1, 2**31 - 1])
+@pytest.mark.parametrize("high", [MOST + 1, 10**6, 2**31 - 1, 2**50])
 def test_folded_grid_is_large_enough_at_any_size(high: int) -> None:
     grid = folded(Symbol("n", 0, high).size, MOST)
     assert all(at_most(count) <= MOST for count in grid)
+    high = min(high, 2**31 - 1)
     for count in {0, 1, MOST, MOST + 1, high // 3, high - 1, high}:
         x, y, z = (evaluate(n, {"n": count}) for n in grid)
         assert count <= x * y * z <= count * 1.01 + MOST

@@ -115,3 +115,60 @@ func.func @main(%x: tensor<5x8xf32>) -> tensor<7x4xf32> {
 // CHECK-NEXT: %[[P:.*]] = arith.addi %[[J]], %[[C]] : index
 // CHECK-NEXT: tensor.extract %{{.*}}[%{{.*}}, %[[P]]] : tensor<5x8xf32>
 // CHECK-NOT: kernel.region
+
+// -----
+
+// A region ends where its registers do: 15 tensors and the result, then a second one.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<8xf32>, %y0: tensor<8xf32>, %y1: tensor<8xf32>, %y2: tensor<8xf32>, %y3: tensor<8xf32>, %y4: tensor<8xf32>, %y5: tensor<8xf32>, %y6: tensor<8xf32>, %y7: tensor<8xf32>, %y8: tensor<8xf32>, %y9: tensor<8xf32>, %y10: tensor<8xf32>, %y11: tensor<8xf32>, %y12: tensor<8xf32>, %y13: tensor<8xf32>, %y14: tensor<8xf32>, %y15: tensor<8xf32>) -> tensor<8xf32> {
+  %0 = nn.add %x, %y0 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %1 = nn.add %0, %y1 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %2 = nn.add %1, %y2 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %3 = nn.add %2, %y3 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %4 = nn.add %3, %y4 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %5 = nn.add %4, %y5 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %6 = nn.add %5, %y6 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %7 = nn.add %6, %y7 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %8 = nn.add %7, %y8 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %9 = nn.add %8, %y9 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %10 = nn.add %9, %y10 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %11 = nn.add %10, %y11 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %12 = nn.add %11, %y12 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %13 = nn.add %12, %y13 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %14 = nn.add %13, %y14 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  %15 = nn.add %14, %y15 : tensor<8xf32>, tensor<8xf32> -> tensor<8xf32>
+  func.return %15 : tensor<8xf32>
+}
+// CHECK: kernel.region
+// CHECK-COUNT-14: arith.addf
+// CHECK: kernel.region
+// CHECK-COUNT-2: arith.addf
+// CHECK-NOT: arith.addf
+// CHECK: func.return
+
+// -----
+
+// What is read at two places would be computed twice: it stays on its own ...
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<16x16xf32>) -> tensor<16x16xf32> {
+  %0 = nn.sin %x : tensor<16x16xf32> -> tensor<16x16xf32>
+  %1 = nn.transpose %0 [1 : i64, 0 : i64] : tensor<16x16xf32> -> tensor<16x16xf32>
+  %2 = nn.add %0, %1 : tensor<16x16xf32>, tensor<16x16xf32> -> tensor<16x16xf32>
+  func.return %2 : tensor<16x16xf32>
+}
+// CHECK: attributes {hint = "sin"}
+// CHECK: attributes {hint = "transpose_add"}
+
+// -----
+
+// ... but not where the places are parts of it, and no more elements are read than there are.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<9xf32>) -> tensor<4xf32> {
+  %0 = nn.sin %x : tensor<9xf32> -> tensor<9xf32>
+  %1 = nn.slice %0 starts [1 : i64] steps [1 : i64] : tensor<9xf32> -> tensor<4xf32>
+  %2 = nn.slice %0 starts [5 : i64] steps [1 : i64] : tensor<9xf32> -> tensor<4xf32>
+  %3 = nn.add %1, %2 : tensor<4xf32>, tensor<4xf32> -> tensor<4xf32>
+  func.return %3 : tensor<4xf32>
+}
+// CHECK: attributes {hint = "sin_slice_slice_add"}
+// CHECK-NOT: kernel.region
