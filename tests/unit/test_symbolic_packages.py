@@ -116,8 +116,8 @@ def test_memory_grows_as_far_as_a_run_needs() -> None:
         ({"x": (301, 16), "v": (4, 16)}, "dimension 0 of input 'x' is 301"),
         ({"x": (0, 16), "v": (4, 16)}, "dimension 0 of input 'x' is 0"),
         ({"x": (3, 16), "v": (6, 16)}, "dimension 0 of input 'v' is 6"),
-        ({"x": (3, 17), "v": (4, 16)}, "dimension 1 of input 'x' is 17 and not 16"),
-        ({"x": (3,), "v": (4, 16)}, "input 'x' has 1 dimensions and not 2"),
+        ({"x": (3, 17), "v": (4, 16)}, "dimension 1 of input 'x' is 17, and must be 16"),
+        ({"x": (3,), "v": (4, 16)}, "input 'x' has the shape \\[3\\], and 2 dimensions"),
     ],
 )
 def test_sizes_out_of_range_are_refused(shapes: dict[str, tuple[int, ...]], message: str) -> None:
