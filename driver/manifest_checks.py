@@ -14,7 +14,13 @@ import numpy as np
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.threefry import SEED_WORDS
 from webdnn.dialects.wasm_memory import PAGE
-from webdnn.manifest_sizes import SECTIONS, expression_problem, likely_values, manifest_at
+from webdnn.manifest_sizes import (
+    SECTIONS,
+    expression_problem,
+    likely_values,
+    manifest_at,
+    names_in,
+)
 
 _Fields = Mapping[str, Any]
 
@@ -75,7 +81,8 @@ def _check_symbols(manifest: _Fields) -> None:
     for role in ("inputs", "outputs"):
         sizes = (size for tensor in manifest[role] for size in tensor["shape"])
         _check_expressions(sizes, known, role)
-    set_by_runs = {n for t in manifest["inputs"] for n in t["shape"] if isinstance(n, str)}
+    sizes = [size for tensor in manifest["inputs"] for size in tensor["shape"]]
+    set_by_runs = {name for size in sizes for name in names_in(size)}
     for name in known:
         _ensure(name in set_by_runs, "symbols", f"has {name!r}, which no input sets")
     for backend in manifest["backends"]:

@@ -124,6 +124,13 @@ def expression_problem(expression: Expression, known: Mapping[str, int]) -> str 
     return None
 
 
+def names_in(expression: Expression) -> set[str]:
+    """The names in an expression that has no problem."""
+    if isinstance(expression, list):
+        return {name for each in expression[1:] for name in names_in(each)}
+    return {expression} if isinstance(expression, str) else set()
+
+
 def expression_text(expression: Expression) -> str:
     """An expression for people."""
     if not isinstance(expression, list):
