@@ -11,9 +11,16 @@ from typing import Any
 
 import numpy as np
 
+from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.threefry import SEED_WORDS
 from webdnn.dialects.wasm_memory import PAGE
-from webdnn.manifest_sizes import expression_problem, likely_values, manifest_at
+from webdnn.manifest_sizes import (
+    SECTIONS,
+    expression_problem,
+    likely_values,
+    manifest_at,
+    names_in,
+)
 
 _Fields = Mapping[str, Any]
 
@@ -41,6 +48,25 @@ def check_manifest(manifest: dict[str, Any]) -> None:
     _check_numbers(manifest_at(manifest, likely_values(manifest)))
 
 
+def manifest_for_run(manifest: dict[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The manifest of a package with numbers in the place of expressions, for a run.
+
+    Args:
+        sizes: the values of all symbols, which fit their ranges.
+
+    Raises:
+        WebDNNError: what the manifest says cannot be for these sizes.
+    """
+    try:
+        found = manifest_at(manifest, sizes)
+        if found is not manifest:
+            _check_numbers(found)
+    except ValueError as error:
+        said = ", ".join(f"{name} = {size}" for name, size in sizes.items())
+        raise WebDNNError(f"the package does not fit {said}", why=str(error)) from error
+    return found
+
+
 def _check_symbols(manifest: _Fields) -> None:
     """Expressions are of symbols that are known, and runs set all symbols."""
     symbols = manifest.get("symbols", ())
@@ -55,11 +81,12 @@ def _check_symbols(manifest: _Fields) -> None:
     for role in ("inputs", "outputs"):
         sizes = (size for tensor in manifest[role] for size in tensor["shape"])
         _check_expressions(sizes, known, role)
-    set_by_runs = {n for t in manifest["inputs"] for n in t["shape"] if isinstance(n, str)}
+    sizes = [size for tensor in manifest["inputs"] for size in tensor["shape"]]
+    set_by_runs = {name for size in sizes for name in names_in(size)}
     for name in known:
         _ensure(name in set_by_runs, "symbols", f"has {name!r}, which no input sets")
     for backend in manifest["backends"]:
-        if backend in ("wasm", "webgpu"):
+        if backend in SECTIONS:
             _check_section_sizes(manifest["backends"][backend], known, f"backends.{backend}")
 
 

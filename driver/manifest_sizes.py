@@ -27,6 +27,8 @@ Expression: TypeAlias = Any
 MOST_OPERANDS = 10_000
 """Of one expression, with all that it consists of."""
 DEEPEST = 64
+SECTIONS = ("wasm", "webgpu")
+"""The back ends whose sections have expressions."""
 _MOST = 2**53 - 1
 """What JavaScript computes exactly."""
 
@@ -114,12 +116,19 @@ def expression_problem(expression: Expression, known: Mapping[str, int]) -> str 
                 return f"has a symbol {each!r}, which is not known there"
         elif isinstance(each, list):
             operator, *operands = each
-            if operator not in OPERATORS:
+            if not (isinstance(operator, str) and operator in OPERATORS):
                 return f"has an operator {operator!r}"
             if operator == "/" and len(operands) != 2:
                 return "divides two sizes"
             left += [(operand, depth + 1) for operand in operands]
     return None
+
+
+def names_in(expression: Expression) -> set[str]:
+    """The names in an expression that has no problem."""
+    if isinstance(expression, list):
+        return {name for each in expression[1:] for name in names_in(each)}
+    return {expression} if isinstance(expression, str) else set()
 
 
 def expression_text(expression: Expression) -> str:
@@ -213,8 +222,10 @@ def manifest_at(manifest: dict[str, Any], values: Mapping[str, int]) -> dict[str
     """
     if not manifest.get("symbols"):
         return manifest
-    backends: dict[str, Any] = {}
+    backends = dict(manifest["backends"])
     for name, section in manifest["backends"].items():
+        if name not in SECTIONS:
+            continue
         known = dict(values)
         for definition in section.get("definitions", ()):
             known[definition["name"]] = value_of(definition["size"], known)

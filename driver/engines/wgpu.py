@@ -36,7 +36,8 @@ from webdnn.dialects.kernel import FuncOp, lengths_of
 from webdnn.dialects.sizes.expression import evaluate, is_symbolic
 from webdnn.dialects.threefry import seed_words
 from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass
-from webdnn.manifest_sizes import bound_values, manifest_at
+from webdnn.manifest_checks import manifest_for_run
+from webdnn.manifest_sizes import bound_values
 
 _OPTIONAL_FEATURES = ("shader-f16", "subgroups", "subgroup", "timestamp-query")
 _RAISED_LIMITS = (
@@ -374,7 +375,7 @@ class WebGPUProgram:
         if sizes == self._sizes:
             return
         self._sizes = None
-        self._at_sizes = manifest_at(self._manifest, sizes)
+        self._at_sizes = manifest_for_run(self._manifest, sizes)
         section = self._at_sizes["backends"]["webgpu"]
         self._buffers: list[Any] = [
             buffer if buffer is not None else _buffer(entry["bytes"])

@@ -3,7 +3,7 @@ import { acceptedNames, elementCount, isArrayOf, type TypedArray } from "./dtype
 import { InputError } from "./errors.js";
 import type { Expression, Manifest, TensorInfo } from "./manifest.js";
 import type { Seed } from "./seed.js";
-import { expressionText, type Sizes, tensorAt } from "./sizes.js";
+import { compute, expressionText, namesIn, type Sizes, tensorAt } from "./sizes.js";
 
 /** Elements in row-major order, and the size of each dimension. */
 export interface Tensor {
@@ -34,10 +34,17 @@ export function bindInputs(
 ): Omit<BoundInputs, "seed"> {
   const arrays = noTensors();
   const sizes = new Map<string, number>();
-  const set = (tensor: Info, dimension: number, value: number): void => {
-    const symbol = symbols.find(({ name }) => name === tensor.shape[dimension]);
-    if (!symbol) return;
+  const unknownIn = (size: Expression): string[] =>
+    namesIn(size).filter((name) => !sizes.has(name));
+  /** A dimension is `found`: that says what the only unknown symbol of its size is, if it stands there times a number. */
+  const set = (tensor: Info, dimension: number, found: number): void => {
+    const size = tensor.shape[dimension] as Expression;
+    const names = new Set(typeof size === "string" ? [size] : unknownIn(size));
+    const symbol = symbols.find(({ name }) => names.has(name));
+    if (!symbol || names.size > 1) return;
     const { name, low, high, multiple } = symbol;
+    const at = (value: number): number => compute(size, new Map(sizes).set(name, value));
+    const value = ((found - at(0)) / (at(multiple) - at(0))) * multiple;
     const what = `has ${value} for ${name} (dimension ${dimension})`;
     const known = sizes.get(name) ?? value;
     if (value !== known) fail("wrong-shape", tensor, `${what}, where another input has ${known}`);
@@ -54,17 +61,16 @@ export function bindInputs(
     arrays[tensor.name] = found.data;
     if (!found.dims) continue;
     dims.set(tensor, found.dims);
-    for (const [i, n] of found.dims.entries()) set(tensor, i, n);
+    for (const [i, n] of found.dims.entries())
+      if (typeof tensor.shape[i] === "string") set(tensor, i, n);
   }
   if (unknown !== undefined) {
     const names = inputs.map((t) => `"${t.name}"`).join(", ");
     const problem = `there is no input "${unknown}"; the inputs are ${names || "none"}`;
     throw new InputError("unknown-input", unknown, problem);
   }
-  const isKnown = (size: Expression): boolean =>
-    typeof size === "object"
-      ? size.slice(1).every(isKnown)
-      : typeof size === "number" || sizes.has(size);
+  for (const [tensor, found] of dims) for (const [i, n] of found.entries()) set(tensor, i, n);
+  const isKnown = (size: Expression): boolean => unknownIn(size).length === 0;
   /** Whether the sizes of an array follow from its length. */
   const follows = (tensor: Info): boolean => {
     const { shape } = tensor;
@@ -83,7 +89,8 @@ export function bindInputs(
     before = open.length;
     open = open.filter((tensor) => !follows(tensor));
   }
-  for (const tensor of open) {
+  for (const [tensor, found] of dims) for (const [i, n] of found.entries()) set(tensor, i, n);
+  for (const tensor of inputs.filter(({ shape }) => !shape.every(isKnown))) {
     const problem = `of shape ${shapeText(tensor.shape)} does not say its sizes: give { data, dims }`;
     fail("wrong-shape", tensor, problem);
   }

@@ -26,7 +26,7 @@ import type {
 } from "./manifest.js";
 import { PAGE } from "./memory.js";
 import { SEED } from "./seed.js";
-import { likelySizes, manifestAt, OPERATOR_NAMES } from "./sizes.js";
+import { likelySizes, manifestAt, namesIn, OPERATOR_NAMES } from "./sizes.js";
 import { storageBytes, storageFits } from "./webgpu/storage.js";
 
 /** The rule of the schema: one path on every system and in a URL, which never leads out of the package's folder. */
@@ -207,7 +207,7 @@ export function checkForm(value: unknown): asserts value is Manifest {
 export function parseManifest(value: unknown): Manifest {
   checkForm(value);
   for (const { name } of value.symbols ?? []) {
-    const isSet = value.inputs.some(({ shape }) => shape.includes(name));
+    const isSet = value.inputs.some(({ shape }) => shape.flatMap(namesIn).includes(name));
     ensure(isSet, "symbols", `has "${name}", which no input sets`);
   }
   const likely = manifestAt(value, likelySizes(value.symbols));

@@ -22,7 +22,7 @@ const OPERATORS: Readonly<Record<string, (a: number, b: number) => number>> = {
 export const OPERATOR_NAMES = Object.keys(OPERATORS);
 
 /** The number that an expression is; NaN where a name is unknown. */
-function compute(expression: Expression, sizes: Sizes): number {
+export function compute(expression: Expression, sizes: Sizes): number {
   if (typeof expression === "number") return expression;
   if (typeof expression === "string") return sizes.get(expression) ?? Number.NaN;
   const [operator, ...operands] = expression;
@@ -39,6 +39,12 @@ export function sizeOf(expression: Expression, sizes: Sizes): number {
   const value = compute(expression, sizes);
   if (Number.isSafeInteger(value) && value >= 0) return value + 0;
   throw new ManifestError("", `has an expression that is no size: ${expressionText(expression)}`);
+}
+
+/** The names in an expression. */
+export function namesIn(expression: Expression): string[] {
+  if (typeof expression === "object") return expression.slice(1).flatMap(namesIn);
+  return typeof expression === "string" ? [expression] : [];
 }
 
 /** An expression for people. */

@@ -93,6 +93,25 @@ describe.each(["wasm", "webgpu"] as const)("%s", (backend) => {
   });
 });
 
+test("a size that stands in an expression alone follows from it", async () => {
+  const made = await makeSymbolicPackage();
+  made.manifest.inputs[0].shape = [["+", ["*", "s", 2], 1], "t"];
+  made.manifest.backends.wasm.arena.bytes = ["*", ["+", "s", 4], "t", 40];
+  made.manifest.backends.wasm.inputs[0].bytes = ["*", ["+", ["*", "s", 2], 1], "t", 4];
+  delete made.manifest.backends.webgpu;
+  const model = await load(BASE, { backends: ["wasm"], fetch: packageFetch(made) });
+  const v = ramp(4);
+  for (const x of [ramp(28), { data: ramp(28), dims: [7, 4] }])
+    expect((await model.run({ x, v })).y?.dims).toEqual([3, 4]);
+  for (const dims of [
+    [6, 4],
+    [0, 4],
+  ]) {
+    const x = { data: ramp(24), dims };
+    expect(await rejection(model.run({ x, v }))).toBeInstanceOf(InputError);
+  }
+});
+
 test("sizes that do not follow have to be given", async () => {
   const made = await makeSymbolicPackage();
   made.manifest.inputs[1].shape = ["t", "t"];

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 from collections.abc import Callable, Mapping
@@ -20,7 +21,13 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 import webdnn
+from webdnn.codegen.wgsl.module import KernelInfo, Shader
+from webdnn.dialects import kernel
+from webdnn.dialects.sizes.expression import Symbol
 from webdnn.kernel_cache import CacheEntry, KernelCache
+from webdnn.lowering.target_wasm.launch_calls import KernelWork
+from webdnn.packaging import shader, wasm_kernel
+from webdnn.packaging.wasm_kernel import WasmKernel
 
 MODEL = onnx.parser.parse_model(
     """
@@ -239,3 +246,27 @@ def test_what_a_pass_of_the_users_makes_is_not_kept(
             jobs=1,
         )
         assert np.array_equal(package.run({"x": X})["y"], X * X if is_on else X + X)
+
+
+def test_entries_keep_sizes_that_depend_on_symbols() -> None:
+    n, m = Symbol("n0", 1, 512, likely=128), Symbol("n1", 32, 320, unit=32)
+    work = KernelWork(n.size * 40 + m.size // 32, 1000, symbols=(n, m))
+    kept = wasm_kernel.from_entry(_stored(wasm_kernel.to_entry(_wasm_kernel(work))))
+    assert kept is not None and kept.work == work
+    func = kernel.FuncOp("k", ([], []), symbols=(n, m))
+    grid = (n.size // 4 + 1, m.size, 1)
+    info = KernelInfo("k", "k", (), grid, (64, 1, 1), sizes=("n0", "n1"))
+    entry = _stored(shader.to_entry(Shader("text", (info,))))
+    found = shader.from_entry(entry, func)
+    assert found is not None and found.kernels == (info,)
+    other = kernel.FuncOp("k", ([], []), symbols=(n,))
+    assert shader.from_entry(entry, other) is None
+
+
+def _wasm_kernel(work: KernelWork) -> WasmKernel:
+    return WasmKernel((b"\0asm",) * 2, 0, work)
+
+
+def _stored(entry: CacheEntry) -> CacheEntry:
+    """An entry as it is after it has been a file."""
+    return CacheEntry(json.loads(json.dumps(entry.fields)), entry.parts)
