@@ -742,6 +742,11 @@ def likely(value: int) -> int:
     return substitute(value, lambda symbol: symbol.likely)
 
 
+def at_least(value: int) -> int:
+    """A number that a size is never below."""
+    return bounds(value)[0]
+
+
 def at_most(value: int) -> int:
     """The greatest number that a size may be."""
     return bounds(value)[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from xdsl.dialects.func import FuncOp
@@ -18,7 +18,7 @@ from webdnn.dialects.onnx import (
     OUTPUT_NAMES,
     strings_of,
 )
-from webdnn.dialects.sizes.expression import at_most, is_symbolic, substitute
+from webdnn.dialects.sizes.expression import at_least, at_most, is_symbolic, likely, substitute
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.loops_gpu.target import WEBGPU
 from webdnn.manifest_sizes import expression_of
@@ -167,37 +167,44 @@ class _Buffers:
 
 
 def _limits(
-    buffers: Sequence[dict[str, Any]], launches: Sequence[dict[str, Any]]
+    buffers: Sequence[dict[str, Any]],
+    launches: Sequence[dict[str, Any]],
+    number: Callable[[int], int],
 ) -> dict[str, int]:
-    """The limits of WebGPU that must be above their defaults; a warning where there are some."""
+    """The limits of WebGPU that must be above their defaults, where each size is the `number` of its expression."""
     limits: dict[str, int] = {}
     binding = max(
-        (at_most(b["bytes"]) for launch in launches for b in launch["bindings"]), default=0
+        (number(b["bytes"]) for launch in launches for b in launch["bindings"]), default=0
     )
     if binding > WebGPULimits.binding_bytes:
         limits["maxStorageBufferBindingSize"] = binding
-    largest = max((at_most(b["bytes"]) for b in buffers), default=0)
+    largest = max((number(b["bytes"]) for b in buffers), default=0)
     if largest > WebGPULimits.buffer_bytes:
         limits["maxBufferSize"] = largest
-    if limits:
-        nodes = dict.fromkeys(
-            node
-            for launch in launches
-            if any(
-                at_most(b["bytes"]) > WebGPULimits.binding_bytes
-                or at_most(buffers[b["buffer"]]["bytes"]) > WebGPULimits.buffer_bytes
-                for b in launch["bindings"]
-            )
-            for node in launch["label"]
-        )
-        asked = " and ".join(f"a {name} of {size}" for name, size in limits.items())
-        more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
-        warnings.warn(
-            f"the WebGPU part of this package asks for {asked}, which not every device has, because of "
-            f"{', '.join([*nodes][:5])}{more}; a smaller input or batch needs less",
-            stacklevel=2,
-        )
     return limits
+
+
+def _warn_of_limits(
+    buffers: Sequence[dict[str, Any]], launches: Sequence[dict[str, Any]], limits: Mapping[str, int]
+) -> None:
+    """Say which nodes need the limits that likely sizes ask for."""
+    nodes = dict.fromkeys(
+        node
+        for launch in launches
+        if any(
+            likely(b["bytes"]) > WebGPULimits.binding_bytes
+            or likely(buffers[b["buffer"]]["bytes"]) > WebGPULimits.buffer_bytes
+            for b in launch["bindings"]
+        )
+        for node in launch["label"]
+    )
+    asked = " and ".join(f"a {name} of {size}" for name, size in limits.items())
+    more = f" and {len(nodes) - 5} more" if len(nodes) > 5 else ""
+    warnings.warn(
+        f"the WebGPU part of this package asks for {asked}, which not every device has, because of "
+        f"{', '.join([*nodes][:5])}{more}; a smaller input or batch needs less",
+        stacklevel=2,
+    )
 
 
 def _kernels(
@@ -283,9 +290,15 @@ def webgpu_section(
         for op, info in launches
     ]
     image = weights_image(program, arrays, WEBGPU.memory)
+    least, usual, largest = (
+        _limits(buffers.entries, launched, number) for number in (at_least, likely, at_most)
+    )
+    if usual:
+        _warn_of_limits(buffers.entries, launched, usual)
     section: dict[str, Any] = {
         "features": sorted({feature for info in infos.values() for feature in info.features}),
-        "limits": _limits(buffers.entries, launched),
+        "limits": least,
+        **({"largestLimits": largest} if largest != least else {}),
         "weights": {"bytes": len(image), "shards": write_shards(image, "webgpu", files)},
         "arenaLowerBound": program.arena_bound,
         **program.definitions(),

@@ -189,6 +189,8 @@ export interface GpuTensor<N = number> extends BufferRange<N> {
 export interface WebGpuSection<N = number> {
   readonly features: readonly string[];
   readonly limits: Readonly<Record<string, number>>;
+  /** What the largest sizes need, where that is more. */
+  readonly largestLimits?: Readonly<Record<string, number>>;
   readonly weights: { readonly bytes: number; readonly shards: readonly FileRef[] };
   readonly definitions?: readonly Definition[];
   readonly buffers: readonly GpuBuffer<N>[];

@@ -139,6 +139,7 @@ const gpuTensor = object<GpuTensor<Expression>>({
 const webgpu = object<WebGpuSection<Expression>>({
   features: label,
   limits: record(size),
+  largestLimits: { optional: record(size) },
   weights: object<WebGpuSection["weights"]>({ bytes: size, shards: list(file) }),
   definitions,
   buffers: list(gpuBuffer),

@@ -91,6 +91,7 @@ const KERNELS: Record<string, (bindings: Binding[]) => void> = {
 
 export class FakeDevice {
   readonly features: Set<string>;
+  readonly limits: Record<string, number>;
   isLost = false;
   lose!: (info: { message: string; reason?: string }) => void;
   readonly lost: Promise<unknown>;
@@ -106,6 +107,11 @@ export class FakeDevice {
     readonly descriptor: GPUDeviceDescriptor,
   ) {
     this.features = new Set(descriptor.requiredFeatures);
+    this.limits = {
+      maxBufferSize: 2 ** 28,
+      maxStorageBufferBindingSize: 2 ** 27,
+      ...(descriptor.requiredLimits as Record<string, number>),
+    };
     this.lost = new Promise((resolve) => {
       this.lose = (info) => {
         this.isLost = true;

@@ -1,5 +1,11 @@
 import { describe, expect, test } from "vitest";
-import { type BackendName, InputError, load, parseManifest } from "../src/index.js";
+import {
+  type BackendName,
+  InputError,
+  load,
+  OutOfMemoryError,
+  parseManifest,
+} from "../src/index.js";
 import { expressionText, sizeOf } from "../src/sizes.js";
 import { fakeGpu } from "./fake_gpu.js";
 import { BASE, packageFetch, rejection } from "./helpers.js";
@@ -91,6 +97,22 @@ describe.each(["wasm", "webgpu"] as const)("%s", (backend) => {
     expect(error).toBeInstanceOf(InputError);
     expect(error).toMatchObject({ code, message: expect.stringContaining(message) });
   });
+});
+
+test("a GPU that is too small for the largest sizes runs those that it has room for", async () => {
+  const made = await makeSymbolicPackage();
+  made.manifest.backends.webgpu.largestLimits = { maxBufferSize: 6_400_000 };
+  const { gpu, devices } = fakeGpu({ limits: { maxBufferSize: 4096 } });
+  const model = await load(BASE, { backends: ["webgpu"], fetch: packageFetch(made), gpu });
+  expect(devices[0]?.descriptor.requiredLimits).toEqual({ maxBufferSize: 4096 });
+  const v = ramp(4);
+  expect((await model.run({ x: ramp(40), v })).y).toHaveLength(40);
+  const error = await rejection(model.run({ x: ramp(1600), v }));
+  expect(error).toBeInstanceOf(OutOfMemoryError);
+  expect(error).toMatchObject({
+    message: "inputs of these sizes need 6400 bytes in one piece, and this GPU gives 4096",
+  });
+  expect((await model.run({ x: ramp(40), v })).y).toHaveLength(40);
 });
 
 test("a size that stands in an expression alone follows from it", async () => {

@@ -67,8 +67,8 @@ def _check(found: dict[str, Array], inputs: dict[str, Array]) -> None:
         np.testing.assert_allclose(found[name], expected, rtol=1e-4)
 
 
-def _module() -> tuple[Any, WeightStore]:
-    module = IRParser(context(), _MODEL).parse_module()
+def _module(text: str = _MODEL) -> tuple[Any, WeightStore]:
+    module = IRParser(context(), text).parse_module()
     weights = WeightStore({"w": _W, "u": _U})
     attach_weights(module, weights)
     return module, weights
@@ -200,3 +200,12 @@ def test_places_that_are_wrong_at_some_sizes_alone_are_an_error_of_the_run(tmp_p
     _check(package.run(inputs, "wasmtime"), inputs)
     with pytest.raises(WebDNNError, match="does not fit s = 300, t = 4"):
         package.run(_inputs(300, 4), "wasmtime")
+
+
+def test_limits_of_a_device_are_those_that_the_least_sizes_need() -> None:
+    """So that a wide range does not keep small runs from a small GPU."""
+    wide = _MODEL.replace("1 to 300 likely 40", "1 to 4000000 likely 40")
+    options = CompileOptions(target="webgpu")
+    section = package_from(*_module(wide), options, name="m", stage="nn").section("webgpu")
+    assert section["limits"] == {}
+    assert section["largestLimits"]["maxStorageBufferBindingSize"] == 4_000_000 * 32 * 4

@@ -4,7 +4,7 @@ import type { WebGpuSection } from "../manifest.js";
 /** Open a device that has all that a package needs. Throws an `UnsupportedError` that says what is missing. */
 export async function openDevice(
   gpu: GPU | undefined,
-  section: Pick<WebGpuSection, "features" | "limits">,
+  section: Pick<WebGpuSection, "features" | "limits" | "largestLimits">,
 ): Promise<GPUDevice> {
   if (!gpu) {
     const insecure = globalThis.isSecureContext === false;
@@ -27,12 +27,24 @@ export async function openDevice(
   try {
     return await adapter.requestDevice({
       requiredFeatures: features,
-      requiredLimits: { ...section.limits },
+      requiredLimits: limitsOf(adapter, section),
     });
   } catch (error) {
     const problem = `the WebGPU adapter gives no device: ${messageOf(error)}`;
     throw new UnsupportedError(problem, { cause: error });
   }
+}
+
+type Limits = Pick<WebGpuSection, "limits" | "largestLimits">;
+
+/** What a device is asked for: what is needed, and for the largest sizes as much as there is. */
+function limitsOf(adapter: GPUAdapter, { limits, largestLimits }: Limits): Record<string, number> {
+  const offered = adapter.limits as unknown as Record<string, number>;
+  const wanted = Object.entries(largestLimits ?? {}).filter(([name]) => name in offered);
+  return {
+    ...limits,
+    ...Object.fromEntries(wanted.map(([name, n]) => [name, Math.min(n, offered[name] as number)])),
+  };
 }
 
 function missing(

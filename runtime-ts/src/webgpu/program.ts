@@ -1,4 +1,5 @@
 import type { BackendContext } from "../backend.js";
+import { OutOfMemoryError } from "../errors.js";
 import type { GpuBuffer, WebGpuSection } from "../manifest.js";
 import { allocate } from "../memory.js";
 import { USAGE } from "./flags.js";
@@ -21,6 +22,21 @@ export function wholeWords(bytes: number): number {
   return Math.ceil(bytes / 4) * 4;
 }
 
+/** Throws an `OutOfMemoryError` where these sizes need more in one piece than the device gives. */
+function checkLimits({ limits }: GPUDevice, section: WebGpuSection): void {
+  const bindings = section.launches.flatMap((launch) => launch.bindings);
+  const pieces = [
+    [section.buffers, limits?.maxBufferSize],
+    [bindings, limits?.maxStorageBufferBindingSize],
+  ] as const;
+  for (const [parts, most] of pieces) {
+    const part = parts.find(({ bytes }) => bytes > most);
+    if (!part) continue;
+    const needed = `inputs of these sizes need ${part.bytes} bytes in one piece`;
+    throw new OutOfMemoryError(`${needed}, and this GPU gives ${most}`);
+  }
+}
+
 /**
  * Make all buffers, each with the usages that it has.
  *
@@ -31,6 +47,7 @@ export function createBuffers(
   section: WebGpuSection,
   known: readonly (GPUBuffer | undefined)[] = [],
 ): GPUBuffer[] {
+  checkLimits(device, section);
   const written = new Set([...section.inputs, section.seed].map((t) => t?.buffer));
   const read = new Set(section.outputs.map((t) => t.buffer));
   // All that go before any that come, so that there is room.
