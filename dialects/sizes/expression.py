@@ -74,7 +74,7 @@ class Quotient:
     divisor: int
 
     def __str__(self) -> str:
-        return f"{_factor(self.dividend)} floordiv {_factor(self.divisor)}"
+        return str(Size.of((((self,), 1),)))
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class Maximum:
     sizes: tuple[int, ...]
 
     def __str__(self) -> str:
-        return f"max({', '.join(str(size) for size in self.sizes)})"
+        return str(Size.of((((self,), 1),)))
 
 
 Atom = Symbol | Quotient | Maximum
@@ -206,11 +206,7 @@ class Size(_Number):
         return str(self)
 
     def __str__(self) -> str:
-        text = ""
-        for monomial, c in self.terms:
-            sign, term = ("-" if c < 0 else "+"), _term(monomial, abs(c))
-            text += f" {sign} {term}" if text else ("-" if c < 0 else "") + term
-        return text
+        return written(self, str)
 
 
 def is_size(value: object) -> TypeGuard[int]:
@@ -260,27 +256,44 @@ def _value(terms: Mapping[Monomial, int]) -> int:
     return Size.of(tuple(kept))
 
 
-def _term(monomial: Monomial, c: int) -> str:
-    factors: list[str] = []
-    for atom in monomial:
-        if isinstance(atom, Symbol):
-            whole = atom.unit == 1 or c % atom.unit == 0
-            c //= atom.unit if whole else 1
-            factors.append(str(atom) if whole else f"({atom} floordiv {atom.unit})")
-        else:
-            factors.append(
-                f"({atom})"
-                if isinstance(atom, Quotient) and (monomial[1:] or c != 1)
-                else str(atom)
-            )
-    if c != 1 or not factors:
-        factors.append(str(c))
-    return " * ".join(factors)
+def written(value: int, name: Callable[[Symbol], str]) -> str:
+    """The text of a size, in which symbols are called as `name` says."""
 
+    def operand(size: int) -> str:
+        text = written(size, name)
+        is_plain = not is_symbolic(size) or as_symbol(size) is not None
+        return text if is_plain and text[0] != "-" else f"({text})"
 
-def _factor(value: int) -> str:
-    text = str(value)
-    return text if text.isidentifier() or text.isdigit() else f"({text})"
+    def factor(atom: Atom) -> str:
+        match atom:
+            case Symbol():
+                return name(atom)
+            case Quotient():
+                return f"{operand(atom.dividend)} floordiv {operand(atom.divisor)}"
+            case Maximum():
+                return f"max({', '.join(written(size, name) for size in atom.sizes)})"
+
+    def term(monomial: Monomial, c: int) -> str:
+        factors: list[tuple[str, bool]] = []
+        for atom in monomial:
+            text, is_quotient = factor(atom), isinstance(atom, Quotient)
+            if isinstance(atom, Symbol) and c % atom.unit == 0:
+                c //= atom.unit
+            elif isinstance(atom, Symbol):
+                text, is_quotient = f"{text} floordiv {atom.unit}", True
+            factors.append((text, is_quotient))
+        if c != 1 or not factors:
+            factors.append((str(c), False))
+        is_product = len(factors) > 1
+        return " * ".join(f"({f})" if is_product and quotient else f for f, quotient in factors)
+
+    if not is_symbolic(value):
+        return str(value)
+    text = ""
+    for monomial, c in value.terms:
+        sign, part = ("-" if c < 0 else "+"), term(monomial, abs(c))
+        text += f" {sign} {part}" if text else ("0 - " if c < 0 else "") + part
+    return text
 
 
 def _floor_div(a: int, b: int) -> int:
@@ -520,9 +533,9 @@ def same_size(a: int, b: int) -> bool:
     if low > 0 or high < 0:
         return False
     hint = ""
-    symbol, other = (a, b) if _symbol_of(a) is not None else (b, a)
-    if (name := _symbol_of(symbol)) is not None and _symbol_of(other) is not None:
-        hint = f"give them one name: --dim {_symbol_of(other)}={name}"
+    symbol, other = (a, b) if as_symbol(a) is not None else (b, a)
+    if (name := as_symbol(symbol)) is not None and as_symbol(other) is not None:
+        hint = f"give them one name: --dim {as_symbol(other)}={name}"
     elif name is not None and not is_symbolic(other):
         hint = f"bind it: --dim {name}={other}"
     raise undecided(f"whether {a} and {b} are the same size", a, b, hint=hint)
@@ -535,15 +548,6 @@ def same_shape(a: Sequence[int], b: Sequence[int]) -> bool:
         UndecidedSize: they are the same for some values alone, as far as is known.
     """
     return len(a) == len(b) and all(map(same_size, a, b))
-
-
-def _symbol_of(size: int) -> Symbol | None:
-    """The symbol that a size is and nothing else."""
-    if is_symbolic(size) and len(size.terms) == 1:
-        ((monomial, c),) = size.terms
-        if len(monomial) == 1 and isinstance(symbol := monomial[0], Symbol) and c == symbol.unit:
-            return symbol
-    return None
 
 
 def divides(divisor: int, value: int) -> bool:

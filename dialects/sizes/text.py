@@ -15,15 +15,10 @@ from xdsl.printer import Printer
 from xdsl.utils.lexer import Position
 
 from webdnn.dialects.sizes.expression import (
-    Atom,
-    Maximum,
-    Monomial,
-    Quotient,
     Symbol,
-    as_symbol,
-    is_symbolic,
     maximum,
     minimum,
+    written,
 )
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$.]*")
@@ -40,13 +35,7 @@ def print_size(printer: Printer, value: int) -> None:
 
 def size_text(value: int) -> str:
     """The text of a size with the ranges of its symbols."""
-    if not is_symbolic(value):
-        return str(value)
-    text = ""
-    for monomial, c in value.terms:
-        term = _term(monomial, abs(c))
-        text += f" {'-' if c < 0 else '+'} {term}" if text else ("0 - " if c < 0 else "") + term
-    return text
+    return written(value, symbol_text)
 
 
 def symbol_text(symbol: Symbol) -> str:
@@ -58,40 +47,6 @@ def symbol_text(symbol: Symbol) -> str:
     by = f" by {symbol.unit}" if symbol.unit != 1 else ""
     likely = f" likely {symbol.likely}" if symbol.likely != symbol.high else ""
     return f"{name}[{symbol.low} to {symbol.high}{by}{likely}]"
-
-
-def _term(monomial: Monomial, c: int) -> str:
-    factors: list[tuple[str, bool]] = []
-    for atom in monomial:
-        is_quotient = isinstance(atom, Quotient)
-        text = _atom(atom)
-        if isinstance(atom, Symbol) and atom.unit != 1:
-            if c % atom.unit:
-                text, is_quotient = f"{text} floordiv {atom.unit}", True
-            else:
-                c //= atom.unit
-        factors.append((text, is_quotient))
-    if c != 1 or not factors:
-        factors.append((str(c), False))
-    is_product = len(factors) > 1
-    return " * ".join(f"({f})" if is_quotient and is_product else f for f, is_quotient in factors)
-
-
-def _factor(size: int) -> str:
-    """A size as the operand of a division."""
-    text = size_text(size)
-    is_plain = not is_symbolic(size) or as_symbol(size) is not None
-    return text if is_plain and size != 0 and text[0] != "-" else f"({text})"
-
-
-def _atom(atom: Atom) -> str:
-    match atom:
-        case Symbol():
-            return symbol_text(atom)
-        case Quotient():
-            return f"{_factor(atom.dividend)} floordiv {_factor(atom.divisor)}"
-        case Maximum():
-            return f"max({', '.join(size_text(size) for size in atom.sizes)})"
 
 
 def parse_size_text(text: str) -> int:
