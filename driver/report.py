@@ -28,7 +28,7 @@ def _buffer_bytes(section: dict[str, Any], kind: str) -> int:
 
 def describe_package(package: Package, folder: Path) -> Table:
     """A table with a column for each back end."""
-    table = Table(title=f"{package.manifest['name']} in {folder}")
+    table = Table(title=f"{package.manifest['name']} in {folder}", caption=_sizes(package))
     table.add_column("")
     columns = [_quantities(package, backend) for backend in package.backends]
     for backend in package.backends:
@@ -36,6 +36,14 @@ def describe_package(package: Package, folder: Path) -> Table:
     for name in columns[0] if columns else ():
         table.add_row(name, *(column[name] for column in columns))
     return table
+
+
+def _sizes(package: Package) -> str | None:
+    """The sizes that a run sets, and those for which memory is stated."""
+    symbols = package.manifest.get("symbols", ())
+    ranges = (f"{s['name']} is {s['low']} to {s['high']}" for s in symbols)
+    likely = (f"{name}={size}" for name, size in likely_values(package.manifest).items())
+    return f"{', '.join(ranges)}; memory is that at {', '.join(likely)}" if symbols else None
 
 
 def _quantities(package: Package, backend: str) -> dict[str, str]:

@@ -23,6 +23,7 @@ from webdnn.manifest import read_manifest
 from webdnn.manifest_sizes import expression_of, expression_problem, value_of
 from webdnn.package import ENGINES, Engine, Package
 from webdnn.passes import context
+from webdnn.report import describe_package
 from webdnn.runner import random_inputs, time_package
 from webdnn.targets import find_target
 
@@ -209,3 +210,8 @@ def test_limits_of_a_device_are_those_that_the_least_sizes_need() -> None:
     section = package_from(*_module(wide), options, name="m", stage="nn").section("webgpu")
     assert section["limits"] == {}
     assert section["largestLimits"]["maxStorageBufferBindingSize"] == 4_000_000 * 32 * 4
+
+
+def test_a_report_says_the_sizes_for_which_memory_is_stated() -> None:
+    table = describe_package(_package(), Path("m"))
+    assert table.caption == "s is 1 to 300, t is 0 to 64; memory is that at s=40, t=64"
