@@ -18,12 +18,14 @@ import type {
   ByteRange,
   Expression,
   Manifest,
+  StateInfo,
   TensorInfo,
   WasmModule,
   WasmSection,
 } from "../manifest.js";
 import { allocate, PAGE } from "../memory.js";
 import { keyOf, type Sizes, sectionAt, tensorAt } from "../sizes.js";
+import { StatesOnDevice } from "../state.js";
 import { Arrivals } from "./arrivals.js";
 import { type Executor, onThisThread } from "./executor.js";
 import { missingFeatures } from "./features.js";
@@ -166,6 +168,7 @@ class WasmBackend implements Backend {
   readonly name = "wasm";
   readonly threads: number;
   readonly arrived: Promise<void>;
+  readonly states: StatesOnDevice;
   readonly #manifest: Manifest;
   readonly #section: WasmSection<Expression>;
   readonly #arrivals: Arrivals;
@@ -190,6 +193,10 @@ class WasmBackend implements Backend {
     // Without its weights it never runs: no worker has to wait for that.
     arrivals.complete.catch(() => executor.dispose());
     this.#state = { executor, memory, inputs: [], outputs: [] };
+    this.states = new StatesOnDevice(manifest, {
+      read: (number, info) => this.#viewOf(number, info).slice(),
+      write: (number, info, elements) => put(this.#viewOf(number, info), elements),
+    });
   }
 
   async run(inputs: BoundInputs): Promise<Tensors> {
@@ -197,6 +204,7 @@ class WasmBackend implements Backend {
     const { launches, prepare = 0 } = this.#section;
     if (this.#firstRun.isOver) await executor.run(prepare, launches.length);
     else await this.#firstRun.run();
+    this.states.done(inputs.state, inputs.following);
     return read(outputs);
   }
 
@@ -205,6 +213,7 @@ class WasmBackend implements Backend {
     const { executor, outputs } = await this.#write(inputs);
     const { launches: all, prepare = 0 } = this.#section;
     const times = await executor.profile(prepare, all.length);
+    this.states.done(inputs.state, inputs.following);
     const launches = all.slice(prepare).map(
       ({ kernel, label }, i): LaunchProfile => ({
         kernel,
@@ -221,26 +230,34 @@ class WasmBackend implements Backend {
     this.#state = undefined;
   }
 
-  async #write({ arrays, sizes, seed }: BoundInputs): Promise<State> {
-    if (this.#state?.key !== keyOf(sizes)) await this.#resize(sizes);
+  async #write({ arrays, sizes, seed, state: kept }: BoundInputs): Promise<State> {
+    if (this.#state?.key !== this.#keyOf(sizes)) await this.#resize(sizes);
     if (!this.#state) throw new DisposedError();
+    this.states.enter(kept, sizes);
     const state = this.#state;
     state.seed?.set(seed);
-    for (const { name, view } of state.inputs) {
-      const value = arrays[name] as TypedArray;
-      // A float16 may come as Float16Array or as its bits.
-      if (value instanceof Uint16Array && !(view instanceof Uint16Array)) {
-        new Uint16Array(view.buffer, view.byteOffset, view.length).set(value);
-      } else {
-        (view as { set(from: TypedArray): void }).set(value);
-      }
-    }
+    for (const { name, view } of state.inputs) put(view, arrays[name] as TypedArray);
     return state;
+  }
+
+  /** Sizes, and where states lie, as they are told apart. */
+  #keyOf(sizes: Sizes): string {
+    return `${keyOf(sizes)}/${this.states.turn}`;
+  }
+
+  /** The place of a state that is read. */
+  #viewOf(number: number, { dtype, shape }: StateInfo<number>): TypedArray {
+    if (!this.#state) throw new DisposedError();
+    const { states = [] } = this.#section;
+    const { offset, bytes } = states[number] as ByteRange;
+    const { buffer } = this.#state.memory;
+    const start = offset + this.states.turn * bytes;
+    return new (arrayClass(dtype))(buffer, start, elementCount(shape));
   }
 
   /** Make room for tensors of other sizes, and tell the module where they lie. */
   async #resize(sizes: Sizes): Promise<void> {
-    const section = sectionAt(this.#section, sizes);
+    const section = sectionAt(this.#section, sizes, this.states.turn);
     const { arena, table } = section;
     const memory = this.#state?.memory;
     if (!memory) return;
@@ -262,7 +279,16 @@ class WasmBackend implements Backend {
     this.#state.seed = seed && new Uint32Array(memory.buffer, seed.offset, 2);
     this.#state.inputs = slots(inputs, section.inputs, memory, sizes);
     this.#state.outputs = slots(outputs, section.outputs, memory, sizes);
-    this.#state.key = keyOf(sizes);
+    this.#state.key = this.#keyOf(sizes);
+  }
+}
+
+function put(view: TypedArray, value: TypedArray): void {
+  // A float16 may come as Float16Array or as its bits.
+  if (value instanceof Uint16Array && !(view instanceof Uint16Array)) {
+    new Uint16Array(view.buffer, view.byteOffset, view.length).set(value);
+  } else {
+    (view as { set(from: TypedArray): void }).set(value);
   }
 }
 
