@@ -320,6 +320,10 @@ def _said_of_device() -> Generator[None, None, None]:
         raise WebDNNError("the WebGPU device cannot run the package", why=str(error)) from error
 
 
+_Bound = tuple[ComputeKernel, Any, list[int]]
+"""A launch: its kernel, its bind group and its workgroups."""
+
+
 class WebGPUProgram:
     """A package's WebGPU back end, loaded: buffers filled, pipelines made, all launches bound.
 
@@ -364,7 +368,7 @@ class WebGPUProgram:
             )
             for k in section["kernels"]
         ]
-        self._sizes: tuple[dict[str, int], int] | None = None
+        self._sizes: dict[str, int] | None = None
         self.states = StatesOnDevice(manifest, self._read_state, self._write_state)
         least = {symbol["name"]: symbol["low"] for symbol in manifest.get("symbols", ())}
         self._resize(least)
@@ -373,33 +377,40 @@ class WebGPUProgram:
             self._submit(self._launches[:at_load])
 
     def _resize(self, sizes: dict[str, int]) -> None:
-        """Make all that depends on sizes, and on where states are read from, where they are others than before."""
+        """Make all that depends on sizes, where they are others than before, and bind it in the order of the states."""
         turn = self.states.turn
-        if self._sizes == (sizes, turn):
-            return
-        self._sizes = None
-        self._at_sizes = manifest_for_run(self._manifest, sizes, turn)
+        if self._sizes != sizes:
+            self._sizes = None
+            self._at_sizes = manifest_for_run(self._manifest, sizes, turn)
+            self._buffers: list[Any] = [
+                buffer if buffer is not None else _buffer(entry["bytes"])
+                for buffer, entry in zip(
+                    self._weights, self._at_sizes["backends"]["webgpu"]["buffers"], strict=True
+                )
+            ]
+            self._at_turns: dict[int, list[_Bound]] = {}
+            self._sizes = sizes
+        if turn not in self._at_turns:
+            self._at_turns[turn] = self._bound(turn)
+        self._launches = self._at_turns[turn]
+
+    def _bound(self, turn: int) -> list[_Bound]:
+        """All launches, with the buffers of each state in their order, or (`turn`) in the other one."""
         section = self._at_sizes["backends"]["webgpu"]
-        self._buffers: list[Any] = [
-            buffer if buffer is not None else _buffer(entry["bytes"])
-            for buffer, entry in zip(self._weights, section["buffers"], strict=True)
-        ]
+        buffers = [*self._buffers]
         for first, second in self._state_buffers() if turn else ():
-            pair = self._buffers[second], self._buffers[first]
-            self._buffers[first], self._buffers[second] = pair
+            buffers[first], buffers[second] = buffers[second], buffers[first]
         uniforms: dict[tuple[int, ...], Any] = {}
-        self._launches: list[tuple[ComputeKernel, Any, list[int]]] = []
+        launches: list[_Bound] = []
         for launch in section["launches"]:
             kernel = self._kernels[launch["kernel"]]
-            slices = [
-                (self._buffers[b["buffer"]], b["offset"], b["bytes"]) for b in launch["bindings"]
-            ]
+            slices = [(buffers[b["buffer"]], b["offset"], b["bytes"]) for b in launch["bindings"]]
             if numbers := tuple(launch.get("sizes", ())):
                 if numbers not in uniforms:
                     uniforms[numbers] = _uniform(numbers)
                 slices.append((uniforms[numbers], 0, 4 * len(numbers)))
-            self._launches.append((kernel, kernel.bind(slices), launch["workgroups"]))
-        self._sizes = sizes, turn
+            launches.append((kernel, kernel.bind(slices), launch["workgroups"]))
+        return launches
 
     def _state_buffers(self) -> list[tuple[int, int]]:
         return [tuple(state["buffers"]) for state in self._section.get("states", ())]
@@ -424,7 +435,7 @@ class WebGPUProgram:
             device().queue.write_buffer(buffer, 0, words)
 
     @staticmethod
-    def _submit(launches: Sequence[tuple[ComputeKernel, Any, list[int]]]) -> None:
+    def _submit(launches: Sequence[_Bound]) -> None:
         """All launches in one command buffer."""
         encoder = device().create_command_encoder()
         compute_pass = encoder.begin_compute_pass()

@@ -18,6 +18,7 @@ import type {
   ByteRange,
   Expression,
   Manifest,
+  SizeTable,
   StateInfo,
   TensorInfo,
   WasmModule,
@@ -153,15 +154,32 @@ async function compile(file: WasmModule, context: BackendContext): Promise<WebAs
   }
 }
 
+/** What depends on the sizes of a run, and on where it finds states. */
+interface Sized {
+  /** The sizes for which it is. */
+  readonly key: string;
+  /** The memory as it was then; it is another one when it has grown. */
+  readonly buffer: ArrayBufferLike;
+  readonly table: SizeTable | undefined;
+  readonly seed: Uint32Array | undefined;
+  readonly inputs: readonly Slot[];
+  readonly outputs: readonly Slot[];
+}
+
+/** What runs a model whose inputs have been written. */
+interface Ready {
+  readonly executor: Executor;
+  readonly outputs: readonly Slot[];
+}
+
 /** All that keeps the memory alive. */
 interface State {
   readonly executor: Executor;
   readonly memory: WebAssembly.Memory;
-  /** The sizes for which the rest is. */
-  key?: string;
-  seed?: Uint32Array | undefined;
-  inputs: readonly Slot[];
-  outputs: readonly Slot[];
+  /** The last sizes at each turn of the states. */
+  readonly sized: (Sized | undefined)[];
+  /** That of which the module has been told. */
+  told?: Sized;
 }
 
 class WasmBackend implements Backend {
@@ -192,7 +210,7 @@ class WasmBackend implements Backend {
     this.arrived = this.#firstRun.ready;
     // Without its weights it never runs: no worker has to wait for that.
     arrivals.complete.catch(() => executor.dispose());
-    this.#state = { executor, memory, inputs: [], outputs: [] };
+    this.#state = { executor, memory, sized: [] };
     this.states = new StatesOnDevice(manifest, {
       read: (number, info) => this.#viewOf(number, info).slice(),
       write: (number, info, elements) => put(this.#viewOf(number, info), elements),
@@ -230,19 +248,18 @@ class WasmBackend implements Backend {
     this.#state = undefined;
   }
 
-  async #write({ arrays, sizes, seed, state: kept }: BoundInputs): Promise<State> {
-    if (this.#state?.key !== this.#keyOf(sizes)) await this.#resize(sizes);
+  async #write({ arrays, sizes, seed, state: kept }: BoundInputs): Promise<Ready> {
+    const sized = await this.#sizedFor(sizes);
     if (!this.#state) throw new DisposedError();
+    const { executor, memory, told } = this.#state;
+    const { table } = sized;
+    if (table && told !== sized)
+      new Uint32Array(memory.buffer, table.offset, table.words.length).set(table.words);
+    this.#state.told = sized;
     this.states.enter(kept, sizes);
-    const state = this.#state;
-    state.seed?.set(seed);
-    for (const { name, view } of state.inputs) put(view, arrays[name] as TypedArray);
-    return state;
-  }
-
-  /** Sizes, and where states lie, as they are told apart. */
-  #keyOf(sizes: Sizes): string {
-    return `${keyOf(sizes)}/${this.states.turn}`;
+    sized.seed?.set(seed);
+    for (const { name, view } of sized.inputs) put(view, arrays[name] as TypedArray);
+    return { executor, outputs: sized.outputs };
   }
 
   /** The place of a state that is read. */
@@ -255,12 +272,16 @@ class WasmBackend implements Backend {
     return new (arrayClass(dtype))(buffer, start, elementCount(shape));
   }
 
-  /** Make room for tensors of other sizes, and tell the module where they lie. */
-  async #resize(sizes: Sizes): Promise<void> {
-    const section = sectionAt(this.#section, sizes, this.states.turn);
-    const { arena, table } = section;
-    const memory = this.#state?.memory;
-    if (!memory) return;
+  /** Where all lies for some sizes, for which there is room then. */
+  async #sizedFor(sizes: Sizes): Promise<Sized> {
+    if (!this.#state) throw new DisposedError();
+    const { memory, sized } = this.#state;
+    const { turn } = this.states;
+    const known = sized[turn];
+    const key = keyOf(sizes);
+    if (known?.key === key && known.buffer === memory.buffer) return known;
+    const section = sectionAt(this.#section, sizes, turn);
+    const { arena, table, seed } = section;
     const pages = Math.ceil((arena.offset + arena.bytes) / PAGE);
     const missing = pages - memory.buffer.byteLength / PAGE;
     if (missing > 0) {
@@ -272,14 +293,18 @@ class WasmBackend implements Backend {
         throw noMemory(pages, error, " for inputs of these sizes");
       }
     }
-    if (table) new Uint32Array(memory.buffer, table.offset, table.words.length).set(table.words);
+    const { buffer } = memory;
     const { inputs, outputs } = this.#manifest;
-    if (!this.#state) return;
-    const { seed } = section;
-    this.#state.seed = seed && new Uint32Array(memory.buffer, seed.offset, 2);
-    this.#state.inputs = slots(inputs, section.inputs, memory, sizes);
-    this.#state.outputs = slots(outputs, section.outputs, memory, sizes);
-    this.#state.key = this.#keyOf(sizes);
+    const found: Sized = {
+      key,
+      buffer,
+      table,
+      seed: seed && new Uint32Array(buffer, seed.offset, 2),
+      inputs: slots(inputs, section.inputs, memory, sizes),
+      outputs: slots(outputs, section.outputs, memory, sizes),
+    };
+    sized[turn] = found;
+    return found;
   }
 }
 
