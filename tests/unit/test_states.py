@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.engines.model_state import StatesOnDevice
 from webdnn.lowering.interface.states import parse_states, usual_states
+from webdnn.manifest_checks import check_manifest
 from webdnn.package import Engine, Package
 from webdnn.runner import run_files, time_package
 
@@ -312,3 +314,33 @@ def test_a_loaded_package_has_the_states(tmp_path: Path) -> None:
         found = package.run(inputs, state=state)
         np.testing.assert_allclose(found["y"], y, rtol=2e-5, atol=1e-6)
     assert isinstance(package._programs["wasmtime"].states, StatesOnDevice)  # pyright: ignore[reportPrivateUsage]
+
+
+@pytest.mark.parametrize(
+    ("said", "spoil"),
+    [
+        ("backends.wasm.states must have 2 entries", lambda m: m["backends"]["wasm"].pop("states")),
+        (
+            "backends.webgpu.states must have 2 entries",
+            lambda m: m["backends"]["webgpu"].pop("states"),
+        ),
+        (
+            "reaches beyond the memory",
+            lambda m: m["backends"]["wasm"]["states"][1].update(bytes=2**30),
+        ),
+        ("has 4 bytes, but", lambda m: m["backends"]["wasm"]["states"][0].update(bytes=4)),
+        (
+            "is not the number of a buffer",
+            lambda m: m["backends"]["webgpu"]["states"][0].update(buffers=[0, 99]),
+        ),
+        ("is the name of a symbol", lambda m: m["backends"]["wasm"].update(turn="past")),
+        ("of another's name", lambda m: m["states"][0].update(input="q")),
+        ("which is not known there", lambda m: m["symbols"][-1].update(next="what")),
+    ],
+)
+def test_a_manifest_is_checked(said: str, spoil: Any) -> None:
+    manifest = deepcopy(_decoder().manifest)
+    check_manifest(manifest)
+    spoil(manifest)
+    with pytest.raises(ValueError, match=said):
+        check_manifest(manifest)
