@@ -87,6 +87,8 @@ PREPARED_BUFFERS = "prepared_buffers"
 FIRST_RUN_LIMIT = "first_run_limit"
 """Attribute of a `plan.program` with launches `first_run`: how many launches at load may have run when they begin,
 because they overwrite what the later ones give."""
+STATE_BUFFERS = "state_buffers"
+"""Attribute of a `plan.program` with states: the bytes of the two buffers of each state, one state after the other."""
 WEIGHT_BYTES = "weight_bytes"
 """Attribute of a `plan.program`: the bytes of all weights together."""
 PACKED_BYTES = "packed_bytes"
@@ -260,7 +262,7 @@ class ProgramOp(IRDLOperation):
     """The host program with every address planned.
 
     `inputs` and `outputs` name the model's inputs and outputs; the block begins with one `plan.slice` for each of them
-    in that order (those whose `role` is `"input"` or `"output"`).
+    in that order (those whose `role` is `"input"` or `"output"`), and two for each state.
     """
 
     name = "plan.program"
@@ -286,9 +288,14 @@ class ProgramOp(IRDLOperation):
 
     @property
     def symbols(self) -> list[Symbol]:
-        """What the inputs' shapes set, in the order in which they come."""
-        inputs = [op for op in self.body.block.ops if isinstance(op, BindOp)]
-        return unique_symbols(n for op in inputs if op.role.data == "input" for n in op.sizes)
+        """What the shapes of the inputs, and then those of the states, set, in the order in which they come."""
+        return unique_symbols(
+            n for role in ("input", "past") for op in self.bound(role) for n in op.sizes
+        )
+
+    def bound(self, role: str) -> list[BindOp]:
+        """What has a role, in order."""
+        return [op for op in self.body.block.ops if isinstance(op, BindOp) and op.role.data == role]
 
 
 @irdl_op_definition
@@ -325,8 +332,13 @@ class DefineOp(IRDLOperation):
 
 @irdl_op_definition
 class SliceOp(IRDLOperation):
-    """`bytes` bytes at `offset` of a buffer. `space` is `"arena"`, `"weights"` or `"prepared"` (computed at load,
-    and kept); `buffer` numbers the buffers of a space (always 0 where a target has one linear memory)."""
+    """`bytes` bytes at `offset` of a buffer. `space` is `"arena"`, `"weights"`, `"prepared"` (computed at load, and
+    kept) or `"state"` (kept from run to run); `buffer` numbers the buffers of a space (always 0 where a target has
+    one linear memory, but for states).
+
+    A state has two buffers: a run reads that with the even number and writes the next one, and after it they change
+    places. A run may leave anything in what it writes before the state itself is there.
+    """
 
     name = "plan.slice"
     space = prop_def(StringAttr)
@@ -421,7 +433,8 @@ class BindOp(IRDLOperation):
     """Says that a slice is the model's input or output of this name, and with what type the user sees it; or that it is
     the seed of a run, which has no name.
 
-    `role` is `input`, `output` or `seed`.
+    `role` is `input`, `output`, `seed`, or of a state `past` (the input) and `present` (the output). There are as many
+    of the one as of the other, in the same order.
     """
 
     name = "plan.bind"

@@ -11,7 +11,7 @@ from webdnn.frontends.onnx.binding import Shapes
 from webdnn.frontends.onnx.dimensions import Dims
 from webdnn.frontends.onnx.values import InputValue
 from webdnn.lowering.interface.image_input import ImageInput
-from webdnn.package_interface import LabelsOf
+from webdnn.package_interface import LabelsOf, States
 
 
 class ModelArguments(TypedDict, total=False):
@@ -35,6 +35,7 @@ class InterfaceArguments(TypedDict, total=False):
     top_k: int | Mapping[str, int] | None
     rename_inputs: Mapping[str, str] | None
     rename_outputs: Mapping[str, str] | None
+    states: States
 
 
 class CompileArguments(ModelArguments, InterfaceArguments):

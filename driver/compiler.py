@@ -37,7 +37,7 @@ from webdnn.lowering.weights_function import WeightsFunction, entry_function
 from webdnn.manifest import FORMAT, FORMAT_VERSION
 from webdnn.metadata import kept_metadata
 from webdnn.package import Package
-from webdnn.package_interface import FittedInterface, LabelsOf, PackageInterface
+from webdnn.package_interface import FittedInterface, LabelsOf, PackageInterface, States
 from webdnn.packaging.program import Program, describe_cost, launched_nodes, planned_program
 from webdnn.passes import apply_pass, check_optional, context
 from webdnn.progress import Progress, no_progress
@@ -117,6 +117,7 @@ def compile(
     top_k: int | Mapping[str, int] | None = None,
     rename_inputs: Mapping[str, str] | None = None,
     rename_outputs: Mapping[str, str] | None = None,
+    states: States = True,
 ) -> Package:
     """Compile a model.
 
@@ -150,6 +151,9 @@ def compile(
         top_k: how many of the greatest values the only output gives in place of all, or how many by the names of
             outputs. From `probs` become `probs_values` and `probs_indices` (int32).
         rename_inputs, rename_outputs: new names in the package, by the old ones.
+        states: outputs that the next run takes as inputs, by the names of these (`{"past": "present"}`): they stay
+            where they are from run to run. By default those that exporters of decoders call so (`past_key_values.0.key`
+            and `present.0.key`), where they begin empty; False for none.
 
     Raises:
         WebDNNError: the model is bad, or cannot be compiled, or a schedule does not fit its kernel, or what is asked
@@ -179,6 +183,7 @@ def compile(
         top_k=top_k,
         rename_inputs=rename_inputs,
         rename_outputs=rename_outputs,
+        states=states,
     )
     interface.check_values(values or ())
     conversion = Conversion(shapes or {}, custom_objects, example_inputs, caffe_weights, dims or {})
@@ -239,6 +244,8 @@ def package_from(
             {**tensor, "labels": labels[tensor["name"]]} if tensor["name"] in labels else tensor
             for tensor in program.tensors("output")
         ]
+        if states := program.states:
+            manifest["states"] = states
         manifest["backends"][target.name] = section
         package.files.update(files)
     if options.schedules is not None:

@@ -93,9 +93,10 @@ def emit(
 
 
 def _fitted(wanted: PackageInterface, module: ModuleOp, source: str) -> FittedInterface:
-    if wanted.is_empty:
+    stage = stage_of(module)
+    if stage != "onnx" and wanted.is_empty:
         return FittedInterface()
-    if (stage := stage_of(module)) != "onnx":
+    if stage != "onnx":
         raise WebDNNError(
             f"the inputs and outputs of IR at stage {stage} cannot be changed",
             where=source,

@@ -48,17 +48,20 @@ def check_manifest(manifest: dict[str, Any]) -> None:
     _check_numbers(manifest_at(manifest, likely_values(manifest)))
 
 
-def manifest_for_run(manifest: dict[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+def manifest_for_run(
+    manifest: dict[str, Any], sizes: Mapping[str, int], turn: int = 0
+) -> dict[str, Any]:
     """The manifest of a package with numbers in the place of expressions, for a run.
 
     Args:
         sizes: the values of all symbols, which fit their ranges.
+        turn: 0 or 1, where states have changed places.
 
     Raises:
         WebDNNError: what the manifest says cannot be for these sizes.
     """
     try:
-        found = manifest_at(manifest, sizes)
+        found = manifest_at(manifest, sizes, turn)
         if found is not manifest:
             _check_numbers(found)
     except ValueError as error:
@@ -78,11 +81,13 @@ def _check_symbols(manifest: _Fields) -> None:
             n % symbol["multiple"] for n in (low, likely, high)
         )
         _ensure(fits, f"symbols[{i}]", "has no such range")
-    for role in ("inputs", "outputs"):
-        sizes = (size for tensor in manifest[role] for size in tensor["shape"])
+    for role in ("inputs", "outputs", "states"):
+        sizes = (size for tensor in manifest.get(role, ()) for size in tensor["shape"])
         _check_expressions(sizes, known, role)
+    followed = {symbol["name"]: symbol["next"] for symbol in symbols if "next" in symbol}
+    _check_expressions(followed.values(), known, "symbols")
     sizes = [size for tensor in manifest["inputs"] for size in tensor["shape"]]
-    set_by_runs = {name for size in sizes for name in names_in(size)}
+    set_by_runs = {name for size in sizes for name in names_in(size)} | followed.keys()
     for name in known:
         _ensure(name in set_by_runs, "symbols", f"has {name!r}, which no input sets")
     for backend in manifest["backends"]:
@@ -92,6 +97,9 @@ def _check_symbols(manifest: _Fields) -> None:
 
 def _check_section_sizes(section: _Fields, symbols: Mapping[str, int], at: str) -> None:
     known = dict(symbols)
+    if (turn := section.get("turn")) is not None:
+        _ensure(turn not in known, f"{at}.turn", "is the name of a symbol")
+        known[turn] = 0
     for i, definition in enumerate(section.get("definitions", ())):
         _check_expressions([definition["size"]], known, f"{at}.definitions[{i}]")
         name = definition["name"]
@@ -124,6 +132,10 @@ def _check_numbers(manifest: _Fields) -> None:
             fits = len(tensor["shape"]) <= _MOST_DIMENSIONS and bytes <= _MOST_BYTES
             _ensure(fits, f"{role}[{number}].shape", "is too large")
             _check_labels(tensor, f"{role}[{number}].labels")
+    states = manifest.get("states", ())
+    for role, side in (("inputs", "input"), ("outputs", "output")):
+        names = [state[side] for state in states] + [tensor["name"] for tensor in manifest[role]]
+        _ensure(len({*names}) == len(names), "states", f"has an {side} of another's name")
     if (section := manifest["backends"].get("wasm")) is not None:
         _check_wasm(manifest, section, "backends.wasm")
     if (section := manifest["backends"].get("webgpu")) is not None:
@@ -161,6 +173,26 @@ def _tensors(
             yield tensor, place, f"{at}.{role}[{number}]"
     if "seed" in section:
         yield _SEED, section["seed"], f"{at}.seed"
+
+
+def _states(manifest: _Fields, section: _Fields, at: str) -> Iterator[tuple[_Fields, _Fields, str]]:
+    """Each state, where it lies, and where the manifest says that."""
+    states, places = manifest.get("states", ()), section.get("states", ())
+    _ensure(len(places) == len(states), f"{at}.states", f"must have {len(states)} entries")
+    for number, (state, place) in enumerate(zip(states, places, strict=True)):
+        yield {**state, "name": state["input"]}, place, f"{at}.states[{number}]"
+
+
+def _state_buffers(
+    manifest: _Fields, section: _Fields, at: str
+) -> Iterator[tuple[_Fields, _Fields, str]]:
+    """The two buffers of each state, as if they were inputs."""
+    for state, place, path in _states(manifest, section, at):
+        bytes = prod(state["shape"]) * (8 if place["storage"] == "i64" else 4)
+        for i, number in enumerate(place["buffers"]):
+            storage = place["storage"]
+            bound = {"buffer": number, "offset": 0, "bytes": bytes, "storage": storage}
+            yield state, bound, f"{path}.buffers[{i}]"
 
 
 def _check_room(tensor: _Fields, place: _Fields, element: int, path: str) -> None:
@@ -204,6 +236,13 @@ def _check_wasm(manifest: _Fields, section: _Fields, at: str) -> None:
             _ensure(_end(section[name]) <= memory, f"{at}.{name}", "reaches beyond the memory")
     _check_sections(section, at)
     _check_first_run(section, at)
+    for tensor, place, path in _states(manifest, section, at):
+        end = place["offset"] + 2 * place["bytes"]
+        _ensure(end <= pages * PAGE, path, "reaches beyond the memory")
+        element = _element_bytes(tensor)
+        _check_room(tensor, place, element, path)
+        aligned = place["offset"] % element == 0 and place["bytes"] % element == 0
+        _ensure(aligned, path, f"is not aligned to {element} bytes")
     for tensor, place, path in _tensors(manifest, section, at):
         _ensure(_end(place) <= memory, path, "reaches beyond the memory")
         element = _element_bytes(tensor)
@@ -267,7 +306,10 @@ def _check_webgpu(manifest: _Fields, section: _Fields, at: str) -> None:
         _ensure(len(found) == count, f"{path}.bindings", f"must have {count} entries")
         for j, place in enumerate(found):
             check_place(place, f"{path}.bindings[{j}]")
-    for tensor, place, path in _tensors(manifest, section, at):
+    for tensor, place, path in (
+        *_tensors(manifest, section, at),
+        *_state_buffers(manifest, section, at),
+    ):
         check_place(place, path)
         storage, dtype = place["storage"], tensor["dtype"]
         _check_room(tensor, place, 8 if storage == "i64" else 4, path)

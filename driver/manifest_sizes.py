@@ -10,6 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 from typing import Any, TypeAlias
 
+import ml_dtypes
+import numpy as np
+
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.sizes.binding import bind_shapes
 from webdnn.dialects.sizes.expression import (
@@ -192,9 +195,16 @@ def tensors_at(
 
 
 def bound_values(
-    manifest: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]
+    manifest: Mapping[str, Any],
+    shapes: Mapping[str, Sequence[int]],
+    known: Mapping[str, int] | None = None,
+    role: str = "inputs",
 ) -> dict[str, int]:
     """The value of each symbol of a manifest, from the shapes of the inputs of a run.
+
+    Args:
+        known: the values that the states of the model say.
+        role: `states`, where the shapes are those of states: the values of their symbols alone.
 
     Raises:
         WebDNNError: a shape does not fit, a size is out of range, or two inputs contradict each other.
@@ -205,36 +215,64 @@ def bound_values(
         ).size
         for symbol in manifest.get("symbols", ())
     }
+    key = "name" if role == "inputs" else "input"
     declared = {
-        tensor["name"]: [value_of(size, symbols) for size in tensor["shape"]]
-        for tensor in manifest["inputs"]
+        tensor[key]: [value_of(size, symbols) for size in tensor["shape"]]
+        for tensor in manifest.get(role, ())
     }
-    values = bind_shapes(declared, shapes)
+    values = bind_shapes(declared, shapes, known)
+    if role == "states":
+        return values
     # a symbol of one value is a number
     return {name: values.get(name, size) for name, size in symbols.items()}
 
 
-def manifest_at(manifest: dict[str, Any], values: Mapping[str, int]) -> dict[str, Any]:
-    """A manifest with numbers in the place of expressions; itself, if it has no symbols.
+def manifest_at(
+    manifest: dict[str, Any], values: Mapping[str, int], turn: int = 0
+) -> dict[str, Any]:
+    """A manifest with numbers in the place of expressions; itself, if it has no symbols and no states.
+
+    Args:
+        turn: 0 or 1, where states have changed places.
 
     Raises:
         ValueError: an expression is no size.
     """
-    if not manifest.get("symbols"):
+    if not manifest.get("symbols") and not manifest.get("states"):
         return manifest
     backends = dict(manifest["backends"])
     for name, section in manifest["backends"].items():
         if name not in SECTIONS:
             continue
-        known = dict(values)
+        known = {**values, **({section["turn"]: turn} if "turn" in section else {})}
         for definition in section.get("definitions", ()):
             known[definition["name"]] = value_of(definition["size"], known)
         backends[name] = _section_at(section, known)
     return {
         **manifest,
-        **{role: [_tensor_at(t, values) for t in manifest[role]] for role in ("inputs", "outputs")},
+        **{
+            role: [_tensor_at(t, values) for t in manifest[role]]
+            for role in ("inputs", "outputs", "states")
+            if role in manifest
+        },
         "backends": backends,
     }
+
+
+def state_sizes(
+    manifest: Mapping[str, Any], values: Mapping[str, int]
+) -> dict[str, tuple[int, ...]]:
+    """The shape of each state for some values of symbols, by the name of its input."""
+    return {
+        state["input"]: tuple(_length(size, values) for size in state["shape"])
+        for state in manifest.get("states", ())
+    }
+
+
+def tensor_dtype(tensor: Mapping[str, Any]) -> np.dtype[Any]:
+    """numpy's name of the elements of an input, output or state."""
+    name = tensor["dtype"]
+    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
 
 
 def _tensor_at(tensor: Mapping[str, Any], values: Mapping[str, int]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from xxhash import xxh32_hexdigest
@@ -19,6 +19,7 @@ from xxhash import xxh32_hexdigest
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.threefry import seed_words
+from webdnn.engines.model_state import ModelState, StatesOnDevice
 from webdnn.manifest import (
     BACKENDS,
     MANIFEST,
@@ -141,6 +142,8 @@ class Package:
     manifest: dict[str, Any]
     files: dict[str, bytes | memoryview]
     _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+    _programs: dict[Engine, Program] = field(default_factory=dict["Engine", "Program"], repr=False)
+    """Those for which there are states."""
 
     @property
     def backends(self) -> Sequence[str]:
@@ -250,6 +253,7 @@ class Package:
         engine: Engine | None = None,
         *,
         seed: int | None = None,
+        state: State | None = None,
     ) -> dict[str, Array]:
         """Run the model.
 
@@ -258,16 +262,16 @@ class Package:
             engine: `wasmtime` (the wasm back end) or `wgpu` (the WebGPU back end); by default the first that fits.
             seed: of the random numbers, from 0 to 2^53 - 1: the same seed gives the same numbers, on both back ends.
                 Without it each run draws others. A model that draws none ignores it.
+            state: of a model with states, what the run begins with and leaves behind (see `create_state`). Without it,
+                a run begins with an empty one, and nobody learns what it leaves.
 
         Raises:
-            WebDNNError: an input is missing, unknown or wrong, or the seed is, or the engine cannot run the package.
+            WebDNNError: an input is missing, unknown or wrong, or the seed is, or the engine cannot run the package, or
+                the state is full.
         """
-        chosen: Engine = engine or ("wasmtime" if "wasm" in self.backends else "wgpu")
-        if chosen not in ENGINES:
-            raise WebDNNError(
-                f"there is no engine {chosen!r}", hint="one of " + ", ".join(map(repr, ENGINES))
-            )
-        self.section(ENGINES[chosen])
+        if state is not None:
+            return state.run(self, self._checked(inputs, state.sizes), engine, seed)
+        chosen = self._engine(engine)
         checked = self._checked(inputs)
         _ = seed_words(seed)  # what is no seed is an error where nothing is drawn too
         if chosen == "wasmtime":
@@ -278,10 +282,48 @@ class Package:
 
         return run_webgpu(self.folder(), checked, seed)
 
-    def _checked(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    def create_state(self, engine: Engine | None = None) -> State:
+        """A new state of a model that keeps some: hand it to each `run` of a sequence. Several do not meet.
+
+        Args:
+            engine: as for `run`; the state stays in its memory.
+
+        Raises:
+            WebDNNError: the engine cannot run the package.
+        """
+        chosen = self._engine(engine)
+        if chosen not in self._programs:
+            self._programs[chosen] = load_program(self, chosen)
+        return State(self, chosen, self._programs[chosen])
+
+    def _engine(self, wanted: Engine | None) -> Engine:
+        """An engine that the package has a back end for.
+
+        Raises:
+            WebDNNError: there is no such engine, or no such back end.
+        """
+        chosen: Engine = wanted or ("wasmtime" if "wasm" in self.backends else "wgpu")
+        if chosen not in ENGINES:
+            raise WebDNNError(
+                f"there is no engine {chosen!r}", hint="one of " + ", ".join(map(repr, ENGINES))
+            )
+        self.section(ENGINES[chosen])
+        return chosen
+
+    def _checked(
+        self, inputs: Mapping[str, Array], known: Mapping[str, int] | None = None
+    ) -> dict[str, Array]:
         expected = {t["name"]: t for t in self.manifest["inputs"]}
         unknown = [name for name in inputs if name not in expected]
         missing = [name for name in expected if name not in inputs]
+        kept = [s["input"] for s in self.manifest.get("states", ()) if s["input"] in inputs]
+        if kept:
+            raise WebDNNError(
+                "a state is no input of a run",
+                where=kept,
+                hint="set it before: state = package.create_state(), state.set(...), run(..., state=state); or compile "
+                "the model without states",
+            )
         if unknown or missing:
             what = "unknown inputs" if unknown else "missing inputs"
             raise WebDNNError(
@@ -299,5 +341,88 @@ class Package:
                     where=name,
                 )
         if symbolic:
-            bound_values(self.manifest, {name: array.shape for name, array in arrays.items()})
+            shapes = {name: array.shape for name, array in arrays.items()}
+            known = ModelState().known(self.manifest) if known is None else known
+            bound_values(self.manifest, shapes, known)
         return arrays
+
+
+class Program(Protocol):
+    """What an engine loads from a package."""
+
+    states: StatesOnDevice
+
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        seed: int | None = None,
+        state: ModelState | None = None,
+    ) -> dict[str, Array]:
+        """One inference."""
+        ...
+
+
+def load_program(package: Package, engine: Engine) -> Program:
+    """The package loaded into an engine: an object with `run(inputs)`.
+
+    Raises:
+        WebDNNError: the package has no back end for the engine, or the engine cannot run it.
+    """
+    package.section(ENGINES[engine])
+    if engine == "wasmtime":
+        from webdnn.engines.wasmtime import WasmModel
+
+        return WasmModel(package.folder())
+    from webdnn.engines.wgpu import WebGPUProgram
+
+    return WebGPUProgram(package.folder(), package.manifest)
+
+
+class State:
+    """What a model remembers between runs: see `Package.create_state`."""
+
+    def __init__(self, package: Package, engine: Engine, program: Program) -> None:
+        self._package = package
+        self._engine = engine
+        self._program = program
+        self._state = ModelState()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The symbols that it sets for the next run, by their names."""
+        return self._state.known(self._package.manifest)
+
+    def reset(self) -> None:
+        """Begin anew: caches are empty, and all other elements 0."""
+        self._state.reset()
+
+    def get(self) -> dict[str, Array]:
+        """A copy of all states, by the names of the inputs that they are."""
+        return self._program.states.elements(self._state)
+
+    def set(self, arrays: Mapping[str, Array]) -> None:
+        """Take other elements, such as `get` gave.
+
+        Args:
+            arrays: an array for each state, by the name of the input that it is.
+
+        Raises:
+            WebDNNError: one is missing, unknown or wrong.
+        """
+        self._state.assign(self._package.manifest, arrays)
+
+    def run(
+        self, package: Package, inputs: Mapping[str, Array], engine: Engine | None, seed: int | None
+    ) -> dict[str, Array]:
+        """`Package.run` on inputs that have been checked.
+
+        Raises:
+            WebDNNError: the state is another package's or in another engine, or full.
+        """
+        if package is not self._package or engine not in (None, self._engine):
+            raise WebDNNError(
+                "the state belongs to another package or engine",
+                hint=f"it was made for {self._package.manifest['name']} in {self._engine}",
+            )
+        _ = seed_words(seed)
+        return self._program.run(inputs, seed, self._state)

@@ -29,10 +29,15 @@ from webdnn.lowering.interface.image_shapes import bound_sizes
 from webdnn.lowering.interface.image_text import image_text
 from webdnn.lowering.interface.names import RenameInterface, position_in, renamed
 from webdnn.lowering.interface.read_image import ReadImage
+from webdnn.lowering.interface.states import KeepStates, usual_states
 from webdnn.lowering.onnx_to_nn.convert import ConvertOnnxToNN
 
 LabelsOf = Labels | Mapping[str, Labels] | None
 """Labels of the only output, or by the names of outputs."""
+
+
+States = Mapping[str, str] | bool | None
+"""The output that is each state after a run, by the input that it is before one; True for those whose names say so."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,7 @@ class PackageInterface:
         top_k: of how many classes, the best ones, outputs give values and indices.
         inputs: new names of inputs.
         outputs: new names of outputs.
+        states: outputs that the next run takes as inputs, by the names of these; None for those whose names say so.
     """
 
     images: Mapping[str, ImageInput] = field(default_factory=dict[str, ImageInput])
@@ -54,6 +60,7 @@ class PackageInterface:
     top_k: Mapping[str, int] = field(default_factory=dict[str, int])
     inputs: Mapping[str, str] = field(default_factory=dict[str, str])
     outputs: Mapping[str, str] = field(default_factory=dict[str, str])
+    states: Mapping[str, str] | None = None
 
     @staticmethod
     def of(
@@ -64,6 +71,7 @@ class PackageInterface:
         top_k: int | Mapping[str, int] | None = None,
         rename_inputs: Mapping[str, str] | None = None,
         rename_outputs: Mapping[str, str] | None = None,
+        states: States = True,
     ) -> PackageInterface:
         """From the arguments of `webdnn.compile`.
 
@@ -82,13 +90,22 @@ class PackageInterface:
             {} if top_k is None else top_k if isinstance(top_k, Mapping) else {"": top_k},
             rename_inputs or {},
             rename_outputs or {},
+            None if states is True else states or {},
         )
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing is asked for, so that the package takes and gives what the model does."""
         return not any(
-            (self.images, self.labels, self.softmax, self.top_k, self.inputs, self.outputs)
+            (
+                self.images,
+                self.labels,
+                self.softmax,
+                self.top_k,
+                self.inputs,
+                self.outputs,
+                self.states,
+            )
         )
 
     def check_values(self, names: Iterable[str]) -> None:
@@ -183,6 +200,14 @@ class PackageInterface:
         final = dict(zip(made, new_outputs, strict=True))
         if (new_inputs, new_outputs) != (inputs, made):
             passes.append(RenameInterface(tuple(new_inputs), tuple(new_outputs)))
+        states = usual_states(inputs, made) if self.states is None else self.states
+        if states:
+            pairs = tuple(
+                f"{new_inputs[position_in(inputs, 'input', past or '?')]}="
+                f"{new_outputs[position_in(made, 'output', present or '?')]}"
+                for past, present in states.items()
+            )
+            passes.append(KeepStates(pairs, where_they_fit=self.states is None))
         return FittedInterface(
             passes,
             {final[top_k_names(o)[1] if o in top_k else o]: t for o, t in labels.items()},

@@ -12,6 +12,8 @@ from webdnn.manifest import code_entries
 from webdnn.manifest_sizes import likely_values, manifest_at
 from webdnn.package import Package
 
+_SHOWN_STATES = 4
+
 
 def gzipped_code_bytes(package: Package, backend: str) -> int:
     """Bytes of code that a browser downloads for a back end, compressed as a server does it."""
@@ -26,9 +28,27 @@ def _buffer_bytes(section: dict[str, Any], kind: str) -> int:
     return section.get(kind, {"bytes": 0})["bytes"]
 
 
+def _state_bytes(section: dict[str, Any]) -> int:
+    """Bytes of memory for what stays from run to run."""
+    if "buffers" in section:
+        return _buffer_bytes(section, "state")
+    return sum(2 * place["bytes"] for place in section.get("states", ()))
+
+
+def _states_text(package: Package) -> str | None:
+    """Which outputs the next run takes as inputs."""
+    states = package.manifest.get("states", ())
+    texts = [f"{s['output']} is {s['input']} in the next run" for s in states[:_SHOWN_STATES]]
+    if more := len(states) - len(texts):
+        texts.append(f"and {more} more states")
+    return "\n".join(texts) or None
+
+
 def describe_package(package: Package, folder: Path) -> Table:
     """A table with a column for each back end."""
-    table = Table(title=f"{package.manifest['name']} in {folder}", caption=_sizes(package))
+    said = [text for text in (_sizes(package), _states_text(package)) if text]
+    title = f"{package.manifest['name']} in {folder}"
+    table = Table(title=title, caption="\n".join(said) or None)
     table.add_column("")
     columns = [_quantities(package, backend) for backend in package.backends]
     for backend in package.backends:
@@ -56,6 +76,7 @@ def _quantities(package: Package, backend: str) -> dict[str, str]:
         "weights": _size(section["weights"]["bytes"]),
         "packed as kernels read them": _size(section["weights"].get("packed", 0)),
         "memory for what is prepared at load": _size(_buffer_bytes(section, "prepared")),
+        "memory for states": _size(_state_bytes(section)),
         "memory for values (arena)": _size(_buffer_bytes(section, "arena")),
         "most that is alive at one step": _size(section.get("arenaLowerBound", 0)),
         "kernels": str(len({launch["kernel"] for launch in launches})),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Mapping, Sequence
 from statistics import median
-from typing import Protocol
 
 import numpy as np
 from rich.table import Table
@@ -13,11 +12,12 @@ from rich.table import Table
 from webdnn.array_files import read_array
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
+from webdnn.engines.model_state import ModelState
 from webdnn.engines.scripted import ScriptedEngineName
 from webdnn.kernel_profile import COLUMNS, kernel_rows, profile_package, time_runs
 from webdnn.lowering.interface.classes import values_beside
-from webdnn.manifest_sizes import tensors_at
-from webdnn.package import ENGINES, Engine, KernelEngine, Package
+from webdnn.manifest_sizes import sizes_for, tensors_at
+from webdnn.package import Engine, KernelEngine, Package, load_program
 from webdnn.peaks import Peaks, measure_peaks
 from webdnn.progress import Progress, no_progress
 
@@ -25,13 +25,16 @@ from webdnn.progress import Progress, no_progress
 def run_files(
     package: Package, inputs: Sequence[str], engine: Engine | None, seed: int | None = None
 ) -> dict[str, Array]:
-    """The outputs of a package for `NAME=FILE.npy`s, and a seed (see `Package.run`).
+    """The outputs of a package for `NAME=FILE.npy`s, and a seed (see `Package.run`). States are inputs and outputs
+    here: a run begins with those that are given, or else with an empty one, and what it leaves is among the outputs.
 
     Raises:
         WebDNNError: an input is not of this form, missing, or wrong.
     """
     arrays: dict[str, Array] = {}
+    states = {state["input"]: state for state in package.manifest.get("states", ())}
     dtypes = {tensor["name"]: tensor["dtype"] for tensor in package.manifest["inputs"]}
+    dtypes |= {name: state["dtype"] for name, state in states.items()}
     for value in inputs:
         name, path = _split(value, dtypes)
         if not path:
@@ -41,7 +44,13 @@ def run_files(
         arrays[name] = read_array(path)
         if dtypes.get(name) == "bfloat16" and arrays[name].dtype == "V2":
             arrays[name] = arrays[name].view(np.dtype("bfloat16"))  # .npy has no name for it
-    return package.run(arrays, engine, seed=seed)
+    if not states:
+        return package.run(arrays, engine, seed=seed)
+    state = package.create_state(engine)
+    if given := {name: arrays.pop(name) for name in states if name in arrays}:
+        state.set(given)
+    outputs = package.run(arrays, engine, seed=seed, state=state)
+    return outputs | {states[name]["output"]: array for name, array in state.get().items()}
 
 
 def _split(value: str, names: Collection[str]) -> tuple[str, str]:
@@ -146,11 +155,14 @@ def _times_in(
 ) -> dict[str, float]:
     program = load_program(package, engine)
     inputs = random_inputs(package, dims=dims)
-    program.run(inputs)
+    sizes = sizes_for(package.manifest, dims or {})
+    state = ModelState(sizes)
+    program.run(inputs, state=state)
     times: list[float] = []
     for _ in range(repeat):
+        state.sizes = sizes
         start = time.perf_counter()
-        program.run(inputs)
+        program.run(inputs, state=state)
         times.append((time.perf_counter() - start) * 1000)
     return {"best": min(times), "median": median(times), "worst": max(times)}
 
@@ -183,27 +195,3 @@ def time_kernels(
     for row in kernel_rows(profile, peaks, top):
         table.add_row(*row)
     return table
-
-
-class Program(Protocol):
-    """What an engine loads from a package."""
-
-    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
-        """One inference."""
-        ...
-
-
-def load_program(package: Package, engine: Engine) -> Program:
-    """The package loaded into an engine: an object with `run(inputs)`.
-
-    Raises:
-        WebDNNError: the package has no back end for the engine, or the engine cannot run it.
-    """
-    package.section(ENGINES[engine])
-    if engine == "wasmtime":
-        from webdnn.engines.wasmtime import WasmModel
-
-        return WasmModel(package.folder())
-    from webdnn.engines.wgpu import WebGPUProgram
-
-    return WebGPUProgram(package.folder(), package.manifest)

@@ -29,6 +29,7 @@ _PASSES: dict[str, str] = {
     "read-image": "webdnn.lowering.interface.read_image:ReadImage",
     "append-softmax": "webdnn.lowering.interface.classes:AppendSoftmax",
     "append-top-k": "webdnn.lowering.interface.classes:AppendTopK",
+    "keep-states": "webdnn.lowering.interface.states:KeepStates",
     "rename-interface": "webdnn.lowering.interface.names:RenameInterface",
     "sink-transposes": "webdnn.lowering.nn.sink_transposes:SinkTransposes",
     "join-slices": "webdnn.lowering.nn.join_slices:JoinSlices",

@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 
 from webdnn.compile_arguments import InterfaceArguments, ModelArguments
+from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.time_limit import DEFAULT_TIME_LIMIT, time_limit
 from webdnn.frontends.models import Conversion
 from webdnn.frontends.onnx.binding import Shapes
 from webdnn.lowering.interface.image_text import FORM as IMAGE_FORM
 from webdnn.lowering.interface.names import parse_renamings
+from webdnn.lowering.interface.states import parse_states
 from webdnn.tools.arguments import (
     chosen_shapes,
     parse_dims,
@@ -157,12 +159,28 @@ class InterfaceOptions(NameOptions):
         ),
     ] = None
 
+    state: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="INPUT=OUTPUT",
+            help="this output is kept, and is that input in the next run (may be repeated); by default those that are "
+            "named past_key_values.* and present.*",
+        ),
+    ] = None
+    no_state: Annotated[
+        bool, typer.Option("--no-state", help="keep no output for the next run")
+    ] = False
+
     def arguments(self) -> InterfaceArguments:
         """The same for `webdnn.compile`.
 
         Raises:
             WebDNNError: an option is not of its form.
         """
+        if self.state and self.no_state:
+            raise WebDNNError(
+                "--state and --no-state contradict each other", hint="give one of them"
+            )
         return {
             "input_images": parse_images(self.input_image or []),
             "labels": parse_labels(self.labels or []),
@@ -170,4 +188,5 @@ class InterfaceOptions(NameOptions):
             "top_k": parse_top_k(self.top_k or []),
             "rename_inputs": self.new_inputs,
             "rename_outputs": self.new_outputs,
+            "states": parse_states(self.state) if self.state else not self.no_state,
         }

@@ -120,7 +120,8 @@ def _run_host(
 
 
 class _Planned:
-    """Runs a `plan.program` in memory laid out as it says, so that a wrong plan gives wrong results.
+    """Runs a `plan.program` in memory laid out as it says, so that a wrong plan gives wrong results. States come in and
+    go out with all else.
 
     Args:
         inputs: of the first run, which set the sizes.
@@ -138,6 +139,7 @@ class _Planned:
         self.sizes = _sizes_of_run(program, inputs)
         self.spaces = {
             "arena": [np.zeros(n, np.uint8) for n in self._numbers(plan.ARENA_BUFFERS)],
+            "state": [np.zeros(n, np.uint8) for n in self._numbers(plan.STATE_BUFFERS)],
             "prepared": [np.zeros(n, np.uint8) for n in self._numbers(plan.PREPARED_BUFFERS)],
         }
         size = program.attributes[plan.WEIGHT_BYTES]
@@ -180,7 +182,7 @@ class _Planned:
             elif launch.at_load is not None and not is_first:
                 self.launch(launch)
         for bind in binds:
-            if bind.role.data in ("input", "seed"):
+            if bind.role.data in ("input", "past", "seed"):
                 memory = self._bound(bind)
                 given = seed if bind.role.data == "seed" else inputs[bind.tensor_name.data]
                 memory[...] = given.reshape(memory.shape).view(memory.dtype)
@@ -191,7 +193,7 @@ class _Planned:
         return {
             bind.tensor_name.data: self._bound(bind).copy()
             for bind in binds
-            if bind.role.data == "output"
+            if bind.role.data in ("output", "present")
         }
 
     def launch(self, launch: plan.LaunchIntoOp) -> None:
@@ -205,7 +207,7 @@ def _sizes_of_run(program: plan.ProgramOp, inputs: Mapping[str, Array]) -> dict[
     declared = {
         op.tensor_name.data: op.sizes
         for op in program.body.block.ops
-        if isinstance(op, plan.BindOp) and op.role.data == "input"
+        if isinstance(op, plan.BindOp) and op.role.data in ("input", "past")
     }
     values = dict(bind_shapes(declared, {name: inputs[name].shape for name in declared}))
     for definition in program.definitions:

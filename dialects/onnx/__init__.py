@@ -17,8 +17,10 @@ from webdnn.dialects.onnx.interface import (
     OUTPUT_NAMES,
     OUTPUT_SYMBOLS,
     SEED,
+    STATES,
     example_size,
     inputs_and_seed,
+    states_of,
     string_lists_of,
     strings_of,
 )
@@ -82,6 +84,7 @@ __all__ = [
     "OUTPUT_NAMES",
     "OUTPUT_SYMBOLS",
     "SEED",
+    "STATES",
     "BytesValueAttr",
     "MapType",
     "NoneOp",
@@ -101,6 +104,7 @@ __all__ = [
     "make_op_class",
     "op_class",
     "op_classes",
+    "states_of",
     "string_lists_of",
     "strings_of",
 ]

@@ -19,6 +19,10 @@ INPUT_SYMBOLS = "webdnn.input_symbols"
 OUTPUT_SYMBOLS = "webdnn.output_symbols"
 """Attribute of `@main`: the symbols of each output's dimensions, a list of lists of strings."""
 
+STATES = "webdnn.states"
+"""Attribute of `@main`: the names of an input and of an output for each state, a list of lists of two strings. What a
+run gives as that output, the next run takes as that input."""
+
 SEED = "webdnn.seed"
 """Attribute of `@main`: its last argument is the seed of a run, which has no name and is none of the inputs."""
 
@@ -27,6 +31,12 @@ def inputs_and_seed(main: FuncOp) -> tuple[list[SSAValue], SSAValue | None]:
     """The arguments of `@main` that are inputs of the model, and the one that is the seed of a run, if there is one."""
     arguments: list[SSAValue] = [*main.body.block.args]
     return (arguments[:-1], arguments[-1]) if SEED in main.attributes else (arguments, None)
+
+
+def states_of(main: FuncOp) -> list[tuple[int, int]]:
+    """The states of a model: which input each is, and which output."""
+    inputs, outputs = strings_of(main, INPUT_NAMES), strings_of(main, OUTPUT_NAMES)
+    return [(inputs.index(i), outputs.index(o)) for i, o in string_lists_of(main, STATES)]
 
 
 def strings_of(op: Operation, key: str) -> list[str]:

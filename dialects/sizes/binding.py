@@ -15,20 +15,23 @@ from webdnn.dialects.sizes.expression import (
 
 
 def bind_shapes(
-    declared: Mapping[str, Sequence[int]], given: Mapping[str, Sequence[int]]
+    declared: Mapping[str, Sequence[int]],
+    given: Mapping[str, Sequence[int]],
+    known: Mapping[str, int] | None = None,
 ) -> dict[str, int]:
     """The values of symbols by their names.
 
     Args:
         declared: the sizes that each input is to have, by its name.
         given: the shape that its array has.
+        known: the values of symbols that the states of the model say.
 
     Raises:
         WebDNNError: a shape does not fit its sizes, or a size is outside the range of its symbol; it names the input,
             the dimension and the range.
     """
-    values: dict[str, int] = {}
-    owners: dict[str, str] = {}
+    values = dict(known or {})
+    owners = {name: f"{name} is {value} in the state" for name, value in values.items()}
     for name, sizes in declared.items():
         shape = given[name]
         if len(sizes) != len(shape):

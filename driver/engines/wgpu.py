@@ -35,6 +35,7 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, lengths_of
 from webdnn.dialects.sizes.expression import evaluate, is_symbolic
 from webdnn.dialects.threefry import seed_words
+from webdnn.engines.model_state import ModelState, StatesOnDevice, sizes_after
 from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass
 from webdnn.manifest_checks import manifest_for_run
 from webdnn.manifest_sizes import bound_values
@@ -319,6 +320,10 @@ def _said_of_device() -> Generator[None, None, None]:
         raise WebDNNError("the WebGPU device cannot run the package", why=str(error)) from error
 
 
+_Bound = tuple[ComputeKernel, Any, list[int]]
+"""A launch: its kernel, its bind group and its workgroups."""
+
+
 class WebGPUProgram:
     """A package's WebGPU back end, loaded: buffers filled, pipelines made, all launches bound.
 
@@ -343,7 +348,7 @@ class WebGPUProgram:
             _upload(np.frombuffer(weights, np.uint8, entry["bytes"], entry["offset"]))
             if entry["kind"] == "weights"
             else _buffer(entry["bytes"])
-            if entry["kind"] == "prepared"
+            if entry["kind"] in ("prepared", "state")
             else None
             for entry in section["buffers"]
         ]
@@ -364,6 +369,7 @@ class WebGPUProgram:
             for k in section["kernels"]
         ]
         self._sizes: dict[str, int] | None = None
+        self.states = StatesOnDevice(manifest, self._read_state, self._write_state)
         least = {symbol["name"]: symbol["low"] for symbol in manifest.get("symbols", ())}
         self._resize(least)
         at_load = section.get("prepare", 0)
@@ -371,32 +377,65 @@ class WebGPUProgram:
             self._submit(self._launches[:at_load])
 
     def _resize(self, sizes: dict[str, int]) -> None:
-        """Make all that depends on sizes, where they are others than before."""
-        if sizes == self._sizes:
-            return
-        self._sizes = None
-        self._at_sizes = manifest_for_run(self._manifest, sizes)
+        """Make all that depends on sizes, where they are others than before, and bind it in the order of the states."""
+        turn = self.states.turn
+        if self._sizes != sizes:
+            self._sizes = None
+            self._at_sizes = manifest_for_run(self._manifest, sizes, turn)
+            self._buffers: list[Any] = [
+                buffer if buffer is not None else _buffer(entry["bytes"])
+                for buffer, entry in zip(
+                    self._weights, self._at_sizes["backends"]["webgpu"]["buffers"], strict=True
+                )
+            ]
+            self._at_turns: dict[int, list[_Bound]] = {}
+            self._sizes = sizes
+        if turn not in self._at_turns:
+            self._at_turns[turn] = self._bound(turn)
+        self._launches = self._at_turns[turn]
+
+    def _bound(self, turn: int) -> list[_Bound]:
+        """All launches, with the buffers of each state in their order, or (`turn`) in the other one."""
         section = self._at_sizes["backends"]["webgpu"]
-        self._buffers: list[Any] = [
-            buffer if buffer is not None else _buffer(entry["bytes"])
-            for buffer, entry in zip(self._weights, section["buffers"], strict=True)
-        ]
+        buffers = [*self._buffers]
+        for first, second in self._state_buffers() if turn else ():
+            buffers[first], buffers[second] = buffers[second], buffers[first]
         uniforms: dict[tuple[int, ...], Any] = {}
-        self._launches: list[tuple[ComputeKernel, Any, list[int]]] = []
+        launches: list[_Bound] = []
         for launch in section["launches"]:
             kernel = self._kernels[launch["kernel"]]
-            slices = [
-                (self._buffers[b["buffer"]], b["offset"], b["bytes"]) for b in launch["bindings"]
-            ]
+            slices = [(buffers[b["buffer"]], b["offset"], b["bytes"]) for b in launch["bindings"]]
             if numbers := tuple(launch.get("sizes", ())):
                 if numbers not in uniforms:
                     uniforms[numbers] = _uniform(numbers)
                 slices.append((uniforms[numbers], 0, 4 * len(numbers)))
-            self._launches.append((kernel, kernel.bind(slices), launch["workgroups"]))
-        self._sizes = sizes
+            launches.append((kernel, kernel.bind(slices), launch["workgroups"]))
+        return launches
+
+    def _state_buffers(self) -> list[tuple[int, int]]:
+        return [tuple(state["buffers"]) for state in self._section.get("states", ())]
+
+    def _state_memory(self, number: int) -> tuple[Any, np.dtype[Any]]:
+        """The buffer that is read of a state, and the type of its words."""
+        place = self._section["states"][number]
+        buffer = self._weights[place["buffers"][self.states.turn]]
+        return buffer, np.dtype(_STORAGE[place["storage"]])
+
+    def _read_state(self, number: int, shape: tuple[int, ...]) -> Array:
+        buffer, dtype = self._state_memory(number)
+        words = np.zeros(0, dtype)
+        if size := math.prod(shape) * dtype.itemsize:
+            words = np.frombuffer(device().queue.read_buffer(buffer, 0, size), dtype)
+        return from_storage(words, self._manifest["states"][number]["dtype"]).reshape(shape)
+
+    def _write_state(self, number: int, array: Array) -> None:
+        buffer, dtype = self._state_memory(number)
+        words = np.ascontiguousarray(array.astype(dtype))
+        if words.size:
+            device().queue.write_buffer(buffer, 0, words)
 
     @staticmethod
-    def _submit(launches: Sequence[tuple[ComputeKernel, Any, list[int]]]) -> None:
+    def _submit(launches: Sequence[_Bound]) -> None:
         """All launches in one command buffer."""
         encoder = device().create_command_encoder()
         compute_pass = encoder.begin_compute_pass()
@@ -408,14 +447,28 @@ class WebGPUProgram:
         device().queue.submit([encoder.finish()])
 
     @_said_of_device()
-    def run(self, inputs: Mapping[str, Array], seed: int | None = None) -> dict[str, Array]:
-        """One inference: all launches in one command buffer."""
+    def run(
+        self,
+        inputs: Mapping[str, Array],
+        seed: int | None = None,
+        state: ModelState | None = None,
+    ) -> dict[str, Array]:
+        """One inference: all launches in one command buffer.
+
+        Args:
+            state: what the run begins with and leaves behind; a new one if it is not given.
+        """
+        is_kept, state = state is not None, state or ModelState()
         gpu = device()
         for tensor in self._manifest["inputs"]:
             if tensor["name"] not in inputs:
                 raise WebDNNError("an input is missing", where=tensor["name"])
         arrays = {name: np.asarray(array) for name, array in inputs.items()}
-        self._resize(bound_values(self._manifest, {n: a.shape for n, a in arrays.items()}))
+        shapes = {n: a.shape for n, a in arrays.items()}
+        sizes = bound_values(self._manifest, shapes, state.known(self._manifest))
+        following = sizes_after(self._manifest, sizes)
+        self._resize(sizes)
+        self.states.enter(state, sizes)
         manifest = self._at_sizes
         section = manifest["backends"]["webgpu"]
         for tensor, place in zip(manifest["inputs"], section["inputs"], strict=True):
@@ -435,6 +488,9 @@ class WebGPUProgram:
                 words = np.frombuffer(data, words.dtype)
             array = from_storage(words, tensor["dtype"])
             outputs[tensor["name"]] = array.reshape(tensor["shape"])
+        self.states.done(state, following)
+        if not is_kept:
+            self.states.forget()
         return outputs
 
 

@@ -14,8 +14,9 @@ from xdsl.ir import Operation
 from webdnn.dialects import plan
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.locations import location_names
-from webdnn.dialects.sizes.expression import likely
+from webdnn.dialects.sizes.expression import likely, unique_symbols
 from webdnn.dialects.sizes.types import sizes_in
+from webdnn.lowering.interface.states import next_sizes
 from webdnn.lowering.kernels.cost import KernelCost
 from webdnn.lowering.target import MemoryModel
 from webdnn.manifest_sizes import expression_of, symbol_entry
@@ -41,6 +42,11 @@ class Program:
     def prepared_buffers(self) -> list[int]:
         prepared = plan.PREPARED_BUFFERS
         return self._sizes(prepared) if prepared in self.op.attributes else []
+
+    @property
+    def state_buffers(self) -> list[int]:
+        states = plan.STATE_BUFFERS
+        return self._sizes(states) if states in self.op.attributes else []
 
     @property
     def weight_offsets(self) -> list[int]:
@@ -78,11 +84,7 @@ class Program:
         return self._int(plan.FIRST_RUN_LIMIT)
 
     def bindings(self, role: str) -> list[plan.BindOp]:
-        return [
-            op
-            for op in self.op.body.block.ops
-            if isinstance(op, plan.BindOp) and op.role.data == role
-        ]
+        return self.op.bound(role)
 
     def tensors(self, role: str) -> list[dict[str, Any]]:
         """The manifest's entries for the model's inputs or outputs."""
@@ -97,8 +99,39 @@ class Program:
 
     @property
     def symbols(self) -> list[dict[str, Any]]:
-        """The manifest's entries for the sizes that a run sets."""
-        return [symbol_entry(symbol) for symbol in self.op.symbols]
+        """The manifest's entries for the sizes that a run sets, and those that states have."""
+        pairs = zip(self.bindings("past"), self.bindings("present"), strict=True)
+        following = {
+            symbol.name: size
+            for symbol, size in next_sizes((p.sizes, q.sizes) for p, q in pairs).items()
+        }
+        by_inputs = {
+            s.name for s in unique_symbols(n for op in self.bindings("input") for n in op.sizes)
+        }
+        return [
+            {
+                **symbol_entry(symbol),
+                **(
+                    {"next": expression_of(following.get(symbol.name, symbol.size))}
+                    if symbol.name in following or symbol.name not in by_inputs
+                    else {}
+                ),
+            }
+            for symbol in self.op.symbols
+        ]
+
+    @property
+    def states(self) -> list[dict[str, Any]]:
+        """The manifest's entries for what stays from run to run."""
+        return [
+            {
+                "input": past.tensor_name.data,
+                "output": present.tensor_name.data,
+                "dtype": past.dtype.data,
+                "shape": [expression_of(n) for n in past.sizes],
+            }
+            for past, present in zip(self.bindings("past"), self.bindings("present"), strict=True)
+        ]
 
     def definitions(self) -> dict[str, Any]:
         """What a back end's section says of sizes that have names; nothing where there are none."""

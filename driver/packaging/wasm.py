@@ -115,6 +115,11 @@ def wasm_section(
             for op in program.launches
         ],
     }
+    if count := len(program.bindings("past")):
+        section["turn"] = layout.turn.name
+        section["states"] = [
+            {"offset": offset, "bytes": size} for offset, size in map(layout.state, range(count))
+        ]
     for place in places("seed"):
         section["seed"] = place
     if at_load := plan.count_at_load(program.launches):

@@ -95,7 +95,7 @@ _Memory = tuple[str, int]
 
 
 class _Buffers:
-    """The GPU's buffers, numbered: weights, then arena, then what is prepared at load.
+    """The GPU's buffers, numbered: weights, then arena, then what is prepared at load, then states.
 
     Memory that is larger than the buffers of every device becomes several, cut where kernels' bindings are. It stays
     whole where an input or an output of the model in it is larger than a piece, because that is copied as one; and so
@@ -112,7 +112,8 @@ class _Buffers:
         )
         copied = [
             plan.slice_of(op.slice)
-            for op in (*program.bindings("input"), *program.bindings("output"))
+            for role in ("input", "output", "past", "present")
+            for op in program.bindings(role)
         ]
         whole = {self._memory(s)[0] for s in copied if at_most(s.size) > self._piece}
 
@@ -134,6 +135,7 @@ class _Buffers:
         for kind, sizes in (
             ("arena", program.arena_buffers),
             ("prepared", program.prepared_buffers),
+            ("state", program.state_buffers),
         ):
             for number, size in enumerate(sizes):
                 add((kind, number), size)
@@ -312,6 +314,12 @@ def webgpu_section(
         "inputs": [_written(entry) for entry in bound("input")],
         "outputs": [_written(entry) for entry in bound("output")],
     }
+    states = [
+        {"buffers": [past["buffer"], present["buffer"]], "storage": past["storage"]}
+        for past, present in zip(bound("past"), bound("present"), strict=True)
+    ]
+    if states:
+        section["states"] = states
     for place in bound("seed"):
         section["seed"] = _written(place)
     if at_load := plan.count_at_load([op for op, _ in launches]):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from xdsl.context import Context
@@ -26,16 +26,18 @@ from webdnn.dialects.onnx import (
     OUTPUT_DTYPES,
     OUTPUT_NAMES,
     inputs_and_seed,
+    states_of,
     strings_of,
 )
 from webdnn.dialects.plan import storage_of
-from webdnn.dialects.sizes.expression import is_symbolic, maximum
+from webdnn.dialects.sizes.expression import at_most, is_symbolic, likely, maximum
 from webdnn.dialects.sizes.types import shape_of, sizes_attr
 from webdnn.dialects.threefry import SEED_WORDS
 from webdnn.lowering.kernels.layouts import Layouts, span
 from webdnn.lowering.kernels.lifetimes import launch_order, prepared_tensors, tensor_lifetimes
 from webdnn.lowering.kernels.memory_planner import (
     MemoryPlan,
+    Placement,
     align_up,
     bytes_alive,
     own_buffers,
@@ -62,18 +64,20 @@ class PlanMemory(ModulePass):
         block = main.body.block
         memory = memory_of(self.target)
         alignment = memory.alignment
-        lifetimes = tensor_lifetimes(block)
+        layouts = Layouts(block)
+        states = _state_places(main, layouts, memory)
+        lifetimes = [t for t in tensor_lifetimes(block) if t.value not in states]
         sizes = [memory.tensor_bytes(t.type) for t in lifetimes]
         place = plan_offsets if memory.is_linear else plan_buffers
         arena: MemoryPlan = place(lifetimes, sizes, alignment)
         places = {t.value: ("arena", p) for t, p in zip(lifetimes, arena.placements, strict=True)}
+        places |= {value: ("state", p) for value, p in states.items()}
         kept = prepared_tensors(block)
         keep = side_by_side if memory.is_linear else own_buffers
         prepared = keep([memory.tensor_bytes(v.type) for v in kept], alignment)
         places |= {v: ("prepared", p) for v, p in zip(kept, prepared.placements, strict=True)}
         order = launch_order(block)
         offsets, weight_bytes = _weight_offsets(op, order, memory)
-        layouts = Layouts(block)
         program = plan.ProgramOp(main.sym_name.data)
         body = program.body.block
         body.add_ops(plan.DefineOp(symbol, size) for symbol, size in arena.definitions)
@@ -102,18 +106,33 @@ class PlanMemory(ModulePass):
                 slices[key] = op.res
             return slices[key]
 
-        def bind(role: str, values: Sequence[SSAValue], names: str, dtypes: str) -> None:
-            described = zip(values, strings_of(main, names), strings_of(main, dtypes), strict=True)
-            for value, name, dtype in described:
-                body.add_op(plan.BindOp(role, name, dtype, shape_of(value), slice_of(value)))
-
         end = block.last_op
         assert isinstance(end, func.ReturnOp)
         inputs, seed = inputs_and_seed(main)
-        bind("input", inputs, INPUT_NAMES, INPUT_DTYPES)
-        if seed is not None:
-            body.add_op(plan.BindOp("seed", "", "uint32", [SEED_WORDS], slice_of(seed)))
-        bind("output", end.arguments, OUTPUT_NAMES, OUTPUT_DTYPES)
+        ends = {
+            "input": (inputs, strings_of(main, INPUT_NAMES), strings_of(main, INPUT_DTYPES)),
+            "output": (
+                end.arguments,
+                strings_of(main, OUTPUT_NAMES),
+                strings_of(main, OUTPUT_DTYPES),
+            ),
+        }
+        pairs = states_of(main)
+        kept_ends = {"input": {i for i, _ in pairs}, "output": {o for _, o in pairs}}
+
+        def bind(role: str, numbers: Iterable[int], of: str) -> None:
+            """Give inputs or outputs (`of`) with these numbers a role."""
+            values, names, dtypes = ends[of]
+            for n in numbers:
+                shape = shape_of(values[n])
+                body.add_op(plan.BindOp(role, names[n], dtypes[n], shape, slice_of(values[n])))
+
+        for role, numbers in kept_ends.items():
+            if role == "output" and seed is not None:
+                body.add_op(plan.BindOp("seed", "", "uint32", [SEED_WORDS], slice_of(seed)))
+            bind(role, (n for n in range(len(ends[role][0])) if n not in numbers), role)
+        bind("past", (i for i, _ in pairs), "input")
+        bind("present", (o for _, o in pairs), "output")
         for launch, number in order:
             arguments = [slice_of(v) for v in (*launch.arguments, *launch.outs)]
             at_load = None if launch.at_load is None else number
@@ -123,6 +142,8 @@ class PlanMemory(ModulePass):
             into.location = launch.location
             body.add_op(into)
         program.attributes[plan.ARENA_BUFFERS] = sizes_attr(arena.buffers)
+        if states:
+            program.attributes[plan.STATE_BUFFERS] = sizes_attr([p.bytes for p in states.values()])
         if kept:
             program.attributes[plan.PREPARED_BUFFERS] = sizes_attr(prepared.buffers)
         alive = bytes_alive(lifetimes, sizes, alignment)
@@ -132,6 +153,26 @@ class PlanMemory(ModulePass):
         program.attributes[plan.WEIGHT_BYTES] = IntegerAttr(weight_bytes, i64)
         Rewriter.insert_op(program, InsertPoint.before(main))
         Rewriter.erase_op(main)
+
+
+def _state_places(
+    main: func.FuncOp, layouts: Layouts, memory: MemoryModel
+) -> dict[SSAValue, Placement]:
+    """Where the states lie: for each one a buffer that is read, and one that is written. Both have room for the largest
+    state that a run may begin with, and for what a run of the likely sizes gives."""
+    end = main.body.block.last_op
+    assert isinstance(end, func.ReturnOp)
+    found: dict[SSAValue, Placement] = {}
+    for past_number, present_number in states_of(main):
+        past, present = main.body.block.args[past_number], end.arguments[present_number]
+        assert isinstance(past.type, TensorType) and isinstance(present.type, TensorType)
+        most = max(
+            at_most(memory.tensor_bytes(past.type)), likely(memory.tensor_bytes(present.type))
+        )
+        size = align_up(most, memory.alignment)
+        for value in (past, layouts.first_storage(present)):
+            found[value] = Placement(len(found), 0, size)
+    return found
 
 
 def _weight_offsets(

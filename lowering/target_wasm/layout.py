@@ -1,8 +1,11 @@
 """Where things lie in the one linear memory:
-`[stack, data, control | weights | prepared | arena | stacks of other threads]`.
+`[stack, data, control | weights | prepared | states | arena | stacks of other threads]`.
 
 Where the arena's size depends on the sizes of the inputs it comes last, so that a memory grows as far as a run needs
-it, and a table of numbers lies behind `control`: `[..., control, table | ... | stacks of other threads | arena]`."""
+it, and a table of numbers lies behind `control`: `[..., control, table | ... | stacks of other threads | arena]`.
+
+A state has two places, which change roles after each run. So the address of a tensor in one of them is an expression of
+the program's `turn`, which is 0 and 1 by turns, and is read from that table."""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from xdsl.dialects import memref
 from xdsl.dialects.builtin import IntegerAttr, ModuleOp
 
 from webdnn.dialects import kernel, plan
-from webdnn.dialects.sizes.expression import bounds, is_symbolic, maximum
+from webdnn.dialects.sizes.expression import Symbol, bounds, is_symbolic, maximum
 from webdnn.dialects.sizes.types import sizes_in
 from webdnn.dialects.wasm_memory import MAX_PAGES, PAGE, check_pages
 from webdnn.lowering.target_wasm.memory import alloca_bytes
@@ -25,6 +28,9 @@ CONTROL_LINES = 4
 CONTROL_BYTES = (CONTROL_LINES + MAX_THREADS) * CACHE_LINE
 """What threads tell each other by, in lines of the cache that nothing else is in: a few words, and one for each."""
 _CALL_BYTES = 32768  # stack for spills and calls beside the kernels' own arrays
+
+
+_TURN = Symbol("turn", 0, 1)
 
 
 def _aligned(size: int) -> int:
@@ -41,6 +47,8 @@ class MemoryLayout:
 
     Attributes:
         table_words: how many numbers of 32 bits the runtime computes from the sizes of the inputs.
+        state_buffers: the sizes of the two places of each state, one state after the other.
+        turn: the symbol by which states change places; its name is that of no other symbol.
     """
 
     stack_bytes: int
@@ -49,6 +57,8 @@ class MemoryLayout:
     arena_bytes: int
     prepared_bytes: int = 0
     table_words: int = 0
+    state_buffers: tuple[int, ...] = ()
+    turn: Symbol = _TURN
 
     @property
     def control_offset(self) -> int:
@@ -67,9 +77,18 @@ class MemoryLayout:
         return _aligned(self.weights_offset + self.weights_bytes)
 
     @property
+    def states_offset(self) -> int:
+        return _aligned(self.prepared_offset + self.prepared_bytes)
+
+    def state(self, number: int) -> tuple[int, int]:
+        """The place that the first run reads of a state, and its size; the other one follows it."""
+        start = sum(map(_aligned, self.state_buffers[: 2 * number]))
+        return self.states_offset + start, _aligned(self.state_buffers[2 * number])
+
+    @property
     def _fixed_end(self) -> int:
         """Where the arena begins, or the stacks in front of it."""
-        return _aligned(self.prepared_offset + self.prepared_bytes)
+        return _aligned(self.states_offset + sum(map(_aligned, self.state_buffers)))
 
     @property
     def grows(self) -> bool:
@@ -107,6 +126,11 @@ class MemoryLayout:
 
     def address(self, slice: plan.SliceOp) -> int:
         """The address of a slice."""
+        if slice.space.data == "state":
+            number, is_written = divmod(slice.buffer.value.data, 2)
+            offset, size = self.state(number)
+            second = 1 - self.turn.size if is_written else self.turn.size
+            return offset + slice.begin + second * size
         bases = {
             "weights": self.weights_offset,
             "prepared": self.prepared_offset,
@@ -151,7 +175,7 @@ def memory_layout(
         "arena": _planned(program, plan.ARENA_BUFFERS),
     }
     for op in program.body.block.ops:
-        if isinstance(op, plan.SliceOp) and is_symbolic(op.begin):
+        if isinstance(op, plan.SliceOp) and (is_symbolic(op.begin) or op.space.data == "state"):
             table_words += 1
         elif isinstance(op, plan.SliceOp) and not any(map(is_symbolic, planned[op.space.data])):
             space = op.space.data
@@ -162,9 +186,21 @@ def memory_layout(
     weights, prepared, arena = (
         maximum(sizes[space], *planned[space]) for space in ("weights", "prepared", "arena")
     )
-    layout = MemoryLayout(stack_bytes, data_bytes, weights, arena, prepared, table_words)
+    states = tuple(_planned(program, plan.STATE_BUFFERS)[1:])
+    layout = MemoryLayout(
+        stack_bytes, data_bytes, weights, arena, prepared, table_words, states, _turn(program)
+    )
     check_pages(layout.pages)
     return layout
+
+
+def _turn(program: plan.ProgramOp) -> Symbol:
+    """A symbol that the program does not have."""
+    name = _TURN.name
+    taken = {s.name for s in (*program.symbols, *(op.symbol for op in program.definitions))}
+    while name in taken:
+        name += "_"
+    return Symbol(name, 0, 1)
 
 
 def _planned(program: plan.ProgramOp, name: str) -> list[int]:

@@ -2,6 +2,7 @@ import type { Downloader } from "./download.js";
 import type { TypedArray } from "./dtypes.js";
 import type { BoundInputs } from "./inputs.js";
 import type { BackendName, Manifest } from "./manifest.js";
+import type { StatesOnDevice } from "./state.js";
 
 /** Arrays by the name of the input or output. */
 export type Tensors = Record<string, TypedArray>;
@@ -41,7 +42,9 @@ export interface Backend {
   readonly arrived: Promise<void>;
   /** How many threads of the CPU share the work of a kernel. */
   readonly threads: number;
-  /** Run on inputs that have been checked, which set the sizes. */
+  /** What it keeps between runs. */
+  readonly states: StatesOnDevice;
+  /** Run on inputs that have been checked, which set the sizes. The state on the device is that of the run, or nobody's. */
   run(inputs: BoundInputs): Promise<Tensors>;
   /** Run launch by launch. */
   profile(inputs: BoundInputs): Promise<Omit<Profile, "outputs"> & { readonly outputs: Tensors }>;

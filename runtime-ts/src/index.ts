@@ -24,3 +24,4 @@ export type * from "./manifest.js";
 export type { Model, RunOptions } from "./model.js";
 export { parseManifest } from "./parse.js";
 export type { Fetch } from "./request.js";
+export type { ModelState } from "./state.js";

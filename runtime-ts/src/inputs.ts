@@ -4,6 +4,7 @@ import { InputError } from "./errors.js";
 import type { Expression, Manifest, TensorInfo } from "./manifest.js";
 import type { Seed } from "./seed.js";
 import { compute, expressionText, namesIn, type Sizes, tensorAt } from "./sizes.js";
+import type { ModelState } from "./state.js";
 
 /** Elements in row-major order, and the size of each dimension. */
 export interface Tensor {
@@ -14,11 +15,14 @@ export interface Tensor {
 /** What a run takes by the name of the input: an array will do, where all but one size of the input follow. */
 export type Inputs = Readonly<Record<string, TypedArray | Tensor>>;
 
-/** The arrays of a run, the value of each symbol, and the seed of its random numbers. */
+/** The arrays of a run, the value of each symbol, the seed of its random numbers, and the state that it begins with. */
 export interface BoundInputs {
   readonly arrays: Tensors;
   readonly sizes: Sizes;
   readonly seed: Seed;
+  readonly state: ModelState;
+  /** What the run makes of the sizes of the state. */
+  readonly following: Sizes;
 }
 
 type Info = TensorInfo<Expression>;
@@ -26,14 +30,16 @@ type Info = TensorInfo<Expression>;
 /**
  * Check what a run is given, and find the sizes that it sets.
  *
+ * @param stated the sizes that the states of the model say
  * @throws InputError
  */
 export function bindInputs(
   { inputs, symbols = [] }: Pick<Manifest, "inputs" | "symbols">,
   given: Inputs,
-): Omit<BoundInputs, "seed"> {
+  stated: Sizes = new Map(),
+): Pick<BoundInputs, "arrays" | "sizes"> {
   const arrays = noTensors();
-  const sizes = new Map<string, number>();
+  const sizes = new Map(stated);
   const unknownIn = (size: Expression): string[] =>
     namesIn(size).filter((name) => !sizes.has(name));
   /** A dimension is `found`: that says what the only unknown symbol of its size is, if it stands there times a number. */
@@ -47,7 +53,10 @@ export function bindInputs(
     const value = ((found - at(0)) / (at(multiple) - at(0))) * multiple;
     const what = `has ${value} for ${name} (dimension ${dimension})`;
     const known = sizes.get(name) ?? value;
-    if (value !== known) fail("wrong-shape", tensor, `${what}, where another input has ${known}`);
+    if (value !== known) {
+      const other = stated.has(name) ? "the state" : "another input";
+      fail("wrong-shape", tensor, `${what}, where ${other} has ${known}`);
+    }
     if (!(value >= low && value <= high && value % multiple === 0)) {
       const unit = multiple > 1 ? `, a multiple of ${multiple}` : "";
       fail("out-of-range", tensor, `${what}: it can be ${low} to ${high}${unit}`);
@@ -105,7 +114,11 @@ export function bindInputs(
     const count = elementCount(shape);
     if (length !== count) failLength(tensor, shape, count, length);
   }
-  return { arrays, sizes };
+  const found = symbols.flatMap(({ name }): [string, number][] => {
+    const value = sizes.get(name);
+    return value === undefined ? [] : [[name, value]];
+  });
+  return { arrays, sizes: new Map(found) };
 }
 
 function shapeText(shape: readonly Expression[]): string {

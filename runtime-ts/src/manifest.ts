@@ -39,6 +39,8 @@ export interface SizeSymbol {
   readonly multiple: number;
   /** The value for which the model was compiled to be fast. */
   readonly likely: number;
+  /** Of a size that states have: what it is in the next run. At first it is `low`. */
+  readonly next?: Expression;
 }
 
 /** A name for a size in the expressions of a back end. */
@@ -53,6 +55,15 @@ export interface TensorInfo<N = number | string> {
   readonly dtype: DType;
   readonly shape: readonly N[];
   readonly labels?: Labels;
+}
+
+/** An output of the model that is kept, and is an input of the next run. At first all of its elements are 0. */
+export interface StateInfo<N = number | string> {
+  readonly input: string;
+  readonly output: string;
+  readonly dtype: DType;
+  /** Before a run. */
+  readonly shape: readonly N[];
 }
 
 /** A file of the package; `file` is relative to `model.json`. */
@@ -125,6 +136,10 @@ export interface WasmSection<N = number> {
   /** Of a model that draws random numbers: where the two words of a run's seed are written. */
   readonly seed?: ByteRange<N>;
   readonly outputs: readonly ByteRange<N>[];
+  /** A name in expressions of this section: 0 and 1 by turns, from run to run. */
+  readonly turn?: string;
+  /** A run reads a state at `offset + turn * bytes` and writes it at `offset + (1 - turn) * bytes`. */
+  readonly states?: readonly ByteRange[];
   readonly launches: readonly WasmLaunch[];
   /** How many of the launches, the first ones, run once at load (by the export `prepare`); none where it is left out. */
   readonly prepare?: number;
@@ -140,10 +155,13 @@ export interface WasmFirstRun {
   readonly launches: readonly WasmLaunch[];
 }
 
-/** A GPU buffer: a part of the weights (`offset` counts in all weights), an arena buffer, or one for what is computed at load. */
+/**
+ * A GPU buffer: a part of the weights (`offset` counts in all weights), an arena buffer, or one for what is computed at load
+ * or kept from run to run.
+ */
 export type GpuBuffer<N = number> =
   | { readonly kind: "weights"; readonly bytes: number; readonly offset: number }
-  | { readonly kind: "arena" | "prepared"; readonly bytes: N };
+  | { readonly kind: "arena" | "prepared" | "state"; readonly bytes: N };
 
 /** How a kernel uses a binding. */
 export type BindingAccess = "read" | "read_write";
@@ -185,6 +203,12 @@ export interface GpuTensor<N = number> extends BufferRange<N> {
   readonly storage: Storage;
 }
 
+/** Where a state lies on the GPU: the first run reads the first buffer and writes the second one, the next run the reverse. */
+export interface GpuState {
+  readonly buffers: readonly [number, number];
+  readonly storage: Storage;
+}
+
 /** The section `backends.webgpu`. */
 export interface WebGpuSection<N = number> {
   readonly features: readonly string[];
@@ -203,6 +227,7 @@ export interface WebGpuSection<N = number> {
   /** Of a model that draws random numbers: where the two words of a run's seed are written. */
   readonly seed?: GpuTensor<N>;
   readonly outputs: readonly GpuTensor<N>[];
+  readonly states?: readonly GpuState[];
   readonly arenaLowerBound?: number;
 }
 
@@ -221,5 +246,7 @@ export interface Manifest<N = Expression> {
   readonly symbols?: readonly SizeSymbol[];
   readonly inputs: readonly TensorInfo<N>[];
   readonly outputs: readonly TensorInfo<N>[];
+  /** What runs keep for the next ones; none of it is among inputs and outputs. */
+  readonly states?: readonly StateInfo<N>[];
   readonly backends: { readonly wasm?: WasmSection<N>; readonly webgpu?: WebGpuSection<N> };
 }

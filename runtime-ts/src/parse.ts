@@ -11,11 +11,13 @@ import type {
   GpuBuffer,
   GpuKernel,
   GpuLaunch,
+  GpuState,
   GpuTensor,
   Labels,
   Manifest,
   SizeSymbol,
   SizeTable,
+  StateInfo,
   TensorInfo,
   WasmFirstRun,
   WasmLaunch,
@@ -78,6 +80,12 @@ const tensor = object<TensorInfo<Expression>>({
   shape: list(expression),
   labels: { optional: object<Labels>({ axis: { optional: size }, names: label }) },
 });
+const state = object<StateInfo<Expression>>({
+  input: text(/[\s\S]/, "a string that is not empty"),
+  output: text(/[\s\S]/, "a string that is not empty"),
+  dtype: oneOf(...DTYPES),
+  shape: list(expression),
+});
 const wasmLaunch = object<WasmLaunch>({
   kernel: text(),
   label,
@@ -113,6 +121,8 @@ const wasm = object<WasmSection<Expression>>({
   inputs: list(place),
   seed: { optional: place },
   outputs: list(place),
+  turn: { optional: text() },
+  states: { optional: list(range) },
   launches: list(wasmLaunch),
   prepare: { optional: size },
   firstRun: { optional: object<WasmFirstRun>({ limit: size, launches: list(wasmLaunch) }) },
@@ -124,7 +134,7 @@ const weightsBuffer = object<Extract<GpuBuffer, { kind: "weights" }>>({
   offset: size,
 });
 const otherBuffer = object<Exclude<GpuBuffer<Expression>, { kind: "weights" }>>({
-  kind: oneOf("weights", "arena", "prepared") as Rule<"arena" | "prepared">,
+  kind: oneOf("weights", "arena", "prepared", "state") as Rule<"arena" | "prepared" | "state">,
   bytes: expression,
 });
 const gpuBuffer: Rule<GpuBuffer<Expression>> = (value, path) => {
@@ -168,6 +178,14 @@ const webgpu = object<WebGpuSection<Expression>>({
   inputs: list(gpuTensor),
   seed: { optional: gpuTensor },
   outputs: list(gpuTensor),
+  states: {
+    optional: list(
+      object<GpuState>({
+        buffers: list(size, 2) as unknown as Rule<GpuState["buffers"]>,
+        storage: oneOf("f32", "i32", "u32", "i64"),
+      }),
+    ),
+  },
 });
 
 const manifestForm = object<Manifest>({
@@ -184,11 +202,13 @@ const manifestForm = object<Manifest>({
         high: size,
         multiple: integer(1),
         likely: size,
+        next: { optional: expression },
       }),
     ),
   },
   inputs: list(tensor),
   outputs: list(tensor),
+  states: { optional: list(state) },
   backends: object<Manifest["backends"]>({
     wasm: { optional: wasm },
     webgpu: { optional: webgpu },
@@ -207,14 +227,31 @@ export function checkForm(value: unknown): asserts value is Manifest {
  */
 export function parseManifest(value: unknown): Manifest {
   checkForm(value);
-  for (const { name } of value.symbols ?? []) {
-    const isSet = value.inputs.some(({ shape }) => shape.flatMap(namesIn).includes(name));
+  for (const { name, next } of value.symbols ?? []) {
+    const isSet =
+      next !== undefined || value.inputs.some(({ shape }) => shape.flatMap(namesIn).includes(name));
     ensure(isSet, "symbols", `has "${name}", which no input sets`);
   }
   const likely = manifestAt(value, likelySizes(value.symbols));
   const { backends } = likely;
   unique(likely.inputs, "inputs");
   unique(likely.outputs, "outputs");
+  for (const side of ["input", "output"] as const) {
+    const names = [
+      ...likely[`${side}s`].map((t) => t.name),
+      ...statesOf(likely).map((s) => s[side]),
+    ];
+    ensure(new Set(names).size === names.length, "states", `has an ${side} of another's name`);
+  }
+  const known = new Set(value.symbols?.map(({ name }) => name));
+  for (const { next } of value.symbols ?? [])
+    ensure(
+      namesIn(next ?? 0).every((name) => known.has(name)),
+      "symbols",
+      "has an unknown name",
+    );
+  const { turn } = backends.wasm ?? {};
+  ensure(turn === undefined || !known.has(turn), "backends.wasm.turn", "is the name of a symbol");
   checkFiles(backends);
   if (backends.wasm) checkWasm(likely, backends.wasm);
   if (backends.webgpu) checkWebGpu(likely, backends.webgpu);
@@ -274,6 +311,23 @@ function eachTensor<P>(
   if (section.seed) place(SEED, section.seed, `${at}.seed`);
 }
 
+function statesOf({ states = [] }: Manifest<number>): readonly StateInfo<number>[] {
+  return states;
+}
+
+/** Call `check` for each state with where it lies. */
+function eachState<P>(
+  manifest: Manifest<number>,
+  places: readonly P[] | undefined,
+  at: string,
+  check: (state: TensorInfo<number>, place: P, path: string) => void,
+): void {
+  const states = statesOf(manifest);
+  hasEntries(places ?? [], states.length, `${at}.states`);
+  for (const [i, { input: name, dtype, shape }] of states.entries())
+    check({ name, dtype, shape }, places?.[i] as P, `${at}.states[${i}]`);
+}
+
 /** A place holds all elements of a tensor, each of so many bytes, and is aligned. */
 function hasRoom(
   { name, shape }: TensorInfo<number>,
@@ -321,6 +375,13 @@ function checkWasm(manifest: Manifest<number>, section: WasmSection): void {
     inMemory(place, path);
     const element = elementBytes(t.dtype);
     hasRoom(t, place, element, element, path);
+  });
+  eachState(manifest, section.states, at, (state, place, path) => {
+    const end = place.offset + 2 * place.bytes;
+    ensure(end <= pages * PAGE, path, "reaches beyond the memory");
+    const element = elementBytes(state.dtype);
+    hasRoom(state, place, element, element, path);
+    ensure(place.bytes % element === 0, path, `is not aligned to ${element} bytes`);
   });
 }
 
@@ -379,5 +440,12 @@ function checkWebGpu(manifest: Manifest<number>, section: WebGpuSection): void {
     hasRoom(t, place, storageBytes(place.storage), 4, path);
     const fits = storageFits(t.dtype, place.storage);
     ensure(fits, `${path}.storage`, `"${place.storage}" cannot hold each ${t.dtype}`);
+  });
+  eachState(manifest, section.states, at, (state, { buffers: pair, storage }, path) => {
+    const bytes = elementCount(state.shape) * storageBytes(storage);
+    for (const [i, buffer] of pair.entries())
+      inBuffer({ buffer, offset: 0, bytes }, `${path}.buffers[${i}]`);
+    const fits = storageFits(state.dtype, storage);
+    ensure(fits, `${path}.storage`, `"${storage}" cannot hold each ${state.dtype}`);
   });
 }

@@ -3,6 +3,7 @@ import type {
   Expression,
   Manifest,
   SizeSymbol,
+  StateInfo,
   TensorInfo,
   WasmSection,
   WebGpuSection,
@@ -68,6 +69,11 @@ export function tensorAt(tensor: TensorInfo<Expression>, sizes: Sizes): TensorIn
   return { ...tensor, shape: tensor.shape.map((size) => sizeOf(size, sizes)) };
 }
 
+/** A state with numbers for the sizes of its shape. */
+export function stateAt(state: StateInfo<Expression>, sizes: Sizes): StateInfo<number> {
+  return { ...state, shape: state.shape.map((size) => sizeOf(size, sizes)) };
+}
+
 const ONE = ["offset", "bytes"];
 const SEVERAL = ["workgroups", "sizes", "words"];
 type Entry = Record<string, unknown>;
@@ -88,15 +94,22 @@ function entryAt(entry: Entry, sizes: Sizes): Entry {
 /**
  * The section of a back end with numbers in the place of expressions.
  *
+ * @param turn 0 or 1: where wasm's states have changed places
  * @throws ManifestError if an expression is no size
  */
-export function sectionAt(section: WasmSection<Expression>, sizes: Sizes): WasmSection;
+export function sectionAt(
+  section: WasmSection<Expression>,
+  sizes: Sizes,
+  turn?: number,
+): WasmSection;
 export function sectionAt(section: WebGpuSection<Expression>, sizes: Sizes): WebGpuSection;
 export function sectionAt(
   section: WasmSection<Expression> | WebGpuSection<Expression>,
   sizes: Sizes,
+  turn = 0,
 ): unknown {
   const known = new Map(sizes);
+  if ("turn" in section && section.turn !== undefined) known.set(section.turn, turn);
   for (const { name, size } of section.definitions ?? []) known.set(name, sizeOf(size, known));
   const found: Entry = { ...section };
   for (const key of ["arena", "table", "seed"]) {
@@ -111,8 +124,10 @@ export function sectionAt(
 /** A manifest with numbers in the place of expressions. @throws ManifestError if one is no size */
 export function manifestAt(manifest: Manifest, sizes: Sizes): Manifest<number> {
   const { wasm, webgpu } = manifest.backends;
+  const states = manifest.states?.map((state) => stateAt(state, sizes));
   return {
-    ...manifest,
+    ...(manifest as Omit<Manifest, "states">),
+    ...(states && { states }),
     inputs: manifest.inputs.map((tensor) => tensorAt(tensor, sizes)),
     outputs: manifest.outputs.map((tensor) => tensorAt(tensor, sizes)),
     backends: {

@@ -26,7 +26,7 @@ def snippets(page: Path, language: str) -> list[str]:
 @pytest.fixture
 def workspace(tmp_path: Path) -> Path:
     """A folder with the `model.onnx` that the pages speak of: y = relu(x), any number of rows of 4; with a classifier
-    of pictures by their colour, and with a model that draws noise."""
+    of pictures by their colour, a model that draws noise, and a decoder with a cache."""
     model = onnx.parser.parse_model(
         '<ir_version: 10, opset_import: ["" : 21]> '
         "relu (float[rows, 4] x) => (float[rows, 4] y) { y = Relu(x) }"
@@ -43,6 +43,14 @@ def workspace(tmp_path: Path) -> Path:
         "sampler () => (float[2, 8] noise) { noise = RandomUniform <low = -1.0, shape = [2, 8]> () }"
     )
     onnx.save(sampler, tmp_path / "sampler.onnx")
+    decoder = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 21]> '
+        "decoder (float[1, tokens, 4] x, float[1, past, 4] past_0) "
+        "=> (float[1, tokens, 4] y, float[1, total, 4] present_0) "
+        "{ present_0 = Concat <axis = 1> (past_0, x) t = Transpose <perm = [0, 2, 1]> (present_0) "
+        "scores = MatMul(x, t) weights = Softmax(scores) y = MatMul(weights, present_0) }"
+    )
+    onnx.save(decoder, tmp_path / "decoder.onnx")
     (tmp_path / "labels.txt").write_text("red\ngreen\nblue\n")
     return tmp_path
 

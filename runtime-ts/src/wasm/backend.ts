@@ -18,12 +18,15 @@ import type {
   ByteRange,
   Expression,
   Manifest,
+  SizeTable,
+  StateInfo,
   TensorInfo,
   WasmModule,
   WasmSection,
 } from "../manifest.js";
 import { allocate, PAGE } from "../memory.js";
 import { keyOf, type Sizes, sectionAt, tensorAt } from "../sizes.js";
+import { StatesOnDevice } from "../state.js";
 import { Arrivals } from "./arrivals.js";
 import { type Executor, onThisThread } from "./executor.js";
 import { missingFeatures } from "./features.js";
@@ -151,21 +154,39 @@ async function compile(file: WasmModule, context: BackendContext): Promise<WebAs
   }
 }
 
+/** What depends on the sizes of a run, and on where it finds states. */
+interface Sized {
+  /** The sizes for which it is. */
+  readonly key: string;
+  /** The memory as it was then; it is another one when it has grown. */
+  readonly buffer: ArrayBufferLike;
+  readonly table: SizeTable | undefined;
+  readonly seed: Uint32Array | undefined;
+  readonly inputs: readonly Slot[];
+  readonly outputs: readonly Slot[];
+}
+
+/** What runs a model whose inputs have been written. */
+interface Ready {
+  readonly executor: Executor;
+  readonly outputs: readonly Slot[];
+}
+
 /** All that keeps the memory alive. */
 interface State {
   readonly executor: Executor;
   readonly memory: WebAssembly.Memory;
-  /** The sizes for which the rest is. */
-  key?: string;
-  seed?: Uint32Array | undefined;
-  inputs: readonly Slot[];
-  outputs: readonly Slot[];
+  /** The last sizes at each turn of the states. */
+  readonly sized: (Sized | undefined)[];
+  /** That of which the module has been told. */
+  told?: Sized;
 }
 
 class WasmBackend implements Backend {
   readonly name = "wasm";
   readonly threads: number;
   readonly arrived: Promise<void>;
+  readonly states: StatesOnDevice;
   readonly #manifest: Manifest;
   readonly #section: WasmSection<Expression>;
   readonly #arrivals: Arrivals;
@@ -189,7 +210,11 @@ class WasmBackend implements Backend {
     this.arrived = this.#firstRun.ready;
     // Without its weights it never runs: no worker has to wait for that.
     arrivals.complete.catch(() => executor.dispose());
-    this.#state = { executor, memory, inputs: [], outputs: [] };
+    this.#state = { executor, memory, sized: [] };
+    this.states = new StatesOnDevice(manifest, {
+      read: (number, info) => this.#viewOf(number, info).slice(),
+      write: (number, info, elements) => put(this.#viewOf(number, info), elements),
+    });
   }
 
   async run(inputs: BoundInputs): Promise<Tensors> {
@@ -197,6 +222,7 @@ class WasmBackend implements Backend {
     const { launches, prepare = 0 } = this.#section;
     if (this.#firstRun.isOver) await executor.run(prepare, launches.length);
     else await this.#firstRun.run();
+    this.states.done(inputs.state, inputs.following);
     return read(outputs);
   }
 
@@ -205,6 +231,7 @@ class WasmBackend implements Backend {
     const { executor, outputs } = await this.#write(inputs);
     const { launches: all, prepare = 0 } = this.#section;
     const times = await executor.profile(prepare, all.length);
+    this.states.done(inputs.state, inputs.following);
     const launches = all.slice(prepare).map(
       ({ kernel, label }, i): LaunchProfile => ({
         kernel,
@@ -221,29 +248,40 @@ class WasmBackend implements Backend {
     this.#state = undefined;
   }
 
-  async #write({ arrays, sizes, seed }: BoundInputs): Promise<State> {
-    if (this.#state?.key !== keyOf(sizes)) await this.#resize(sizes);
+  async #write({ arrays, sizes, seed, state: kept }: BoundInputs): Promise<Ready> {
+    const sized = await this.#sizedFor(sizes);
     if (!this.#state) throw new DisposedError();
-    const state = this.#state;
-    state.seed?.set(seed);
-    for (const { name, view } of state.inputs) {
-      const value = arrays[name] as TypedArray;
-      // A float16 may come as Float16Array or as its bits.
-      if (value instanceof Uint16Array && !(view instanceof Uint16Array)) {
-        new Uint16Array(view.buffer, view.byteOffset, view.length).set(value);
-      } else {
-        (view as { set(from: TypedArray): void }).set(value);
-      }
-    }
-    return state;
+    const { executor, memory, told } = this.#state;
+    const { table } = sized;
+    if (table && told !== sized)
+      new Uint32Array(memory.buffer, table.offset, table.words.length).set(table.words);
+    this.#state.told = sized;
+    this.states.enter(kept, sizes);
+    sized.seed?.set(seed);
+    for (const { name, view } of sized.inputs) put(view, arrays[name] as TypedArray);
+    return { executor, outputs: sized.outputs };
   }
 
-  /** Make room for tensors of other sizes, and tell the module where they lie. */
-  async #resize(sizes: Sizes): Promise<void> {
-    const section = sectionAt(this.#section, sizes);
-    const { arena, table } = section;
-    const memory = this.#state?.memory;
-    if (!memory) return;
+  /** The place of a state that is read. */
+  #viewOf(number: number, { dtype, shape }: StateInfo<number>): TypedArray {
+    if (!this.#state) throw new DisposedError();
+    const { states = [] } = this.#section;
+    const { offset, bytes } = states[number] as ByteRange;
+    const { buffer } = this.#state.memory;
+    const start = offset + this.states.turn * bytes;
+    return new (arrayClass(dtype))(buffer, start, elementCount(shape));
+  }
+
+  /** Where all lies for some sizes, for which there is room then. */
+  async #sizedFor(sizes: Sizes): Promise<Sized> {
+    if (!this.#state) throw new DisposedError();
+    const { memory, sized } = this.#state;
+    const { turn } = this.states;
+    const known = sized[turn];
+    const key = keyOf(sizes);
+    if (known?.key === key && known.buffer === memory.buffer) return known;
+    const section = sectionAt(this.#section, sizes, turn);
+    const { arena, table, seed } = section;
     const pages = Math.ceil((arena.offset + arena.bytes) / PAGE);
     const missing = pages - memory.buffer.byteLength / PAGE;
     if (missing > 0) {
@@ -255,14 +293,27 @@ class WasmBackend implements Backend {
         throw noMemory(pages, error, " for inputs of these sizes");
       }
     }
-    if (table) new Uint32Array(memory.buffer, table.offset, table.words.length).set(table.words);
+    const { buffer } = memory;
     const { inputs, outputs } = this.#manifest;
-    if (!this.#state) return;
-    const { seed } = section;
-    this.#state.seed = seed && new Uint32Array(memory.buffer, seed.offset, 2);
-    this.#state.inputs = slots(inputs, section.inputs, memory, sizes);
-    this.#state.outputs = slots(outputs, section.outputs, memory, sizes);
-    this.#state.key = keyOf(sizes);
+    const found: Sized = {
+      key,
+      buffer,
+      table,
+      seed: seed && new Uint32Array(buffer, seed.offset, 2),
+      inputs: slots(inputs, section.inputs, memory, sizes),
+      outputs: slots(outputs, section.outputs, memory, sizes),
+    };
+    sized[turn] = found;
+    return found;
+  }
+}
+
+function put(view: TypedArray, value: TypedArray): void {
+  // A float16 may come as Float16Array or as its bits.
+  if (value instanceof Uint16Array && !(view instanceof Uint16Array)) {
+    new Uint16Array(view.buffer, view.byteOffset, view.length).set(value);
+  } else {
+    (view as { set(from: TypedArray): void }).set(value);
   }
 }
 

@@ -9,10 +9,20 @@ import { parallel } from "../cancel.js";
 import { elementCount, type TypedArray } from "../dtypes.js";
 import { UnsupportedError } from "../errors.js";
 import type { BoundInputs } from "../inputs.js";
-import type { Expression, GpuTensor, Manifest, TensorInfo, WebGpuSection } from "../manifest.js";
+import type {
+  Expression,
+  GpuState,
+  GpuTensor,
+  Manifest,
+  StateInfo,
+  Storage,
+  TensorInfo,
+  WebGpuSection,
+} from "../manifest.js";
 import { allocate } from "../memory.js";
 import type { Seed } from "../seed.js";
 import { keyOf, type Sizes, sectionAt, tensorAt } from "../sizes.js";
+import { StatesOnDevice } from "../state.js";
 import { openDevice } from "./device.js";
 import { MAP_READ, USAGE } from "./flags.js";
 import { GuardedDevice } from "./guard.js";
@@ -86,7 +96,9 @@ interface Sized {
   /** Those for which it is. */
   readonly key: string;
   readonly uniforms: Uniforms;
-  readonly dispatches: readonly Dispatch[];
+  readonly section: WebGpuSection;
+  /** With states in both orders; made when they are needed. */
+  readonly dispatches: (readonly Dispatch[] | undefined)[];
   readonly uploads: readonly Upload[];
   readonly seedPlace: GpuTensor | undefined;
   readonly readbacks: readonly Readback[];
@@ -97,6 +109,7 @@ class WebGpuBackend implements Backend {
   readonly name = "webgpu";
   readonly arrived = Promise.resolve();
   readonly threads = 1;
+  readonly states: StatesOnDevice;
   readonly #manifest: Manifest;
   readonly #section: WebGpuSection<Expression>;
   readonly #guarded: GuardedDevice;
@@ -116,6 +129,10 @@ class WebGpuBackend implements Backend {
     this.#guarded = guarded;
     this.#kernels = kernels;
     this.#buffers = buffers;
+    this.states = new StatesOnDevice(manifest, {
+      read: (number, info) => this.#readState(number, info),
+      write: (number, info, elements) => this.#writeState(number, info, elements),
+    });
   }
 
   /** Make all that depends on sizes, where they are others than before. */
@@ -156,22 +173,23 @@ class WebGpuBackend implements Backend {
       size: Math.max(size, 8),
       usage: USAGE.MAP_READ | USAGE.COPY_DST,
     });
-    const dispatches = createDispatches(device, section, buffers, this.#kernels, uniforms);
     const seedPlace = section.seed;
-    this.#sized = { key, uniforms, dispatches, uploads, seedPlace, readbacks, staging };
+    const dispatches: Sized["dispatches"] = [];
+    this.#sized = { key, section, uniforms, dispatches, uploads, seedPlace, readbacks, staging };
     return this.#sized;
   }
 
   /** Run what is to run at load, which does not depend on sizes. */
   prepare(): void {
     const { prepare = 0 } = this.#section;
-    const dispatches = this.#sized?.dispatches.slice(0, prepare) ?? [];
-    if (prepare) dispatchAll(this.#guarded.device, dispatches);
+    if (!prepare || !this.#sized) return;
+    dispatchAll(this.#guarded.device, this.#dispatches(this.#sized).slice(0, prepare));
   }
 
-  run({ arrays, sizes, seed }: BoundInputs): Promise<Tensors> {
+  run({ arrays, sizes, seed, state, following }: BoundInputs): Promise<Tensors> {
     const submit = (): Promise<Tensors> => {
       const sized = this.resize(sizes);
+      this.states.enter(state, sizes);
       this.#write(arrays, seed, sized);
       const encoder = this.#guarded.device.createCommandEncoder();
       const pass = encoder.beginComputePass();
@@ -179,18 +197,25 @@ class WebGpuBackend implements Backend {
       pass.end();
       return this.#read(encoder, sized);
     };
-    return this.#unlessItFails(this.#guarded.scoped("running the model", submit, { atOnce: true }));
+    const done = (outputs: Tensors): Tensors => {
+      this.states.done(state, following);
+      return outputs;
+    };
+    const run = this.#guarded.scoped("running the model", submit, { atOnce: true }).then(done);
+    return this.#unlessItFails(run);
   }
 
-  profile({ arrays, sizes, seed }: BoundInputs): ReturnType<Backend["profile"]> {
+  profile({ arrays, sizes, seed, state, following }: BoundInputs): ReturnType<Backend["profile"]> {
     const work = async (): ReturnType<Backend["profile"]> => {
       const { device } = this.#guarded;
       const sized = this.resize(sizes);
+      this.states.enter(state, sizes);
       this.#write(arrays, seed, sized);
       const queries = device.features.has("timestamp-query");
       const time = queries ? timeByQueries : timeBySubmissions;
       const times = await time(device, this.#ofARun(sized));
       const outputs = await this.#read(device.createCommandEncoder(), sized);
+      this.states.done(state, following);
       const { launches: all, prepare } = this.#section;
       const launches = all.slice(prepare).map(({ kernel, label }, i) => ({
         kernel: this.#section.kernels[kernel]?.name as string,
@@ -223,8 +248,65 @@ class WebGpuBackend implements Backend {
     }
   }
 
-  #ofARun({ dispatches }: Sized): readonly Dispatch[] {
-    return dispatches.slice(this.#section.prepare);
+  #ofARun(sized: Sized): readonly Dispatch[] {
+    return this.#dispatches(sized).slice(this.#section.prepare);
+  }
+
+  /** All dispatches, bound to the places that states have in this run. */
+  #dispatches({ section, uniforms, dispatches }: Sized): readonly Dispatch[] {
+    const { turn } = this.states;
+    const buffers = [...this.#buffers] as GPUBuffer[];
+    for (const { buffers: pair } of this.#section.states ?? [])
+      for (const [i, number] of pair.entries())
+        buffers[number] = this.#buffers[pair[(i + turn) % 2] as number] as GPUBuffer;
+    const device = this.#guarded.device;
+    dispatches[turn] ??= createDispatches(device, section, buffers, this.#kernels, uniforms);
+    return dispatches[turn];
+  }
+
+  /** The buffer of a state that is read, and how its elements are stored. */
+  #stateAt(number: number): { buffer: GPUBuffer; storage: Storage } {
+    const { states = [] } = this.#section;
+    const { buffers, storage } = states[number] as GpuState;
+    const buffer = this.#buffers[buffers[this.states.turn] as number] as GPUBuffer;
+    return { buffer, storage };
+  }
+
+  #writeState(number: number, info: StateInfo<number>, elements: TypedArray): void {
+    const { buffer, storage } = this.#stateAt(number);
+    const count = elementCount(info.shape);
+    if (count === 0) return;
+    const tensor = { ...info, name: info.input };
+    let words = elements as Words;
+    if (!isStoredAsIs(info.dtype, storage)) {
+      const bytes = count * storageBytes(storage);
+      words = allocate(bytes, () => wordsOver(storage, new ArrayBuffer(bytes), 0, count));
+      widen(tensor, elements, words);
+    }
+    this.#guarded.device.queue.writeBuffer(buffer, 0, words);
+  }
+
+  async #readState(number: number, info: StateInfo<number>): Promise<TypedArray> {
+    const { buffer, storage } = this.#stateAt(number);
+    const count = elementCount(info.shape);
+    const tensor = { ...info, name: info.input };
+    if (count === 0) return narrow(tensor, wordsOver(storage, new ArrayBuffer(0), 0, 0));
+    const { device } = this.#guarded;
+    const size = count * storageBytes(storage);
+    const usage = USAGE.MAP_READ | USAGE.COPY_DST;
+    return this.#guarded.scoped("reading a state", async () => {
+      const staging = device.createBuffer({ label: "state", size, usage });
+      const encoder = device.createCommandEncoder();
+      encoder.copyBufferToBuffer(buffer, 0, staging, 0, size);
+      device.queue.submit([encoder.finish()]);
+      await staging.mapAsync(MAP_READ);
+      try {
+        const words = wordsOver(storage, staging.getMappedRange(), 0, count);
+        return allocate(size, () => narrow(tensor, words));
+      } finally {
+        staging.destroy();
+      }
+    });
   }
 
   #write(inputs: Tensors, seed: Seed, { uploads, seedPlace }: Sized): void {

@@ -48,10 +48,11 @@ export function createBuffers(
   known: readonly (GPUBuffer | undefined)[] = [],
 ): GPUBuffer[] {
   checkLimits(device, section);
-  const written = new Set([...section.inputs, section.seed].map((t) => t?.buffer));
-  const read = new Set(section.outputs.map((t) => t.buffer));
+  const kept = (section.states ?? []).flatMap((state) => state.buffers);
+  const written = new Set([...section.inputs, section.seed].map((t) => t?.buffer).concat(kept));
+  const read = new Set(section.outputs.map((t) => t.buffer).concat(kept));
   // All that go before any that come, so that there is room.
-  const kept = section.buffers.map(({ bytes }, i) => {
+  const fitting = section.buffers.map(({ bytes }, i) => {
     const buffer = known[i];
     if (buffer && buffer.size >= bytes && buffer.size <= Math.max(2 * bytes, SMALL)) return buffer;
     buffer?.destroy();
@@ -63,7 +64,7 @@ export function createBuffers(
     if (read.has(i)) usage |= USAGE.COPY_SRC;
     // A binding cannot be empty.
     const size = Math.max(wholeWords(buffer.bytes), 4);
-    return kept[i] ?? device.createBuffer({ label: `${buffer.kind} ${i}`, size, usage });
+    return fitting[i] ?? device.createBuffer({ label: `${buffer.kind} ${i}`, size, usage });
   });
 }
 
