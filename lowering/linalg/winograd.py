@@ -23,7 +23,6 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel, plan
-from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.lowering.linalg.convolution import Convolution, match_convolution
 from webdnn.lowering.linalg.pads import zero_padded
 from webdnn.lowering.linalg.winograd_arithmetic import Arithmetic, arithmetic
@@ -73,7 +72,6 @@ def _is_supported(conv: Convolution) -> bool:
         isinstance(conv.filter_operand.owner, plan.WeightOp)
         and conv.strides == conv.dilations == (1, 1)
         and conv.out_channels % 4 == 0
-        and not any(map(is_symbolic, (conv.batch, *conv.out_sizes)))
         and max(conv.taps) > 1
     )
 

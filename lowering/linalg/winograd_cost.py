@@ -7,6 +7,7 @@ from itertools import product
 
 from xdsl.dialects.builtin import f32
 
+from webdnn.dialects.sizes.expression import likely_shape
 from webdnn.lowering.linalg.convolution import Convolution
 
 WINDOWS = {3: (4, 2), 5: (2,), 7: (2,)}
@@ -43,12 +44,15 @@ def choose_windows(conv: Convolution, windows: Iterable[tuple[int, int]]) -> tup
 
 
 def direct_cost(conv: Convolution) -> float:
-    """Cycles of a direct convolution."""
-    height, width = conv.out_sizes
+    """Cycles of a direct convolution, at the likely sizes."""
+    batch, height, width = _likely_sizes(conv)
     taps = conv.taps[0] * conv.taps[1]
-    return (
-        conv.batch * height * width * taps * conv.in_channels * conv.out_channels / _products(conv)
-    )
+    return batch * height * width * taps * conv.in_channels * conv.out_channels / _products(conv)
+
+
+def _likely_sizes(conv: Convolution) -> tuple[int, ...]:
+    """Batch, height and width of the result."""
+    return likely_shape((conv.batch, *conv.out_sizes))
 
 
 def _products(conv: Convolution) -> float:
@@ -56,9 +60,10 @@ def _products(conv: Convolution) -> float:
 
 
 def winograd_cost(conv: Convolution, windows: tuple[int, int]) -> float:
-    """Cycles with windows of this many results along each axis."""
-    elements, count = 1, conv.batch
-    for m, taps, size in zip(windows, conv.taps, conv.out_sizes, strict=True):
+    """Cycles with windows of this many results along each axis, at the likely sizes."""
+    count, *sizes = _likely_sizes(conv)
+    elements = 1
+    for m, taps, size in zip(windows, conv.taps, sizes, strict=True):
         elements *= m + taps - 1
         count *= -(-size // m)
     c, o = conv.in_channels, conv.out_channels
