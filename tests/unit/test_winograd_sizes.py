@@ -9,15 +9,22 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from onnx import ModelProto
+from xdsl.dialects.builtin import ModuleOp
 
 import webdnn
 from tests.tolerances import relative_error
 from tests.unit.test_winograd import TOLERANCE, convolution, inputs_of, reference
 from tests.unit.test_winograd_integers import quantised, random_weights
+from webdnn.dialects.kernel import kernels_of
 from webdnn.dialects.numpy_meaning.program import run_module
+from webdnn.dialects.sizes.expression import evaluate
+from webdnn.dialects.sizes.types import shape_of
 from webdnn.dialects.weight_store import attach_weights
-from webdnn.frontends.onnx import load
+from webdnn.engines.wasmtime import KernelInstance
+from webdnn.frontends.onnx import ImportedModel, load
 from webdnn.lowering.linalg.winograd import WinogradConvolutions
+from webdnn.lowering.loops_cpu.distribute import distribute
+from webdnn.lowering.loops_cpu.lower import lower_kernel
 from webdnn.package import Package
 from webdnn.passes import context
 from webdnn.stages import passes_between
@@ -54,6 +61,20 @@ def compiled(model: ModelProto, sizes: Sequence[int | str], window: int) -> Pack
         without=["winograd-convolutions"],
         jobs=1,
     )
+
+
+def lowered(model: ModelProto, stage: str) -> ImportedModel:
+    """A model with windows of 4 results, its sizes `OPEN`, at a stage."""
+    imported = load(opened(model), shapes=shapes_of(model, OPEN))
+    attach_weights(imported.module, imported.weights)
+    ctx = context()
+    for _, step in passes_between("onnx", "linalg", "wasm"):
+        step.apply(ctx, imported.module)
+    WinogradConvolutions(window=4).apply(ctx, imported.module)
+    for _, step in passes_between("linalg", stage, "wasm"):
+        step.apply(ctx, imported.module)
+    imported.module.verify()
+    return imported
 
 
 def is_winograd(package: Package) -> bool:
@@ -142,16 +163,7 @@ def test_each_stage_in_numpy(stage: str) -> None:
     def at(size: Size) -> ModelProto:
         return convolution((size[0], 16, *size[1:]), 8, (3, 3), (1, 1, 1, 1), residual=True)
 
-    model = at((1, 7, 9))
-    imported = load(opened(model), shapes=shapes_of(model, OPEN))
-    attach_weights(imported.module, imported.weights)
-    ctx = context()
-    for _, step in passes_between("onnx", "linalg", "wasm"):
-        step.apply(ctx, imported.module)
-    WinogradConvolutions(window=4).apply(ctx, imported.module)
-    for _, step in passes_between("linalg", stage, "wasm"):
-        step.apply(ctx, imported.module)
-    imported.module.verify()
+    imported = lowered(at((1, 7, 9)), stage)
     for size in ((1, 7, 9), (2, 5, 4), (1, 1, 1)):
         inputs: dict[str, NDArray[Any]] = dict(inputs_of(at(size)))
         (result,) = run_module(imported.module, imported.weights, inputs).values()
@@ -167,7 +179,8 @@ def test_random_sizes(seed: int) -> None:
     rng = np.random.default_rng(seed)
     window = int(rng.choice([2, 4]))
     taps = [(3, 3), (1, 3), (3, 1)][rng.integers(3)]
-    pads = (taps[0] // 2, taps[1] // 2) * 2
+    top, left = taps[0] // 2, taps[1] // 2
+    pads = (top, left, top, left)
     ins, outs = int(rng.integers(1, 24)), 4 * int(rng.integers(1, 7))
     residual = bool(rng.integers(2))
 
@@ -204,3 +217,38 @@ def test_only_where_the_greatest_sizes_have_room() -> None:
     """Of 256 channels and 1,024 x 1,024 results the windows would take 4.5 GiB; direct, it is 2 GiB."""
     assert not _chosen(256, (1, "h:1..1024@28", "w:1..1024@28"))
     assert _chosen(256, (1, "h:1..256@28", "w:1..256@28"))
+
+
+def test_threads_share_windows_that_are_left_over() -> None:
+    """Any parts of a kernel's work do together what it does as a whole, at sizes that no tile divides."""
+    model = convolution((1, 16, 7, 9), 8, (3, 3), (1, 1, 1, 1), residual=True)
+    shared = 0
+    for name, func in kernels_of(lowered(model, "kernels").module).items():
+        loops = lower_kernel(func)
+        if not func.symbols or not distribute(loops, grain=1, shortest=8):
+            continue
+        shared += 1
+        values = {symbol.name: min(7, symbol.high) for symbol in func.symbols}
+        rng = np.random.default_rng(0)
+        end = func.body.block.last_op
+        assert end is not None
+        arrays = [
+            rng.standard_normal([evaluate(n, values) for n in shape_of(v)]).astype(np.float32)
+            for v in (*func.body.block.args, *end.operands)
+        ]
+        count = len(end.operands)
+        instance = KernelInstance(
+            ModuleOp([loops]), name, arrays, sizes=[values[s.name] for s in func.symbols]
+        )
+        instance()
+        wanted = [instance.read(i, a) for i, a in enumerate(arrays)][-count:]
+        work = evaluate(loops.work_size, values)
+        for parts in (2, 5):
+            for offset, array in zip(instance.offsets[-count:], arrays[-count:], strict=True):
+                instance.write(offset, array)
+            for i in range(parts):
+                instance((work * i // parts, work * (i + 1) // parts))
+            found = [instance.read(i, a) for i, a in enumerate(arrays)][-count:]
+            for a, b in zip(found, wanted, strict=True):
+                np.testing.assert_array_equal(a, b)
+    assert shared >= 3
