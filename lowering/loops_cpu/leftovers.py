@@ -15,6 +15,9 @@ from webdnn.lowering.loops_cpu.tiling import Tiling
 WIDE = 8
 """The accumulators that keep a core busy: the latency of a multiply-add times those that begin at once."""
 
+MOST_POINTS = 8
+"""The points of tiles of which each point that may be left over has code of its own."""
+
 Part = tuple[int, int, int]
 """Tiles along a dimension: where the first one begins, how many there are, and how many points each has."""
 

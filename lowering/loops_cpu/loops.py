@@ -11,6 +11,7 @@ from webdnn.lowering.loops_common.linear import Dim, Lin
 from webdnn.lowering.loops_cpu.flatten import FlatStage
 from webdnn.lowering.loops_cpu.groups import scratch_extents
 from webdnn.lowering.loops_cpu.leftovers import (
+    MOST_POINTS,
     Part,
     columns,
     has_wide_tiles,
@@ -130,10 +131,10 @@ def emit_stage(
         if rest:
             part(Lin.of(whole), rest)
 
-    periods = table_periods(stage)
+    periods = table_periods(stage) if any(map(is_symbolic, sizes)) else {}
 
     def rests(number: int, size: int, tile: int) -> list[Part]:
-        if order[number] in periods:
+        if order[number] in periods and tile <= MOST_POINTS:
             return tiles_and_points(size, tile)
         return register_tiles(size, tile, tiling.width if order[number] == v else 1)
 
