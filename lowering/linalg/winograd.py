@@ -23,11 +23,15 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel, plan
-from webdnn.dialects.sizes.expression import is_symbolic
 from webdnn.lowering.linalg.convolution import Convolution, match_convolution
 from webdnn.lowering.linalg.pads import zero_padded
 from webdnn.lowering.linalg.winograd_arithmetic import Arithmetic, arithmetic
-from webdnn.lowering.linalg.winograd_cost import candidate_windows, choose_windows
+from webdnn.lowering.linalg.winograd_cost import (
+    candidate_windows,
+    choose_windows,
+    has_room,
+    window_counts,
+)
 from webdnn.lowering.linalg.winograd_matrices import Matrix
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, dims
 from webdnn.lowering.weights_function import entry_function
@@ -56,7 +60,11 @@ class WinogradConvolutions(ModulePass):
             found = match_convolution(region)
             if found is None or not _is_supported(found):
                 continue
-            usable = {w: how for w in self._windows(found) if (how := arithmetic(found, w))}
+            usable = {
+                w: how
+                for w in self._windows(found)
+                if (how := arithmetic(found, w)) and has_room(found, w, how.factor, how.sum)
+            }
             windows = next(iter(usable), None) if self.window else choose_windows(found, usable)
             if windows is not None:
                 _Rewrite(region, found, windows, usable[windows]).run()
@@ -73,7 +81,6 @@ def _is_supported(conv: Convolution) -> bool:
         isinstance(conv.filter_operand.owner, plan.WeightOp)
         and conv.strides == conv.dilations == (1, 1)
         and conv.out_channels % 4 == 0
-        and not any(map(is_symbolic, (conv.batch, *conv.out_sizes)))
         and max(conv.taps) > 1
     )
 
@@ -95,7 +102,7 @@ class _Rewrite:
         self.matrices = how.matrices
         self.t = tuple(len(m.input) for m in self.matrices)
         """Inputs of a window along each axis."""
-        self.counts = tuple(-(-n // m) for n, m in zip(conv.out_sizes, windows, strict=True))
+        self.counts = window_counts(conv.out_sizes, windows)
         """Windows along each axis."""
         self.panel = PANEL if conv.out_channels % PANEL == 0 else 4
 

@@ -242,8 +242,7 @@ class Lin:
             else:
                 quotient.append((atom, times))
         if is_symbolic(self.const) or is_symbolic(divisor):
-            times = _exact_quotient(self.const, divisor)
-            q, r = (0, self.const) if times is None else (times, 0)
+            q, r = _constant_parts(self.const, divisor)
         else:
             q, r = divmod(self.const, divisor)
         return Lin(tuple(quotient), q), Lin(tuple(rest), r, self.lane)
@@ -297,6 +296,19 @@ def _exact_quotient(size: int, divisor: int) -> int | None:
     except UndecidedSize:
         return None
     return quotient if quotient * divisor == size else None
+
+
+def _constant_parts(size: int, divisor: int) -> tuple[int, int]:
+    """`q` and `r` with `size == q * divisor + r`: `q` holds what divides evenly."""
+    times = _exact_quotient(size, divisor)
+    if times is not None:
+        return times, 0
+    if is_symbolic(size) and not is_symbolic(divisor):
+        number = dict(size.terms).get((), 0)
+        times = _exact_quotient(size - number, divisor)
+        if times is not None:
+            return times + number // divisor, number % divisor
+    return 0, size
 
 
 def is_positive_const(form: Lin) -> bool:

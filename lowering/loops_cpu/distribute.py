@@ -246,6 +246,7 @@ class _Cutter:
         self._symbols = func.symbols
         self._constants: dict[Attribute, SSAValue] = {}
         self._sizes: dict[int, SSAValue] = {}
+        self._clamped: dict[tuple[int, int], SSAValue] = {}
         self._range = WorkRangeOp()
         self._at_start(self._range)
 
@@ -268,7 +269,7 @@ class _Cutter:
         new = _Ops(self, loop)
         begin = new.since(self._range.begin, base, offset)
         end = new.since(self._range.end, base, offset)
-        each, count = self.index(task.each), self.index(task.count)
+        each, count = self._at_least(task.each, 1), self._at_least(task.count, 0)
         # An iteration that is cut inside of it takes part wherever a piece of it does.
         first = (arith.DivUIOp if task.inner else arith.CeilDivUIOp)(begin, each)
         first = new.add(arith.MinSIOp(new.add(first), count))
@@ -323,6 +324,19 @@ class _Cutter:
             op = arith.ConstantOp(attr)
             self._at_start(op)
             self._constants[attr] = known = op.result
+        return known
+
+    def _at_least(self, value: int, least: int) -> SSAValue:
+        """A size that is never less than `least`, in a form that says so: what depends on it keeps a known range, and
+        addresses their constant offsets."""
+        size = self.index(value)
+        if not is_symbolic(value):
+            return size
+        known = self._clamped.get((value, least))
+        if known is None:
+            op = arith.MaxSIOp(size, self.index(least))
+            self._at_start(op)
+            self._clamped[value, least] = known = op.result
         return known
 
     def _computed(self, value: int) -> SSAValue:

@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from webdnn.dialects.sizes.expression import divides, is_symbolic
+from webdnn.dialects.sizes.expression import divides, is_symbolic, maximum, minimum
 from webdnn.lowering.loops_cpu.flatten import FlatStage
 from webdnn.lowering.loops_cpu.tiling import Tiling
 
 WIDE = 8
 """The accumulators that keep a core busy: the latency of a multiply-add times those that begin at once."""
+
+MOST_POINTS = 8
+"""The points of tiles of which each point that may be left over has code of its own."""
 
 Part = tuple[int, int, int]
 """Tiles along a dimension: where the first one begins, how many there are, and how many points each has."""
@@ -42,6 +45,15 @@ def register_tiles(size: int, tile: int, width: int) -> list[Part]:
             return parts
         done = size // tile * tile
         tile = smaller_tile(tile, width)
+
+
+def tiles_and_points(size: int, tile: int) -> list[Part]:
+    """Whole tiles along a dimension, then single points, whose places among those of a tile are known."""
+    whole = size // tile
+    done = whole * tile
+    left = size - done
+    points = [(done + i, minimum(maximum(left - i, 0), 1), 1) for i in range(tile - 1)]
+    return [(0, whole, tile), *points]
 
 
 def likely_tiles(size: int, likely: int, tile: int, width: int) -> Iterator[tuple[float, int]]:

@@ -5,22 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import prod
 
-from webdnn.dialects.sizes.expression import is_known, is_symbolic
+from webdnn.dialects.sizes.expression import at_most, is_known, is_symbolic
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.linear import Dim, Lin
 from webdnn.lowering.loops_cpu.flatten import FlatStage
 from webdnn.lowering.loops_cpu.groups import scratch_extents
 from webdnn.lowering.loops_cpu.leftovers import (
+    MOST_POINTS,
     Part,
     columns,
     has_wide_tiles,
     register_tiles,
+    tiles_and_points,
     widest,
 )
 from webdnn.lowering.loops_cpu.schedule import GroupSchedule, prepare
 from webdnn.lowering.loops_cpu.stages import Group
 from webdnn.lowering.loops_cpu.tile import TileEmitter
 from webdnn.lowering.loops_cpu.tiling import Tiling
+from webdnn.lowering.loops_cpu.tilings import table_periods
 
 Rests = Callable[[int, int, int], list[Part]]
 """The tiles along a dimension (by its number) whose size depends on symbols, for the wanted tile."""
@@ -65,7 +68,9 @@ def walk_tiles(
         start, count, tile = part
 
         def one(number: Lin) -> None:
-            level(d + 1, [*base, number * tile + start], [*extent, tile])
+            # of a loop that runs once at most the position is known
+            offset = number * tile if at_most(count) > 1 else Lin()
+            level(d + 1, [*base, offset + start], [*extent, tile])
 
         if count == 1:
             one(Lin())
@@ -126,7 +131,11 @@ def emit_stage(
         if rest:
             part(Lin.of(whole), rest)
 
+    periods = table_periods(stage) if any(map(is_symbolic, sizes)) else {}
+
     def rests(number: int, size: int, tile: int) -> list[Part]:
+        if order[number] in periods and tile <= MOST_POINTS:
+            return tiles_and_points(size, tile)
         return register_tiles(size, tile, tiling.width if order[number] == v else 1)
 
     tiles = [widest(tiling) if wide and d == v else tiling.tile[d] for d in order]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from webdnn.dialects.sizes.expression import likely, likely_shape, minimum
+from webdnn.dialects.sizes.expression import at_most, is_symbolic, likely, likely_shape
 from webdnn.lowering.loops_common.expression import Choose, Constant, Load, Node, walk
 from webdnn.lowering.loops_common.linear import Remainder
 from webdnn.lowering.loops_cpu.cost import FULL_UNROLL, lane_cost
@@ -56,7 +56,7 @@ def table_periods(flat: FlatStage) -> dict[int, int]:
                     found[d] = likely_extent(dim.size)
                 for division, _ in node.position.divisions:
                     if isinstance(division, Remainder) and dim in division.dims:
-                        found[d] = likely_extent(minimum(division.divisor, dim.size))
+                        found[d] = min(likely_extent(division.divisor), at_most(dim.size))
     return found
 
 
@@ -70,7 +70,10 @@ def by_tables(flat: FlatStage, sizes: list[int], periods: dict[int, int]) -> Til
     """A tile of whole periods of the tables that are read, with one vector along another dimension."""
     lanes = [d for d in range(flat.num_parallel) if d not in periods and sizes[d] >= VECTOR_WIDTH]
     vector = min(lanes, key=lambda d: (lane_cost(flat, d), -d), default=-1)
-    tile = [min(periods.get(d, 1), n) for d, n in enumerate(sizes)]
+    tile = [
+        periods.get(d, 1) if is_symbolic(flat.sizes[d]) else min(periods.get(d, 1), n)
+        for d, n in enumerate(sizes)
+    ]
     if vector >= 0:
         tile[vector] = VECTOR_WIDTH
     return Tiling(tile, vector, VECTOR_WIDTH, loop_order(flat, vector))

@@ -98,10 +98,16 @@ def divide(emitter: Emitter, op: Operation) -> bool:
     if isinstance(op, arith.RemUIOp | arith.RemSIOp):
         result, interval = emitter.binary(llvm.URemOp, x, y), Interval(0, min(a.high, b.high - 1))
     elif isinstance(op, arith.CeilDivSIOp | arith.CeilDivUIOp):
-        if a.high + b.high - 1 > FULL.high:
+        if a.high + b.high - 1 <= FULL.high:
+            less = emitter.binary(llvm.SubOp, y, emitter.int(1))
+            result = emitter.binary(llvm.UDivOp, emitter.binary(llvm.AddOp, x, less), y)
+        elif emitter.sizes_fit:
+            inexact = emitter.icmp("ne", emitter.binary(llvm.URemOp, x, y), emitter.int(0))
+            quotient = emitter.binary(llvm.UDivOp, x, y)
+            next = emitter.binary(llvm.AddOp, quotient, emitter.int(1))
+            result = emitter.select(inexact, next, quotient)
+        else:
             return False
-        less = emitter.binary(llvm.SubOp, y, emitter.int(1))
-        result = emitter.binary(llvm.UDivOp, emitter.binary(llvm.AddOp, x, less), y)
         interval = Interval(-(-a.low // b.high), -(-a.high // b.low))
     else:
         result, interval = (

@@ -9,6 +9,7 @@ from itertools import product
 import pytest
 from xdsl.ir.affine import AffineExpr
 
+from webdnn.dialects.sizes.expression import Symbol
 from webdnn.lowering.loops_common.linear import (
     Atom,
     Dim,
@@ -135,3 +136,12 @@ def test_span() -> None:
     assert span((3, 4)) == 12
     assert span((3, 4), (10, 1)) == 24
     assert span((0, 4), (10, 1)) == 0
+
+
+def test_split_of_a_symbolic_constant() -> None:
+    """Where the last window begins is a multiple of its length, so a place in it is a number."""
+    n = Symbol("n", 1, 64).size
+    last = Lin.of(n // 4 * 4 + 7)
+    assert last.divide(4) == (Lin.of(n // 4 + 1), Lin.of(3))
+    assert modulo(last, 4) == Lin.of(3)
+    assert Lin.of(n + 1).split(4) == (Lin(), Lin.of(n + 1))

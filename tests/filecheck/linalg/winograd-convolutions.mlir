@@ -76,3 +76,30 @@ func.func @main(%x: tensor<1x6x6x16xi16>) -> tensor<1x4x4x8xi32> {
   %c = nn.conv %x, %f strides [1 : i64, 1 : i64] dilations [1 : i64, 1 : i64] groups 1 : i64 : tensor<1x6x6x16xi16>, tensor<3x3x16x8xi8> -> tensor<1x4x4x8xi32>
   func.return %c : tensor<1x4x4x8xi32>
 }
+
+// -----
+
+// Height and width are symbols: the windows are counted by sizes, and so is the pad up to the last window.
+// CHECK-LABEL: func.func @main
+func.func @main(%x: tensor<1x?x?x16xf32, #nn.sizes<1, h[1 to 64 likely 56], w[4 to 64 by 4 likely 56], 16>>) -> tensor<1x?x?x8xf32, #nn.sizes<1, h[1 to 64 likely 56], w[4 to 64 by 4 likely 56], 8>> {
+  %f = nn.weight "f" : tensor<3x3x16x8xf32>
+  %p = nn.pad %x low [0 : i64, 1 : i64, 1 : i64, 0 : i64] high [0 : i64, 1 : i64, 1 : i64, 0 : i64] interior [0 : i64, 0 : i64, 0 : i64, 0 : i64] "constant" 0.0 : f64 : tensor<1x?x?x16xf32, #nn.sizes<1, h[1 to 64 likely 56], w[4 to 64 by 4 likely 56], 16>> -> tensor<1x?x?x16xf32, #nn.sizes<1, h[1 to 64 likely 56] + 2, w[4 to 64 by 4 likely 56] + 2, 16>>
+  %c = nn.conv %p, %f strides [1 : i64, 1 : i64] dilations [1 : i64, 1 : i64] groups 1 : i64 : tensor<1x?x?x16xf32, #nn.sizes<1, h[1 to 64 likely 56] + 2, w[4 to 64 by 4 likely 56] + 2, 16>>, tensor<3x3x16x8xf32> -> tensor<1x?x?x8xf32, #nn.sizes<1, h[1 to 64 likely 56], w[4 to 64 by 4 likely 56], 8>>
+  func.return %c : tensor<1x?x?x8xf32, #nn.sizes<1, h[1 to 64 likely 56], w[4 to 64 by 4 likely 56], 8>>
+}
+// CHECK: kernel.region ins(%x : {{.*}}) -> tensor<1x?x?x16xf32, #nn.sizes<1, 0 - ((0 - h[1 to 64 likely 56]) floordiv 4) * 4 + 2, w[4 to 64 by 4 likely 56] + 2, 16>> attributes {hint = "pad"}
+// CHECK: -> tensor<6x6x1x?x?x16xf32, #nn.sizes<6, 6, 1, 0 - (0 - h[1 to 64 likely 56]) floordiv 4, w[4 to 64 by 4 likely 56] floordiv 4, 16>> attributes {hint = "winograd_input"}
+// CHECK: hint = "winograd_filter"
+// CHECK: hint = "winograd_product"
+// CHECK: -> tensor<1x?x?x8xf32, {{.*}}> attributes {hint = "winograd_output"}
+
+// -----
+
+// So many results that what is transformed could not be held at the greatest sizes.
+// CHECK-LABEL: func.func @main
+// CHECK-NOT: winograd
+func.func @main(%x: tensor<1x?x?x64xf32, #nn.sizes<1, h[3 to 2048 likely 58], w[3 to 2048 likely 58], 64>>) -> tensor<1x?x?x64xf32, #nn.sizes<1, h[3 to 2048 likely 58] - 2, w[3 to 2048 likely 58] - 2, 64>> {
+  %f = nn.weight "f" : tensor<3x3x64x64xf32>
+  %c = nn.conv %x, %f strides [1 : i64, 1 : i64] dilations [1 : i64, 1 : i64] groups 1 : i64 : tensor<1x?x?x64xf32, #nn.sizes<1, h[3 to 2048 likely 58], w[3 to 2048 likely 58], 64>>, tensor<3x3x64x64xf32> -> tensor<1x?x?x64xf32, #nn.sizes<1, h[3 to 2048 likely 58] - 2, w[3 to 2048 likely 58] - 2, 64>>
+  func.return %c : tensor<1x?x?x64xf32, #nn.sizes<1, h[3 to 2048 likely 58] - 2, w[3 to 2048 likely 58] - 2, 64>>
+}
