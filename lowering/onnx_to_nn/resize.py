@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
-from xdsl.dialects.builtin import f32
+from xdsl.dialects.builtin import f32, i64
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.dtypes import Array, is_float
@@ -26,7 +26,14 @@ from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported
 from webdnn.lowering.onnx_to_nn.interpolation import Band, band_of, interpolation_matrix
 from webdnn.lowering.onnx_to_nn.node import Node
 from webdnn.lowering.onnx_to_nn.registry import onnx_lowering
-from webdnn.lowering.onnx_to_nn.resize_at_run_time import Varying, read_at_run_time, varies
+from webdnn.lowering.onnx_to_nn.resize_at_run_time import (
+    Cubic,
+    Varying,
+    cubic_at,
+    positions_at_run_time,
+    read_at_run_time,
+    varies,
+)
 
 DENSE = 4
 """A matrix of interpolation is multiplied as one where its rows have more than one element in so many that is not 0:
@@ -62,8 +69,8 @@ def check_of_any_size(d: Dimension | Varying, mode: str, antialias: bool, transf
     Raises:
         UndecidedSize: it is.
     """
-    if mode == "cubic" or antialias or transform == "tf_crop_and_resize":
-        what = "antialiased" if antialias else mode if mode == "cubic" else transform
+    if antialias or transform == "tf_crop_and_resize":
+        what = "antialiased" if antialias else transform
         raise undecided(f"its weights ({what}) depend on {d.size}", d.size, d.outputs)
 
 
@@ -360,10 +367,16 @@ def _resampled(
     x, mode = node[0], node.str("mode", "nearest")
     antialias = bool(node.int("antialias"))
     dims = [d for d in every if isinstance(d, Dimension)]
+    if (mode not in ("nearest", "linear") or antialias) and not is_float(element_of(x)):
+        raise Unsupported(f"mode '{mode}' on integers")
+    cubic = Cubic(node.float("cubic_coeff_a", -0.75), bool(node.int("exclude_outside")))
     for d in every:
         if isinstance(d, Varying):
             check_of_any_size(d, mode, antialias, transform)
-            x = read_at_run_time(x, d, mode, transform, rounding, b)
+            if mode == "cubic":
+                x = cubic_at(x, d.axis, positions_at_run_time(d, transform, b), cubic, b)
+            else:
+                x = read_at_run_time(x, d, mode, transform, rounding, b)
     for d in dims:
         if is_symbolic(d.size) or is_symbolic(d.outputs):
             check_of_any_size(d, mode, antialias, transform)
@@ -374,22 +387,30 @@ def _resampled(
     elif mode == "linear" and not antialias:
         x = linear(x, dims, b) if dims else x
     else:
-        if not is_float(element_of(x)):
-            raise Unsupported(f"mode '{mode}' on integers")
         for d in dims:
+            if is_symbolic(d.size) or is_symbolic(d.outputs):
+                x = cubic_at(x, d.axis, _positions_of_any_size(d, b), cubic, b)
+                continue
             matrix = interpolation_matrix(
                 d.positions,
                 d.size,
                 d.density,
                 mode,
-                cubic=node.float("cubic_coeff_a", -0.75),
-                exclude_outside=bool(node.int("exclude_outside")),
+                cubic=cubic.a,
+                exclude_outside=cubic.exclude_outside,
                 antialias=antialias,
             )
             x = by_matrix(x, d.axis, matrix, b)
     if transform == "tf_crop_and_resize":
         x = _extrapolated(x, dims, node.float("extrapolation_value"), b)
     return x
+
+
+def _positions_of_any_size(d: Dimension, b: NNBuilder) -> SSAValue:
+    """`Dimension.positions` where their number is known to a run alone."""
+    at = b(ew.AddOp, b.cast(b.iota([d.outputs], 0, i64), f32), d.offset_in)
+    scaled = b(ew.MulOp, at, 0.0) if math.isinf(d.scale) else b(ew.DivOp, at, d.scale)
+    return b(ew.AddOp, scaled, d.offset_out)
 
 
 def _extrapolated(x: SSAValue, dims: list[Dimension], value: float, b: NNBuilder) -> SSAValue:

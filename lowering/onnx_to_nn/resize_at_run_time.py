@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import reduce
 
 from xdsl.dialects.builtin import f32, i64
 from xdsl.ir import SSAValue
@@ -46,7 +47,7 @@ def read_at_run_time(
 ) -> SSAValue:
     """The nearest elements along a dimension, or what lies between two, at positions that are computed in each run."""
     last = maximum(d.size - 1, 0)
-    position = b(ew.MaxOp, _positions(d, transform, b), 0.0)
+    position = b(ew.MaxOp, positions_at_run_time(d, transform, b), 0.0)
     if mode == "nearest":
         index = b.cast(_ROUNDING_OPS[rounding](position, b), i64)
         return b.insert(dm.GatherOp(x, b(ew.MinOp, index, last), d.axis))
@@ -63,7 +64,61 @@ def read_at_run_time(
     return b(ew.AddOp, below, b(ew.MulOp, b(ew.SubOp, above, below), b.cast(fraction, element)))
 
 
-def _positions(d: Varying, transform: str, b: NNBuilder) -> SSAValue:
+@dataclass(frozen=True)
+class Cubic:
+    """Cubic interpolation: `a`, the parameter of the kernel, and whether only elements inside the operand count."""
+
+    a: float
+    exclude_outside: bool
+
+    def weights(self, fraction: SSAValue, b: NNBuilder) -> dict[int, SSAValue]:
+        """The weights of the four elements around a position by their distance from the element at or before it, in the
+        type of `fraction`, which is how far the position is from that one (Keys 1981)."""
+
+        def polynomial(x: SSAValue, first: float, *others: float) -> SSAValue:
+            value = b(ew.AddOp, b(ew.MulOp, x, first), others[0])
+            for c in others[1:]:
+                value = b(ew.AddOp, b(ew.MulOp, value, x), c)
+            return value
+
+        a = self.a
+        near, far = (a + 2, -(a + 3), 0.0, 1.0), (a, -5 * a, 8 * a, -4 * a)
+        rest = b(ew.SubOp, 1.0, fraction)
+        return {
+            -1: polynomial(b(ew.AddOp, fraction, 1.0), *far),
+            0: polynomial(fraction, *near),
+            1: polynomial(rest, *near),
+            2: polynomial(b(ew.AddOp, rest, 1.0), *far),
+        }
+
+
+def cubic_at(x: SSAValue, axis: int, position: SSAValue, cubic: Cubic, b: NNBuilder) -> SSAValue:
+    """What lies at positions `[outputs]` along a dimension of floats, by cubic interpolation."""
+    last = maximum(shape_of(x)[axis] - 1, 0)
+    floor = b(ew.FloorOp, position)
+    low = b.cast(floor, i64)
+    indices = {step: b(ew.AddOp, low, step) for step in (-1, 0, 1, 2)}
+    weights = cubic.weights(b(ew.SubOp, position, floor), b)
+    if cubic.exclude_outside:
+        for step, index in indices.items():
+            outside = b(ew.OrOp, b(ew.LessOp, index, 0), b(ew.LessOp, last, index))
+            weights[step] = b(ew.SelectOp, outside, 0.0, weights[step])
+        total = _sum([*weights.values()], b)
+        weights = {step: b(ew.DivOp, weight, total) for step, weight in weights.items()}
+    behind = [1] * (len(shape_of(x)) - axis - 1)
+    parts: list[SSAValue] = []
+    for step, index in indices.items():
+        element = b.insert(dm.GatherOp(x, b(ew.MinOp, b(ew.MaxOp, index, 0), last), axis))
+        weight = b.reshape(weights[step], [*shape_of(position), *behind])
+        parts.append(b(ew.MulOp, element, b.cast(weight, element_of(x))))
+    return _sum(parts, b)
+
+
+def _sum(values: Sequence[SSAValue], b: NNBuilder) -> SSAValue:
+    return reduce(lambda total, value: b(ew.AddOp, total, value), values)
+
+
+def positions_at_run_time(d: Varying, transform: str, b: NNBuilder) -> SSAValue:
     """Where each result index reads, in f32, not clamped."""
 
     def number(size: int) -> SSAValue:

@@ -257,6 +257,9 @@ RESIZES = {
     "0.6": ('mode = "nearest", coordinate_transformation_mode = "asymmetric", nearest_mode = "floor"', 0.6),
     "1.3": ('mode = "linear", coordinate_transformation_mode = "half_pixel"', 1.3),
     "1.5": ('mode = "linear", coordinate_transformation_mode = "asymmetric"', 1.5),
+    "2, cubic": ('mode = "cubic", coordinate_transformation_mode = "half_pixel", cubic_coeff_a = -0.5', 2.0),
+    "half, cubic": ('mode = "cubic", exclude_outside = 1', 0.5),
+    "1.3, cubic": ('mode = "cubic", coordinate_transformation_mode = "asymmetric", exclude_outside = 1', 1.3),
 }  # fmt: skip
 
 
@@ -284,7 +287,7 @@ def test_resizing_to_the_size_of_another() -> None:
     check_sizes(text, {"n": "1..4", "h": "8..64:2", "w": "8..64:2"}, runs)
 
 
-@pytest.mark.parametrize("mode", ["nearest", "linear"])
+@pytest.mark.parametrize("mode", ["nearest", "linear", "cubic"])
 @pytest.mark.parametrize(
     "transform", ["half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel"]
 )
