@@ -219,13 +219,14 @@ class Dimensions:
         """Check that the user speaks of names that there are.
 
         Raises:
-            WebDNNError: there is no dimension of a name; it says which ones are like it.
+            WebDNNError: there is no dimension of a name; it says which ones there are, those that are like it first.
         """
         names = list(dict.fromkeys(known))
         for name, (meaning, where) in self._meanings.items():
             for each in (name, *(names_in(meaning) if isinstance(meaning, str) else [])):
                 if each not in names and not (each != name and self.is_said(each)):
-                    near = get_close_matches(each, names, n=3, cutoff=0.4) or names
+                    near = get_close_matches(each, names, n=3, cutoff=0.4)
+                    near += [n for n in names if n not in near]
                     raise WebDNNError(
                         f"the model has no dimension named '{each}'",
                         where=where,
