@@ -15,6 +15,7 @@ from xdsl.utils.lexer import Position
 
 from webdnn.dialects.errors import WebDNNError, listed
 from webdnn.dialects.sizes.expression import Symbol, evaluate, symbols_of
+from webdnn.dialects.sizes.range import Range, parse_range
 from webdnn.dialects.sizes.text import parse_size
 
 DEFAULT_LOW, DEFAULT_HIGH = 1, 1024
@@ -24,23 +25,7 @@ Dims: TypeAlias = Mapping[str, int | str]
 """What dimensions are, by their names: a number, a range (`"1..512:8@128"`), the name of another one, or an expression
 of others (`"past + seq"`)."""
 
-_RANGE = re.compile(r"(\d+)\.\.(\d+)(?::(\d+))?(?:@(\d+))?")
 _NAMED = re.compile(r"([^:,=\d.-][^:,=]*?)(?::(.+))?")
-
-
-@dataclass(frozen=True)
-class Range:
-    """The values of a size: from `low` to `high`, multiples of `unit`; `likely` is the one to optimise for."""
-
-    low: int
-    high: int
-    unit: int = 1
-    likely: int | None = None
-
-    def __str__(self) -> str:
-        unit = f":{self.unit}" if self.unit != 1 else ""
-        likely = f"@{self.likely}" if self.likely is not None else ""
-        return f"{self.low}..{self.high}{unit}{likely}"
 
 
 @dataclass(frozen=True)
@@ -52,33 +37,6 @@ class Named:
 
     def __str__(self) -> str:
         return ":".join(str(part) for part in (self.name, self.range) if part)
-
-
-def parse_range(text: str, where: str) -> Range | None:
-    """`1..512:8@128` as a range; None where it is none.
-
-    Args:
-        text: the text.
-        where: what the user wrote, for messages.
-
-    Raises:
-        WebDNNError: no size is in the range, or the one to optimise for is not.
-    """
-    match = _RANGE.fullmatch(text.replace(" ", ""))
-    if match is None:
-        return None
-    low, high, unit, likely = (None if part is None else int(part) for part in match.groups())
-    assert low is not None and high is not None
-    found = Range(low, high, 1 if unit is None else unit, likely)
-    if unit == 0 or -(-low // found.unit) * found.unit > high:
-        raise WebDNNError(
-            f"the range {found} holds no size",
-            where=where,
-            why="a range is LOW..HIGH, with both ends; a number behind ':' says what sizes are multiples of",
-        )
-    if likely is not None and (not low <= likely <= high or likely % found.unit):
-        raise WebDNNError(f"the size to optimise for, {likely}, is not in its range", where=where)
-    return found
 
 
 def parse_dimension(value: int | str, where: str) -> int | Named:
@@ -219,13 +177,14 @@ class Dimensions:
         """Check that the user speaks of names that there are.
 
         Raises:
-            WebDNNError: there is no dimension of a name; it says which ones are like it.
+            WebDNNError: there is no dimension of a name; it says which ones there are, those that are like it first.
         """
         names = list(dict.fromkeys(known))
         for name, (meaning, where) in self._meanings.items():
             for each in (name, *(names_in(meaning) if isinstance(meaning, str) else [])):
                 if each not in names and not (each != name and self.is_said(each)):
-                    near = get_close_matches(each, names, n=3, cutoff=0.4) or names
+                    near = get_close_matches(each, names, n=3, cutoff=0.4)
+                    near += [n for n in names if n not in near]
                     raise WebDNNError(
                         f"the model has no dimension named '{each}'",
                         where=where,

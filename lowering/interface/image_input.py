@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from webdnn.dialects.errors import WebDNNError
+from webdnn.dialects.sizes.range import Range, parse_range
 
 Pixels = Literal["uint8-rgba", "uint8-rgb", "uint8-gray"]
 Resize = Literal["bilinear", "bicubic", "nearest"]
@@ -50,6 +51,20 @@ MODES: dict[Mode, Normalisation] = {
 CLIP."""
 
 
+SIZE_FORM = "width and height, such as 640x480, or their ranges, such as 64..1920x64..1080"
+
+
+def side_range(side: int | str) -> Range | None:
+    """The numbers that a picture's width or height may be; None where it says none.
+
+    Raises:
+        WebDNNError: its range holds no number.
+    """
+    if isinstance(side, str):
+        return parse_range(side, side)
+    return Range(side, side)
+
+
 @dataclass(frozen=True)
 class ImageInput:
     """The way from pixels to a model's input, which is compiled into the model.
@@ -60,7 +75,8 @@ class ImageInput:
 
     Attributes:
         pixels: what the package takes.
-        size: (width, height) of the picture; None for what the model reads.
+        size: (width, height) of the picture, each a number or the range of those that runs have (`"64..1920"`,
+            `"64..1920@640"` to optimise for 640); None for what the model reads.
         resize: how a picture of another size is resampled. Pixels are squares, as in Pillow, PyTorch and OpenCV.
         antialias: whether a picture that becomes smaller is averaged over all of its pixels (as Pillow and
             torchvision do) or read at single points (as OpenCV does).
@@ -82,7 +98,7 @@ class ImageInput:
     """
 
     pixels: Pixels = "uint8-rgba"
-    size: tuple[int, int] | None = None
+    size: tuple[int | str, int | str] | None = None
     resize: Resize = "bilinear"
     antialias: bool = True
     fit: Fit = "stretch"
@@ -108,8 +124,13 @@ class ImageInput:
             value = getattr(self, key)
             if value is not None and value not in get_args(options):
                 raise _wrong(f"{key} {value!r} is not known", f"one of {_listed(options)}")
-        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
-            raise _wrong(f"its size is {self.size}", "width and height, such as 640x480")
+        if self.size is not None:
+            if len(self.size) != 2:
+                raise _wrong(f"its size is {self.size}", SIZE_FORM)
+            for side in self.size:
+                range = side_range(side)
+                if range is None or range.low < 1:
+                    raise _wrong(f"its size is {self.size}", SIZE_FORM)
         if not 0 <= self.pad <= 255:
             raise _wrong(f"its frame has the value {self.pad}", "from 0 to 255")
         if self.pad and self.fit != "pad":
@@ -131,6 +152,11 @@ class ImageInput:
             raise _wrong(f"its mean is {self.mean}", "finite numbers")
         if not all(math.isfinite(s) and s for s in _numbers(self.std)):
             raise _wrong(f"its std is {self.std}", "finite numbers, none of them 0")
+
+    @property
+    def cubic(self) -> float:
+        """The parameter of bicubic resizing: Pillow's with antialiasing, else PyTorch's and OpenCV's."""
+        return -0.5 if self.antialias else -0.75
 
     def channel_order(self, channels: int) -> Order:
         """The order of so many channels of a model.

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.lowering.interface.image_input import DEFAULT_ORDERS, ImageInput, Layout
+from webdnn.dialects.sizes.expression import Symbol, bounds, is_symbolic
+from webdnn.lowering.interface.image_input import (
+    DEFAULT_ORDERS,
+    ImageInput,
+    Layout,
+    side_range,
+)
 
 _AXES: dict[Layout, tuple[int, int, int, int]] = {"nchw": (0, 2, 3, 1), "nhwc": (0, 1, 2, 3)}
 """Batch, height, width and channels."""
@@ -94,16 +100,65 @@ def image_shape(name: str, image: ImageInput, sizes: Sequence[int]) -> ImageShap
     return ImageShape(layout, *parts)
 
 
-def placements(
-    name: str, image: ImageInput, shape: ImageShape
-) -> tuple[tuple[int, int], Placement, Placement]:
-    """The (width, height) of the picture, and how its columns and rows come into the model's.
+def picture_size(
+    name: str, image: ImageInput, shape: ImageShape, taken: Collection[str]
+) -> tuple[int, int]:
+    """The (width, height) of the picture; symbols stand for those that each run has.
+
+    Args:
+        name: the model's input, after which the symbols are called.
+        image: what comes into it.
+        shape: the input's.
+        taken: the names of symbols that there are.
 
     Raises:
-        WebDNNError: the resized picture is smaller than what is cut out of it.
+        WebDNNError: both the picture's size and the model's vary, and not as one.
     """
     target = (shape.width, shape.height)
-    picture = image.size or target
+    found: list[int] = []
+    for side, own, what in zip(image.size or target, target, ("width", "height"), strict=True):
+        if not isinstance(side, str):
+            found.append(side)
+            continue
+        range = side_range(side)
+        assert range is not None
+        if is_symbolic(own):
+            if bounds(own) != (range.low, range.high):
+                raise WebDNNError(
+                    f"the {what} of the picture for '{name}' varies, and that of the input varies in another range",
+                    where=f"{side} and {'..'.join(map(str, bounds(own)))}",
+                    hint="give one of them as a number, or leave out size=",
+                )
+            found.append(own)
+            continue
+        symbol = f"{name}_{what}"
+        while symbol in taken:
+            symbol += "_"
+        likely = -1 if range.likely is None else range.likely
+        found.append(Symbol(symbol, range.low, range.high, range.unit, likely).size)
+    return found[0], found[1]
+
+
+def placements(
+    name: str, image: ImageInput, shape: ImageShape, picture: tuple[int, int]
+) -> tuple[Placement, Placement]:
+    """How the columns and rows of a picture of (width, height) come into the model's.
+
+    A picture whose size varies is as large as what the model reads.
+
+    Raises:
+        WebDNNError: something would be cut out of a picture whose size varies, or the resized picture is smaller than
+            what is cut out of it.
+    """
+    target = (shape.width, shape.height)
+    if any(map(is_symbolic, target)):
+        if image.shortest_edge is not None or image.crop_pct is not None:
+            raise WebDNNError(
+                f"what the input '{name}' reads varies as its picture does, so that nothing is cut out of it",
+                hint="leave out shortest-edge and crop-pct, or give the input's sizes as numbers",
+            )
+        columns, rows = (Placement(n, n, 0, n) for n in target)
+        return columns, rows
     match image.fit:
         case "stretch":
             columns, rows = (
@@ -113,17 +168,22 @@ def placements(
             columns, rows = _framed(picture, target)
         case "crop":
             resized = _covering(image, picture, target)
-            if any(n < out for n, out in zip(resized, target, strict=True)):
-                raise WebDNNError(
-                    f"the picture for '{name}' is resized to {resized[0]}x{resized[1]}, "
-                    f"and the model reads {target[0]}x{target[1]} of it",
-                    hint=f"shortest-edge={max(target)} or more",
-                )
+            check_covering(name, resized, target)
             columns, rows = (
                 Placement(n, new, round((new - out) / 2), out)
                 for n, new, out in zip(picture, resized, target, strict=True)
             )
-    return picture, columns, rows
+    return columns, rows
+
+
+def check_covering(name: str, resized: tuple[int, int], target: tuple[int, int]) -> None:
+    """Raises `WebDNNError` where a resized picture is smaller than what is cut out of it."""
+    if any(n < out for n, out in zip(resized, target, strict=True)):
+        raise WebDNNError(
+            f"the picture for '{name}' is resized to {resized[0]}x{resized[1]}, "
+            f"and the model reads {target[0]}x{target[1]} of it",
+            hint=f"shortest-edge={max(target)} or more",
+        )
 
 
 def _framed(picture: tuple[int, int], target: tuple[int, int]) -> list[Placement]:
@@ -141,13 +201,18 @@ def _covering(
 ) -> tuple[int, int]:
     """The size that a picture is given before it is cropped: whole numbers as torchvision finds them."""
     width, height = picture
-    if (edge := image.shortest_edge) is not None:
-        return (edge, edge * height // width) if width <= height else (edge * width // height, edge)
-    share = image.crop_pct or 1.0
-    box = [math.floor(n / share) for n in target]
+    box = covered_box(image, target)
     if box[0] * height >= box[1] * width:
         return box[0], box[0] * height // width
     return box[1] * width // height, box[1]
+
+
+def covered_box(image: ImageInput, target: tuple[int, int]) -> tuple[int, int]:
+    """What a picture covers before it is cropped: the least width and height that it is resized to."""
+    if (edge := image.shortest_edge) is not None:
+        return edge, edge
+    share = image.crop_pct or 1.0
+    return math.floor(target[0] / share), math.floor(target[1] / share)
 
 
 def _layout(name: str, image: ImageInput, sizes: Sequence[int | str | None]) -> Layout:

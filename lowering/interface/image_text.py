@@ -8,7 +8,7 @@ from dataclasses import MISSING, fields
 from typing import Any, get_args
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.lowering.interface.image_input import ImageInput, Pixels
+from webdnn.lowering.interface.image_input import SIZE_FORM, ImageInput, Pixels
 
 FORM = "NAME=uint8-rgba,resize=bilinear,crop=center,mode=imagenet"
 
@@ -98,11 +98,15 @@ def _one(parts: Sequence[str]) -> str:
     return parts[0]
 
 
-def _size(parts: Sequence[str]) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d+)x(\d+)", _one(parts))
+_SIDE = r"(\d+(?:\.\.\d+(?::\d+)?(?:@\d+)?)?)"
+
+
+def _size(parts: Sequence[str]) -> tuple[int | str, int | str]:
+    found = re.fullmatch(f"{_SIDE}x{_SIDE}", _one(parts))
     if found is None:
-        raise ValueError("of the form 640x480, width and height")
-    return int(found[1]), int(found[2])
+        raise ValueError(f"of the form 640x480: {SIZE_FORM}")
+    width, height = (side if ".." in side else int(side) for side in found.groups())
+    return width, height
 
 
 def _truth(parts: Sequence[str]) -> bool:

@@ -23,10 +23,18 @@ from xdsl.passes import ModulePass
 from webdnn.dialects.dtypes import Array, is_float
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.onnx import INPUT_DTYPES, INPUT_NAMES, INPUT_SYMBOLS
+from webdnn.dialects.sizes.expression import is_symbolic, symbols_of
 from webdnn.dialects.sizes.types import element_of, shape_of, tensor_type
 from webdnn.dialects.weight_store import WeightStore, weights_of
+from webdnn.lowering.interface.any_picture import AnyPlacement, any_placements, framed, sampled
 from webdnn.lowering.interface.image_input import PIXEL_CHANNELS, ImageInput, Order
-from webdnn.lowering.interface.image_shapes import ImageShape, Placement, image_shape, placements
+from webdnn.lowering.interface.image_shapes import (
+    ImageShape,
+    Placement,
+    image_shape,
+    picture_size,
+    placements,
+)
 from webdnn.lowering.interface.image_text import parse_image_input
 from webdnn.lowering.interface.names import position, replace_string, replace_strings
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
@@ -62,7 +70,8 @@ def _read_image(
     old = function.body.block
     read = old.args[index]
     shape = image_shape(name, image, shape_of(read))
-    (width, height), columns, rows = placements(name, image, shape)
+    taken = {s.name for a in old.args for n in shape_of(a) for s in symbols_of(n)}
+    picture = width, height = picture_size(name, image, shape, taken)
     channels = PIXEL_CHANNELS[image.pixels]
     sizes = [shape.batch, height, width, channels]
     outer = sizes[shape.batch == 1 :]
@@ -72,7 +81,14 @@ def _read_image(
     builder = NNBuilder(block, weights)
     builder.location, builder.name = NameLoc(StringAttr(name), NoneAttr()), name
     pixels = builder.reshape(block.args[index], sizes)
-    result = _Reader(builder, image, shape).tensor(pixels, rows, columns, element_of(read))
+    reader, element = _Reader(builder, image, shape), element_of(read)
+    target = (shape.width, shape.height)
+    if picture != target and any(map(is_symbolic, picture + target)):
+        columns, rows = any_placements(name, image, picture, target, builder)
+        result = reader.tensor_of_any(pixels, rows, columns, element)
+    else:
+        columns, rows = placements(name, image, shape, picture)
+        result = reader.tensor(pixels, rows, columns, element)
     for argument, new in zip(old.args, block.args, strict=True):
         new.name_hint, new.location = argument.name_hint, argument.location
         argument.replace_all_uses_with(result if argument is read else new)
@@ -108,11 +124,34 @@ class _Reader:
             x = self._resampled(x, _ROWS, self._table(rows))
         x = self._ordered(x, image.channel_order(self.shape.channels))
         x = b.cast(x if table is None else self._resampled(x, _COLUMNS, table), f32)
-        is_resized = any(p.size != p.resized for p in (rows, columns))
-        if image.resize == "bicubic" and is_resized:  # which shoots over the mark at edges
-            x = b(ew.MinOp, b(ew.MaxOp, x, 0.0), 255.0)
+        if any(p.size != p.resized for p in (rows, columns)):
+            x = self._held(x)
         low = [0, rows.before, columns.before, 0]
         x = b.pad(x, low, [0, rows.after, columns.after, 0], value=image.pad)
+        return self._read(x, element)
+
+    def tensor_of_any(
+        self, pixels: SSAValue, rows: AnyPlacement, columns: AnyPlacement, element: Attribute
+    ) -> SSAValue:
+        """The same of a picture whose size each run has."""
+        b, image = self.b, self.image
+        x = sampled(pixels, _ROWS, rows, image, b)
+        x = self._ordered(x, image.channel_order(self.shape.channels))
+        x = self._held(sampled(x, _COLUMNS, columns, image, b))
+        if image.fit == "pad":
+            for axis, place in ((_ROWS, rows), (_COLUMNS, columns)):
+                x = framed(x, axis, place, image.pad, b)
+        return self._read(x, element)
+
+    def _held(self, x: SSAValue) -> SSAValue:
+        """Resized pixels in their range; bicubic ones shoot over the mark at edges."""
+        if self.image.resize != "bicubic":
+            return x
+        return self.b(ew.MinOp, self.b(ew.MaxOp, x, 0.0), 255.0)
+
+    def _read(self, x: SSAValue, element: Attribute) -> SSAValue:
+        """Floats from 0 to 255 as the model reads them."""
+        b = self.b
         x = self._normalised(x, is_float=is_float(element))
         # the conversion to integers saturates
         x = b.cast(x if is_float(element) else b(ew.RoundOp, x), element)
@@ -151,7 +190,7 @@ class _Reader:
             place.size,
             density,
             "linear" if image.resize == "bilinear" else "cubic",
-            cubic=-0.5 if image.antialias else -0.75,
+            cubic=image.cubic,
             exclude_outside=image.antialias,
             antialias=image.antialias,
         )

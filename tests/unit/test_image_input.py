@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -250,6 +251,7 @@ def test_open_sizes() -> None:
         ("x=uint8-rgba,crop=center,shortest-edge=256", ImageInput(fit="crop", shortest_edge=256)),
         ("x=uint8-rgba,crop=center,crop_pct=0.875", ImageInput(fit="crop", crop_pct=0.875)),
         ("x=uint8-rgba,pad=114,size=640x480", ImageInput(fit="pad", pad=114, size=(640, 480))),
+        ("x=uint8-rgba,size=64..1920:2@640x480", ImageInput(size=("64..1920:2@640", 480))),
         ("x=uint8-rgba,fit=pad", ImageInput(fit="pad")),
         ("x=uint8-rgba,mean=0.485,0.456,0.406,std=0.5,scale=1/255,layout=nchw,order=bgr",
          ImageInput(mean=IMAGENET_MEAN, std=[0.5], scale=1 / 255, layout="nchw", order="bgr")),
@@ -275,6 +277,9 @@ def test_names_in_text() -> None:
         ("x=uint8-rgba,sise=3x4", "'sise' is no key of it\n.*one of size, resize"),
         ("x=uint8-rgba,size=3", "size=3 is not of the form 640x480"),
         ("x=uint8-rgba,size=0x4", "its size is"),
+        ("x=uint8-rgba,size=0..4x4", "its size is.*their ranges, such as 64..1920x64..1080"),
+        ("x=uint8-rgba,size=8..4x4", "the range 8..4 holds no size"),
+        ("x=uint8-rgba,size=h:8..64xw:8..64", "their ranges, such as 64..1920x64..1080"),
         ("x=uint8-rgba,resize=lanczos", "'lanczos' is not known\n.*one of bilinear, bicubic, nearest"),
         ("x=uint8-rgba,bilinear", "'bilinear' is not of the form key=value"),
         ("x=uint8-rgba,mean=a", "mean=a is not a list of numbers"),
@@ -324,3 +329,88 @@ def test_what_is_no_picture(shape: str, image: ImageInput, message: str) -> None
 def test_no_such_input() -> None:
     with pytest.raises(WebDNNError, match=r"no input named 'z'\n.*its inputs are 'x'"):
         webdnn.compile(identity("1,3,4,4"), input_images={"z": ImageInput()}, jobs=1)
+
+
+ANY = {
+    "stretch": ImageInput(mode="imagenet"),
+    "bicubic": ImageInput(resize="bicubic"),
+    "single points": ImageInput(antialias=False, order="bgr"),
+    "bicubic, single points": ImageInput(resize="bicubic", antialias=False),
+    "nearest": ImageInput(resize="nearest", fit="crop"),
+    "crop": ImageInput(fit="crop"),
+    "crop of a share": ImageInput(fit="crop", crop_pct=0.8),
+    "shortest edge": ImageInput(fit="crop", shortest_edge=13, resize="bicubic"),
+    "frame": ImageInput(fit="pad", pad=114),
+    "nearest in a frame": ImageInput(fit="pad", resize="nearest"),
+}
+PICTURES = ((1, 1), (10, 8), (31, 17), (17, 31), (40, 3), (5, 5), (20, 16), (1, 40), (33, 9))
+
+
+@pytest.mark.parametrize("image", ANY.values(), ids=ANY)
+def test_a_picture_of_any_size(image: ImageInput) -> None:
+    """What is computed in a run is what is computed at compile time for that size."""
+    anything = dataclasses.replace(image, size=("1..40", "1..40@30"))
+    for width, height in PICTURES:
+        pixels = pixels_of(width, height)
+        known = dataclasses.replace(image, size=(width, height))
+        wanted = tensor(known, pixels, "1,3,8,10")
+        found = tensor(anything, pixels, "1,3,8,10")
+        np.testing.assert_allclose(found, wanted, atol=2e-5, err_msg=f"{width}x{height}")
+
+
+@pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
+def test_a_picture_of_any_size_on_both_back_ends(fit: Any) -> None:
+    image = ImageInput(size=("1..40", "1..40"), fit=fit, mode="tf")
+    package = webdnn.compile(identity("1,3,8,10"), input_images={"x": image}, jobs=1)
+    for width, height in ((31, 17), (3, 40), (1, 1)):
+        pixels = pixels_of(width, height)
+        known = dataclasses.replace(image, size=(width, height))
+        wanted = tensor(known, pixels, "1,3,8,10")
+        for engine in ("wasmtime", "wgpu"):
+            found = package.run({"x": pixels}, engine)["y"]
+            np.testing.assert_allclose(found, wanted, atol=2e-5, err_msg=engine)
+
+
+@pytest.mark.parametrize(
+    ("image", "shape", "message"),
+    [
+        (ImageInput(size=("1..40", 9), fit="crop", shortest_edge=7), "1,3,8,10", "resized to 7x7, and the model reads"),
+        (ImageInput(size=("1..9000000", 9)), "1,3,8,10", "may be too large for the 10 .*a range up to 838860"),
+    ],
+)  # fmt: skip
+def test_a_picture_of_any_size_that_does_not_fit(
+    image: ImageInput, shape: str, message: str
+) -> None:
+    with pytest.raises(WebDNNError, match=f"(?s){message}"):
+        tensor(image, pixels_of(20, 9), shape)
+
+
+def test_the_sizes_of_a_picture_are_those_that_a_model_leaves_open() -> None:
+    image = ImageInput(size=("2..9", "2..6"), fit="crop")
+    package = webdnn.compile(identity("n,3,h,w"), input_images={"x": image}, target="wasm", jobs=1)
+    for width, height in ((9, 2), (3, 6)):
+        pixels = pixels_of(width, height)
+        found = package.run({"x": pixels})["y"]
+        np.testing.assert_allclose(found, chw(pixels[..., :3] / 255), atol=1e-6)
+
+
+def test_gray_pictures_of_any_size_for_a_batch_of_integers() -> None:
+    image = ImageInput("uint8-gray", size=(5, "2..9"), layout="nchw")
+    pixels = pixels_of(5, 7, 2).transpose(2, 0, 1)
+    found = tensor(image, pixels, "2,1,4,4", "uint8")
+    wanted = tensor(dataclasses.replace(image, size=(5, 7)), pixels, "2,1,4,4", "uint8")
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (ImageInput(fit="crop", crop_pct=0.9), "nothing is cut out"),
+        (ImageInput(size=(8, 8)), "varies, and its picture's is another one"),
+        (ImageInput(size=("2..8", 8)), "varies, and that of the input varies in another range"),
+    ],
+)
+def test_an_input_whose_size_varies_otherwise(image: ImageInput, message: str) -> None:
+    sizes = {"x": [1, 3, "h:2..9", "w:2..9"]}
+    with pytest.raises(WebDNNError, match=message):
+        webdnn.compile(identity("1,3,h,w"), input_images={"x": image}, shapes=sizes, target="wasm")
