@@ -367,7 +367,8 @@ def _resampled(
     x, mode = node[0], node.str("mode", "nearest")
     antialias = bool(node.int("antialias"))
     dims = [d for d in every if isinstance(d, Dimension)]
-    if (mode not in ("nearest", "linear") or antialias) and not is_float(element_of(x)):
+    weighed = mode != "nearest" and (mode != "linear" or antialias)
+    if weighed and not is_float(element_of(x)):
         raise Unsupported(f"mode '{mode}' on integers")
     cubic = Cubic(node.float("cubic_coeff_a", -0.75), bool(node.int("exclude_outside")))
     for d in every:
