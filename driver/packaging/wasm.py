@@ -12,7 +12,7 @@ from webdnn.codegen.wasm.link import link
 from webdnn.codegen.wasm.module_reader import code_bytes
 from webdnn.dialects import plan
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.sizes.expression import at_most
+from webdnn.dialects.sizes.expression import at_most, symbols_of
 from webdnn.lowering.loops_cpu.target import WASM
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_for
 from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module, size_table
@@ -173,10 +173,13 @@ def _table(table: SizeTable) -> dict[str, Any]:
         return {}
     for size in table.words:
         if at_most(size) >= 2**32:
+            symbols = list(dict.fromkeys(symbols_of(size)))
             raise WebDNNError(
-                f"the size {size} may be {at_most(size)}",
-                why="numbers of a wasm module have 32 bits",
-                hint="give the sizes of the inputs less wide ranges",
+                "the sizes of the inputs vary too widely for a wasm module",
+                where=[f"{s.name}: {s.low} to {s.high}" for s in symbols],
+                why=f"its numbers have 32 bits, and at the greatest sizes one is {at_most(size):,}",
+                hint="bind some of them, or give less wide ranges: "
+                + " ".join(f"--dim {s.name}=LOW..HIGH" for s in symbols),
             )
     words = [expression_of(size) for size in table.words]
     return {"table": {"offset": table.offset, "words": words}}

@@ -7,6 +7,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+import webdnn
 from tests.unit.symbolic_models import check_sizes, inputs_of, lowered_to_nn
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.nn import data_movement as dm
@@ -404,7 +405,7 @@ def test_expressions_of_other_sizes() -> None:
 
 
 WRONG = {
-    "unknown": ({"dims": {"sq": 3}}, TWO, "the model has no dimension named 'sq'", "its open dimensions are"),
+    "unknown": ({"dims": {"sq": 3}}, TWO, "the model has no dimension named 'sq'", "its open dimensions are 's', 't'"),
     "empty": ({"dims": {"s": "5..4"}}, TWO, "the range 5..4 holds no size", ""),
     "multiple": ({"dims": {"s": "5..7:8"}}, TWO, "the range 5..7:8 holds no size", ""),
     "likely": ({"dims": {"s": "1..4@5"}}, TWO, "the size to optimise for, 5, is not in its range", ""),
@@ -481,3 +482,18 @@ def test_sizes_that_a_run_may_not_have() -> None:
     with pytest.raises(WebDNNError, match=r"has the shape \[4, 1\], and 1 dimensions are needed"):
         run_module(module, weights, {"a": np.ones((4, 1), np.float32), "b": np.ones(4, np.float32)})
     assert inputs_of(model, {"s": 3, "t": 3})["a"].shape == (3,)
+
+
+def test_ranges_that_are_too_wide_for_a_module() -> None:
+    """The message names the sizes, and holds no expression of the compiler's."""
+    model = onnx.parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 21]> g (float[n,h,w] x) => (float[n,h,w] z, float[h,w] y) '
+        "<int64[1] axes = {0}> { y = ReduceSum<keepdims = 0>(x, axes) z = Softmax(x) }"
+    )
+    with pytest.raises(WebDNNError) as error:
+        webdnn.compile(
+            model, dims={"n": "1..2048", "h": "1..2048", "w": "1..2048"}, target="wasm", jobs=1
+        )
+    assert "the sizes of the inputs vary too widely" in str(error.value)
+    assert "n: 1 to 2048" in str(error.value)
+    assert "--dim n=LOW..HIGH" in str(error.value)
