@@ -46,7 +46,7 @@ WRONG = {
     "webdnn compile model.onnx -o out --jobs many": "--jobs: input should be a valid integer",
     "webdnn compile model.onnx -o out --time-limit -1": "-1.0 is no time limit",
     "webdnn compile model.onnx -o out --no-such-option": "no such option: --no-such-option",
-    "webdnn compile model.onnx -o out --state x": "write --state INPUT=OUTPUT",
+    "webdnn compile model.onnx -o out --state x": "--state x names no state",
     "webdnn compile model.onnx -o out --state x=y --no-state": "--state and --no-state contradict",
     "webdnn compile model.onnx": "missing option '-o' / '--output' / '--out'",
     "webdnn compile -o out": "missing argument 'MODEL'",

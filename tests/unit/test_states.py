@@ -68,7 +68,7 @@ class _Reference:
 
 
 def _compile(text: str, **options: Any) -> Package:
-    return webdnn.compile(onnx.parser.parse_model(text), **{"threads": False, **options})
+    return webdnn.compile(onnx.parser.parse_model(text), threads=False, **options)
 
 
 @pytest.mark.parametrize("engine", ENGINES)
@@ -167,7 +167,7 @@ def _recurrent() -> Package:
 def test_states_of_fixed_shape_and_any_type(engine: Engine) -> None:
     package = _recurrent()
     state, random = package.create_state(engine), np.random.default_rng(0)
-    total = np.zeros((3, 7), np.float32)
+    total, kept = np.zeros((3, 7), np.float32), state.get()
     for step in range(5):
         x = random.standard_normal((3, 7), np.float32)
         total = total + x
