@@ -15,14 +15,7 @@ import numpy as np
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.sizes.binding import bind_shapes
-from webdnn.dialects.sizes.expression import (
-    Atom,
-    Maximum,
-    Quotient,
-    Symbol,
-    is_symbolic,
-    maximum,
-)
+from webdnn.dialects.sizes.expression import Atom, Maximum, Quotient, Symbol, is_symbolic, maximum
 
 Expression: TypeAlias = Any
 """`int | str | list[Expression]`, as JSON has it."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
-from webdnn.dialects.sizes.expression import divides, is_symbolic
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import divides
 
 Group = tuple[tuple[int, ...], tuple[int, ...]]
 """Dimensions of one shape and dimensions of another that hold the same elements."""

@@ -16,7 +16,8 @@ from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.sizes.expression import at_most, maximum
+from webdnn.dialects.sizes.expression import maximum
+from webdnn.dialects.sizes.questions import at_most
 from webdnn.dialects.sizes.types import size_of
 from webdnn.lowering.packing import Packing
 

@@ -17,7 +17,8 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.utils.exceptions import VerifyException
 
-from webdnn.dialects.sizes.expression import is_symbolic, same_size
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import same_size
 from webdnn.dialects.sizes.types import SizesAttr
 
 

@@ -39,7 +39,8 @@ from webdnn.dialects.nn.base import (
     normalize_axis,
     sizes_or_ints,
 )
-from webdnn.dialects.sizes.expression import bounds, is_symbolic, maximum, same_size
+from webdnn.dialects.sizes.expression import bounds, is_symbolic, maximum
+from webdnn.dialects.sizes.questions import same_size
 from webdnn.dialects.sizes.types import SizesAttr, element_of, shape_of, size_of, tensor_type
 
 

@@ -35,7 +35,8 @@ from webdnn.dialects.nn.base import (
     ints,
     normalize_axis,
 )
-from webdnn.dialects.sizes.expression import bounds, same_size
+from webdnn.dialects.sizes.expression import bounds
+from webdnn.dialects.sizes.questions import same_size
 from webdnn.dialects.sizes.types import element_of, shape_of, tensor_type
 
 REDUCTION_KINDS = ("sum", "prod", "max", "min", "and", "or")

@@ -12,7 +12,7 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.numpy_meaning.lockstep import LANES, Execution, Memory
 from webdnn.dialects.numpy_meaning.loop_ops import LOOP_MEANING
-from webdnn.dialects.sizes.expression import evaluate
+from webdnn.dialects.sizes.substitution import evaluate
 
 
 def run_loops(

@@ -19,7 +19,7 @@ from webdnn.dialects.numpy_meaning.nn import run_nn_block, run_nn_op
 from webdnn.dialects.numpy_meaning.onnx import run_module as run_onnx_module
 from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, inputs_and_seed, strings_of
 from webdnn.dialects.sizes.binding import bind_shapes
-from webdnn.dialects.sizes.expression import evaluate
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.dialects.sizes.types import (
     concrete_shape,
     concrete_size,

@@ -25,9 +25,9 @@ from webdnn.dialects.sizes.expression import (
     is_symbolic,
     maximum,
     minimum,
-    same_size,
     undecided,
 )
+from webdnn.dialects.sizes.questions import same_size
 from webdnn.dialects.sizes.ratio import F32_BITS, Ratio, Real, ratio
 from webdnn.dialects.sizes.types import element_of
 

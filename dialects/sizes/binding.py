@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.sizes.expression import (
-    Symbol,
-    as_symbol,
-    evaluate,
-    is_symbolic,
-    unique_symbols,
-)
+from webdnn.dialects.sizes.expression import Symbol, as_symbol, is_symbolic, unique_symbols
+from webdnn.dialects.sizes.substitution import evaluate
 
 
 def bind_shapes(

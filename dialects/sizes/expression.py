@@ -12,11 +12,11 @@ broadcast against each other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from math import gcd, lcm
-from typing import TYPE_CHECKING, NoReturn, Protocol, TypeGuard, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeGuard
 
 from webdnn.dialects.errors import WebDNNError
 
@@ -513,49 +513,6 @@ def _atom_bounds(atom: Atom) -> tuple[int, int]:
             return max(lows), max(highs)
 
 
-def is_known(value: int, relation: Callable[[int], bool]) -> bool:
-    """Whether a relation is known to hold: `is_known(n, lambda n: n > 0)`; False where it depends on symbols."""
-    try:
-        return relation(value)
-    except UndecidedSize:
-        return False
-
-
-def same_size(a: int, b: int) -> bool:
-    """Whether two sizes are the same for all values of the symbols.
-
-    Raises:
-        UndecidedSize: they are the same for some values alone, as far as is known.
-    """
-    if a == b:
-        return True
-    low, high = bounds(a - b)
-    if low > 0 or high < 0:
-        return False
-    hint = ""
-    symbol, other = (a, b) if as_symbol(a) is not None else (b, a)
-    if (name := as_symbol(symbol)) is not None and as_symbol(other) is not None:
-        hint = f"give them one name: --dim {as_symbol(other)}={name}"
-    elif name is not None and not is_symbolic(other):
-        hint = f"bind it: --dim {name}={other}"
-    raise undecided(f"whether {a} and {b} are the same size", a, b, hint=hint)
-
-
-def same_shape(a: Sequence[int], b: Sequence[int]) -> bool:
-    """Whether two shapes are the same for all values of the symbols.
-
-    Raises:
-        UndecidedSize: they are the same for some values alone, as far as is known.
-    """
-    return len(a) == len(b) and all(map(same_size, a, b))
-
-
-def divides(divisor: int, value: int) -> bool:
-    """Whether a size is known to be a multiple of another one."""
-    remainder = is_known(divisor, lambda n: n > 0) and value % divisor
-    return not is_symbolic(remainder) and remainder is not False and remainder == 0
-
-
 def symbols_of(value: int) -> Iterator[Symbol]:
     """The symbols of a size, in order, each as often as it stands there."""
     if is_symbolic(value):
@@ -581,33 +538,6 @@ def unique_symbols(sizes: Iterable[int]) -> list[Symbol]:
     return list(dict.fromkeys(symbol for size in sizes for symbol in symbols_of(size)))
 
 
-def substitute(value: int, values: Callable[[Symbol], int]) -> int:
-    """A size with others in the place of its symbols; those of a symbol with a unit must be multiples of it."""
-    return _substitute(value, values) if is_symbolic(value) else value
-
-
-def _substitute(size: Size, values: Callable[[Symbol], int]) -> int:
-    total: int = 0
-    for monomial, c in size.terms:
-        product: int = c
-        for atom in monomial:
-            match atom:
-                case Symbol():
-                    new = values(atom)
-                    if not is_symbolic(new) and new % atom.unit:
-                        raise ValueError(
-                            f"{atom.name} is {new}, which is no multiple of {atom.unit}"
-                        )
-                    factor = new // atom.unit
-                case Quotient():
-                    factor = substitute(atom.dividend, values) // substitute(atom.divisor, values)
-                case Maximum():
-                    factor = maximum(*(substitute(n, values) for n in atom.sizes))
-            product = product * factor
-        total = total + product
-    return total
-
-
 def as_symbol(value: int) -> Symbol | None:
     """The symbol that a size is, if it is just one."""
     if is_symbolic(value) and len(value.terms) == 1:
@@ -617,145 +547,6 @@ def as_symbol(value: int) -> Symbol | None:
     return None
 
 
-def atoms_of(value: int) -> Iterator[Atom]:
-    """The atoms of a size, each as often as it stands there; what stands inside of quotients and maxima is none."""
-    if is_symbolic(value):
-        for monomial, _ in value.terms:
-            yield from monomial
-
-
 def atom_size(atom: Atom) -> int:
     """What an atom is as a size."""
     return atom.size if isinstance(atom, Symbol) else _value({(atom,): 1})
-
-
-def replace_atoms(value: int, sizes: Mapping[Atom, int]) -> int:
-    """A size with others in the place of whole atoms; symbols that have no other one stay."""
-    if not is_symbolic(value):
-        return value
-    total: int = 0
-    for monomial, c in value.terms:
-        product: int = c
-        for atom in monomial:
-            match atom:
-                case Symbol():
-                    factor = sizes.get(atom, atom.size) // atom.unit
-                case Quotient() if atom not in sizes:
-                    dividend = replace_atoms(atom.dividend, sizes)
-                    factor = dividend // replace_atoms(atom.divisor, sizes)
-                case Maximum() if atom not in sizes:
-                    factor = maximum(*(replace_atoms(n, sizes) for n in atom.sizes))
-                case _:
-                    factor = sizes[atom]
-            product = product * factor
-        total = total + product
-    return total
-
-
-def evaluate(value: int, values: Mapping[str, int]) -> int:
-    """The number that a size is for the values of its symbols.
-
-    Raises:
-        KeyError: a symbol has no value.
-    """
-    return substitute(value, lambda symbol: values[symbol.name])
-
-
-_T = TypeVar("_T")
-
-
-class Arithmetic(Protocol[_T]):
-    """What computes sizes from the values of their symbols, or writes down how: each method gives one value."""
-
-    def number(self, value: int) -> _T: ...
-
-    def symbol(self, symbol: Symbol) -> _T: ...
-
-    def add(self, a: _T, b: _T) -> _T: ...
-
-    def subtract(self, a: _T, b: _T) -> _T: ...
-
-    def multiply(self, a: _T, b: _T) -> _T: ...
-
-    def divide(self, a: _T, b: _T) -> _T:
-        """The quotient of `a`, which is not negative, and `b`, which is positive; rounded down."""
-        ...
-
-    def maximum(self, a: _T, b: _T) -> _T: ...
-
-
-def compute(value: int, arithmetic: Arithmetic[_T]) -> _T:
-    """A size by the arithmetic of another domain: SSA values, texts. Differences and maxima may be negative."""
-    if not is_symbolic(value):
-        return arithmetic.number(int(value))
-    positive = [term for term in value.terms if term[1] > 0]
-    negative = [term for term in value.terms if term[1] < 0]
-    total: _T | None = None
-    for monomial, c in positive:
-        term = _computed_term(monomial, c, arithmetic)
-        total = term if total is None else arithmetic.add(total, term)
-    if total is None:
-        total = arithmetic.number(0)
-    for monomial, c in negative:
-        total = arithmetic.subtract(total, _computed_term(monomial, -c, arithmetic))
-    return total
-
-
-def _computed_term(monomial: Monomial, c: int, arithmetic: Arithmetic[_T]) -> _T:
-    product: _T | None = None
-    for atom in monomial:
-        factor = _computed_atom(atom, arithmetic)
-        if isinstance(atom, Symbol) and atom.unit > 1:
-            if c % atom.unit:
-                factor = arithmetic.divide(factor, arithmetic.number(atom.unit))
-            else:
-                c //= atom.unit
-        product = factor if product is None else arithmetic.multiply(product, factor)
-    if product is None or c != 1:
-        number = arithmetic.number(c)
-        product = number if product is None else arithmetic.multiply(product, number)
-    return product
-
-
-def _computed_atom(atom: Atom, arithmetic: Arithmetic[_T]) -> _T:
-    match atom:
-        case Symbol():
-            return arithmetic.symbol(atom)
-        case Quotient():
-            dividend, divisor = atom.dividend, compute(atom.divisor, arithmetic)
-            least, most = bounds(dividend)
-            if least < 0 and most <= 0:
-                # Rounded down, it is what is left of rounding up.
-                rounded = compute(atom.divisor - 1 - dividend, arithmetic)
-                quotient = arithmetic.divide(rounded, divisor)
-                return arithmetic.subtract(arithmetic.number(0), quotient)
-            # What is added so that no dividend is negative is a multiple of the divisor.
-            shift = 0 if least >= 0 else -(least // bounds(atom.divisor)[0])
-            shifted = compute(dividend + atom.divisor * shift, arithmetic)
-            quotient = arithmetic.divide(shifted, divisor)
-            return arithmetic.subtract(quotient, arithmetic.number(shift)) if shift else quotient
-        case Maximum():
-            first, *rest = (compute(size, arithmetic) for size in atom.sizes)
-            for other in rest:
-                first = arithmetic.maximum(first, other)
-            return first
-
-
-def likely(value: int) -> int:
-    """The number that a size is where all symbols have the values that schedules are chosen for."""
-    return substitute(value, lambda symbol: symbol.likely)
-
-
-def at_least(value: int) -> int:
-    """A number that a size is never below."""
-    return bounds(value)[0]
-
-
-def at_most(value: int) -> int:
-    """The greatest number that a size may be."""
-    return bounds(value)[1]
-
-
-def likely_shape(shape: Sequence[int]) -> tuple[int, ...]:
-    """The likely number of each size of a shape."""
-    return tuple(likely(size) for size in shape)

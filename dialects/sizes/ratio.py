@@ -7,7 +7,8 @@ from fractions import Fraction
 from math import gcd, isfinite
 from typing import TypeAlias
 
-from webdnn.dialects.sizes.expression import bounds, divides, is_symbolic, undecided
+from webdnn.dialects.sizes.expression import bounds, is_symbolic, undecided
+from webdnn.dialects.sizes.questions import divides
 
 F32_BITS = 24
 """The precision of f32."""

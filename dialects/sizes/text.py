@@ -14,12 +14,7 @@ from xdsl.parser import AttrParser, Parser
 from xdsl.printer import Printer
 from xdsl.utils.lexer import Position
 
-from webdnn.dialects.sizes.expression import (
-    Symbol,
-    maximum,
-    minimum,
-    written,
-)
+from webdnn.dialects.sizes.expression import Symbol, maximum, minimum, written
 
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_$.]*")
 _KEYWORDS = frozenset({"max", "min", "floordiv", "ceildiv", "mod", "to", "by", "likely"})

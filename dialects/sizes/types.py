@@ -25,7 +25,8 @@ from xdsl.parser import AttrParser
 from xdsl.printer import Printer
 from xdsl.utils.exceptions import VerifyException
 
-from webdnn.dialects.sizes.expression import evaluate, is_symbolic
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.dialects.sizes.text import parse_size, size_text
 
 Tensor: TypeAlias = TensorType[Attribute]

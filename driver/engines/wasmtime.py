@@ -22,7 +22,7 @@ from webdnn.codegen.wasm.link import link
 from webdnn.dialects import kernel
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.sizes.expression import evaluate
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.dialects.threefry import seed_words
 from webdnn.dialects.wasm_memory import PAGE
 from webdnn.engines.model_state import ModelState, StatesOnDevice, sizes_after

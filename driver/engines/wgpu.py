@@ -33,7 +33,8 @@ from webdnn.codegen.wgsl import KernelInfo, Shader, print_shaders
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, lengths_of
-from webdnn.dialects.sizes.expression import evaluate, is_symbolic
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.dialects.threefry import seed_words
 from webdnn.engines.model_state import ModelState, StatesOnDevice, sizes_after
 from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass

@@ -14,7 +14,8 @@ from xdsl.ir import Operation
 from webdnn.dialects import plan
 from webdnn.dialects.dtypes import Array
 from webdnn.dialects.locations import location_names
-from webdnn.dialects.sizes.expression import likely, unique_symbols
+from webdnn.dialects.sizes.expression import unique_symbols
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.dialects.sizes.types import sizes_in
 from webdnn.lowering.interface.states import next_sizes
 from webdnn.lowering.kernels.cost import KernelCost

@@ -12,7 +12,8 @@ from webdnn.codegen.wasm.link import link
 from webdnn.codegen.wasm.module_reader import code_bytes
 from webdnn.dialects import plan
 from webdnn.dialects.errors import WebDNNError
-from webdnn.dialects.sizes.expression import at_most, symbols_of
+from webdnn.dialects.sizes.expression import symbols_of
+from webdnn.dialects.sizes.questions import at_most
 from webdnn.lowering.loops_cpu.target import WASM
 from webdnn.lowering.target_wasm.layout import MemoryLayout, memory_layout, stack_for
 from webdnn.lowering.target_wasm.plan_to_llvm import entry_points, program_module, size_table

@@ -18,7 +18,9 @@ from webdnn.dialects.onnx import (
     OUTPUT_NAMES,
     strings_of,
 )
-from webdnn.dialects.sizes.expression import at_least, at_most, is_symbolic, likely, substitute
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import at_least, at_most
+from webdnn.dialects.sizes.substitution import likely, substitute
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.loops_gpu.target import WEBGPU
 from webdnn.manifest_sizes import expression_of

@@ -14,8 +14,9 @@ from xdsl.utils.exceptions import ParseError
 from xdsl.utils.lexer import Position
 
 from webdnn.dialects.errors import WebDNNError, listed
-from webdnn.dialects.sizes.expression import Symbol, evaluate, symbols_of
+from webdnn.dialects.sizes.expression import Symbol, symbols_of
 from webdnn.dialects.sizes.range import Range, parse_range
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.dialects.sizes.text import parse_size
 
 DEFAULT_LOW, DEFAULT_HIGH = 1, 1024

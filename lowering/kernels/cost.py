@@ -17,7 +17,7 @@ from xdsl.ir.affine import AffineMap
 
 from webdnn.dialects.dtypes import array_of_dense
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.sizes.expression import likely
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.dialects.sizes.types import size_of
 from webdnn.lowering.kernel_ops import loop_sizes
 from webdnn.lowering.target import memory_of

@@ -9,16 +9,8 @@ from xdsl.ir import Attribute, Region
 from xdsl.rewriter import Rewriter
 
 from webdnn.dialects.kernel import FuncOp, SizeOp
-from webdnn.dialects.sizes.expression import (
-    Atom,
-    Symbol,
-    atom_size,
-    atoms_of,
-    bounds,
-    likely,
-    replace_atoms,
-    symbols_of,
-)
+from webdnn.dialects.sizes.expression import Atom, Symbol, atom_size, bounds, symbols_of
+from webdnn.dialects.sizes.substitution import atoms_of, likely, replace_atoms
 from webdnn.dialects.sizes.types import SizesAttr, element_of, shape_of, tensor_type
 
 

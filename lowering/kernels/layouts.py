@@ -10,7 +10,7 @@ from xdsl.ir import Block, SSAValue
 
 from webdnn.dialects import plan
 from webdnn.dialects.plan import storage_of
-from webdnn.dialects.sizes.expression import divides
+from webdnn.dialects.sizes.questions import divides
 from webdnn.dialects.sizes.types import shape_of
 
 Strides = tuple[int, ...]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from xdsl.ir import Block, SSAValue
 
-from webdnn.dialects.sizes.expression import likely
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.lowering.kernels.lifetimes import Lifetime, tensor_lifetimes
 from webdnn.lowering.target import MemoryModel
 

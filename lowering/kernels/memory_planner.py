@@ -6,7 +6,8 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from webdnn.dialects.sizes.expression import Symbol, is_symbolic, likely, likely_shape, maximum
+from webdnn.dialects.sizes.expression import Symbol, is_symbolic, maximum
+from webdnn.dialects.sizes.substitution import likely, likely_shape
 from webdnn.lowering.kernels.arena import choose_offsets, lower_bound
 from webdnn.lowering.kernels.lifetimes import Lifetime
 from webdnn.lowering.kernels.symbolic_arena import symbolic_offsets

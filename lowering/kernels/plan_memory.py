@@ -30,7 +30,9 @@ from webdnn.dialects.onnx import (
     strings_of,
 )
 from webdnn.dialects.plan import storage_of
-from webdnn.dialects.sizes.expression import at_most, is_symbolic, likely, maximum
+from webdnn.dialects.sizes.expression import is_symbolic, maximum
+from webdnn.dialects.sizes.questions import at_most
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.dialects.sizes.types import shape_of, sizes_attr
 from webdnn.dialects.threefry import SEED_WORDS
 from webdnn.lowering.kernels.layouts import Layouts, span

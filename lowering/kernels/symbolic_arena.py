@@ -16,16 +16,14 @@ from math import isqrt
 from webdnn.dialects.sizes.expression import (
     Maximum,
     Symbol,
-    atoms_of,
     bounds,
     is_symbolic,
-    likely,
     maximum,
     minimum,
-    substitute,
     symbols_of,
     unique_symbols,
 )
+from webdnn.dialects.sizes.substitution import atoms_of, likely, substitute
 from webdnn.lowering.kernels.arena import choose_offsets, lower_bound, rivals_of
 from webdnn.lowering.kernels.lifetimes import Lifetime
 

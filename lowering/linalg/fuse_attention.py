@@ -21,7 +21,8 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel
-from webdnn.dialects.sizes.expression import at_most, is_symbolic
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import at_most
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.linalg.fuse_regions import merge_regions
 from webdnn.lowering.linalg.inline_producers import inline_pointwise_producers

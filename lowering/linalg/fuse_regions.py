@@ -30,7 +30,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import InsertPoint, Rewriter
 
 from webdnn.dialects import kernel
-from webdnn.dialects.sizes.expression import is_known
+from webdnn.dialects.sizes.questions import is_known
 from webdnn.dialects.sizes.types import size_of
 from webdnn.lowering.linalg.inline_producers import inline_pointwise_producers, reads_each_once
 from webdnn.lowering.linalg.moves import moves_rows

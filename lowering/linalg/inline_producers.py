@@ -20,7 +20,7 @@ from xdsl.ir.affine import (
 )
 from xdsl.rewriter import InsertPoint, Rewriter
 
-from webdnn.dialects.sizes.expression import is_known
+from webdnn.dialects.sizes.questions import is_known
 from webdnn.dialects.sizes.types import element_of, size_of, tensor_type
 from webdnn.lowering.kernel_ops import loop_sizes
 from webdnn.lowering.linalg.moves import moves_rows

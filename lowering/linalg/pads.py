@@ -11,7 +11,7 @@ from xdsl.ir import OpResult, SSAValue
 
 from webdnn.dialects import kernel
 from webdnn.dialects.nn.data_movement import PadOp
-from webdnn.dialects.sizes.expression import is_known
+from webdnn.dialects.sizes.questions import is_known
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.linalg.structure import pointwise_root
 from webdnn.lowering.nn_to_linalg.data_movement import lower_pad

@@ -10,7 +10,9 @@ from xdsl.dialects.builtin import f32
 from xdsl.ir import Attribute
 
 from webdnn.dialects.dtypes import numpy_dtype
-from webdnn.dialects.sizes.expression import at_most, is_symbolic, likely_shape
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import at_most
+from webdnn.dialects.sizes.substitution import likely_shape
 from webdnn.lowering.linalg.convolution import Convolution
 
 WINDOWS = {3: (4, 2), 5: (2,), 7: (2,)}

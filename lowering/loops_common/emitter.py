@@ -13,14 +13,9 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Block, Operation, SSAValue
 
-from webdnn.dialects.sizes.expression import (
-    Size,
-    Symbol,
-    compute,
-    is_known,
-    is_symbolic,
-    maximum,
-)
+from webdnn.dialects.sizes.arithmetic import compute
+from webdnn.dialects.sizes.expression import Size, Symbol, is_symbolic, maximum
+from webdnn.dialects.sizes.questions import is_known
 from webdnn.lowering.loops_common.linear import Atom, Lin, is_negative
 from webdnn.lowering.loops_common.placing import Placer, index
 from webdnn.lowering.value_notation import constant_attribute

@@ -23,12 +23,8 @@ from xdsl.ir.affine import (
     AffineExpr,
 )
 
-from webdnn.dialects.sizes.expression import (
-    UndecidedSize,
-    bounds,
-    is_known,
-    is_symbolic,
-)
+from webdnn.dialects.sizes.expression import UndecidedSize, bounds, is_symbolic
+from webdnn.dialects.sizes.questions import is_known
 
 
 @dataclass(eq=False, frozen=True)

@@ -19,7 +19,9 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from webdnn.dialects.kernel import FuncOp, ReturnOp, WorkRangeOp
-from webdnn.dialects.sizes.expression import at_most, is_symbolic, likely, maximum
+from webdnn.dialects.sizes.expression import is_symbolic, maximum
+from webdnn.dialects.sizes.questions import at_most
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.dialects.sizes.types import size_attr
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_cpu.instructions import block_instructions, instructions, trip_count

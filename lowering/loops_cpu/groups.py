@@ -9,7 +9,7 @@ from math import prod
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.linalg_ext import ordering_op
-from webdnn.dialects.sizes.expression import at_most
+from webdnn.dialects.sizes.questions import at_most
 from webdnn.lowering.loops_common.expression import Buffer
 from webdnn.lowering.loops_common.linear import Dim, Lin, Quotient, Remainder
 from webdnn.lowering.loops_cpu.reader import KernelReader

@@ -13,7 +13,9 @@ from xdsl.dialects.builtin import IntegerAttr, VectorType
 from xdsl.ir import Block, BlockArgument, Operation, SSAValue
 
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.sizes.expression import UndecidedSize, at_most, is_symbolic, likely, maximum
+from webdnn.dialects.sizes.expression import UndecidedSize, is_symbolic, maximum
+from webdnn.dialects.sizes.questions import at_most
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.lowering.loops_cpu.schedule import VECTOR_WIDTH
 from webdnn.lowering.op_weight import op_weight
 

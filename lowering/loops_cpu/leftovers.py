@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from math import prod
 
-from webdnn.dialects.sizes.expression import divides, is_symbolic, maximum, minimum
+from webdnn.dialects.sizes.expression import is_symbolic, maximum, minimum
+from webdnn.dialects.sizes.questions import divides
 from webdnn.lowering.loops_cpu.flatten import FlatStage
 from webdnn.lowering.loops_cpu.tiling import Tiling
 

@@ -17,7 +17,8 @@ from xdsl.ir import Attribute, Block, Operation, SSAValue
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.linalg_ext import DIGIT, CountingSortOp, OrderingOp, SelectOp, TopKOp
-from webdnn.dialects.sizes.expression import Symbol, at_most, is_symbolic
+from webdnn.dialects.sizes.expression import Symbol, is_symbolic
+from webdnn.dialects.sizes.questions import at_most
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.function import begin_function, end_function
 from webdnn.lowering.loops_common.linear import Lin

@@ -18,7 +18,8 @@ from xdsl.ir.affine import AffineBinaryOpExpr, AffineBinaryOpKind, AffineConstan
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, panels_of
-from webdnn.dialects.sizes.expression import is_known, likely
+from webdnn.dialects.sizes.questions import is_known
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.lowering.loops_common.expression import Load, walk
 from webdnn.lowering.loops_common.linear import volume

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from webdnn.dialects.sizes.expression import divides, is_known, is_symbolic
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import divides, is_known
 from webdnn.lowering.loops_common.expression import Choose, Index, Load, Store, walk
 from webdnn.lowering.loops_common.linear import Dim, Lin, Quotient, Remainder
 from webdnn.lowering.loops_cpu.flatten import FlatStage

@@ -10,7 +10,9 @@ from xdsl.dialects import arith
 from xdsl.dialects.builtin import AnyFloat, IntegerType
 from xdsl.ir import SSAValue
 
-from webdnn.dialects.sizes.expression import at_most, is_symbolic, likely
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import at_most
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.evaluate import Scope
 from webdnn.lowering.loops_common.expression import Accumulator, Apply, Node

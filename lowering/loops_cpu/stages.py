@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from math import prod
 
-from webdnn.dialects.sizes.expression import is_symbolic, likely
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.lowering.loops_common.combining import combiners
 from webdnn.lowering.loops_common.expression import (
     Accumulator,

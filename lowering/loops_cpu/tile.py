@@ -13,7 +13,8 @@ from xdsl.dialects.builtin import VectorType
 from xdsl.dialects.vector import CombiningKindAttr
 from xdsl.ir import SSAValue
 
-from webdnn.dialects.sizes.expression import at_most, is_known, is_symbolic
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import at_most, is_known
 from webdnn.lowering.combining_ops import COMBINING
 from webdnn.lowering.loops_common.expression import Load
 from webdnn.lowering.loops_common.linear import Lin

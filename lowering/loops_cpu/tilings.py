@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from math import prod
 
-from webdnn.dialects.sizes.expression import at_most, is_symbolic, likely, likely_shape
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import at_most
+from webdnn.dialects.sizes.substitution import likely, likely_shape
 from webdnn.lowering.loops_common.expression import Choose, Constant, Load, Node, walk
 from webdnn.lowering.loops_common.linear import Remainder
 from webdnn.lowering.loops_cpu.cost import FULL_UNROLL, lane_cost

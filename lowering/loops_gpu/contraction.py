@@ -19,7 +19,8 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.sizes.expression import divides, is_known, is_symbolic
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import divides, is_known
 from webdnn.lowering.loops_common.emitter import vector_type
 from webdnn.lowering.loops_common.expression import Apply, Node, Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume

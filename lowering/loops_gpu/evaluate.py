@@ -13,7 +13,7 @@ from xdsl.dialects.builtin import (
 )
 from xdsl.ir import Attribute, Operation, SSAValue
 
-from webdnn.dialects.sizes.expression import divides
+from webdnn.dialects.sizes.questions import divides
 from webdnn.lowering.loops_common.emitter import Emitter
 from webdnn.lowering.loops_common.evaluate import Evaluator, Value
 from webdnn.lowering.loops_common.expression import (

@@ -10,7 +10,8 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import LENGTHS, FuncOp
-from webdnn.dialects.sizes.expression import is_known, is_symbolic
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import is_known
 from webdnn.dialects.sizes.types import SizesAttr, shape_of
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.loops_common.expression import Load, walk

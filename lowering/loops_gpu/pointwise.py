@@ -14,7 +14,8 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.sizes.expression import divides, is_symbolic, maximum
+from webdnn.dialects.sizes.expression import is_symbolic, maximum
+from webdnn.dialects.sizes.questions import divides
 from webdnn.lowering.loops_common.expression import Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.evaluate import (

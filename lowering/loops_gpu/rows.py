@@ -16,7 +16,8 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.sizes.expression import divides, maximum
+from webdnn.dialects.sizes.expression import maximum
+from webdnn.dialects.sizes.questions import divides
 from webdnn.lowering.loops_common.expression import Reduction, reductions
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume
 from webdnn.lowering.loops_gpu.combine import CombineOp, combining_ops, needs_init, start_value

@@ -15,7 +15,9 @@ from xdsl.dialects.builtin import ModuleOp
 from xdsl.passes import ModulePass
 
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.sizes.expression import divides, is_symbolic, likely
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import divides
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.lowering.loops_common.expression import Load, walk
 from webdnn.lowering.loops_common.linear import Dim, volume
 from webdnn.lowering.loops_gpu.contraction import Product, as_product

@@ -8,7 +8,8 @@ from xdsl.ir import Attribute, SSAValue
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp, panels_of
-from webdnn.dialects.sizes.expression import divides, is_symbolic, maximum
+from webdnn.dialects.sizes.expression import is_symbolic, maximum
+from webdnn.dialects.sizes.questions import divides
 from webdnn.dialects.sizes.types import element_of, size_of
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.loops_gpu.read_kernel import read_kernel

@@ -8,7 +8,7 @@ from functools import partial
 
 from xdsl.ir import SSAValue
 
-from webdnn.dialects.sizes.expression import divides
+from webdnn.dialects.sizes.questions import divides
 from webdnn.lowering.loops_common.emitter import Emitter, vector_type
 from webdnn.lowering.loops_common.expression import Node
 from webdnn.lowering.loops_common.linear import Dim, Lin, volume

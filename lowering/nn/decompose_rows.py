@@ -21,7 +21,8 @@ from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn.base import int_list
 from webdnn.dialects.nn.data_movement import ConstantOp, SizesOp
 from webdnn.dialects.nn.reduction import NormalizeOp, ReduceOp, SoftmaxOp
-from webdnn.dialects.sizes.expression import is_symbolic, likely, maximum
+from webdnn.dialects.sizes.expression import is_symbolic, maximum
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.weights_function import entry_function
 

@@ -21,7 +21,7 @@ from webdnn.dialects.nn import reduction as red
 from webdnn.dialects.nn.base import int_attr, int_list, ints, sizes_or_ints
 from webdnn.dialects.nn.elementwise import ElementwiseOp
 from webdnn.dialects.numpy_meaning.trait import is_nn
-from webdnn.dialects.sizes.expression import likely
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.dialects.sizes.types import SizesAttr, element_of, shape_of, size_of, tensor_type
 from webdnn.lowering.shapes import reassociation
 from webdnn.lowering.uses import only_user

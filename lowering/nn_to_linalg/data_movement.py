@@ -25,7 +25,8 @@ from xdsl.ir.affine import AffineExpr
 from webdnn.dialects.kernel import RegionOp
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn.base import int_list
-from webdnn.dialects.sizes.expression import is_known, is_symbolic, maximum, undecided
+from webdnn.dialects.sizes.expression import is_symbolic, maximum, undecided
+from webdnn.dialects.sizes.questions import is_known
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.nn_to_linalg.region_builder import (
     RegionBuilder,

@@ -16,7 +16,7 @@ from webdnn.dialects.dtypes import Array, is_computable
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.numpy_meaning.onnx import run_node
 from webdnn.dialects.numpy_meaning.size_arithmetic import is_of_sizes
-from webdnn.dialects.sizes.expression import is_known
+from webdnn.dialects.sizes.questions import is_known
 from webdnn.dialects.sizes.types import size_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Unsupported

@@ -13,7 +13,8 @@ from webdnn.dialects.dtypes import Array, numpy_dtype
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.nn import reduction as rd
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
-from webdnn.dialects.sizes.expression import is_known, is_symbolic
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import is_known
 from webdnn.dialects.sizes.types import element_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.indices import check_range

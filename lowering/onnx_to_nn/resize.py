@@ -14,11 +14,7 @@ from xdsl.ir import SSAValue
 from webdnn.dialects.dtypes import Array, is_float
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.sizes.expression import (
-    bounds,
-    is_symbolic,
-    undecided,
-)
+from webdnn.dialects.sizes.expression import bounds, is_symbolic, undecided
 from webdnn.dialects.sizes.ratio import F32_BITS, ratio_of
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder

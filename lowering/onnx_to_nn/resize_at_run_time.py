@@ -12,13 +12,8 @@ from xdsl.ir import SSAValue
 from webdnn.dialects.dtypes import is_float
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.sizes.expression import (
-    UndecidedSize,
-    is_known,
-    is_symbolic,
-    maximum,
-    undecided,
-)
+from webdnn.dialects.sizes.expression import UndecidedSize, is_symbolic, maximum, undecided
+from webdnn.dialects.sizes.questions import is_known
 from webdnn.dialects.sizes.ratio import ratio_of
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder

@@ -12,7 +12,8 @@ from webdnn.dialects.dtypes import numpy_dtype
 from webdnn.dialects.nn import data_movement as dm
 from webdnn.dialects.nn import elementwise as ew
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
-from webdnn.dialects.sizes.expression import is_symbolic, same_shape
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.questions import same_shape
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported

@@ -12,14 +12,8 @@ from xdsl.ir import SSAValue
 
 from webdnn.dialects.dtypes import Array, element_of_onnx, is_bool, is_float
 from webdnn.dialects.nn import elementwise as ew
-from webdnn.dialects.sizes.expression import (
-    bounds,
-    is_known,
-    is_symbolic,
-    maximum,
-    minimum,
-    same_size,
-)
+from webdnn.dialects.sizes.expression import bounds, is_symbolic, maximum, minimum
+from webdnn.dialects.sizes.questions import is_known, same_size
 from webdnn.dialects.sizes.types import element_of, shape_of, size_of
 from webdnn.lowering.onnx_to_nn.builder import NNBuilder
 from webdnn.lowering.onnx_to_nn.errors import Invalid, Unsupported

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 from webdnn.dialects.sizes.expression import (
     bounds,
-    evaluate,
     is_symbolic,
     maximum,
     minimum,
     undecided,
     unique_symbols,
 )
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.lowering.onnx_to_nn.errors import Invalid
 from webdnn.lowering.onnx_to_nn.node import Node
 

@@ -12,7 +12,7 @@ from xdsl.passes import ModulePass
 
 from webdnn.dialects import kernel
 from webdnn.dialects.kernel import may_alias
-from webdnn.dialects.sizes.expression import at_most
+from webdnn.dialects.sizes.questions import at_most
 from webdnn.lowering.target_wasm import arithmetic, control_flow, math_ops, memory, vectors
 from webdnn.lowering.target_wasm.emitter import Emitter, Handler
 from webdnn.lowering.target_wasm.expand_half import expand_half

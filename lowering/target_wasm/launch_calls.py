@@ -10,7 +10,8 @@ from xdsl.dialects.builtin import UnitAttr, i32
 from xdsl.ir import SSAValue
 
 from webdnn.dialects import kernel, plan
-from webdnn.dialects.sizes.expression import Symbol, likely, substitute
+from webdnn.dialects.sizes.expression import Symbol
+from webdnn.dialects.sizes.substitution import likely, substitute
 from webdnn.lowering.target_wasm.emitter import Emitter
 from webdnn.lowering.target_wasm.layout import MemoryLayout
 from webdnn.lowering.target_wasm.size_table import Numbers

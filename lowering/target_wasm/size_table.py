@@ -10,7 +10,8 @@ from xdsl.dialects import llvm
 from xdsl.dialects.builtin import i32
 from xdsl.ir import SSAValue
 
-from webdnn.dialects.sizes.expression import is_symbolic, likely
+from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.lowering.target_wasm.emitter import Emitter
 
 Numbers = Callable[[Emitter, int], SSAValue]

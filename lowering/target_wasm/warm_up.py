@@ -10,7 +10,7 @@ from xdsl.dialects import llvm
 from xdsl.dialects.builtin import i32
 
 from webdnn.dialects import plan
-from webdnn.dialects.sizes.expression import likely
+from webdnn.dialects.sizes.substitution import likely
 from webdnn.lowering.target_wasm.emitter import Emitter
 from webdnn.lowering.target_wasm.launch_calls import (
     KernelWork,

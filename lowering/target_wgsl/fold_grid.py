@@ -14,7 +14,8 @@ from xdsl.passes import ModulePass
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.locations import location_names
-from webdnn.dialects.sizes.expression import at_most, bounds, is_symbolic, maximum, minimum
+from webdnn.dialects.sizes.expression import bounds, is_symbolic, maximum, minimum
+from webdnn.dialects.sizes.questions import at_most
 from webdnn.dialects.webgpu_limits import WebGPULimits
 from webdnn.lowering.target_wgsl.size_values import SizeValues
 from webdnn.lowering.target_wgsl.values import Emitter, Value

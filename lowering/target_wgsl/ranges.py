@@ -9,7 +9,7 @@ from xdsl.dialects.builtin import IndexType, IntegerAttr, IntegerType
 from xdsl.ir import Attribute, BlockArgument, Operation, SSAValue
 
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.sizes.expression import at_most
+from webdnn.dialects.sizes.questions import at_most
 from webdnn.lowering.value_notation import element_type
 
 Range = tuple[int, int]

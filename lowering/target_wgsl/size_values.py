@@ -6,7 +6,8 @@ from xdsl.dialects.builtin import IndexType
 from xdsl.ir import SSAValue
 
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.sizes.expression import Symbol, compute
+from webdnn.dialects.sizes.arithmetic import compute
+from webdnn.dialects.sizes.expression import Symbol
 from webdnn.lowering.target_wgsl.values import Emitter, Value
 
 

@@ -12,7 +12,7 @@ from xdsl.passes import ModulePass
 from xdsl.rewriter import Rewriter
 
 from webdnn.dialects.kernel import FuncOp, lengths_of
-from webdnn.dialects.sizes.expression import divides
+from webdnn.dialects.sizes.questions import divides
 from webdnn.lowering.target_wgsl.divisibility import Divisibility
 
 _SIZE = 4

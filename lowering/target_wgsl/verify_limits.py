@@ -24,7 +24,7 @@ from xdsl.passes import ModulePass
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.kernel import FuncOp
 from webdnn.dialects.locations import location_names
-from webdnn.dialects.sizes.expression import at_most
+from webdnn.dialects.sizes.questions import at_most
 from webdnn.dialects.webgpu_limits import GUARANTEED, WebGPULimits
 from webdnn.dialects.wgsl import WORKGROUP_SPACE
 from webdnn.lowering.value_notation import element_type

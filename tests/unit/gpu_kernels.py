@@ -17,7 +17,8 @@ from xdsl.ir.affine import AffineExpr
 
 from webdnn.dialects.kernel import FuncOp, ReturnOp, ScheduleAttr, SizeOp
 from webdnn.dialects.numpy_meaning.kernel import run_kernel as run_meaning
-from webdnn.dialects.sizes.expression import evaluate, is_symbolic, unique_symbols
+from webdnn.dialects.sizes.expression import is_symbolic, unique_symbols
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.dialects.sizes.types import shape_of, size_of
 from webdnn.engines.wgpu import run_kernel
 from webdnn.lowering.loops_gpu.lower import lower_kernel

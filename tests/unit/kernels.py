@@ -25,7 +25,8 @@ from webdnn.dialects.kernel import FuncOp, ReturnOp
 from webdnn.dialects.numpy_meaning.arith import dtype_of
 from webdnn.dialects.numpy_meaning.kernel import run_kernel
 from webdnn.dialects.numpy_meaning.loops import run_loops
-from webdnn.dialects.sizes.expression import evaluate, unique_symbols
+from webdnn.dialects.sizes.expression import unique_symbols
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.dialects.sizes.types import (
     concrete_shape,
     element_of,

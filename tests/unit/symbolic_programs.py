@@ -13,7 +13,7 @@ from xdsl.parser import Parser
 from webdnn.dialects.dtypes import Array, numpy_dtype
 from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, strings_of
 from webdnn.dialects.plan import ENTRY
-from webdnn.dialects.sizes.expression import evaluate
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.lowering.weights_function import find_function

@@ -27,7 +27,8 @@ from tests.unit.gpu_kernels import (
 from tests.unit.test_loops_gpu_contraction import build_conv, conv2d, matmul, multiply_add
 from tests.unit.test_loops_gpu_reduction import softmax, with_rows
 from webdnn.dialects.kernel import FuncOp
-from webdnn.dialects.sizes.expression import Symbol, bounds, evaluate
+from webdnn.dialects.sizes.expression import Symbol, bounds
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.dialects.sizes.types import shape_of, tensor_type
 from webdnn.engines.wgpu import run_kernel
 from webdnn.lowering.loops_gpu.lower import lower_kernel

@@ -10,19 +10,17 @@ from hypothesis import strategies as st
 from xdsl.dialects.builtin import f32
 from xdsl.parser import Parser
 
+from webdnn.dialects.sizes.arithmetic import compute
 from webdnn.dialects.sizes.expression import (
     Symbol,
     UndecidedSize,
     bounds,
-    compute,
-    divides,
-    evaluate,
     is_symbolic,
-    likely,
     maximum,
     minimum,
-    same_size,
 )
+from webdnn.dialects.sizes.questions import divides, same_size
+from webdnn.dialects.sizes.substitution import evaluate, likely
 from webdnn.dialects.sizes.text import size_text
 from webdnn.dialects.sizes.types import SizesAttr, shape_of, tensor_type
 from webdnn.passes import context

@@ -8,7 +8,8 @@ import pytest
 from xdsl.dialects.builtin import TensorType, f32
 from xdsl.dialects.test import TestOp
 
-from webdnn.dialects.sizes.expression import Symbol, evaluate, is_symbolic
+from webdnn.dialects.sizes.expression import Symbol, is_symbolic
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.lowering.kernels.arena import lower_bound
 from webdnn.lowering.kernels.lifetimes import Lifetime
 from webdnn.lowering.kernels.memory_planner import align_up

@@ -16,7 +16,8 @@ from webdnn.dialects.dtypes import Array
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.ir_parser import IRParser
 from webdnn.dialects.numpy_meaning.program import run_module
-from webdnn.dialects.sizes.expression import Symbol, evaluate, maximum
+from webdnn.dialects.sizes.expression import Symbol, maximum
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.dialects.weight_store import WeightStore, attach_weights
 from webdnn.engines.wasmtime import WasmModel
 from webdnn.manifest import read_manifest

@@ -7,7 +7,9 @@ import pytest
 from wgsl_kernels import context, parse
 
 from webdnn.codegen.wgsl import print_shaders
-from webdnn.dialects.sizes.expression import Symbol, at_most, evaluate
+from webdnn.dialects.sizes.expression import Symbol
+from webdnn.dialects.sizes.questions import at_most
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.engines.wgpu import run_kernel
 from webdnn.lowering.target_wgsl.fold_grid import folded
 from webdnn.lowering.target_wgsl.pipeline import LowerToWGSLPass

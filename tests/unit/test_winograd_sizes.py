@@ -17,7 +17,7 @@ from tests.unit.test_winograd import TOLERANCE, convolution, inputs_of, referenc
 from tests.unit.test_winograd_integers import quantised, random_weights
 from webdnn.dialects.kernel import kernels_of
 from webdnn.dialects.numpy_meaning.program import run_module
-from webdnn.dialects.sizes.expression import evaluate
+from webdnn.dialects.sizes.substitution import evaluate
 from webdnn.dialects.sizes.types import shape_of
 from webdnn.dialects.weight_store import attach_weights
 from webdnn.engines.wasmtime import KernelInstance
