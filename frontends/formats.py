@@ -60,6 +60,10 @@ _KERAS = Format("a Keras model (.keras)", _CONVERT_HINT, KERAS)
 SAVED_MODEL = Format("a TensorFlow SavedModel", _CONVERT_HINT, TENSORFLOW)
 _FROZEN_GRAPH = Format("a frozen TensorFlow graph (GraphDef)", _CONVERT_HINT, TENSORFLOW)
 _TFLITE = Format("a TensorFlow Lite model", _CONVERT_HINT, TENSORFLOW)
+_OTHER_TFLITE = Format(
+    "a TensorFlow Lite model of another version of the format than 3",
+    "let TensorFlow convert the model anew: tf.lite.TFLiteConverter",
+)
 _TFJS = Format("a TensorFlow.js model", _tf2onnx("--tfjs model.json"))
 _TORCH = Format("a file of PyTorch's torch.save (.pt, .pth)", _TORCH_HINT)
 _TORCHSCRIPT = Format(
@@ -221,6 +225,7 @@ def _is_saved_model(head: bytes) -> bool:
 _TESTS: tuple[tuple[Callable[[bytes], bool], Format], ...] = (
     (_starts(b"\x89HDF\r\n\x1a\n"), _HDF5),
     (lambda head: head[4:8] == b"TFL3", _TFLITE),
+    (lambda head: re.fullmatch(rb"TFL\d", head[4:8]) is not None, _OTHER_TFLITE),
     (lambda head: head[4:8] == b"ORTM", _ORT),
     (_starts(b"GGUF", b"ggml", b"ggjt", b"lmgg", b"tjgg"), _GGUF),
     (_starts(b"version https://git-lfs.github.com/"), _LFS),

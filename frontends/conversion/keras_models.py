@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Collection
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.foreign_code import reason
@@ -52,12 +52,34 @@ def load(path: Path, custom_objects: Path | None, alias: Path) -> Any:
             is_hdf5 = file.read(len(_HDF5)) == _HDF5
         return _from_hdf5(path, objects) if is_hdf5 else _from_archive(path, objects, alias)
     except _WHAT_KERAS_RAISES as error:
+        why = _reason(error)
         raise WebDNNError(
             "Keras cannot load the model",
-            where=str(path),
-            why=_reason(error),
+            where=[str(path), *_layers_of_class(path, why)],
+            why=why,
             hint="a layer or a function of your own is given with --custom-objects FILE.py",
         ) from error
+
+
+def _layers_of_class(path: Path, complaint: str) -> list[str]:
+    """The names of the layers in an archive whose class a complaint of Keras says that it lacks."""
+    lacking = re.search(r"Could not locate class '([^']+)'", complaint)
+    if lacking is None or not zipfile.is_zipfile(path):
+        return []
+    names: dict[str, None] = {}
+    with zipfile.ZipFile(path) as archive:
+        left: list[Any] = [json.loads(archive.read("config.json"))]
+    while left:
+        part = left.pop()
+        if isinstance(part, dict):
+            found = cast("dict[str, Any]", part)
+            config = found.get("config")
+            if found.get("class_name") == lacking[1] and isinstance(config, dict):
+                names[str(cast("dict[str, Any]", config).get("name", lacking[1]))] = None
+            left += found.values()
+        elif isinstance(part, list):
+            left += cast("list[Any]", part)
+    return sorted(names)
 
 
 def _from_hdf5(path: Path, objects: dict[str, Any]) -> Any:

@@ -84,7 +84,9 @@ def test_keras_with_two_inputs_and_outputs(keras_folder: Path) -> None:
 
 def test_keras_with_a_layer_of_the_users(keras_folder: Path, tmp_path: Path) -> None:
     _check(keras_folder, "custom.keras", ("x",), ("y",), custom_objects=keras_folder / "custom.py")
-    with pytest.raises(webdnn.WebDNNError, match=r"(?s)cannot load.*Doubled.*--custom-objects"):
+    with pytest.raises(
+        webdnn.WebDNNError, match=r"(?s)cannot load.*keras, doubled.*Doubled.*--custom-objects"
+    ):
         webdnn.convert(keras_folder / "custom.keras", tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
 

@@ -74,6 +74,7 @@ FORMATS: dict[str, tuple[bytes, str, str]] = {
     "saved-model": (SAVED_MODEL, "SavedModel", "webdnn convert"),
     "frozen-graph": (GRAPH_DEF, "GraphDef", "webdnn convert"),
     "tflite": (b"\x1c\0\0\0TFL3" + bytes(99), "TensorFlow Lite", "webdnn convert"),
+    "tflite of another version": (b"\x1c\0\0\0TFL2" + bytes(99), "of another version", "TFLiteConverter"),
     "tfjs": (JSON_GRAPH, "TensorFlow.js", "--tfjs"),
     "torch": (zipped("net/data.pkl", "net/data/0"), "torch.save", "torch.onnx.export"),
     "torchscript": (zipped("net/data.pkl", "net/code/m.py"), "TorchScript", "torch.jit.load"),
