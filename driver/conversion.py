@@ -19,7 +19,7 @@ from webdnn.frontends.onnx.binding import Shapes
 from webdnn.frontends.onnx.source import inputs_of, read
 from webdnn.frontends.onnx.tensors import embed_external, external_locations
 from webdnn.lowering.interface.names import renamed
-from webdnn.package import check_writable, named_output, output_errors
+from webdnn.output import check_writable, named_output, output_errors
 from webdnn.progress import Progress
 
 

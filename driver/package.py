@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
 import tempfile
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -30,6 +27,7 @@ from webdnn.manifest import (
     read_manifest,
 )
 from webdnn.manifest_sizes import bound_values, shape_text
+from webdnn.output import check_output, named_output, resolved_output
 
 Engine = Literal["wasmtime", "wgpu"]
 ENGINES: dict[Engine, str] = {"wasmtime": "wasm", "wgpu": "webgpu"}
@@ -45,89 +43,6 @@ costs a browser a pipe between two of its processes, in fresh memory: with files
 def describe_file(name: str, content: bytes | memoryview) -> dict[str, Any]:
     """What the manifest says of a file."""
     return {"file": name, "bytes": len(content), "xxh32": xxh32_hexdigest(content)}
-
-
-def check_output(folder: Path) -> None:
-    """Check that a package may take the place of `folder`: there is nothing, an empty folder, or a package, and it is
-    in a folder that can be written (or made).
-
-    Raises:
-        WebDNNError: there is something else, or the folder cannot be written.
-    """
-    folder = resolved_output(folder)
-    check_writable(folder.parent)
-    if folder.exists() and not folder.is_dir():
-        raise WebDNNError("the output is a file", where=str(folder), hint="name a folder")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-        raise WebDNNError(
-            "the output folder holds files that are not a package",
-            where=str(folder),
-            hint="name a folder that is empty, or does not exist yet",
-        )
-
-
-def named_output(output: str | Path) -> Path:
-    """The path of an output. That of an empty text would be the current folder, which nobody means.
-
-    Raises:
-        WebDNNError: it is empty.
-    """
-    if output == "":
-        raise WebDNNError("the output has no name", hint="an empty text is no path")
-    return Path(output)
-
-
-def resolved_output(folder: Path) -> Path:
-    """Where an output comes: the end of the links, if its folder is one.
-
-    Raises:
-        WebDNNError: they have no end, or no file can have this name.
-    """
-    with output_errors(folder):
-        try:
-            end = folder.resolve()
-        except RuntimeError:  # what it raises of a circle
-            raise OSError(errno.ELOOP, "") from None
-        with suppress(FileNotFoundError, NotADirectoryError):
-            _ = end.lstat() if not end.is_symlink() else end.stat()
-        return end
-
-
-@contextmanager
-def output_errors(output: Path) -> Generator[None, None, None]:
-    """What the system says while an output is written becomes an error that names it."""
-    try:
-        yield
-    except OSError as error:
-        is_circle = error.errno == errno.ELOOP
-        raise WebDNNError(
-            "the output cannot be written",
-            where=str(output),
-            why="links lead in a circle" if is_circle else error.strerror or str(error),
-            hint="name another output",
-        ) from None
-
-
-def check_writable(folder: Path) -> None:
-    """Check that files can be written to a folder, or to one that will be made. Before long work, not after it.
-
-    Raises:
-        WebDNNError: they cannot.
-    """
-    there = next(f for f in (folder, *folder.absolute().parents) if f.exists())
-    if not there.is_dir():
-        raise WebDNNError(
-            "the output cannot be written",
-            where=str(folder),
-            why=f"{there} is a file, not a folder",
-        )
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise WebDNNError(
-            "the output cannot be written",
-            where=str(folder),
-            why=f"{there} is not writable",
-            hint="name another folder",
-        )
 
 
 @dataclass

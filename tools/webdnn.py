@@ -28,7 +28,8 @@ from webdnn.dialects.errors import WebDNNError
 from webdnn.dialects.threefry import MOST_SEED
 from webdnn.ir_dump import IRDump
 from webdnn.kernel_cache import KernelCache
-from webdnn.package import Package, check_output, check_writable
+from webdnn.output import check_output, check_writable
+from webdnn.package import Package
 from webdnn.passes import OPTIONAL_PASSES
 from webdnn.progress import progress_bars
 from webdnn.report import describe_package
