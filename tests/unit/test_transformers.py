@@ -114,7 +114,9 @@ def _reference(path: Path) -> Callable[[Arrays], Arrays]:
 @pytest.mark.parametrize("name", CASES)
 def test_one_package_serves_all_sizes(name: str, engine: Engine, tmp_path: Path) -> None:
     case, path = CASES[name], export(name, tmp_path)
-    package = webdnn.compile(path, target=ENGINES[engine], threads=False, dims=case.dims)
+    package = webdnn.compile(
+        path, target=ENGINES[engine], threads=False, dims=case.dims, states=False
+    )
     run = _reference(path)
     for sizes in case.runs:
         inputs = case.inputs(*sizes)
@@ -143,7 +145,31 @@ def _generated(run: Callable[[Arrays], Arrays], heads: int, count: int) -> list[
 @pytest.mark.parametrize("name", KEY_HEADS)
 def test_greedy_generation_with_a_cache(name: str, engine: Engine, tmp_path: Path) -> None:
     path = export(name, tmp_path)
-    package = webdnn.compile(path, target=ENGINES[engine], threads=False, dims=_DECODER_DIMS)
+    package = webdnn.compile(
+        path, target=ENGINES[engine], threads=False, dims=_DECODER_DIMS, states=False
+    )
     expected = _generated(_reference(path), KEY_HEADS[name], 32)
     assert len(set(expected)) > 4
     assert _generated(lambda inputs: package.run(inputs, engine), KEY_HEADS[name], 32) == expected
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("name", KEY_HEADS)
+def test_greedy_generation_with_the_cache_on_the_device(
+    name: str, engine: Engine, tmp_path: Path
+) -> None:
+    """The names of the caches say that they are states."""
+    path = export(name, tmp_path)
+    dims = {**_DECODER_DIMS, "past": "0..96@31"}
+    package = webdnn.compile(path, target=ENGINES[engine], threads=False, dims=dims)
+    state = package.create_state(engine)
+    expected = _generated(_reference(path), KEY_HEADS[name], 64)
+    tokens = new = expected[:5]
+    while len(tokens) < len(expected):
+        mask = np.ones((1, len(tokens)), np.int64)
+        inputs = {"input_ids": np.array([new]), "attention_mask": mask}
+        found = package.run(inputs, engine, state=state)
+        assert set(found) == {"logits"}
+        new = [int(found["logits"][0, -1].argmax())]
+        tokens = [*tokens, *new]
+    assert tokens == expected
