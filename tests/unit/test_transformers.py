@@ -24,7 +24,7 @@ pytestmark = pytest.mark.nightly
 @pytest.fixture(autouse=True)
 def _library() -> None:  # pyright: ignore[reportUnusedFunction]
     pytest.importorskip(
-        "transformers", reason="transformers is not installed: pip install transformers"
+        "transformers", reason="transformers is not installed: pip install -e '.[nightly]'"
     )
 
 
