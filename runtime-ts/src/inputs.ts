@@ -3,7 +3,7 @@ import { acceptedNames, elementCount, isArrayOf, type TypedArray } from "./dtype
 import { InputError } from "./errors.js";
 import type { Expression, Manifest, TensorInfo } from "./manifest.js";
 import type { Seed } from "./seed.js";
-import { compute, expressionText, namesIn, type Sizes, tensorAt } from "./sizes.js";
+import { admits, compute, expressionText, namesIn, type Sizes, tensorAt } from "./sizes.js";
 import type { ModelState } from "./state.js";
 
 /** Elements in row-major order, and the size of each dimension. */
@@ -57,7 +57,7 @@ export function bindInputs(
       const other = stated.has(name) ? "the state" : "another input";
       fail("wrong-shape", tensor, `${what}, where ${other} has ${known}`);
     }
-    if (!(value >= low && value <= high && value % multiple === 0)) {
+    if (!admits(symbol, value)) {
       const unit = multiple > 1 ? `, a multiple of ${multiple}` : "";
       fail("out-of-range", tensor, `${what}: it can be ${low} to ${high}${unit}`);
     }

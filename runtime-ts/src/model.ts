@@ -10,7 +10,7 @@ import type {
   TensorInfo,
 } from "./manifest.js";
 import { seedWords } from "./seed.js";
-import { expressionText, type Sizes, tensorAt } from "./sizes.js";
+import { admits, expressionText, likelySizes, type Sizes, tensorAt } from "./sizes.js";
 import { ModelState, sizesAfter } from "./state.js";
 
 /** How a model is run. */
@@ -149,11 +149,23 @@ export class Model {
   }
 
   /**
-   * The shape of each input or output for some values of the symbols.
+   * The shape of each input or output for some values of the symbols; others have their likely ones.
    *
    * @internal
+   * @throws UnsupportedError if there is no such symbol, or it is never that
    */
-  shapesAt(role: "inputs" | "outputs", sizes: Sizes): (readonly number[])[] {
+  shapesAt(
+    role: "inputs" | "outputs",
+    values: Readonly<Record<string, number>>,
+  ): (readonly number[])[] {
+    const sizes = new Map(likelySizes(this.symbols));
+    for (const [name, value] of Object.entries(values)) {
+      if (!this.symbols.some((symbol) => symbol.name === name && admits(symbol, value))) {
+        const problem = `no size "${name}" can be ${value}`;
+        throw new UnsupportedError(`${problem}: \`webdnn compile --dim\` leaves sizes open`);
+      }
+      sizes.set(name, value);
+    }
     return this.#info[role].map((tensor) => tensorAt(tensor, sizes).shape);
   }
 

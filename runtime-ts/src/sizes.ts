@@ -54,6 +54,11 @@ export function expressionText(expression: Expression): string {
   return `(${expression.slice(1).map(expressionText).join(` ${expression[0]} `)})`;
 }
 
+/** Whether a symbol may have a value. */
+export function admits({ low, high, multiple }: SizeSymbol, value: number): boolean {
+  return value >= low && value <= high && value % multiple === 0;
+}
+
 /** The likely values of symbols. */
 export function likelySizes(symbols: readonly SizeSymbol[] = []): Sizes {
   return new Map(symbols.map(({ name, likely }) => [name, likely]));

@@ -82,7 +82,9 @@ describe("runs of several sizes", () => {
     await writeFile(join(folder, "make.py"), MAKE_MODEL);
     await run("python", ["make.py"], { cwd: folder });
     const dims = ["--dim", "seq=1..32@1", "--dim", "past=0..64@16"];
-    await run("webdnn", ["compile", "attention.onnx", ...dims, "--no-state", "-o", "package"], { cwd: folder });
+    await run("webdnn", ["compile", "attention.onnx", ...dims, "--no-state", "-o", "package"], {
+      cwd: folder,
+    });
   });
   after(async () => {
     await browser?.close();

@@ -1,4 +1,10 @@
-import { type Model, type TypedArray, UnsupportedError } from "../index.js";
+import {
+  type Model,
+  type Tensor,
+  type TensorInfo,
+  type TypedArray,
+  UnsupportedError,
+} from "../index.js";
 import { type BackendName, oldName } from "./backends.js";
 import { isOfBits, toElements, toFloats } from "./elements.js";
 import { SymbolicFloat32Array } from "./symbolic_float32_array.js";
@@ -7,12 +13,12 @@ import { SymbolicFloat32Array } from "./symbolic_float32_array.js";
 export class DescriptorRunner {
   readonly backendName: BackendName;
   /** Those of a model with placeholders are others once these have other values. */
-  inputs: SymbolicFloat32Array[];
-  outputs: SymbolicFloat32Array[];
+  inputs!: SymbolicFloat32Array[];
+  outputs!: SymbolicFloat32Array[];
   readonly transformUrlDelegate: (base: string) => string;
   /** The same model, with all that is new: names, types, `failures`, `profile`, `dispose`. */
   readonly model: Model;
-  readonly #placeholders: Map<string, number>;
+  #placeholders: { readonly [name: string]: number } = {};
 
   /**
    * @internal
@@ -27,9 +33,7 @@ export class DescriptorRunner {
     }
     this.model = model;
     this.backendName = oldName(model.backend);
-    this.#placeholders = new Map(model.symbols.map(({ name, likely }) => [name, likely]));
-    this.inputs = this.#views("inputs");
-    this.outputs = this.#views("outputs");
+    this.#place({});
     this.transformUrlDelegate = transformUrlDelegate;
   }
 
@@ -52,15 +56,13 @@ export class DescriptorRunner {
    */
   async run(): Promise<void> {
     const { model, inputs, outputs } = this;
-    const shapes = model.shapesAt("inputs", this.#placeholders);
-    const given = model.inputs.map((tensor, i) => [
-      tensor.name,
-      {
-        data: toElements(tensor, inputs[i] as SymbolicFloat32Array),
-        dims: shapes[i] as readonly number[],
-      },
-    ]);
-    const results = await model.run(Object.fromEntries(given));
+    const given: Record<string, Tensor> = {};
+    for (const [i, dims] of model.shapesAt("inputs", this.#placeholders).entries()) {
+      const tensor = model.inputs[i] as TensorInfo;
+      const data = toElements(tensor, inputs[i] as SymbolicFloat32Array);
+      given[tensor.name] = { data, dims };
+    }
+    const results = await model.run(given);
     const values = model.outputs.map((tensor) =>
       toFloats(tensor, results[tensor.name] as TypedArray),
     );
@@ -74,24 +76,16 @@ export class DescriptorRunner {
    * @throws UnsupportedError if there is no such placeholder, or it is never that
    */
   async setPlaceholderValue(values: { [key: string]: number }): Promise<void> {
-    for (const [name, value] of Object.entries(values)) {
-      const symbol = this.model.symbols.find((each) => each.name === name);
-      if (
-        !(symbol && value >= symbol.low && value <= symbol.high && value % symbol.multiple === 0)
-      ) {
-        const problem = symbol
-          ? `the placeholder "${name}" is never ${value}`
-          : `there is no placeholder "${name}"`;
-        throw new UnsupportedError(`${problem}: \`webdnn compile --dim\` leaves sizes open`);
-      }
-    }
-    for (const [name, value] of Object.entries(values)) this.#placeholders.set(name, value);
-    this.inputs = this.#views("inputs");
-    this.outputs = this.#views("outputs");
+    this.#place({ ...this.#placeholders, ...values });
   }
 
-  #views(role: "inputs" | "outputs"): SymbolicFloat32Array[] {
-    const shapes = this.model.shapesAt(role, this.#placeholders);
-    return shapes.map((dims) => new SymbolicFloat32Array(dims.reduce((a, b) => a * b, 1)));
+  #place(values: { readonly [name: string]: number }): void {
+    const viewsOf = (role: "inputs" | "outputs"): SymbolicFloat32Array[] =>
+      this.model
+        .shapesAt(role, values)
+        .map((dims) => new SymbolicFloat32Array(dims.reduce((a, b) => a * b, 1)));
+    this.inputs = viewsOf("inputs");
+    this.outputs = viewsOf("outputs");
+    this.#placeholders = values;
   }
 }
