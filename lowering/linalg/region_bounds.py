@@ -14,9 +14,9 @@ from webdnn.lowering.op_weight import op_weight
 
 MAX_OPERANDS = 16
 """Operands and results of a region that was fused: the integer registers of x86-64."""
-MAX_INSTRUCTIONS = 256
-"""Instructions for one element of a region that was fused. A cut costs one store and one load beside so many, and a
-kernel takes longer to compile the longer it is."""
+MAX_INSTRUCTIONS = 512
+"""Instructions for one element of a region that was fused; a normal random number with what reads it has some 300. A
+cut costs one store and one load beside so many, and a kernel takes longer to compile the longer it is."""
 
 
 def instructions(region: kernel.RegionOp) -> int:

@@ -71,6 +71,12 @@ def endless(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def _heed_signals() -> None:
+    """Who runs the tests may ignore some, as `nohup` does, and what is started would inherit that."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [WEBDNN, *arguments],
@@ -79,6 +85,7 @@ def _start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=_heed_signals,
         start_new_session=True,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -179,6 +180,7 @@ def test_interrupted_compilation(folder: Path) -> None:
         text=True,
         check=False,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         env={**os.environ, "WEBDNN_CACHE_DIR": str(folder / "full")},
     )
     assert done.returncode == 130, done.stderr
