@@ -14,6 +14,7 @@ from webdnn.frontends.onnx.binding import Shapes
 from webdnn.frontends.onnx.values import InputValue
 from webdnn.lowering.interface.image_input import ImageInput
 from webdnn.lowering.interface.image_text import parse_image_input
+from webdnn.lowering.interface.pairs import parse_pairs
 from webdnn.peaks import Peaks
 
 
@@ -56,18 +57,13 @@ def parse_dims(values: Sequence[str]) -> dict[str, str]:
     Raises:
         WebDNNError: a value is not of this form, or a dimension is named twice.
     """
-    dims: dict[str, str] = {}
-    for value in values:
-        name, separator, meaning = value.rpartition("=")
-        if not (separator and name and meaning):
-            raise WebDNNError(
-                f"--dim {value} does not say what a dimension is",
-                hint="write --dim seq=1..512, seq=1..512:8@128, batch=1, or t=seq for two names of one size",
-            )
-        if name in dims:
-            raise WebDNNError(f"the dimension '{name}' is given twice")
-        dims[name] = meaning
-    return dims
+    return parse_pairs(
+        values,
+        "--dim {} does not say what a dimension is",
+        "write --dim seq=1..512, seq=1..512:8@128, batch=1, or t=seq for two names of one size",
+        "the dimension '{}' is given twice",
+        at_last=True,
+    )
 
 
 def parse_sizes(values: Sequence[str]) -> dict[str, int]:
@@ -190,18 +186,14 @@ def parse_values(values: Sequence[str]) -> dict[str, InputValue]:
     Raises:
         WebDNNError: a value is not of this form, an input is named twice, or a file cannot be read.
     """
-    parsed: dict[str, InputValue] = {}
-    for value in values:
-        name, separator, text = value.partition("=")
-        if not (separator and name and text):
-            raise WebDNNError(
-                f"--value {value} is not a value",
-                hint="write --value NAME=16000, NAME=1,2,3 or NAME=FILE.npy",
-            )
-        if name in parsed:
-            raise WebDNNError(f"the input '{name}' is given two values")
-        parsed[name] = read_array(text) if text.endswith(".npy") else _parse_value(text)
-    return parsed
+    hint = "write --value NAME=16000, NAME=1,2,3 or NAME=FILE.npy"
+    pairs = parse_pairs(
+        values, "--value {} is not a value", hint, "the input '{}' is given two values"
+    )
+    return {
+        name: read_array(text) if text.endswith(".npy") else _parse_value(text)
+        for name, text in pairs.items()
+    }
 
 
 def _parse_value(text: str) -> InputValue:

@@ -18,6 +18,7 @@ from xdsl.traits import Pure
 from xdsl.utils.exceptions import VerifyException
 
 from webdnn.dialects.nn.base import int_attr
+from webdnn.dialects.sizes.questions import at_least
 from webdnn.dialects.sizes.types import element_of, size_of, tensor_type
 from webdnn.dialects.threefry import MOST_DRAWN, SEED_WORDS
 
@@ -57,7 +58,7 @@ class RandomBitsOp(IRDLOperation):
             raise VerifyException(f"nn.random_bits: there is no word {self.word.value.data}")
         if element_of(self.res) != UI32:
             raise VerifyException("nn.random_bits: its result is a tensor of ui32")
-        if size_of(self.res) > MOST_DRAWN:
+        if at_least(size_of(self.res)) > MOST_DRAWN:
             raise VerifyException(f"nn.random_bits: it has more than {MOST_DRAWN} elements")
 
 

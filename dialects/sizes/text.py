@@ -11,7 +11,6 @@ from collections.abc import Callable
 
 from xdsl.context import Context
 from xdsl.parser import AttrParser, Parser
-from xdsl.printer import Printer
 from xdsl.utils.lexer import Position
 
 from webdnn.dialects.sizes.expression import Symbol, maximum, minimum, written
@@ -21,11 +20,6 @@ _KEYWORDS = frozenset({"max", "min", "floordiv", "ceildiv", "mod", "to", "by", "
 
 Resolve = Callable[[str, Position], Symbol]
 """The symbol of a name that stands without a range."""
-
-
-def print_size(printer: Printer, value: int) -> None:
-    """Print a size with the ranges of its symbols."""
-    printer.print_string(size_text(value))
 
 
 def size_text(value: int) -> str:

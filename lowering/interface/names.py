@@ -12,6 +12,7 @@ from xdsl.passes import ModulePass
 
 from webdnn.dialects.errors import WebDNNError, listed
 from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, string_lists_of, strings_of
+from webdnn.lowering.interface.pairs import parse_pairs
 from webdnn.lowering.weights_function import entry_function
 
 _ROLES = {INPUT_NAMES: "input", OUTPUT_NAMES: "output"}
@@ -67,15 +68,8 @@ def parse_renamings(values: Iterable[str], option: str = "") -> dict[str, str]:
     Raises:
         WebDNNError: a value is not of this form, or renames what another one does.
     """
-    names: dict[str, str] = {}
-    for value in values:
-        old, separator, new = value.rpartition("=")
-        if not (separator and old and new):
-            raise WebDNNError(f"{option} {value} renames nothing".strip(), hint="write OLD=NEW")
-        if old in names:
-            raise WebDNNError(f"{old!r} is given two new names: {names[old]!r} and {new!r}")
-        names[old] = new
-    return names
+    problem, twice = f"{option} {{}} renames nothing", "'{}' is given two new names: '{}' and '{}'"
+    return parse_pairs(values, problem, "write OLD=NEW", twice, at_last=True)
 
 
 def renamed(names: Sequence[str], role: str, renamings: Mapping[str, str]) -> list[str]:

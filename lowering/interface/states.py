@@ -16,6 +16,7 @@ from webdnn.dialects.onnx import INPUT_NAMES, OUTPUT_NAMES, STATES, strings_of
 from webdnn.dialects.sizes.expression import Symbol, as_symbol, bounds
 from webdnn.dialects.sizes.types import element_of, shape_of
 from webdnn.lowering.interface.names import position_in
+from webdnn.lowering.interface.pairs import parse_pairs
 from webdnn.lowering.weights_function import entry_function
 
 _PAST = ("past_key_values", "past")
@@ -30,15 +31,12 @@ def parse_states(values: Iterable[str]) -> dict[str, str]:
     Raises:
         WebDNNError: a value is not of this form, or an input is named twice.
     """
-    found: dict[str, str] = {}
-    for value in values:
-        past, separator, present = value.partition("=")
-        if not (separator and past and present):
-            raise WebDNNError(f"--state {value} names no state", hint="write --state INPUT=OUTPUT")
-        if past in found:
-            raise WebDNNError(f"the input '{past}' is given two states")
-        found[past] = present
-    return found
+    return parse_pairs(
+        values,
+        "--state {} names no state",
+        "write --state INPUT=OUTPUT",
+        "the input '{}' is given two states",
+    )
 
 
 def usual_states(inputs: Sequence[str], outputs: Sequence[str]) -> dict[str, str]:

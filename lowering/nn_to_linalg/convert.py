@@ -27,7 +27,7 @@ from webdnn.dialects.nn.elementwise import ElementwiseOp
 from webdnn.dialects.nn.ordering import TopKOp
 from webdnn.dialects.nn.random_numbers import RandomBitsOp
 from webdnn.dialects.sizes.types import element_of, shape_of, tensor_type
-from webdnn.lowering.nn_to_linalg import data_movement, ordering, random_numbers, reduction
+from webdnn.lowering.nn_to_linalg import data_movement, ordering, random_numbers, reduction, resize
 from webdnn.lowering.nn_to_linalg.region_builder import RegionBuilder, scalar_constant, signless
 from webdnn.lowering.nn_to_linalg.scalars import emit_elementwise
 from webdnn.lowering.nn_to_linalg.trait import LinalgLowering
@@ -46,7 +46,7 @@ LOWERINGS: dict[type[Operation], Lower] = {
     dm.GatherNDOp: data_movement.lower_gather_nd,
     dm.IotaOp: data_movement.lower_iota,
     dm.SizesOp: data_movement.lower_sizes,
-    dm.ResizeOp: data_movement.lower_resize,
+    dm.ResizeOp: resize.lower_resize,
     red.MatmulOp: reduction.lower_matmul,
     red.ConvOp: reduction.lower_conv,
     red.ReduceOp: reduction.lower_reduce,
@@ -110,7 +110,7 @@ class _Converter:
             case TopKOp():
                 self.convert_top_k(op)
             case dm.ResizeOp():
-                tables = [self.table(t) for t in data_movement.resize_tables(op)]
+                tables = [self.table(t) for t in resize.resize_tables(op)]
                 self.lower(op, [self.values[op.x], *tables])
             case ElementwiseOp():
                 self.convert_elementwise(op)

@@ -23,7 +23,7 @@ from xdsl.ir.affine import AffineExpr, AffineMap
 from xdsl.rewriter import InsertPoint
 
 from webdnn.dialects import kernel
-from webdnn.dialects.sizes.expression import is_symbolic
+from webdnn.dialects.sizes.expression import is_symbolic, maximum
 from webdnn.dialects.sizes.types import element_of, shape_of, tensor_type
 
 Body = Callable[[Builder, Sequence[SSAValue]], SSAValue | Sequence[SSAValue]]
@@ -54,6 +54,22 @@ def index_constant(builder: Builder, size: int) -> SSAValue:
     if is_symbolic(size):
         return builder.insert(kernel.SizeOp(size)).res
     return scalar_constant(builder, size, IndexType())
+
+
+def loop_index(b: Builder, dim: int) -> SSAValue:
+    """Where a loop of the generic stands."""
+    return b.insert(linalg.IndexOp(dim)).result
+
+
+def add_size(b: Builder, x: SSAValue, value: int) -> SSAValue:
+    """An index and a size."""
+    return x if value == 0 else b.insert(arith.AddiOp(x, index_constant(b, value))).result
+
+
+def clamp_index(b: Builder, x: SSAValue, size: int) -> SSAValue:
+    """`x` limited to [0, size - 1]."""
+    low = b.insert(arith.MaxSIOp(x, scalar_constant(b, 0, IndexType()))).result
+    return b.insert(arith.MinSIOp(low, index_constant(b, maximum(size - 1, 0)))).result
 
 
 def dims(count: int) -> list[AffineExpr]:

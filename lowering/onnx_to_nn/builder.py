@@ -26,6 +26,7 @@ from webdnn.dialects.numpy_meaning.nn import run_nn_op
 from webdnn.dialects.numpy_meaning.nn_reduction import neutral
 from webdnn.dialects.numpy_meaning.size_arithmetic import is_of_sizes
 from webdnn.dialects.sizes.expression import UndecidedSize, bounds, is_symbolic
+from webdnn.dialects.sizes.questions import at_least
 from webdnn.dialects.sizes.types import element_of, shape_of, size_of, tensor_type
 from webdnn.dialects.threefry import MOST_DRAWN
 from webdnn.dialects.weight_store import WeightStore
@@ -345,7 +346,7 @@ class NNBuilder:
         Args:
             seed: the key, as a constant; without it, they are others in each run.
         """
-        if (count := elements(shape)) > MOST_DRAWN:
+        if (count := at_least(prod(shape))) > MOST_DRAWN:
             raise TooLarge(
                 f"it draws {count:,} random numbers",
                 f"a tensor of random numbers has at most {MOST_DRAWN:,}",

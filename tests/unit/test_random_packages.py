@@ -266,3 +266,17 @@ def test_places_of_a_seed_are_checked(
     with pytest.raises(WebDNNError) as error:
         read_manifest(folder)
     assert message in str(error.value)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_sizes_that_a_run_sets(engine: Engine) -> None:
+    """A number depends on its place alone, so the first ones of more are the same."""
+    model = parsed("(float[b, s] x) => (float[b, s] y) { y = RandomNormalLike (x) }")
+    package = webdnn.compile(model, dims={"b": "1..4", "s": "1..64"}, jobs=1)
+    few, more = (
+        package.run({"x": np.zeros(shape, np.float32)}, engine, seed=5)["y"]
+        for shape in ((1, 3), (4, 64))
+    )
+    assert few.shape == (1, 3) and more.shape == (4, 64)
+    np.testing.assert_array_equal(few[0], more[0, :3])
+    assert abs(more.mean()) < 0.3 and 0.8 < more.std() < 1.2
